@@ -1,0 +1,49 @@
+"""The `clipdex` command; `python cli.py index ./photos` works too."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from terminal import forget, index, label, models, search, status
+
+app = typer.Typer(
+    name="clipdex",
+    help="Find photos by what they show: offline, from the terminal.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(index.index)
+app.command()(search.search)
+app.command()(search.similar)
+app.command()(label.label)
+app.command()(status.status)
+app.command()(forget.forget)
+app.add_typer(models.app, name="models")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"clipdex {version('clipdex')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """Find photos by what they show: offline, from the terminal."""
+    if debug:
+        os.environ["CLIPDEX_DEBUG"] = "1"
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,293 @@
+"""The catalogue: one SQLite file that holds everything that cannot be computed again.
+
+Write-ahead logging lets readers go on while one writer commits; a process killed at any moment
+leaves the last whole transaction.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from .collection import Collection
+from .encoder import Embeddings, unit
+from .errors import CollectionFormatError, CollectionStorageError
+from .schema import MIGRATIONS, check_version, migrate, version_of
+
+# SQLite's parameters a statement; ids are looked up in chunks of this many.
+CHUNK = 500
+Ids = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Model:
+    """An encoder that the catalogue holds vectors of."""
+
+    fingerprint: str
+    name: str
+    dim: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """One picture: its files (raw absolute paths, oldest entry first) and its size in pixels."""
+
+    id: int
+    paths: tuple[bytes, ...]
+    width: int
+    height: int
+
+
+class Catalogue:
+    """A connection to one collection's catalogue."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    @classmethod
+    def open(cls, collection: Collection, *, writable: bool = False) -> Self:
+        """Open; with `writable`, create and migrate too.
+
+        Raises CollectionNotFound, CollectionFormatError or CollectionStorageError.
+        """
+        place = str(collection.folder)
+        if not writable:
+            collection.require()
+        with translated(place):
+            if writable:
+                connection = _connect(collection.catalogue, "rwc")
+                check_version(connection, place)
+                mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+                if mode != "wal":
+                    raise CollectionStorageError(
+                        f"the file system under {place} cannot hold a write-ahead log. Name a "
+                        "place on a local disk with --collection"
+                    )
+                connection.execute("PRAGMA synchronous = NORMAL")
+                migrate(connection)
+            else:
+                connection = _connect_reader(collection.catalogue)
+                check_version(connection, place)
+                if version_of(connection) < len(MIGRATIONS):
+                    raise CollectionFormatError(
+                        f"{place} has an older format. Run `clipdex index` on it once"
+                    )
+            return cls(connection)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the statements inside, or none."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """The statements inside read one state, whatever is committed meanwhile."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("COMMIT")
+
+    # -- models and generations ----------------------------------------------------------------
+
+    def active_model(self) -> Model | None:
+        """The model whose vectors answer searches; None before the first index run."""
+        row = self.connection.execute(
+            "SELECT fingerprint, name, dim FROM models WHERE active"
+        ).fetchone()
+        return Model(*row) if row else None
+
+    def activate(self, model: Model) -> None:
+        """Make `model` the one that answers searches."""
+        self.connection.execute("UPDATE models SET active = 0")
+        self.connection.execute(
+            "INSERT INTO models VALUES (?, ?, ?, 1) ON CONFLICT (fingerprint) "
+            "DO UPDATE SET active = 1, name = excluded.name",
+            (model.fingerprint, model.name, model.dim),
+        )
+
+    def generation(self) -> int:
+        """How many commits changed the embeddings so far."""
+        row = self.connection.execute("SELECT value FROM state WHERE key = 'generation'")
+        value: int = row.fetchone()[0]
+        return value
+
+    def next_generation(self) -> int:
+        """Count one more; called once in each transaction that changes embeddings."""
+        self.connection.execute("UPDATE state SET value = value + 1 WHERE key = 'generation'")
+        return self.generation()
+
+    # -- contents and embeddings ---------------------------------------------------------------
+
+    def content_of(self, digest: bytes) -> int | None:
+        """The id of the content with this hash."""
+        row = self.connection.execute(
+            "SELECT id FROM contents WHERE hash = ?", (digest,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def contents(self, ids: Ids) -> dict[int, Content]:
+        """The contents of these ids that still have a file."""
+        found: dict[int, Content] = {}
+        for chunk in _chunks(ids):
+            for content, width, height, root, path in self.connection.execute(
+                "SELECT contents.id, width, height, roots.path, files.path FROM files "
+                "JOIN contents ON contents.id = files.content "
+                "JOIN roots ON roots.id = files.root "
+                f"WHERE files.content IN ({_marks(chunk)}) ORDER BY files.id",
+                chunk,
+            ):
+                earlier = found.get(content)
+                paths = (*(earlier.paths if earlier else ()), join(root, path))
+                found[content] = Content(content, paths, width, height)
+        return found
+
+    def without_paths(self) -> list[int]:
+        """Contents whose files have all vanished: kept, but no hits."""
+        return [row[0] for row in self.connection.execute("SELECT id FROM contents WHERE paths = 0")]
+
+    def embeddings(
+        self, fingerprint: str, *, since: int = 0, chunk: int = 1024
+    ) -> Iterator[tuple[np.ndarray, Embeddings]]:
+        """(ids `(n,)` int64, vectors `(n, dim)`) of generations after `since`, oldest first."""
+        cursor = self.connection.execute(
+            "SELECT content, vector FROM embeddings "
+            "WHERE fingerprint = ? AND generation > ? ORDER BY generation, content",
+            (fingerprint, since),
+        )
+        while rows := cursor.fetchmany(chunk):
+            yield _vectors(rows)
+
+    def embeddings_of(self, fingerprint: str, ids: Ids) -> dict[int, Embeddings]:
+        """The vector `(dim,)` of each of these contents that has one."""
+        found: dict[int, Embeddings] = {}
+        for chunk in _chunks(ids):
+            rows = self.connection.execute(
+                "SELECT content, vector FROM embeddings "
+                f"WHERE fingerprint = ? AND content IN ({_marks(chunk)})",
+                (fingerprint, *chunk),
+            ).fetchall()
+            if rows:
+                numbers, vectors = _vectors(rows)
+                found.update(zip(numbers.tolist(), vectors, strict=True))
+        return found
+
+    def count_embeddings(self, fingerprint: str, *, since: int = 0) -> int:
+        """How many vectors came in generations after `since`."""
+        row = self.connection.execute(
+            "SELECT count(*) FROM embeddings WHERE fingerprint = ? AND generation > ?",
+            (fingerprint, since),
+        )
+        count: int = row.fetchone()[0]
+        return count
+
+    def buried(self, *, since: int) -> list[int]:
+        """Contents whose vectors were removed in generations after `since`."""
+        return [
+            row[0]
+            for row in self.connection.execute(
+                "SELECT content FROM tombstones WHERE generation > ?", (since,)
+            )
+        ]
+
+    # -- facts for status ----------------------------------------------------------------------
+
+    def counts(self) -> tuple[int, int, int]:
+        """(files with a content, contents with a file, files that failed)."""
+        row: tuple[int, int, int] = self.connection.execute(
+            "SELECT (SELECT count(*) FROM files WHERE content IS NOT NULL),"
+            " (SELECT count(*) FROM contents WHERE paths > 0),"
+            " (SELECT count(*) FROM files WHERE reason IS NOT NULL)"
+        ).fetchone()
+        return row
+
+    def failures(self) -> Iterator[tuple[bytes, str]]:
+        """(absolute path, reason) of each file that could not be indexed."""
+        for root, path, reason in self.connection.execute(
+            "SELECT roots.path, files.path, reason FROM files "
+            "JOIN roots ON roots.id = files.root WHERE reason IS NOT NULL "
+            "ORDER BY roots.path, files.path"
+        ):
+            yield join(root, path), reason
+
+    def roots(self) -> dict[int, bytes]:
+        """The indexed folders by id."""
+        return dict(self.connection.execute("SELECT id, path FROM roots ORDER BY path"))
+
+
+def join(root: bytes, path: bytes) -> bytes:
+    """The absolute path of a file of a root."""
+    return os.path.join(root, path)
+
+
+def _vectors(rows: list[tuple[int, bytes]]) -> tuple[np.ndarray, Embeddings]:
+    ids = np.array([row[0] for row in rows], dtype=np.int64)
+    packed = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f2")
+    return ids, unit(packed.reshape(len(rows), -1))
+
+
+def _chunks(ids: Ids) -> Iterator[list[int]]:
+    for start in range(0, len(ids), CHUNK):
+        yield [int(number) for number in ids[start : start + CHUNK]]
+
+
+def _marks(chunk: Sequence[object]) -> str:
+    return ", ".join("?" * len(chunk))
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{mode if '=' in mode else 'mode=' + mode}"
+    return sqlite3.connect(
+        uri, uri=True, timeout=30.0, isolation_level=None, check_same_thread=False
+    )
+
+
+def _connect_reader(path: Path) -> sqlite3.Connection:
+    """A read connection; on a read-only disk, where no log can be made, an immutable one."""
+    for mode in ("rw", "ro", "immutable=1"):
+        connection = _connect(path, mode)
+        try:
+            version_of(connection)
+            connection.execute("PRAGMA query_only = ON")
+            return connection
+        except sqlite3.OperationalError:
+            connection.close()
+            if mode == "immutable=1":
+                raise
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """SQLite's errors as clipdex's."""
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        text = str(exc)
+        if "full" in text or "disk I/O" in text:
+            raise CollectionStorageError(
+                f"the disk under {place} is full ({text}). What was committed is kept: free some "
+                "space and run the same command again"
+            ) from exc
+        raise CollectionStorageError(f"cannot use the catalogue in {place}: {text}") from exc
+    except sqlite3.DatabaseError as exc:
+        raise CollectionFormatError(
+            f"the catalogue in {place} is damaged or no database ({exc}). Restore it from a "
+            "backup, or remove the folder and index again"
+        ) from exc

@@ -1,0 +1,81 @@
+"""Every error that clipdex raises on purpose, one tree.
+
+    ClipdexError
+    ├── CollectionError
+    │   ├── CollectionNotFound      nothing was indexed here yet
+    │   ├── CollectionLocked        another process is writing
+    │   ├── CollectionFormatError   from a newer clipdex, damaged, or no catalogue at all
+    │   ├── CollectionStorageError  disk full, read-only, network filesystem
+    │   └── FingerprintMismatch     vectors of one model, a query of another
+    ├── RootUnavailable             a folder that was indexed is missing, unreadable or empty
+    ├── ImageError                  one picture cannot be read
+    ├── ModelError
+    │   ├── ModelNotFound           no such model here
+    │   ├── BundleError             a compiled model's files are incomplete or damaged
+    │   ├── CompileError            a model that cannot be compiled, or differs from open_clip
+    │   └── DeviceUnavailable       the device asked for is not in this machine
+    └── QueryError                  nothing to search for, or a query that makes no vector
+
+Each message is one line: what happened, why, what to do. Errors of Pillow, FAISS, ONNX Runtime,
+SQLite and torch are translated where they enter, `from exc`.
+"""
+
+
+class ClipdexError(Exception):
+    """Base of all errors that clipdex raises on purpose; its text is one line for a person."""
+
+
+class CollectionError(ClipdexError):
+    """A collection cannot be used as asked."""
+
+
+class CollectionNotFound(CollectionError):
+    """No collection lies at the place that was named or found."""
+
+
+class CollectionLocked(CollectionError):
+    """Another process is writing to the collection."""
+
+
+class CollectionFormatError(CollectionError):
+    """The catalogue is from a newer clipdex, damaged, or not a catalogue."""
+
+
+class CollectionStorageError(CollectionError):
+    """The disk under the collection refuses: full, read-only or unsuitable."""
+
+
+class FingerprintMismatch(CollectionError):
+    """The collection's vectors and the encoder belong to different models."""
+
+
+class RootUnavailable(ClipdexError):
+    """A folder to index is missing, unreadable or suddenly empty; nothing was removed."""
+
+
+class ImageError(ClipdexError):
+    """A picture that cannot be read; the text is the reason that the catalogue keeps."""
+
+
+class ModelError(ClipdexError):
+    """A model cannot be used."""
+
+
+class ModelNotFound(ModelError):
+    """No model of that name is known here."""
+
+
+class BundleError(ModelError):
+    """A bundle's files are missing, damaged or of another format."""
+
+
+class CompileError(ModelError):
+    """A model cannot be compiled, or its bundle differs from open_clip."""
+
+
+class DeviceUnavailable(ModelError):
+    """The device that was asked for is not there."""
+
+
+class QueryError(ClipdexError):
+    """A query that cannot be turned into a vector."""

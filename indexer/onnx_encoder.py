@@ -1,0 +1,153 @@
+"""The encoder that runs a bundle with ONNX Runtime: no torch, sessions made when first used."""
+
+import os
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from .bundle import Bundle
+from .encoder import Embeddings, Pixels
+from .errors import BundleError, DeviceUnavailable, ModelError, QueryError
+from .preprocess import Preprocess
+from .text import TextTokenizer, TokenIds
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "mps": "CoreMLExecutionProvider",
+}
+# Activations of one picture a thread stay in the cores' caches; larger batches measured slower.
+CPU_BATCH = 8
+DEVICE_BATCH = 64
+# More lanes than this take memory, not time: above it each lane gets several threads.
+MOST_LANES = 16
+TEXT_BATCH = 64
+
+
+class OnnxEncoder:
+    """A bundle, running.
+
+    device: "auto" (CUDA where ONNX Runtime has it, else the CPU), "cpu", "cuda" or "mps".
+    threads: cores to use. On the CPU each of `lanes` runs its own batch on its own core, which
+    wastes less than many cores on one batch; `encode_images` may be called from as many threads.
+    """
+
+    def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int = 1) -> None:
+        available = ort.get_available_providers()
+        if device == "auto":
+            device = "cuda" if PROVIDERS["cuda"] in available else "cpu"
+        if PROVIDERS[device] not in available:
+            raise DeviceUnavailable(
+                f"--device {device} needs ONNX Runtime's {PROVIDERS[device]}, which this "
+                "installation lacks: use --device cpu, or install the onnxruntime build for it"
+            )
+        self.bundle = bundle
+        self.device = device
+        self.lanes = min(threads, MOST_LANES) if device == "cpu" else 1
+        self.batch_size = CPU_BATCH if device == "cpu" else DEVICE_BATCH
+        self._threads = max(1, threads // self.lanes)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.bundle.name
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.bundle.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of weights, architecture, preprocessing and tokenizer."""
+        return self.bundle.fingerprint
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How a picture becomes pixels."""
+        return self.bundle.image
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the pixels."""
+        return self.bundle.image.size
+
+    @property
+    def logit_scale(self) -> float:
+        """What similarities are multiplied by before a softmax."""
+        return self.bundle.logit_scale
+
+    def encode_images(self, pixels: Pixels) -> Embeddings:
+        """`(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm."""
+        return self._run(self._image_session, "pixels", pixels)
+
+    def encode_texts(self, texts: list[str]) -> Embeddings:
+        """n texts to `(n, dim)` float32 of unit norm. Raises QueryError for none."""
+        if not texts:
+            raise QueryError("no text to encode")
+        parts = []
+        for start in range(0, len(texts), TEXT_BATCH):
+            ids = self.tokenizer(texts[start : start + TEXT_BATCH], cut=self.bundle.text.cut)
+            parts.append(self.encode_ids(ids))
+        return np.concatenate(parts)
+
+    def encode_ids(self, ids: TokenIds) -> Embeddings:
+        """Token ids `(n, length)` to `(n, dim)` float32 of unit norm."""
+        return self._run(self._text_session, "ids", ids)
+
+    @cached_property
+    def tokenizer(self) -> TextTokenizer:
+        """The model's tokenizer."""
+        settings = self.bundle.text
+        try:
+            return TextTokenizer(
+                self.bundle.folder / "tokenizer.json",
+                clean=settings.clean,
+                context_length=settings.context_length,
+                start=settings.start,
+                end=settings.end,
+                pad=settings.pad,
+                specials=settings.specials,
+            )
+        except Exception as exc:  # the Rust library raises bare Exception
+            raise BundleError(f"the tokenizer of {self.bundle.folder} is damaged: {exc}") from exc
+
+    @cached_property
+    def _image_session(self) -> ort.InferenceSession:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        return self._session("image.onnx", options)
+
+    @cached_property
+    def _text_session(self) -> ort.InferenceSession:
+        """For single queries: weights stay mapped from disk rather than packed into a copy, and
+        optimising the graph would take longer than running it as it is.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        return self._session("text.onnx", options)
+
+    def _session(self, file: str, options: ort.SessionOptions) -> ort.InferenceSession:
+        options.log_severity_level = 3
+        # Waiting threads sleep: the decoders need the cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            return ort.InferenceSession(
+                os.fspath(self.bundle.folder / file), options, providers=[PROVIDERS[self.device]]
+            )
+        except Exception as exc:  # ONNX Runtime's exceptions share no public base
+            raise BundleError(f"cannot load {self.bundle.folder / file}: {exc}") from exc
+
+    def _run(self, session: ort.InferenceSession, name: str, values: np.ndarray[Any, Any]) -> Embeddings:
+        try:
+            vectors: Embeddings = session.run(None, {name: values})[0]
+        except Exception as exc:  # as above
+            raise ModelError(
+                f"the model {self.name} failed on a batch of {len(values)}: {exc}. If memory ran "
+                "out, try a smaller --batch-size"
+            ) from exc
+        return vectors

@@ -1,0 +1,181 @@
+"""Files to embeddings: decoding and encoding side by side on the same cores.
+
+Decoder threads read, hash and decode (Pillow releases the interpreter lock while it works); encoder
+threads run the model. Between them stand two short queues, so memory does not grow with the
+collection, and everything comes out in the order in which it went in, so that two runs over the
+same files make the same batches.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .changes import Task
+from .decode import Limits, decode, read_file
+from .digest import digest
+from .encoder import Embeddings, Encoder, Pixels
+from .errors import ImageError
+from .preprocess import preprocess_of
+
+# A batch is encoded, full or not, when this many seconds have passed since the last one.
+FLUSH_SECONDS = 2.0
+# Results that need no encoding come out at least this often.
+DRAIN = 256
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file that was read: its facts as they were before reading, and what came of it.
+
+    Exactly one holds: `reason` says why it failed; `pixels` is `(3, h, w)` uint8; or both are
+    None and the catalogue has a vector of this `digest` already.
+    """
+
+    task: Task
+    size: int
+    mtime_ns: int
+    digest: bytes = b""
+    pixels: Pixels | None = None
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What can be committed together: files, and the vectors `(n, dim)` of the new contents.
+
+    `files` are in order; `vectors[i]` belongs to `fresh[i]`, each of a different digest.
+    """
+
+    files: list[Read]
+    fresh: list[Read] = field(default_factory=list)
+    vectors: Embeddings | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the work is spread: threads that decode, threads that encode, pictures a batch."""
+
+    decoders: int
+    lanes: int
+    batch_size: int
+
+    @classmethod
+    def of(cls, encoder: Encoder, workers: int | None, batch_size: int | None) -> "Plan":
+        """The plan for this machine, or what the user asked for."""
+        return cls(
+            decoders=workers or available_cores(),
+            lanes=getattr(encoder, "lanes", 1),
+            batch_size=batch_size or getattr(encoder, "batch_size", 8),
+        )
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def read(task: Task, encoder: Encoder, limits: Limits, known: Callable[[bytes], bool]) -> Read:
+    """Read, hash and decode one file; whatever is wrong with it becomes the reason."""
+    try:
+        info, data = read_file(task.location, limits)
+        facts = {"size": info.st_size, "mtime_ns": info.st_mtime_ns, "digest": digest(data)}
+        if known(facts["digest"]):
+            return Read(task, **facts)
+        preprocess = preprocess_of(encoder)
+        decoded = decode(data, limits, at_least=preprocess.size)
+        return Read(
+            task,
+            **facts,
+            pixels=preprocess.pixels(decoded.image),
+            width=decoded.width,
+            height=decoded.height,
+            format=decoded.format,
+        )
+    except ImageError as exc:
+        return Read(task, task.size, task.mtime_ns, reason=str(exc))
+
+
+def run(
+    tasks: Iterator[Task],
+    encoder: Encoder,
+    plan: Plan,
+    limits: Limits,
+    known: Callable[[bytes], bool],
+) -> Iterator[Batch]:
+    """Batches in the order of `tasks`. known: whether a content's vector is committed.
+
+    `known` is called from decoder threads. Closing the iterator drops what is in flight.
+    """
+    decoders = ThreadPoolExecutor(plan.decoders, thread_name_prefix="decode")
+    lanes = ThreadPoolExecutor(plan.lanes, thread_name_prefix="encode")
+    try:
+        yield from _run(tasks, encoder, plan, limits, known, decoders, lanes)
+    finally:
+        decoders.shutdown(wait=True, cancel_futures=True)
+        lanes.shutdown(wait=True, cancel_futures=True)
+
+
+def _run(
+    tasks: Iterator[Task],
+    encoder: Encoder,
+    plan: Plan,
+    limits: Limits,
+    known: Callable[[bytes], bool],
+    decoders: ThreadPoolExecutor,
+    lanes: ThreadPoolExecutor,
+) -> Iterator[Batch]:
+    window = plan.batch_size * plan.lanes + 2 * plan.decoders
+    reading: deque[Future[Read]] = deque()
+    encoding: deque[Future[Batch]] = deque()
+    # Digests that are being encoded and not committed yet: their twins wait in the same queue.
+    pending: set[bytes] = set()
+    files: list[Read] = []
+    fresh: list[Read] = []
+    flushed = time.monotonic()
+
+    def refill() -> None:
+        while len(reading) < window and (task := next(tasks, None)) is not None:
+            reading.append(decoders.submit(read, task, encoder, limits, known))
+
+    refill()
+    while reading or files or encoding:
+        if reading:
+            with suppress(TimeoutError):
+                result = reading[0].result(timeout=FLUSH_SECONDS)
+                reading.popleft()
+                refill()
+                files.append(result)
+                # Asked again here: a twin may have been committed since the decoder asked.
+                if result.pixels is not None and not (
+                    result.digest in pending or known(result.digest)
+                ):
+                    pending.add(result.digest)
+                    fresh.append(result)
+        late = time.monotonic() - flushed >= FLUSH_SECONDS
+        full = len(fresh) >= plan.batch_size or len(files) >= DRAIN
+        if files and (full or late or not reading):
+            encoding.append(lanes.submit(_encode, encoder, files, fresh))
+            files, fresh, flushed = [], [], time.monotonic()
+        # One batch more than there are lanes, so that no lane waits for a commit.
+        while encoding and (encoding[0].done() or len(encoding) > plan.lanes + 1 or not reading):
+            batch = encoding.popleft().result()
+            yield batch
+            pending.difference_update(item.digest for item in batch.fresh)
+
+
+def _encode(encoder: Encoder, files: list[Read], fresh: list[Read]) -> Batch:
+    if not fresh:
+        return Batch(files)
+    pixels = np.stack([item.pixels for item in fresh if item.pixels is not None])
+    return Batch(files, fresh, encoder.encode_images(pixels))

@@ -1,0 +1,205 @@
+"""The FAISS index of a collection: an immutable file, and what came after it.
+
+A file holds all vectors of one fingerprint up to one generation. Readers map it, add what the
+catalogue has committed since (a small index in memory) and leave out what was removed. A file is
+trusted only when the catalogue lists it with the size that it has on disk; otherwise everything
+comes from the catalogue, so a lost, cut or foreign file costs time and nothing else.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from .catalogue import Catalogue
+from .collection import Collection
+from .encoder import Embeddings
+from .errors import CollectionStorageError
+
+# Rewriting the file costs its whole size; below this many vectors that is nothing, above it the
+# file is rewritten when at least a twentieth is new and readers top up in memory until then.
+ALWAYS_REWRITE = 20_000
+REWRITE_SHARE = 20
+
+Scores = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class VectorFile:
+    """A published FAISS file."""
+
+    path: Path
+    generation: int
+    vectors: int
+
+
+class VectorIndex:
+    """Exact inner-product search over the vectors of one fingerprint at one generation."""
+
+    def __init__(
+        self, parts: list[faiss.Index], removed: Iterable[int], generation: int
+    ) -> None:
+        self.parts = parts
+        self.removed = frozenset(removed)
+        self.generation = generation
+
+    @classmethod
+    def open(cls, collection: Collection, catalogue: Catalogue, fingerprint: str, dim: int) -> "VectorIndex":
+        """The vectors as the catalogue has them now."""
+        with catalogue.snapshot():
+            generation = catalogue.generation()
+            published = latest_file(collection, catalogue, fingerprint)
+            base = _map(published) if published else None
+            since = published.generation if published and base is not None else 0
+            parts = [] if base is None else [base]
+            recent = _collect(catalogue, fingerprint, dim, since)
+            if recent is not None:
+                parts.append(recent)
+            removed = catalogue.buried(since=since) if base is not None else []
+        return cls(parts, removed, generation)
+
+    def search(
+        self, query: Embeddings, count: int, *, without: Iterable[int] = ()
+    ) -> tuple[Scores, Ids]:
+        """The `count` best of `query` `(dim,)`: scores `(m,)` falling, ids `(m,)`, m <= count.
+
+        Equal scores come in the order of their ids. without: ids to leave out.
+        """
+        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        found: list[tuple[Scores, Ids]] = []
+        for part in self.parts:
+            options = None
+            if excluded.size:
+                # The batch selector refers to the array: both live until the search is done.
+                batch = faiss.IDSelectorBatch(excluded)
+                options = faiss.SearchParameters(sel=faiss.IDSelectorNot(batch))
+            scores, ids = part.search(query[np.newaxis], min(count, part.ntotal), params=options)
+            kept = ids[0] >= 0
+            found.append((scores[0][kept], ids[0][kept]))
+        if not found:
+            return np.empty(0, np.float32), np.empty(0, np.int64)
+        all_scores = np.concatenate([scores for scores, _ in found])
+        all_ids = np.concatenate([ids for _, ids in found])
+        order = np.lexsort((all_ids, -all_scores))[:count]
+        return all_scores[order], all_ids[order]
+
+    @property
+    def total(self) -> int:
+        """Vectors that a search goes through, removed ones counted."""
+        return sum(part.ntotal for part in self.parts)
+
+
+def latest_file(
+    collection: Collection, catalogue: Catalogue, fingerprint: str
+) -> VectorFile | None:
+    """The newest published file that is whole."""
+    for generation, vectors, size in catalogue.connection.execute(
+        "SELECT generation, vectors, bytes FROM vector_files "
+        "WHERE fingerprint = ? ORDER BY generation DESC",
+        (fingerprint,),
+    ):
+        path = collection.vectors / f"{fingerprint}-{generation}.faiss"
+        with suppress(OSError):
+            if path.stat().st_size == size:
+                return VectorFile(path, generation, vectors)
+    return None
+
+
+def publish(
+    collection: Collection,
+    catalogue: Catalogue,
+    fingerprint: str,
+    dim: int,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the file of the current generation where that is due; the writer calls this.
+
+    Memory: 4 * dim bytes a vector. progress: called with (vectors done, of how many).
+    Raises CollectionStorageError where the disk is full; the catalogue is whole all the same.
+    """
+    generation = catalogue.generation()
+    total = catalogue.count_embeddings(fingerprint)
+    published = latest_file(collection, catalogue, fingerprint)
+    if published is not None:
+        added = catalogue.count_embeddings(fingerprint, since=published.generation)
+        behind = added + len(catalogue.buried(since=published.generation))
+        if behind == 0 or (total > ALWAYS_REWRITE and behind * REWRITE_SHARE < total):
+            return
+    if total == 0:
+        return
+    path = collection.vectors / f"{fingerprint}-{generation}.faiss"
+    index = _collect(catalogue, fingerprint, dim, 0, progress=progress)
+    temporary = path.with_suffix(".tmp")
+    try:
+        faiss.write_index(index, os.fspath(temporary))
+        size = temporary.stat().st_size
+        os.replace(temporary, path)
+    except (RuntimeError, OSError) as exc:
+        temporary.unlink(missing_ok=True)
+        raise CollectionStorageError(
+            f"cannot write the vector file {path.name} in {collection.vectors}: disk full? The "
+            "catalogue holds every vector; free some space and run the same command again"
+        ) from exc
+    with catalogue.transaction():
+        catalogue.connection.execute(
+            "INSERT OR REPLACE INTO vector_files VALUES (?, ?, ?, ?)",
+            (fingerprint, generation, total, size),
+        )
+        catalogue.connection.execute(
+            "DELETE FROM vector_files WHERE fingerprint = ? AND generation < ?",
+            (fingerprint, generation),
+        )
+    for old in collection.vectors.glob(f"{fingerprint}-*"):
+        if old != path:
+            with suppress(OSError):  # still mapped by a reader, where the system forbids that
+                old.unlink()
+
+
+def _map(published: VectorFile) -> faiss.Index | None:
+    """The file, mapped rather than read; None where it is not what the catalogue says."""
+    try:
+        index = faiss.read_index(os.fspath(published.path), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError:
+        return None
+    return index if index.ntotal == published.vectors else None
+
+
+def _collect(
+    catalogue: Catalogue,
+    fingerprint: str,
+    dim: int,
+    since: int,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> faiss.Index | None:
+    """An index in memory of the generations after `since`; None where there are none.
+
+    The vectors go straight into FAISS's own buffer, which is made at its full size: adding would
+    double that buffer as it grows, and hold old and new at once.
+    """
+    total = catalogue.count_embeddings(fingerprint, since=since)
+    if total == 0:
+        return None
+    flat = faiss.IndexFlatIP(dim)
+    index = faiss.IndexIDMap(flat)
+    flat.codes.resize(total * flat.code_size)
+    flat.ntotal = total
+    vectors = faiss.rev_swig_ptr(flat.get_xb(), total * dim).reshape(total, dim)
+    ids = np.empty(total, dtype=np.int64)
+    done = 0
+    for numbers, chunk in catalogue.embeddings(fingerprint, since=since):
+        vectors[done : done + len(numbers)] = chunk
+        ids[done : done + len(numbers)] = numbers
+        done += len(numbers)
+        if progress is not None:
+            progress(done, total)
+    faiss.copy_array_to_vector(ids, index.id_map)
+    index.ntotal = total
+    return index

@@ -1,0 +1,201 @@
+"""One collection, open for questions."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from indexer.catalogue import Catalogue, Model, translated
+from indexer.collection import Collection, locate
+from indexer.encoder import Embeddings, Encoder
+from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
+from indexer.models import find_bundle, load_encoder
+from indexer.vectors import VectorIndex
+
+from .hits import Hit, display
+from .query import Query
+
+
+@dataclass(frozen=True)
+class Status:
+    """A collection's facts; `images` counts files, `contents` different pictures."""
+
+    collection: str
+    images: int
+    contents: int
+    failed: int
+    model: str
+    fingerprint: str
+    dim: int
+    index: dict[str, Any]
+    roots: list[str]
+
+
+class Engine:
+    """Text, picture and mixed search over one collection.
+
+        with Engine.open("./photos.clipdex") as engine:
+            for hit in engine.search("a dog on a beach", k=5):
+                print(hit.score, hit.path)
+
+    The encoder is loaded by the first question that needs it. What an index run commits meanwhile
+    is found by the next question.
+    """
+
+    def __init__(
+        self, collection: Collection, catalogue: Catalogue, model: Model, encoder: Encoder | None
+    ) -> None:
+        self.collection = collection
+        self.catalogue = catalogue
+        self.model = model
+        self._given_encoder = encoder
+        self._index: VectorIndex | None = None
+
+    @classmethod
+    def open(
+        cls, collection: Path | str | None = None, *, encoder: Encoder | None = None
+    ) -> Self:
+        """Open a collection: the one named, or found as `indexer.collection.locate` does.
+
+        encoder: instead of the model that the collection was indexed with; for the same
+        fingerprint. Raises CollectionNotFound and its relatives, FingerprintMismatch, ModelError.
+        """
+        place = locate(Path(collection) if collection is not None else None)
+        catalogue = Catalogue.open(place)
+        try:
+            with translated(str(place.folder)):
+                model = catalogue.active_model()
+            if model is None:
+                raise CollectionNotFound(
+                    f"the collection at {place.folder} is empty: run `clipdex index FOLDER` first"
+                )
+            offered = encoder or find_bundle(model.name)
+            if offered.fingerprint != model.fingerprint:
+                raise FingerprintMismatch(
+                    f"the collection at {place.folder} holds vectors of another {model.name} "
+                    f"({model.fingerprint[:12]}) than this one ({offered.fingerprint[:12]}). "
+                    "Index into a new place with --collection"
+                )
+        except BaseException:
+            catalogue.close()
+            raise
+        return cls(place, catalogue, model, encoder)
+
+    def close(self) -> None:
+        """Close the catalogue and let go of the mapped vectors."""
+        self._index = None
+        self.catalogue.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The model that the collection's vectors are from."""
+        return self._given_encoder or load_encoder(self.model.name)
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        images: Sequence[Path | str] = (),
+        without: Sequence[str] = (),
+        k: int = 10,
+        offset: int = 0,
+    ) -> list[Hit]:
+        """The k best pictures for a text, for pictures, or for their sum, best first.
+
+        without: texts whose vectors are taken off the query. offset: how many hits to pass over.
+        Raises QueryError for an empty or impossible query, ImageError for an unreadable picture.
+        """
+        query = Query(text, [Path(image) for image in images], without)
+        with self._translated():
+            _check_range(k, offset)
+            return self.rank(query.vector(self.encoder), k=k, offset=offset)
+
+    def similar(self, image: Path | str | int, *, k: int = 10) -> list[Hit]:
+        """The k pictures most like one, which is itself left out.
+
+        image: a file, in the collection or not, or the id of a hit.
+        """
+        with self._translated():
+            _check_range(k, 0)
+            vector, own = self._vector_of(image)
+            return self.rank(vector, k=k, leave_out=own)
+
+    def rank(
+        self, vector: Embeddings, *, k: int, offset: int = 0, leave_out: Sequence[int] = ()
+    ) -> list[Hit]:
+        """The k best for a unit vector `(dim,)`, without the contents `leave_out`."""
+        hidden = [*self.catalogue.without_paths(), *leave_out]
+        scores, ids = self.index.search(vector, k + offset, without=hidden)
+        scores, ids = scores[offset:], ids[offset:]
+        contents = self.catalogue.contents(ids.tolist())
+        hits: list[Hit] = []
+        for score, number in zip(scores.tolist(), ids.tolist(), strict=True):
+            content = contents.get(number)
+            if content is not None:
+                rank = offset + len(hits) + 1
+                size = content.width, content.height
+                hits.append(Hit(rank, number, content.paths, score, None, *size))
+        return hits
+
+    @property
+    def index(self) -> VectorIndex:
+        """The vectors as committed now."""
+        if self._index is None or self._index.generation != self.catalogue.generation():
+            self._index = VectorIndex.open(
+                self.collection, self.catalogue, self.model.fingerprint, self.model.dim
+            )
+        return self._index
+
+    def status(self) -> Status:
+        """What the collection holds."""
+        with self._translated():
+            images, contents, failed = self.catalogue.counts()
+            return Status(
+                collection=str(self.collection.folder),
+                images=images,
+                contents=contents,
+                failed=failed,
+                model=self.model.name,
+                fingerprint=self.model.fingerprint,
+                dim=self.model.dim,
+                # A flat index compares with every vector, so it misses none.
+                index={"kind": "flat", "recall_at_10": 1.0},
+                roots=[display(root) for root in self.catalogue.roots().values()],
+            )
+
+    def _vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
+        """The vector `(dim,)` of a picture, and its content's id where the collection has it."""
+        if isinstance(image, int):
+            found = self.catalogue.embeddings_of(self.model.fingerprint, [image])
+            if image not in found:
+                raise QueryError(f"no picture has the id {image} in this collection")
+            return found[image], [image]
+        from indexer.decode import Limits
+        from indexer.digest import digest
+
+        from .pictures import encode_bytes, read_picture
+
+        path, limits = Path(image), Limits()
+        data = read_picture(path, limits)
+        own = self.catalogue.content_of(digest(data))
+        if own is not None:
+            return self.catalogue.embeddings_of(self.model.fingerprint, [own])[own], [own]
+        return encode_bytes(self.encoder, data, path, limits)[0], []
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        with translated(str(self.collection.folder)):
+            yield
+
+
+def _check_range(k: int, offset: int) -> None:
+    if k < 1 or offset < 0:
+        raise QueryError(f"k must be 1 or more and offset 0 or more, not {k} and {offset}")

@@ -1,0 +1,158 @@
+"""Zero-shot labels: which of these words fits a picture best.
+
+Each label is written into every prompt template, the texts' vectors are averaged, and a softmax
+over the cosines at the model's logit scale gives probabilities.
+Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision,
+2021, section 3.1.4.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.changes import Task
+from indexer.decode import Limits
+from indexer.encoder import Embeddings, Encoder, unit
+from indexer.errors import QueryError, RootUnavailable
+from indexer.pipeline import Plan, run
+from indexer.scan import Found, Unreadable, scan
+
+from .engine import Engine
+from .hits import path_facts
+
+DEFAULT_TEMPLATES = ("a photo of a {}.",)
+# open_clip's own starting point, exp(ln(1 / 0.07)); for encoders that do not say theirs.
+DEFAULT_LOGIT_SCALE = 1 / 0.07
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One file and its best labels with probabilities, or the reason why it has none.
+
+    none: probability that no label fits; None where the model carries no estimate.
+    """
+
+    path: bytes
+    labels: tuple[tuple[str, float], ...] = ()
+    none: float | None = None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {
+            **path_facts(self.path),
+            "labels": [
+                {"label": label, "probability": round(probability, 6)}
+                for label, probability in self.labels
+            ],
+            "none": self.none,
+        }
+
+
+class Labeller:
+    """A set of labels, ready to be compared with pictures."""
+
+    def __init__(
+        self, encoder: Encoder, labels: Sequence[str], templates: Sequence[str] = ()
+    ) -> None:
+        """templates: with `{}` where the label goes. Raises QueryError for none or a bad one."""
+        self.encoder = encoder
+        self.labels = list(dict.fromkeys(label.strip() for label in labels if label.strip()))
+        if not self.labels:
+            raise QueryError("no labels: name some with --labels \"cat,dog\" or --labels-file FILE")
+        self.weights = class_vectors(encoder, self.labels, templates or DEFAULT_TEMPLATES)
+        self.logit_scale = float(getattr(encoder, "logit_scale", DEFAULT_LOGIT_SCALE))
+
+    def probabilities(self, vectors: Embeddings) -> NDArray[np.float64]:
+        """`(n, dim)` unit vectors to `(n, labels)`, each row summing to 1."""
+        logits = self.logit_scale * (vectors @ self.weights.T).astype(np.float64)
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return shares
+
+    def best(self, vectors: Embeddings, top: int) -> list[tuple[tuple[str, float], ...]]:
+        """For each vector its `top` best labels with their probabilities, best first."""
+        shares = self.probabilities(vectors)
+        order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
+        return [
+            tuple((self.labels[column], float(row[column])) for column in columns)
+            for row, columns in zip(shares, order, strict=True)
+        ]
+
+
+def class_vectors(encoder: Encoder, labels: Sequence[str], templates: Sequence[str]) -> Embeddings:
+    """`(labels, dim)`: the unit mean of each label's unit vectors over the templates."""
+    for template in templates:
+        if "{}" not in template:
+            raise QueryError(f"the template {template!r} has no {{}} where the label goes")
+    texts = [template.replace("{}", label) for label in labels for template in templates]
+    vectors = encoder.encode_texts(texts)
+    return unit(vectors.reshape(len(labels), len(templates), -1).mean(axis=1))
+
+
+def label_collection(engine: Engine, labeller: Labeller, *, top: int) -> Iterator[Labelled]:
+    """Every file of the collection, from its stored vectors."""
+    catalogue, fingerprint = engine.catalogue, engine.model.fingerprint
+    for ids, vectors in catalogue.embeddings(fingerprint):
+        contents = catalogue.contents(ids.tolist())
+        for number, labels in zip(ids.tolist(), labeller.best(vectors, top), strict=True):
+            if number in contents:
+                for path in contents[number].paths:
+                    yield Labelled(path, labels)
+
+
+def label_files(
+    paths: Iterable[Path],
+    labeller: Labeller,
+    *,
+    top: int,
+    workers: int | None = None,
+    limits: Limits | None = None,
+) -> Iterator[Labelled]:
+    """Files, and all pictures of folders, read and encoded now; nothing is stored.
+
+    Raises RootUnavailable for a path that is not there.
+    """
+    tasks, unreadable = _tasks(paths)
+    encoder = labeller.encoder
+    plan = Plan.of(encoder, workers, None)
+    seen: dict[bytes, tuple[tuple[str, float], ...]] = {}
+    for batch in run(iter(tasks), encoder, plan, limits or Limits(), known=seen.__contains__):
+        if batch.vectors is not None:
+            for item, labels in zip(batch.fresh, labeller.best(batch.vectors, top), strict=True):
+                seen[item.digest] = labels
+        for item in batch.files:
+            if item.reason is not None:
+                yield Labelled(item.task.location, reason=item.reason)
+            else:
+                yield Labelled(item.task.location, seen[item.digest])
+    for location, reason in unreadable:
+        yield Labelled(location, reason=reason)
+
+
+def _tasks(paths: Iterable[Path]) -> tuple[list[Task], list[tuple[bytes, str]]]:
+    tasks: list[Task] = []
+    unreadable: list[tuple[bytes, str]] = []
+    for path in paths:
+        absolute = Path(os.path.abspath(path))
+        try:
+            if not absolute.is_dir():
+                info = absolute.stat()
+                folder, name = os.path.split(os.fsencode(absolute))
+                tasks.append(Task(0, folder, name, info.st_size, info.st_mtime_ns))
+                continue
+            folder = os.fsencode(absolute)
+            for entry in scan(absolute):
+                match entry:
+                    case Found(relative, size, mtime_ns):
+                        tasks.append(Task(0, folder, relative, size, mtime_ns))
+                    case Unreadable(relative, reason):
+                        unreadable.append((os.path.join(folder, relative), reason))
+        except OSError as exc:
+            raise RootUnavailable(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    return tasks, unreadable

@@ -1,0 +1,25 @@
+"""`clipdex forget`"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .console import guarded, out
+
+
+@guarded
+def forget(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A picture or folder.")],
+    collection: options.Collection = None,
+) -> None:
+    """Take a picture or a folder out of the collection; the photos stay.
+
+    Example: clipdex forget ./photos/private
+    """
+    from indexer import forget as remove
+    from indexer.collection import locate
+
+    removed = remove(locate(collection), path)
+    out(f"{removed:,} files forgotten")

@@ -1,0 +1,119 @@
+"""`clipdex index`"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from . import options
+from .console import SOME_FILES_FAILED, guarded, out
+
+if TYPE_CHECKING:
+    from indexer.encoder import Encoder
+
+
+@guarded
+def index(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="Folders of pictures, or single pictures."),
+    ],
+    collection: options.Collection = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The model of a new collection: pocket, or a bundle's folder.",
+            show_default="the collection's own, pocket for a new one",
+        ),
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the model runs.")
+    ] = "auto",
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Pictures a batch.", show_default="8 on a CPU"),
+    ] = None,
+    workers: options.Workers = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Leave out files and folders of this name or path."),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what could not be read before.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop the vectors of pictures that have vanished.")
+    ] = False,
+    max_pixels: options.MaxPixels = None,
+    max_bytes: options.MaxBytes = None,
+    as_json: options.Json = False,
+) -> None:
+    """Read folders of pictures, so that they can be searched.
+
+    Run it again to take in what is new, changed, moved or gone: only that is read. Files that
+    cannot be read are listed with the reason, and the run goes on (exit code 3).
+
+    Example: clipdex index ./photos --exclude "*.thumb.jpg"
+    """
+    from indexer import Skipped, build
+    from indexer.decode import Limits
+    from indexer.pipeline import available_cores
+
+    from .progress import ProgressBar
+
+    encoder = None
+    if model is not None or device != "auto":
+        encoder = _encoder(collection, model, device, available_cores())
+    defaults = Limits()
+    with ProgressBar() as progress:
+
+        def report_skip(skipped: Skipped) -> None:
+            progress.note(f"skipped {skipped.path.decode('utf-8', 'replace')}: {skipped.reason}")
+
+        try:
+            report = build(
+                paths,
+                collection=collection,
+                encoder=encoder,
+                exclude=exclude or (),
+                retry_failed=retry_failed,
+                prune_vanished=prune,
+                workers=workers,
+                batch_size=batch_size,
+                limits=Limits(
+                    max_bytes=max_bytes or defaults.max_bytes,
+                    max_pixels=max_pixels or defaults.max_pixels,
+                ),
+                on_progress=progress.update,
+                on_skip=report_skip,
+            )
+        except KeyboardInterrupt:
+            progress.note("What was indexed so far is kept; run the same command to go on.")
+            raise
+    if as_json:
+        out(json.dumps(report.to_json()))
+    else:
+        out(
+            f"{report.indexed:,} indexed, {report.reused:,} reused, "
+            f"{report.unchanged:,} unchanged, {report.removed:,} removed, "
+            f"{report.failed:,} failed in {report.seconds:,.1f} s "
+            f"({report.images_per_second:,.1f} images/s)"
+        )
+    if report.failed:
+        raise typer.Exit(SOME_FILES_FAILED)
+
+
+def _encoder(collection: Path | None, model: str | None, device: str, threads: int) -> "Encoder":
+    """The model that was asked for, or the collection's own on another device."""
+    from indexer import load_encoder
+    from indexer.catalogue import Catalogue
+    from indexer.collection import locate
+    from indexer.models import BUILT_IN
+
+    if model is None:
+        place = locate(collection)
+        active = Catalogue.open(place).active_model() if place.exists else None
+        model = active.name if active else BUILT_IN
+    return load_encoder(model, device=device, threads=threads)

@@ -1,0 +1,109 @@
+"""`clipdex label`"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options
+from .console import SOME_FILES_FAILED, guarded, note, out
+
+if TYPE_CHECKING:
+    from search.labels import Labelled
+
+
+@guarded
+def label(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH]...",
+            help="Pictures or folders, indexed or not; the whole collection otherwise.",
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar='"A,B"', help="The labels, separated by commas.")
+    ] = None,
+    labels_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The labels, one a line.")
+    ] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="T",
+            help="How a caption would put it, {} standing for the label; several are averaged.",
+            show_default="a photo of a {}.",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Best labels to show.")] = 5,
+    workers: options.Workers = None,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+) -> None:
+    """Say which of your labels each picture shows, without training.
+
+    Example: clipdex label ./photos --labels "cat,dog,neither" --csv
+    """
+    if (labels is None) == (labels_file is None):
+        raise typer.BadParameter("name the labels with --labels or with --labels-file")
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
+    names = _read(labels_file) if labels_file else (labels or "").split(",")
+    if not any(name.strip() for name in names):
+        raise typer.BadParameter("there are no labels in it")
+    if any("{}" not in one for one in template or ()):
+        raise typer.BadParameter("a template needs {} where the label goes")
+
+    from indexer import load_encoder
+    from indexer.collection import locate
+    from indexer.pipeline import available_cores
+    from search import Engine
+    from search.labels import Labeller, label_collection, label_files
+
+    if paths and not locate(collection).exists:
+        labeller = Labeller(load_encoder(threads=available_cores()), names, template or ())
+        _write(label_files(paths, labeller, top=top, workers=workers), as_json, as_csv)
+        return
+    with Engine.open(collection) as engine:
+        encoder = load_encoder(engine.model.name, threads=available_cores())
+        labeller = Labeller(encoder, names, template or ())
+        if paths:
+            labelled = label_files(paths, labeller, top=top, workers=workers)
+        else:
+            labelled = label_collection(engine, labeller, top=top)
+        _write(labelled, as_json, as_csv)
+
+
+def _read(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise typer.BadParameter(f"{file} cannot be read as text: {exc}") from exc
+
+
+def _write(labelled: "Iterable[Labelled]", as_json: bool, as_csv: bool) -> None:
+    from search.hits import display
+
+    from .output import csv_line
+
+    failed = False
+    if as_csv:
+        out(csv_line(["path", "label", "probability"]))
+    for item in labelled:
+        path = display(item.path)
+        if item.reason is not None:
+            failed = True
+            note(f"skipped {path}: {item.reason}")
+        elif as_json:
+            out(json.dumps(item.to_json(), ensure_ascii=False))
+        elif as_csv:
+            for name, probability in item.labels:
+                out(csv_line([path, name, f"{probability:.6f}"]))
+        else:
+            shown = ", ".join(f"{name} {probability:.0%}" for name, probability in item.labels)
+            out(f"{path}\t{shown}")
+    if failed:
+        raise typer.Exit(SOME_FILES_FAILED)

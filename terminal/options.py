@@ -1,0 +1,32 @@
+"""Options that several commands share, each written once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Collection = Annotated[
+    Path | None,
+    typer.Option(
+        "--collection",
+        help="The index's folder. Else $CLIPDEX_COLLECTION, a .clipdex folder here or above, or "
+        "the user's data folder.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Count = Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many pictures.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Threads that decode.", show_default="one a core"),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Largest picture to decode.", show_default="200 megapixels"
+    ),
+]
+MaxBytes = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Largest file to read.", show_default="256 MiB"),
+]

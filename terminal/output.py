@@ -1,0 +1,72 @@
+"""Hits in the forms that a user may ask for."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from enum import Enum
+
+from search.hits import Hit
+
+from .console import is_terminal, note, out, out_bytes
+
+
+class Form(Enum):
+    """How hits are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    PATHS = "paths"
+    PRINT0 = "print0"
+
+
+def write_hits(hits: Sequence[Hit], form: Form) -> None:
+    """Write the hits; a table on a terminal becomes `score, tab, path` lines in a pipe."""
+    match form:
+        case Form.JSON:
+            for hit in hits:
+                out(json.dumps(hit.to_json(), ensure_ascii=False))
+        case Form.CSV:
+            out(csv_line(["rank", "id", "path", "score", "relevance"]))
+            for hit in hits:
+                relevance = "" if hit.relevance is None else hit.relevance
+                out(csv_line([hit.rank, hit.id, hit.path, f"{hit.score:.6f}", relevance]))
+        case Form.PATHS | Form.PRINT0:
+            end = b"\n" if form is Form.PATHS else b"\0"
+            for hit in hits:
+                out_bytes(hit.raw_paths[0] + end)
+        case Form.TABLE if is_terminal():
+            _write_table(hits)
+        case Form.TABLE:
+            for hit in hits:
+                out(f"{hit.score:.3f}\t{hit.path}")
+
+
+def csv_line(values: Sequence[object]) -> str:
+    """One line of CSV, quoted where it must be."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(values)
+    return buffer.getvalue()
+
+
+def _write_table(hits: Sequence[Hit]) -> None:
+    if not hits:
+        note("no pictures")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("", justify="right", style="dim")
+    table.add_column("score", justify="right")
+    table.add_column("picture", overflow="fold")
+    table.add_column("size", justify="right", style="dim", no_wrap=True)
+    for hit in hits:
+        name = Text(hit.path)
+        name.stylize(f"link {hit.file.as_uri()}")
+        if len(hit.paths) > 1:
+            name.append(f"  and {len(hit.paths) - 1} more", style="dim")
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", name, f"{hit.width} x {hit.height}")
+    Console().print(table)

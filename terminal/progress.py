@@ -1,0 +1,74 @@
+"""How far an index run is: a bar with rate and time left on a terminal, nothing elsewhere."""
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from indexer.indexing import Progress
+
+TITLES = {"scan": "Looking", "index": "Indexing", "publish": "Writing vectors"}
+
+
+class ProgressBar:
+    """A bar on stderr, if that is a terminal; messages go above it."""
+
+    def __init__(self) -> None:
+        self._bar = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+                speed_estimate_period=60,
+            )
+            self._task = self._bar.add_task("Looking", total=None, rate="")
+            self._stage = "scan"
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Show where the run is."""
+        if self._bar is None:
+            return
+        if progress.stage != self._stage:
+            self._stage = progress.stage
+            self._bar.reset(self._task, description=TITLES[progress.stage], rate="")
+        speed = self._bar.tasks[0].speed if self._bar.tasks else None
+        self._bar.update(
+            self._task,
+            completed=progress.done,
+            total=progress.total or None,
+            rate=f"{speed:,.0f} images/s" if speed and progress.stage == "index" else "",
+        )
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            sys.stderr.write(text + "\n")

@@ -1,0 +1,93 @@
+"""`clipdex search` and `clipdex similar`"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options
+from .console import guarded
+
+if TYPE_CHECKING:
+    from .output import Form
+
+
+@guarded
+def search(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help="What the picture shows, in your words."),
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option("--image", metavar="FILE", help="Look for pictures like this one, too."),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--not", metavar="TEXT", help="Steer away from this."),
+    ] = None,
+    k: options.Count = 10,
+    offset: Annotated[int, typer.Option(min=0, metavar="N", help="Pass over the best N.")] = 0,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    paths: Annotated[bool, typer.Option("--paths", help="Paths only, one a line.")] = False,
+    print0: Annotated[
+        bool, typer.Option("--print0", help="Paths only, each ended by a NUL byte.")
+    ] = False,
+) -> None:
+    """Find pictures by what they show.
+
+    Texts and pictures may be mixed: their vectors are added, those of --not taken off.
+
+    Example: clipdex search a dog on a beach --not people -k 5
+    """
+    text = " ".join(words or [])
+    if not text.strip() and not images:
+        raise typer.BadParameter("give a text, or a picture with --image")
+    form = _form(as_json, as_csv, paths, print0)
+
+    from search import Engine
+
+    from .output import write_hits
+
+    with Engine.open(collection) as engine:
+        hits = engine.search(text, images=images or (), without=without or (), k=k, offset=offset)
+        write_hits(hits, form)
+
+
+@guarded
+def similar(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture, indexed or not.")],
+    k: options.Count = 10,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+) -> None:
+    """Find the pictures most like one; the picture itself is left out.
+
+    Example: clipdex similar holiday.jpg -k 20
+    """
+    from search import Engine
+
+    from .output import write_hits
+
+    with Engine.open(collection) as engine:
+        write_hits(engine.similar(image, k=k), _form(as_json, False, False, False))
+
+
+def _form(as_json: bool, as_csv: bool, paths: bool, print0: bool) -> "Form":
+    from .output import Form
+
+    asked = [
+        form
+        for form, wanted in (
+            (Form.JSON, as_json),
+            (Form.CSV, as_csv),
+            (Form.PATHS, paths),
+            (Form.PRINT0, print0),
+        )
+        if wanted
+    ]
+    if len(asked) > 1:
+        raise typer.BadParameter("choose one of --json, --csv, --paths and --print0")
+    return asked[0] if asked else Form.TABLE

@@ -1,0 +1,37 @@
+"""`clipdex status`"""
+
+import json
+from dataclasses import asdict
+from itertools import islice
+
+from . import options
+from .console import guarded, out
+
+FAILURES_SHOWN = 20
+
+
+@guarded
+def status(collection: options.Collection = None, as_json: options.Json = False) -> None:
+    """Say what the collection holds.
+
+    Example: clipdex status
+    """
+    from search import Engine
+    from search.hits import display
+
+    with Engine.open(collection) as engine:
+        facts = engine.status()
+        if as_json:
+            out(json.dumps(asdict(facts), ensure_ascii=False))
+            return
+        out(f"collection  {facts.collection}")
+        out(f"pictures    {facts.images:,} files, {facts.contents:,} different")
+        out(f"model       {facts.model} ({facts.fingerprint[:12]}, {facts.dim} dimensions)")
+        out(f"index       {facts.index['kind']}, exact")
+        for number, root in enumerate(facts.roots):
+            out(f"{'' if number else 'folders':<11} {root}")
+        out(f"failed      {facts.failed:,}")
+        for path, reason in islice(engine.catalogue.failures(), FAILURES_SHOWN):
+            out(f"            {display(path)}: {reason}")
+        if facts.failed > FAILURES_SHOWN:
+            out(f"            and {facts.failed - FAILURES_SHOWN:,} more")
