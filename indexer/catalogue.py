@@ -160,7 +160,9 @@ class Catalogue:
 
     def without_paths(self) -> list[int]:
         """Contents whose files have all vanished: kept, but no hits."""
-        return [row[0] for row in self.connection.execute("SELECT id FROM contents WHERE paths = 0")]
+        return [
+            row[0] for row in self.connection.execute("SELECT id FROM contents WHERE paths = 0")
+        ]
 
     def embeddings(
         self, fingerprint: str, *, since: int = 0, chunk: int = 1024

@@ -125,6 +125,7 @@ def look(
         before = count
         try:
             for entry in scan(scope.location, below=scope.below, exclude=exclude, skip=skip):
+                row: tuple[int, bytes, int, int, str | None]
                 match entry:
                     case Found(path, size, mtime_ns):
                         row = (scope.root, path, size, mtime_ns, None)

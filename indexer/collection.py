@@ -1,8 +1,8 @@
 """Where a collection lies, and what lies in it.
 
-    catalogue.sqlite3          the only truth
-    vectors/<fingerprint>-<generation>.faiss   derived, immutable once published
-    writer.lock, writer.json   who is writing
+catalogue.sqlite3          the only truth
+vectors/<fingerprint>-<generation>.faiss   derived, immutable once published
+writer.lock, writer.json   who is writing
 """
 
 import os

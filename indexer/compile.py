@@ -51,29 +51,29 @@ class Verification:
 class ImageTower(nn.Module):
     """uint8 pixels to unit vectors: normalisation and tower in one graph."""
 
-    def __init__(self, model: nn.Module, preprocess: Preprocess) -> None:
+    def __init__(self, model: Any, preprocess: Preprocess) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("pixel_mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1))
-        self.register_buffer("pixel_std", torch.tensor(preprocess.std).view(1, 3, 1, 1))
+        self.pixel_mean = nn.Buffer(torch.tensor(preprocess.mean).view(1, 3, 1, 1))
+        self.pixel_std = nn.Buffer(torch.tensor(preprocess.std).view(1, 3, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """`(n, 3, h, w)` uint8 to `(n, dim)`."""
         scaled = (pixels.to(torch.float32) / 255.0 - self.pixel_mean) / self.pixel_std
-        vectors: torch.Tensor = self.model.encode_image(scaled, normalize=True)  # type: ignore[operator]
+        vectors: torch.Tensor = self.model.encode_image(scaled, normalize=True)
         return vectors
 
 
 class TextTower(nn.Module):
     """Ids of the model's full context length to unit vectors."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """`(n, context_length)` to `(n, dim)`."""
-        vectors: torch.Tensor = self.model.encode_text(ids, normalize=True)  # type: ignore[operator]
+        vectors: torch.Tensor = self.model.encode_text(ids, normalize=True)
         return vectors
 
 
@@ -130,10 +130,8 @@ def compile_model(
     return Bundle.load(folder)
 
 
-def _export(
-    loaded: LoadedModel, folder: Path, name: str, licence: str, *, half: bool
-) -> Bundle:
-    model: Any = loaded.model
+def _export(loaded: LoadedModel, folder: Path, name: str, licence: str, *, half: bool) -> Bundle:
+    model = loaded.model
     context_length = int(getattr(model, "context_length", loaded.tokenizer.context_length))
     tokenizer_json, settings = convert_tokenizer(loaded.tokenizer, context_length)
     (folder / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")

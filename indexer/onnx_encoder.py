@@ -142,7 +142,9 @@ class OnnxEncoder:
         except Exception as exc:  # ONNX Runtime's exceptions share no public base
             raise BundleError(f"cannot load {self.bundle.folder / file}: {exc}") from exc
 
-    def _run(self, session: ort.InferenceSession, name: str, values: np.ndarray[Any, Any]) -> Embeddings:
+    def _run(
+        self, session: ort.InferenceSession, name: str, values: np.ndarray[Any, Any]
+    ) -> Embeddings:
         try:
             vectors: Embeddings = session.run(None, {name: values})[0]
         except Exception as exc:  # as above

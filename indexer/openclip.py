@@ -34,7 +34,7 @@ class LoadedModel:
 
     spec: str
     config: dict[str, Any]
-    model: torch.nn.Module
+    model: Any
     transform: Any
     tokenizer: Any
     preprocess: Preprocess

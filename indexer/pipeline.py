@@ -9,7 +9,7 @@ same files make the same batches.
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +25,8 @@ from .preprocess import preprocess_of
 
 # A batch is encoded, full or not, when this many seconds have passed since the last one.
 FLUSH_SECONDS = 2.0
+# For encoders that do not say what suits them.
+DEFAULT_BATCH = 8
 # Results that need no encoding come out at least this often.
 DRAIN = 256
 
@@ -74,7 +76,7 @@ class Plan:
         return cls(
             decoders=workers or available_cores(),
             lanes=getattr(encoder, "lanes", 1),
-            batch_size=batch_size or getattr(encoder, "batch_size", 8),
+            batch_size=batch_size or int(getattr(encoder, "batch_size", DEFAULT_BATCH)),
         )
 
 
@@ -89,18 +91,20 @@ def read(task: Task, encoder: Encoder, limits: Limits, known: Callable[[bytes], 
     """Read, hash and decode one file; whatever is wrong with it becomes the reason."""
     try:
         info, data = read_file(task.location, limits)
-        facts = {"size": info.st_size, "mtime_ns": info.st_mtime_ns, "digest": digest(data)}
-        if known(facts["digest"]):
-            return Read(task, **facts)
+        key = digest(data)
+        if known(key):
+            return Read(task, info.st_size, info.st_mtime_ns, key)
         preprocess = preprocess_of(encoder)
         decoded = decode(data, limits, at_least=preprocess.size)
         return Read(
             task,
-            **facts,
-            pixels=preprocess.pixels(decoded.image),
-            width=decoded.width,
-            height=decoded.height,
-            format=decoded.format,
+            info.st_size,
+            info.st_mtime_ns,
+            key,
+            preprocess.pixels(decoded.image),
+            decoded.width,
+            decoded.height,
+            decoded.format,
         )
     except ImageError as exc:
         return Read(task, task.size, task.mtime_ns, reason=str(exc))
@@ -112,7 +116,7 @@ def run(
     plan: Plan,
     limits: Limits,
     known: Callable[[bytes], bool],
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Batches in the order of `tasks`. known: whether a content's vector is committed.
 
     `known` is called from decoder threads. Closing the iterator drops what is in flight.

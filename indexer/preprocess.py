@@ -6,19 +6,19 @@ Source: open_clip `transform.py` (`image_transform`, `ResizeKeepRatio`, `center_
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from PIL import Image
 
 from .encoder import Encoder, Pixels
 
+if TYPE_CHECKING:  # a text search reads these settings and has no use for Pillow
+    from PIL import Image
+
 ResizeMode = Literal["shortest", "longest", "squash"]
 
-RESAMPLING = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-}
+# Pillow's numbers of the filters, Image.Resampling.
+RESAMPLING = {"bilinear": 2, "bicubic": 3}
 # Beyond this ratio of the sides only the middle is resized; the centre crop keeps no more of it.
 MOST_ELONGATED = 32
 
@@ -48,7 +48,7 @@ class Preprocess:
         """As an object of plain JSON types."""
         return asdict(self)
 
-    def pixels(self, image: Image.Image) -> Pixels:
+    def pixels(self, image: "Image.Image") -> Pixels:
         """`image` (RGB) as `(3, h, w)` uint8."""
         height, width = self.size
         if self.resize_mode == "shortest":
@@ -58,7 +58,7 @@ class Preprocess:
             resized = _crop_or_pad(resized, width, height, self.fill_color)
         return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
 
-    def _resized(self, image: Image.Image) -> tuple[int, int]:
+    def _resized(self, image: "Image.Image") -> tuple[int, int]:
         """(width, height) before the crop."""
         height, width = self.size
         if self.resize_mode == "squash":
@@ -73,7 +73,7 @@ class Preprocess:
         return max(1, round(image.width / ratio)), max(1, round(image.height / ratio))
 
 
-def _middle(image: Image.Image) -> Image.Image:
+def _middle(image: "Image.Image") -> "Image.Image":
     """`image`, or the middle of one so long that resizing all of it would take gigabytes."""
     longest = MOST_ELONGATED * min(image.size)
     if max(image.size) <= longest:
@@ -83,12 +83,12 @@ def _middle(image: Image.Image) -> Image.Image:
     return image.crop((left, top, left + width, top + height))
 
 
-def _crop_or_pad(image: Image.Image, width: int, height: int, fill: int) -> Image.Image:
+def _crop_or_pad(image: "Image.Image", width: int, height: int, fill: int) -> "Image.Image":
     """The middle of `image`, with bars where it is smaller than `width` x `height`."""
     if image.width < width or image.height < height:
-        canvas = Image.new(
-            "RGB", (max(width, image.width), max(height, image.height)), (fill,) * 3
-        )
+        from PIL import Image
+
+        canvas = Image.new("RGB", (max(width, image.width), max(height, image.height)), (fill,) * 3)
         canvas.paste(
             image, ((canvas.width - image.width) // 2, (canvas.height - image.height) // 2)
         )
@@ -102,5 +102,4 @@ def preprocess_of(encoder: Encoder) -> Preprocess:
     own: Preprocess | None = getattr(encoder, "preprocess", None)
     if own is not None:
         return own
-    size = encoder.image_size
-    return Preprocess(size=(size, size) if isinstance(size, int) else tuple(size))
+    return Preprocess(size=encoder.image_size)

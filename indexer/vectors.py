@@ -42,15 +42,15 @@ class VectorFile:
 class VectorIndex:
     """Exact inner-product search over the vectors of one fingerprint at one generation."""
 
-    def __init__(
-        self, parts: list[faiss.Index], removed: Iterable[int], generation: int
-    ) -> None:
+    def __init__(self, parts: list[faiss.Index], removed: Iterable[int], generation: int) -> None:
         self.parts = parts
         self.removed = frozenset(removed)
         self.generation = generation
 
     @classmethod
-    def open(cls, collection: Collection, catalogue: Catalogue, fingerprint: str, dim: int) -> "VectorIndex":
+    def open(
+        cls, collection: Collection, catalogue: Catalogue, fingerprint: str, dim: int
+    ) -> "VectorIndex":
         """The vectors as the catalogue has them now."""
         with catalogue.snapshot():
             generation = catalogue.generation()
@@ -78,7 +78,7 @@ class VectorIndex:
             if excluded.size:
                 # The batch selector refers to the array: both live until the search is done.
                 batch = faiss.IDSelectorBatch(excluded)
-                options = faiss.SearchParameters(sel=faiss.IDSelectorNot(batch))
+                options = faiss.SearchParameters(sel=faiss.IDSelectorNot(batch))  # type: ignore[call-arg]
             scores, ids = part.search(query[np.newaxis], min(count, part.ntotal), params=options)
             kept = ids[0] >= 0
             found.append((scores[0][kept], ids[0][kept]))
@@ -88,11 +88,6 @@ class VectorIndex:
         all_ids = np.concatenate([ids for _, ids in found])
         order = np.lexsort((all_ids, -all_scores))[:count]
         return all_scores[order], all_ids[order]
-
-    @property
-    def total(self) -> int:
-        """Vectors that a search goes through, removed ones counted."""
-        return sum(part.ntotal for part in self.parts)
 
 
 def latest_file(
@@ -136,6 +131,7 @@ def publish(
         return
     path = collection.vectors / f"{fingerprint}-{generation}.faiss"
     index = _collect(catalogue, fingerprint, dim, 0, progress=progress)
+    assert index is not None
     temporary = path.with_suffix(".tmp")
     try:
         faiss.write_index(index, os.fspath(temporary))

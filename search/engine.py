@@ -54,9 +54,7 @@ class Engine:
         self._index: VectorIndex | None = None
 
     @classmethod
-    def open(
-        cls, collection: Path | str | None = None, *, encoder: Encoder | None = None
-    ) -> Self:
+    def open(cls, collection: Path | str | None = None, *, encoder: Encoder | None = None) -> Self:
         """Open a collection: the one named, or found as `indexer.collection.locate` does.
 
         encoder: instead of the model that the collection was indexed with; for the same

@@ -64,7 +64,7 @@ class Labeller:
         self.encoder = encoder
         self.labels = list(dict.fromkeys(label.strip() for label in labels if label.strip()))
         if not self.labels:
-            raise QueryError("no labels: name some with --labels \"cat,dog\" or --labels-file FILE")
+            raise QueryError('no labels: name some with --labels "cat,dog" or --labels-file FILE')
         self.weights = class_vectors(encoder, self.labels, templates or DEFAULT_TEMPLATES)
         self.logit_scale = float(getattr(encoder, "logit_scale", DEFAULT_LOGIT_SCALE))
 

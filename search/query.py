@@ -46,5 +46,7 @@ class Query:
             pictures = encode_pictures(encoder, self.images)
             total += np.float32(self.image_weight) * pictures.sum(axis=0)
         if not np.isfinite(total).all() or float(np.linalg.norm(total)) < SHORTEST:
-            raise QueryError("the parts of this query cancel each other out: ask for something else")
+            raise QueryError(
+                "the parts of this query cancel each other out: ask for something else"
+            )
         return unit(total)
