@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from terminal import forget, index, label, models, search, status
+from terminal import demo, forget, index, label, models, search, status
 
 app = typer.Typer(
     name="clipdex",
@@ -22,6 +22,7 @@ app.command()(search.similar)
 app.command()(label.label)
 app.command()(status.status)
 app.command()(forget.forget)
+app.command()(demo.demo)
 app.add_typer(models.app, name="models")
 
 

@@ -18,8 +18,8 @@ from .errors import ImageError
 
 Image.MAX_IMAGE_PIXELS = None
 
-# The formats of `scan.EXTENSIONS`; Pillow's other plugins (EPS starts Ghostscript) stay shut.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+# The formats of `scan.EXTENSIONS` (JPEG opens MPO too); Pillow's other plugins (EPS starts Ghostscript) stay shut.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # Decode at least this many times the model's input size.
 REDUCTION_MARGIN = 2
 ORIENTATION_TAG = 0x0112

@@ -1,0 +1,93 @@
+"""Photos, commands and data that the tests share."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REPOSITORY = Path(__file__).parents[1]
+COMMAND = Path(sys.executable).parent / "clipdex"
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture(scope="session")
+def sample_photos() -> Path:
+    """The folder of photos that scikit-image carries."""
+    spec = find_spec("skimage")
+    if spec is None or spec.origin is None:
+        pytest.skip("scikit-image, whose photos this needs, is not installed")
+    return Path(spec.origin).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def development_data() -> Path:
+    """The development data beside the checkout, or where $CLIPDEX_DATA says."""
+    folder = Path(os.environ.get("CLIPDEX_DATA", REPOSITORY.parent / "shared"))
+    if not (folder / "models" / "pocket-v0").is_dir():
+        pytest.skip("the development data is not here; $CLIPDEX_DATA may name its folder")
+    return folder
+
+
+@pytest.fixture
+def clipdex(tmp_path: Path) -> Run:
+    """Run the installed command in `tmp_path`, with a collection of its own."""
+
+    def run(*arguments: object, code: int = 0, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        environment = {
+            **os.environ,
+            "CLIPDEX_COLLECTION": str(tmp_path / "collection"),
+            "NO_COLOR": "1",
+            **options.pop("env", {}),
+        }
+        done = subprocess.run(
+            [COMMAND, *(os.fsencode(str(a)) if not isinstance(a, bytes) else a for a in arguments)],
+            capture_output=True,
+            cwd=options.pop("cwd", tmp_path),
+            env=environment,
+            timeout=300,
+            check=False,
+            **options,
+        )
+        assert done.returncode == code, (done.stdout, done.stderr)
+        return done
+
+    return run
+
+
+def json_lines(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
+    """The JSON objects that a command printed."""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def make_photo(path: Path, seed: int, size: tuple[int, int] = (96, 72)) -> Path:
+    """A picture of colours and shapes that differs with the seed."""
+    random = np.random.default_rng(seed)
+    corners = random.integers(0, 256, size=(4, 5, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(corners).resize(size, Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def photos_indexed(
+    sample_photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Path]]:
+    """(photos, collection): six real photos, indexed with the built-in model; read-only."""
+    base = tmp_path_factory.mktemp("real")
+    photos, collection = base / "photos", base / "collection"
+    photos.mkdir()
+    for name in ("chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "moon.png", "page.png"):
+        shutil.copy(sample_photos / name, photos / name)
+    subprocess.run(
+        [COMMAND, "index", photos, "--collection", collection], check=True, capture_output=True
+    )
+    yield photos, collection

@@ -1,0 +1,132 @@
+"""What a second run does about files that are new, changed, moved, copied or gone."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from conftest import Run, json_lines, make_photo
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for number in range(4):
+        make_photo(tmp_path / "photos" / f"{number}.png", number)
+    return tmp_path / "photos"
+
+
+def index(clipdex: Run, *arguments: object, code: int = 0) -> dict[str, int]:
+    (report,) = json_lines(clipdex("index", *arguments, "--json", code=code))
+    counted = ("indexed", "reused", "unchanged", "removed", "failed")
+    return {key: report[key] for key in counted if report[key]}
+
+
+def found(clipdex: Run) -> dict[str, int]:
+    """Every path in the collection, with its content's id."""
+    hits = json_lines(clipdex("search", "colours", "-k", 1000, "--json"))
+    return {path: hit["id"] for hit in hits for path in hit["paths"]}
+
+
+def test_only_what_changed_is_read(clipdex: Run, photos: Path) -> None:
+    assert index(clipdex, photos) == {"indexed": 4}
+    before = found(clipdex)
+    assert index(clipdex, photos) == {"unchanged": 4}
+    make_photo(photos / "1.png", 11)
+    make_photo(photos / "new.png", 12)
+    os.rename(photos / "2.png", photos / "moved.png")
+    shutil.copy(photos / "3.png", photos / "copy.png")
+    (photos / "0.png").unlink()
+    expected = {"indexed": 2, "reused": 2, "unchanged": 1, "removed": 1}
+    assert index(clipdex, photos) == expected
+    after = found(clipdex)
+    assert {Path(path).name for path in after} == {
+        "1.png",
+        "3.png",
+        "copy.png",
+        "moved.png",
+        "new.png",
+    }
+    assert after[str(photos / "moved.png")] == before[str(photos / "2.png")]
+    assert after[str(photos / "copy.png")] == before[str(photos / "3.png")]
+    assert after[str(photos / "1.png")] not in before.values()
+
+
+def test_a_vanished_picture_keeps_its_vector_until_it_is_pruned(
+    clipdex: Run, photos: Path, tmp_path: Path
+) -> None:
+    index(clipdex, photos)
+    before = found(clipdex)
+    os.rename(photos / "0.png", tmp_path / "away.png")
+    index(clipdex, photos)
+    assert str(photos / "0.png") not in found(clipdex)
+    os.rename(tmp_path / "away.png", photos / "0.png")
+    assert index(clipdex, photos) == {"reused": 1, "unchanged": 3}
+    assert found(clipdex) == before
+    os.rename(photos / "0.png", tmp_path / "away.png")
+    index(clipdex, photos, "--prune")
+    os.rename(tmp_path / "away.png", photos / "0.png")
+    assert index(clipdex, photos) == {"indexed": 1, "unchanged": 3}
+    assert found(clipdex)[str(photos / "0.png")] not in before.values()
+
+
+def test_an_unplugged_drive_removes_nothing(clipdex: Run, photos: Path, tmp_path: Path) -> None:
+    index(clipdex, photos)
+    before = found(clipdex)
+    os.rename(photos, tmp_path / "unplugged")
+    assert b"Nothing was removed" in clipdex("index", photos, code=1).stderr
+    photos.mkdir()
+    message = clipdex("index", photos, "--prune", code=1).stderr
+    assert b"held 4 pictures and is empty now" in message
+    assert found(clipdex) == before
+    photos.rmdir()
+    os.rename(tmp_path / "unplugged", photos)
+    assert index(clipdex, photos) == {"unchanged": 4}
+
+
+def test_forget_takes_out_files_and_folders(clipdex: Run, photos: Path) -> None:
+    make_photo(photos / "sub" / "5.png", 5)
+    index(clipdex, photos)
+    assert b"1 files forgotten" in clipdex("forget", photos / "0.png").stdout
+    assert b"1 files forgotten" in clipdex("forget", photos / "sub").stdout
+    assert len(found(clipdex)) == 3
+    assert b"holds nothing at" in clipdex("forget", photos / "0.png", code=1).stderr
+    shutil.rmtree(photos)
+    assert b"3 files forgotten" in clipdex("forget", photos).stdout
+    assert found(clipdex) == {}
+    (facts,) = json_lines(clipdex("status", "--json"))
+    assert (facts["images"], facts["contents"], facts["roots"]) == (0, 0, [])
+
+
+def test_nested_roots_become_one(clipdex: Run, photos: Path) -> None:
+    make_photo(photos / "sub" / "5.png", 5)
+    assert index(clipdex, photos / "sub") == {"indexed": 1}
+    assert index(clipdex, photos) == {"indexed": 4, "unchanged": 1}
+    assert index(clipdex, photos / "sub") == {"unchanged": 1}
+    assert index(clipdex, photos / "sub" / "5.png") == {"unchanged": 1}
+    assert index(clipdex, photos, photos / "sub") == {"unchanged": 5}
+    (facts,) = json_lines(clipdex("status", "--json"))
+    assert facts["roots"] == [str(photos)]
+
+
+def test_excluded_pictures_leave_the_collection(clipdex: Run, photos: Path) -> None:
+    make_photo(photos / "thumbs" / "5.png", 5)
+    index(clipdex, photos)
+    expected = {"unchanged": 4, "removed": 1}
+    assert index(clipdex, photos, "--exclude", "thumbs") == expected
+
+
+def test_a_bad_file_is_tried_again_when_it_changes_or_when_asked(
+    clipdex: Run, photos: Path
+) -> None:
+    bad = photos / "bad.jpg"
+    bad.write_text("hello")
+    assert index(clipdex, photos, code=3) == {"indexed": 4, "failed": 1}
+    assert index(clipdex, photos) == {"unchanged": 5}
+    assert index(clipdex, photos, "--retry-failed", code=3) == {"unchanged": 4, "failed": 1}
+    (facts,) = json_lines(clipdex("status", "--json"))
+    assert facts["failed"] == 1
+    make_photo(photos / "good.png", 9).replace(bad)
+    assert index(clipdex, photos) == {"indexed": 1, "unchanged": 4}
+    (facts,) = json_lines(clipdex("status", "--json"))
+    assert facts["failed"] == 0
