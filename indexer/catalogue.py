@@ -287,6 +287,11 @@ def translated(place: str) -> Iterator[None]:
                 f"the disk under {place} is full ({text}). What was committed is kept: free some "
                 "space and run the same command again"
             ) from exc
+        if "readonly" in text:
+            raise CollectionStorageError(
+                f"cannot write to {place}: it is read-only for this user. Index as its owner, or "
+                "name another place with --collection"
+            ) from exc
         raise CollectionStorageError(f"cannot use the catalogue in {place}: {text}") from exc
     except sqlite3.DatabaseError as exc:
         raise CollectionFormatError(

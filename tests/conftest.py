@@ -49,7 +49,7 @@ def clipdex(tmp_path: Path) -> Run:
             **options.pop("env", {}),
         }
         done = subprocess.run(
-            [COMMAND, *(os.fsencode(str(a)) if not isinstance(a, bytes) else a for a in arguments)],
+            [*options.pop("prefix", ()), COMMAND, *(os.fsencode(str(a)) if not isinstance(a, bytes) else a for a in arguments)],
             capture_output=True,
             cwd=options.pop("cwd", tmp_path),
             env=environment,

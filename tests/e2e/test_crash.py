@@ -1,0 +1,264 @@
+"""Runs that are killed, disks that are full, vector files that are lost."""
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import COMMAND, REPOSITORY, Run, json_lines, make_photo
+from indexer import build
+from indexer.catalogue import Catalogue
+from indexer.collection import Collection
+from indexer.decode import Limits, decode
+from indexer.preprocess import Preprocess
+from indexer.testing import FakeEncoder
+from search import Engine
+
+SCRIPT = Path(__file__).parent / "index_with_fake.py"
+PICTURES = 80
+KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 different pictures, 8 copies of some, 4 bad files."""
+    folder = tmp_path_factory.mktemp("crash") / "photos"
+    for number in range(PICTURES):
+        make_photo(folder / f"{number:03}.png", number)
+    for number in range(8):
+        shutil.copy(folder / f"{number:03}.png", folder / f"{number * 9:03}-copy.png")
+    for number in range(4):
+        (folder / f"{number * 17:03}-bad.jpg").write_text("no picture")
+    return folder
+
+
+def start(photos: Path, collection: Path, log: Path, seconds: float) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, photos, collection, log, str(seconds)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+
+
+def finish(running: subprocess.Popen[bytes]) -> tuple[int, bytes]:
+    """(exit code, what it wrote to stderr)"""
+    _, messages = running.communicate(timeout=60)
+    return running.returncode, messages
+
+
+def keys_of_committed(collection: Path) -> set[str]:
+    """What the fake encoder's log calls the contents that are committed now."""
+    import hashlib
+
+    connection = sqlite3.connect(collection / "catalogue.sqlite3")
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    rows = connection.execute(
+        "SELECT roots.path, files.path FROM files JOIN roots ON roots.id = root "
+        "JOIN embeddings USING (content)"
+    ).fetchall()
+    connection.close()
+    keys = set()
+    for root, path in rows:
+        data = Path(os.fsdecode(os.path.join(root, path))).read_bytes()
+        pixels = Preprocess((32, 32)).pixels(decode(data, Limits()).image)
+        keys.add(hashlib.sha256(pixels.tobytes()).hexdigest())
+    return keys
+
+
+def everything(collection: Path) -> dict[bytes, tuple[object, ...]]:
+    """Each path with its hash, reason and vector, and that vector as the index finds it."""
+    connection = sqlite3.connect(collection / "catalogue.sqlite3")
+    rows = connection.execute(
+        "SELECT files.path, files.size, files.mtime_ns, hash, reason, vector, contents.paths "
+        "FROM files LEFT JOIN contents ON contents.id = content LEFT JOIN embeddings "
+        "USING (content)"
+    ).fetchall()
+    contents = connection.execute("SELECT count(*) FROM contents").fetchone()
+    connection.close()
+    with Engine.open(collection, encoder=FakeEncoder()) as engine:
+        vector = FakeEncoder().encode_texts(["anything"])[0]
+        hits = {path: hit.score for hit in engine.rank(vector, k=1000) for path in hit.raw_paths}
+    found = {os.path.basename(path): round(score, 4) for path, score in hits.items()}
+    return {row[0]: (*row[1:], contents, found.get(row[0])) for row in rows}
+
+
+def test_a_killed_run_loses_only_what_was_in_flight(photos: Path, tmp_path: Path) -> None:
+    began = time.monotonic()
+    undisturbed = start(photos, tmp_path / "whole", tmp_path / "whole.log", 0.03)
+    assert finish(undisturbed) == (0, b"")
+    duration = time.monotonic() - began
+    expected = everything(tmp_path / "whole")
+    assert len(expected) == PICTURES + 8 + 4
+    logged = (tmp_path / "whole.log").read_text().split()
+    assert len(logged) == len(set(logged)) == PICTURES
+    moments = random.Random(3)
+    partial = 0
+    for number in range(KILLS):
+        collection, log = tmp_path / f"c{number}", tmp_path / f"{number}.log"
+        running = start(photos, collection, log, 0.03)
+        time.sleep(moments.uniform(0.25, 1.0) * duration)
+        running.send_signal(signal.SIGKILL)
+        finish(running)
+        committed: set[str] = set()
+        if (collection / "catalogue.sqlite3").exists():
+            committed = keys_of_committed(collection)
+        partial += 0 < len(committed) < PICTURES
+        before = log.read_text().split() if log.exists() else []
+        assert committed <= set(before)
+        assert finish(start(photos, collection, log, 0.0)) == (0, b"")
+        encoded_again = log.read_text().split()[len(before) :]
+        assert not committed & set(encoded_again)
+        assert len(encoded_again) == PICTURES - len(committed)
+        assert everything(collection) == expected
+    assert partial >= 3, "too few of the kills fell into the run"
+
+
+def test_ctrl_c_keeps_what_was_done_and_says_so(
+    clipdex: Run, sample_photos: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    for number in range(150):
+        make_photo(folder / f"{number:03}.png", number)
+    environment = {**os.environ, "CLIPDEX_COLLECTION": str(tmp_path / "collection")}
+    running = subprocess.Popen([COMMAND, "index", folder], env=environment, stderr=subprocess.PIPE)
+    catalogue = tmp_path / "collection" / "catalogue.sqlite3"
+    for _ in range(400):
+        time.sleep(0.02)
+        if catalogue.exists():
+            connection = sqlite3.connect(catalogue)
+            try:
+                done = connection.execute("SELECT count(*) FROM embeddings").fetchone()[0]
+            except sqlite3.OperationalError:
+                done = 0
+            connection.close()
+            if done:
+                break
+    running.send_signal(signal.SIGINT)
+    code, messages = finish(running)
+    assert code == 130
+    assert b"run the same command to go on" in messages
+    assert b"Traceback" not in messages
+    kept = len(json_lines(clipdex("search", "colours", "-k", 500, "--json")))
+    assert done <= kept < 150
+    (report,) = json_lines(clipdex("index", folder, "--json"))
+    assert (report["unchanged"], report["indexed"]) == (kept, 150 - kept)
+
+
+def test_a_full_disk_keeps_what_fits(photos: Path, tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", place], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system here: {mounted.stderr.decode().strip()}")
+    try:
+        code, message = finish(start(photos, place / "c", tmp_path / "log", 0.0))
+        assert code != 0
+        assert b"CollectionStorageError" in message
+        assert b"free some" in message
+        committed = keys_of_committed(place / "c") if (place / "c").exists() else set()
+        before = (tmp_path / "log").read_text().split()
+        subprocess.run(["mount", "-o", "remount,size=40m", place], check=True)
+        assert finish(start(photos, place / "c", tmp_path / "log", 0.0)) == (0, b"")
+        assert not committed & set((tmp_path / "log").read_text().split()[len(before) :])
+        assert finish(start(photos, tmp_path / "whole", tmp_path / "log2", 0.0)) == (0, b"")
+        assert everything(place / "c") == everything(tmp_path / "whole")
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut", "older", "older under the newer name"])
+def test_a_lost_vector_file_changes_no_answer(damage: str, photos: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "photos"
+    shutil.copytree(photos, mine)
+    collection, encoder = tmp_path / "c", FakeEncoder()
+    build([mine], collection=collection, encoder=encoder)
+    (old,) = (collection / "vectors").iterdir()
+    older = old.read_bytes()
+    make_photo(mine / "new.png", 1000)
+    (mine / "001.png").unlink()
+    build([mine], collection=collection, encoder=encoder, prune_vanished=True)
+    expected = everything(collection)
+    (new,) = (collection / "vectors").iterdir()
+    assert new.name != old.name
+    match damage:
+        case "deleted":
+            new.unlink()
+        case "cut":
+            os.truncate(new, new.stat().st_size // 2)
+        case "older":
+            new.unlink()
+            old.write_bytes(older)
+        case _:
+            new.write_bytes(older)
+    assert everything(collection) == expected
+    build([mine], collection=collection, encoder=encoder)
+    assert everything(collection) == expected
+    assert len(list((collection / "vectors").iterdir())) == 1
+    assert sum(encoder.batches) == PICTURES + 1
+
+
+def test_a_second_writer_is_told_who_writes_and_readers_go_on(
+    photos: Path, tmp_path: Path
+) -> None:
+    collection = tmp_path / "c"
+    build([photos], collection=collection, encoder=FakeEncoder())
+    make_photo(tmp_path / "more" / "a.png", 500)
+    running = start(tmp_path / "more", collection, tmp_path / "log", 3.0)
+    for _ in range(200):
+        time.sleep(0.02)
+        if (collection / "writer.json").exists():
+            break
+    _, message = finish(start(photos, collection, tmp_path / "log", 0.0))
+    assert f"process {running.pid} on".encode() in message
+    assert len(everything(collection)) == PICTURES + 8 + 4
+    running.kill()
+    finish(running)
+    assert build([photos], collection=collection, encoder=FakeEncoder()).indexed == 0
+
+
+def test_a_reader_sees_what_a_writer_commits(photos: Path, tmp_path: Path) -> None:
+    collection, encoder = tmp_path / "c", FakeEncoder()
+    build([photos], collection=collection, encoder=encoder)
+    with Engine.open(collection, encoder=encoder) as engine:
+        assert len(engine.search("x", k=500)) == PICTURES
+        make_photo(tmp_path / "more" / "a.png", 500)
+        build([tmp_path / "more"], collection=collection, encoder=encoder)
+        assert len(engine.search("x", k=500)) == PICTURES + 1
+
+
+def test_another_model_is_refused(photos: Path, tmp_path: Path) -> None:
+    from indexer.errors import FingerprintMismatch
+
+    build([photos], collection=tmp_path / "c", encoder=FakeEncoder())
+    other = FakeEncoder(fingerprint="other")
+    with pytest.raises(FingerprintMismatch, match="--collection"):
+        build([photos], collection=tmp_path / "c", encoder=other)
+    with pytest.raises(FingerprintMismatch):
+        Engine.open(tmp_path / "c", encoder=other)
+    assert other.batches == []
+
+
+def test_the_index_answers_as_brute_force_does(photos: Path, tmp_path: Path) -> None:
+    collection, encoder = tmp_path / "c", FakeEncoder()
+    build([photos], collection=collection, encoder=encoder)
+    catalogue = Catalogue.open(Collection(collection))
+    ids, vectors = next(catalogue.embeddings("fake"))
+    catalogue.close()
+    with Engine.open(collection, encoder=encoder) as engine:
+        for text in ("one", "two", "three"):
+            scores = vectors @ encoder.encode_texts([text])[0]
+            order = np.argsort(-scores)[:10]
+            hits = engine.search(text, k=10)
+            assert [hit.id for hit in hits] == ids[order].tolist()
+            assert np.allclose([hit.score for hit in hits], scores[order], atol=1e-6)
