@@ -25,7 +25,7 @@ from indexer.scan import Found, Unreadable, scan
 from .engine import Engine
 from .hits import path_facts
 
-DEFAULT_TEMPLATES = ("a photo of a {}.",)
+DEFAULT_TEMPLATES = ("a photo of a {}",)
 # open_clip's own starting point, exp(ln(1 / 0.07)); for encoders that do not say theirs.
 DEFAULT_LOGIT_SCALE = 1 / 0.07
 

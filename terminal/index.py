@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, guarded, out
+from .console import SOME_FILES_FAILED, guarded, note, out
 
 if TYPE_CHECKING:
     from indexer.encoder import Encoder
@@ -101,6 +101,8 @@ def index(
             f"{report.failed:,} failed in {report.seconds:,.1f} s "
             f"({report.images_per_second:,.1f} images/s)"
         )
+        if not report.indexed + report.reused + report.unchanged + report.failed:
+            note("No pictures found there: are they of another format, hidden or excluded?")
     if report.failed:
         raise typer.Exit(SOME_FILES_FAILED)
 

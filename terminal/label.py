@@ -34,7 +34,7 @@ def label(
         typer.Option(
             metavar="T",
             help="How a caption would put it, {} standing for the label; several are averaged.",
-            show_default="a photo of a {}.",
+            show_default="a photo of a {}",
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Best labels to show.")] = 5,

@@ -1,0 +1,41 @@
+# make demo | test | lint | bench | docs
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench docs clean
+
+demo: .venv/.demo
+	$(BIN)/clipdex demo
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.dev
+	for one in indexing cold_search warm_query memory; do $(BIN)/python benchmarks/$$one.py || exit 1; done
+
+docs: .venv/.dev
+	$(BIN)/python docs/write_commands.py
+
+clean:
+	rm -rf .venv clipdex-demo dist
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "clipdex needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	touch $@
+
+# What a user installs, with the sample photos.
+.venv/.demo: .venv/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[demo]"
+	touch $@
+
+# And torch, open_clip and the tools of development.
+.venv/.dev: .venv/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@ .venv/.demo

@@ -1,0 +1,103 @@
+"""The product on Caltech-101 against open_clip on the same checkpoint and the same photos.
+
+Zero-shot top-1 by `clipdex label` and mean precision@10 of "a photo of a {class}" by
+`clipdex search`, both through the installed command.
+
+usage: python benchmarks/caltech101.py DATA CHECKPOINT
+    DATA: a folder of CLASS/*.jpg. CHECKPOINT: pocket's, in open_clip's local-dir layout
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from measure import COMMAND, report
+from PIL import Image
+
+TEMPLATE = "a photo of a {}"
+
+
+def lines(*arguments: object) -> list[dict]:
+    """The JSON objects that a command of the product prints."""
+    printed = subprocess.check_output([COMMAND, *map(str, arguments)])
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+def spoken(folder: str) -> str:
+    """A class folder's name as words."""
+    return folder.replace("_", " ")
+
+
+def product(data: Path, names: list[str], scratch: Path) -> tuple[float, float]:
+    """(top-1, mean precision@10) by the installed command."""
+    collection = scratch / "collection"
+    lines("index", data, "--collection", collection, "--json")
+    labels = scratch / "labels.txt"
+    labels.write_text("\n".join(map(spoken, names)))
+    rows = lines("label", data, "--labels-file", labels, "--template", TEMPLATE, "--top", 1,
+                 "--json", "--collection", collection)  # fmt: skip
+    right = [
+        row["labels"][0]["label"] == spoken(Path(row["path"]).parent.name) for row in rows
+    ]
+    precisions = []
+    for name in names:
+        hits = lines("search", TEMPLATE.format(spoken(name)), "-k", 10, "--json",
+                     "--collection", collection)  # fmt: skip
+        precisions.append(np.mean([Path(hit["path"]).parent.name == name for hit in hits]))
+    return float(np.mean(right)), float(np.mean(precisions))
+
+
+def open_clip_itself(data: Path, names: list[str], checkpoint: Path) -> tuple[float, float]:
+    """(top-1, mean precision@10) by open_clip, full-size decoding, no clipdex involved."""
+    import open_clip
+    import torch
+
+    spec = f"local-dir:{checkpoint}"
+    model, _, transform = open_clip.create_model_and_transforms(spec)
+    model.eval()
+    tokenizer = open_clip.get_tokenizer(spec)
+    files = sorted(data.glob("*/*.jpg"))
+    truth = np.array([names.index(file.parent.name) for file in files])
+    with torch.inference_mode():
+        texts = model.encode_text(
+            tokenizer([TEMPLATE.format(spoken(name)) for name in names]), normalize=True
+        ).numpy()
+        images = np.concatenate(
+            [
+                model.encode_image(
+                    torch.stack([transform(Image.open(file)) for file in files[at : at + 32]]),
+                    normalize=True,
+                ).numpy()
+                for at in range(0, len(files), 32)
+            ]
+        )
+    scores = images @ texts.T
+    best = np.argsort(-scores, axis=0)[:10]
+    precision = (truth[best] == np.arange(len(names))).mean()
+    return float((scores.argmax(axis=1) == truth).mean()), float(precision)
+
+
+def main(data: Path, checkpoint: Path) -> None:
+    names = sorted(folder.name for folder in data.iterdir() if folder.is_dir())
+    with tempfile.TemporaryDirectory() as scratch:
+        ours = product(data, names, Path(scratch))
+    theirs = open_clip_itself(data, names, checkpoint)
+    rows = [
+        {
+            "measure": measure,
+            "clipdex, %": f"{100 * mine:.2f}",
+            "open_clip, %": f"{100 * other:.2f}",
+            "difference, points": f"{100 * (mine - other):+.2f}",
+        }
+        for measure, mine, other in zip(
+            ("zero-shot top-1", "mean precision@10"), ours, theirs, strict=True
+        )
+    ]
+    report("caltech101", f"Caltech-101, {len(names)} classes, {TEMPLATE!r}", rows)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())

@@ -1,0 +1,88 @@
+"""A query in a process that is already running: encoding, vector search, and the whole.
+
+usage: python benchmarks/warm_query.py [--images 10000,100000] [--rounds 200]
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from measure import report
+
+from indexer.catalogue import Catalogue, Model
+from indexer.collection import Collection
+from indexer.models import BUILT_IN, find_bundle
+from indexer.vectors import publish
+from search import Engine
+
+WORDS = ("dog", "beach", "red bicycle", "snowy mountain", "child with a kite", "old book")
+
+
+def make_collection(folder: Path, count: int) -> Path:
+    """A collection of `count` random vectors, written straight into the catalogue."""
+    bundle = find_bundle(BUILT_IN)
+    collection = Collection(folder)
+    collection.create()
+    catalogue = Catalogue.open(collection, writable=True)
+    random = np.random.default_rng(0)
+    with catalogue.transaction():
+        catalogue.activate(Model(bundle.fingerprint, bundle.name, bundle.dim))
+        execute = catalogue.connection.execute
+        execute("INSERT INTO roots VALUES (1, ?)", (b"/photos",))
+        generation = catalogue.next_generation()
+        for number in range(1, count + 1):
+            vector = random.standard_normal(bundle.dim)
+            packed = (vector / np.linalg.norm(vector)).astype("<f2").tobytes()
+            execute("INSERT INTO contents VALUES (?, ?, 1, 1, '', 0)", (number, b"%016d" % number))
+            execute(
+                "INSERT INTO embeddings VALUES (?, ?, ?, ?)",
+                (number, bundle.fingerprint, generation, packed),
+            )
+            execute(
+                "INSERT INTO files VALUES (?, 1, ?, 0, 0, ?, NULL)",
+                (number, b"%09d.jpg" % number, number),
+            )
+    publish(collection, catalogue, bundle.fingerprint, bundle.dim)
+    catalogue.close()
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", default="10000,100000")
+    parser.add_argument("--rounds", type=int, default=200)
+    asked = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for count in map(int, asked.images.split(",")):
+            with Engine.open(make_collection(Path(scratch) / str(count), count)) as engine:
+                timed: dict[str, list[float]] = {"encode": [], "vectors": [], "whole": []}
+                engine.search("warm up")
+                for number in range(asked.rounds):
+                    text = f"{WORDS[number % len(WORDS)]} {number}"
+                    began = time.perf_counter()
+                    vector = engine.encoder.encode_texts([text])[0]
+                    encoded = time.perf_counter()
+                    engine.index.search(vector, 10)
+                    found = time.perf_counter()
+                    engine.search(text + " again", k=10)
+                    timed["encode"].append(1000 * (encoded - began))
+                    timed["vectors"].append(1000 * (found - encoded))
+                    timed["whole"].append(1000 * (time.perf_counter() - found))
+            p50 = {key: f"{np.percentile(value, 50):.2f}" for key, value in timed.items()}
+            rows.append(
+                {
+                    "pictures": f"{count:,}",
+                    "encode text, ms": p50["encode"],
+                    "search vectors, ms": p50["vectors"],
+                    "whole query, ms (p50)": p50["whole"],
+                    "whole query, ms (p99)": f"{np.percentile(timed['whole'], 99):.2f}",
+                }
+            )
+    report("warm_query", "Warm query", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""README and docs/ agree with the code."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY, Run
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+def commands() -> list[tuple[str, ...]]:
+    return list(writer().COMMANDS)
+
+
+def writer():  # type: ignore[no-untyped-def]
+    spec = importlib.util.spec_from_file_location(
+        "write_commands", REPOSITORY / "docs" / "write_commands.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_command_is_known_to_the_reference(clipdex: Run) -> None:
+    listed = clipdex("--help").stdout.decode().split("Commands:")[1]
+    names = {line.split()[0] for line in listed.splitlines() if re.match(r"  \w", line)}
+    assert names == {command[0] for command in commands()}
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    page = (REPOSITORY / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert page == writer().reference(), "run `make docs`"
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_is_in_readme_and_has_an_example(
+    command: tuple[str, ...], clipdex: Run
+) -> None:
+    name = " ".join(("clipdex", *command))
+    assert name in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert f"Example: {name}" in clipdex(*command, "--help").stdout.decode()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_named_files_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_that_pages_name_exist(page: Path, clipdex: Run) -> None:
+    known = "".join(clipdex(*command, "--help").stdout.decode() for command in [(), *commands()])
+    text = page.read_text(encoding="utf-8")
+    for line in re.findall(r"(?m)^(?:\$ )?(clipdex .*)$", text):
+        for option in re.findall(r"(?<!\w)--[a-z][a-z0-9-]*", line):
+            assert option in known, f"{page.name}: {line}"
+
+
+def test_readme_opens_with_make_demo_and_make_test() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    first = text.split("```")[1]
+    assert "make demo" in first
+    assert "make test" in first

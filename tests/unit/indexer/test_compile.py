@@ -1,0 +1,146 @@
+"""Bundles against open_clip itself: small models made here, and the built-in one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from indexer.bundle import Bundle
+from indexer.errors import BundleError, CompileError, ModelNotFound
+from indexer.models import find_bundle
+from indexer.onnx_encoder import OnnxEncoder
+from indexer.samples import sample_images, sample_texts
+
+TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
+VISION = {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16}
+
+
+def make_checkpoint(folder: Path, text: dict[str, Any], preprocess: dict[str, Any]) -> str:
+    """A CLIP with random weights in open_clip's `local-dir:` layout; returns its name."""
+    open_clip = pytest.importorskip("open_clip")
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    folder.mkdir()
+    config = {
+        "model_cfg": {"embed_dim": 48, "vision_cfg": VISION, "text_cfg": {**TEXT, **text}},
+        "preprocess_cfg": {
+            "size": 64,
+            "mean": [0.48, 0.45, 0.40],
+            "std": [0.27, 0.26, 0.28],
+            "interpolation": "bicubic",
+            "resize_mode": "shortest",
+            **preprocess,
+        },
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    model = open_clip.CLIP(**config["model_cfg"])
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, str(folder / "open_clip_model.safetensors"))
+    return f"local-dir:{folder}"
+
+
+def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    return (ours * theirs).sum(axis=1) / norms
+
+
+@pytest.mark.parametrize(
+    ("text", "preprocess", "cut"),
+    [
+        ({}, {}, True),
+        ({"no_causal_mask": True, "pool_type": "last"}, {"resize_mode": "squash"}, False),
+    ],
+    ids=["causal", "bidirectional"],
+)
+def test_a_compiled_model_is_open_clips(
+    text: dict[str, Any], preprocess: dict[str, Any], cut: bool, tmp_path: Path
+) -> None:
+    spec = make_checkpoint(tmp_path / "checkpoint", text, preprocess)
+    from indexer.compile import compile_model
+    from indexer.openclip import load
+
+    bundle = compile_model(spec, tmp_path / "bundle", name="tiny")
+    assert (bundle.dim, bundle.text.cut) == (48, cut)
+    assert find_bundle(str(tmp_path / "bundle")) == bundle
+    loaded, encoder = load(spec), OnnxEncoder(bundle)
+    images = sample_images(5)
+    pixels = np.stack([bundle.image.pixels(image) for image in images])
+    assert cosines(encoder.encode_images(pixels), loaded.encode_images(images)).min() > 0.99999
+    texts = sample_texts()
+    theirs = loaded.encode_texts(texts)
+    assert cosines(encoder.encode_texts(texts), theirs).min() > 0.99999
+    for text_one, vector in zip(texts[:8], theirs, strict=False):
+        assert np.abs(encoder.encode_texts([text_one])[0] - vector).max() < 1e-5
+
+
+def test_other_weights_or_settings_give_another_fingerprint(tmp_path: Path) -> None:
+    from indexer.openclip import fingerprint, load
+
+    plain = load(make_checkpoint(tmp_path / "a", {}, {}))
+    squash = load(make_checkpoint(tmp_path / "b", {}, {"resize_mode": "squash"}))
+    again = load(f"local-dir:{tmp_path / 'a'}")
+    assert fingerprint(plain, "{}") == fingerprint(again, "{}")
+    assert fingerprint(plain, "{}") != fingerprint(squash, "{}")
+    assert fingerprint(plain, "{}") != fingerprint(plain, "{ }")
+    again.model.logit_scale.data += 1e-3
+    assert fingerprint(plain, "{}") != fingerprint(again, "{}")
+
+
+def test_a_bundle_that_differs_from_open_clip_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_checkpoint(tmp_path / "checkpoint", {}, {})
+    from indexer import compile as compiling
+
+    real = compiling.ImageTower.forward
+    monkeypatch.setattr(
+        compiling.ImageTower, "forward", lambda self, pixels: real(self, pixels).roll(1, dims=1)
+    )
+    with pytest.raises(CompileError, match="differs from open_clip"):
+        compiling.compile_model(spec, tmp_path / "bundle", name="tiny")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
+    from indexer.compile import compile_model
+
+    with pytest.raises(ModelNotFound, match="local-dir:FOLDER"):
+        compile_model("ViT-Z-99", tmp_path / "bundle", name="x")
+
+
+def test_damaged_bundles_say_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="it has no bundle.json"):
+        Bundle.load(tmp_path)
+    (tmp_path / "bundle.json").write_text('{"format": 99}')
+    with pytest.raises(BundleError, match="format 99"):
+        Bundle.load(tmp_path)
+    (tmp_path / "bundle.json").write_text('{"format": 1}')
+    with pytest.raises(BundleError, match="lacks image.onnx"):
+        Bundle.load(tmp_path)
+
+
+@pytest.mark.shared
+def test_the_built_in_model_is_open_clips(development_data: Path) -> None:
+    pytest.importorskip("open_clip")
+    from indexer.openclip import fingerprint, load
+
+    loaded = load(f"local-dir:{development_data / 'models' / 'pocket-v0'}")
+    bundle = find_bundle("pocket")
+    tokenizer = (bundle.folder / "tokenizer.json").read_text(encoding="utf-8")
+    assert bundle.fingerprint == fingerprint(loaded, tokenizer)
+    files = sorted((development_data / "datasets" / "flickr8k" / "dev").glob("*.jpg"))[:64]
+    images = [Image.open(file).convert("RGB") for file in files]
+    lines = (development_data / "datasets" / "flickr8k" / "dev.jsonl").read_text().splitlines()
+    texts = [json.loads(line)["captions"][0] for line in lines[:64]]
+    encoder = OnnxEncoder(bundle)
+    pixels = np.stack([bundle.image.pixels(image) for image in images])
+    assert cosines(encoder.encode_images(pixels), loaded.encode_images(images)).min() > 0.9999
+    cut = encoder.encode_texts(texts)
+    assert cosines(cut, loaded.encode_texts(texts)).min() > 0.9999
+    assert np.abs(cut - encoder.encode_ids(encoder.tokenizer(texts))).max() < 1e-5
