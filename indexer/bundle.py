@@ -5,7 +5,7 @@
     image.onnx.data    its weights
     text.onnx          int64 ids (n, length) -> unit vectors (n, dim)
     text.onnx.data     its weights
-    tokenizer.json     merges and vocabulary, for the `tokenizers` library
+    tokenizer.txt      the byte-pair merges, for `text.TextTokenizer`
 
 Weights that half precision holds without loss are stored in it and widened when they are loaded.
 """
@@ -20,7 +20,7 @@ from .preprocess import Preprocess
 
 FORMAT = 1
 MANIFEST = "bundle.json"
-FILES = ("image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data", "tokenizer.json")
+FILES = ("image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data", "tokenizer.txt")
 
 
 @dataclass(frozen=True)

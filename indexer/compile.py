@@ -133,8 +133,8 @@ def compile_model(
 def _export(loaded: LoadedModel, folder: Path, name: str, licence: str, *, half: bool) -> Bundle:
     model = loaded.model
     context_length = int(getattr(model, "context_length", loaded.tokenizer.context_length))
-    tokenizer_json, settings = convert_tokenizer(loaded.tokenizer, context_length)
-    (folder / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
+    tokenizer_file, settings = convert_tokenizer(loaded.tokenizer, context_length)
+    (folder / "tokenizer.txt").write_text(tokenizer_file, encoding="utf-8")
     tower = getattr(model, "text", model)
     cut = can_cut(tower)
     height, width = loaded.preprocess.size
@@ -163,7 +163,7 @@ def _export(loaded: LoadedModel, folder: Path, name: str, licence: str, *, half:
     bundle = Bundle(
         folder=folder,
         name=name,
-        fingerprint=fingerprint(loaded, tokenizer_json),
+        fingerprint=fingerprint(loaded, tokenizer_file),
         dim=dim,
         logit_scale=float(model.logit_scale.detach().exp()),
         logit_bias=None if bias is None else float(bias.detach()),

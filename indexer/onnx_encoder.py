@@ -101,9 +101,10 @@ class OnnxEncoder:
     def tokenizer(self) -> TextTokenizer:
         """The model's tokenizer."""
         settings = self.bundle.text
+        file = self.bundle.folder / "tokenizer.txt"
         try:
             return TextTokenizer(
-                self.bundle.folder / "tokenizer.json",
+                file,
                 clean=settings.clean,
                 context_length=settings.context_length,
                 start=settings.start,
@@ -111,8 +112,8 @@ class OnnxEncoder:
                 pad=settings.pad,
                 specials=settings.specials,
             )
-        except Exception as exc:  # the Rust library raises bare Exception
-            raise BundleError(f"the tokenizer of {self.bundle.folder} is damaged: {exc}") from exc
+        except (OSError, ValueError) as exc:
+            raise BundleError(f"cannot load {file}: {exc}") from exc
 
     @cached_property
     def _image_session(self) -> ort.InferenceSession:

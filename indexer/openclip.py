@@ -11,7 +11,6 @@ import torch
 from blake3 import blake3
 from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from .errors import CompileError, ModelNotFound
 from .preprocess import Preprocess
@@ -84,7 +83,7 @@ def load(spec: str) -> LoadedModel:
     return LoadedModel(spec, config, model, transform, tokenizer, preprocess)
 
 
-def fingerprint(loaded: LoadedModel, tokenizer_json: str) -> str:
+def fingerprint(loaded: LoadedModel, tokenizer_file: str) -> str:
     """32 hex digits over weights (name, shape, float32 values), architecture, preprocessing and
     tokenizer; the same whatever versions of torch and open_clip loaded them.
     """
@@ -95,12 +94,12 @@ def fingerprint(loaded: LoadedModel, tokenizer_json: str) -> str:
         hasher.update(array.tobytes())
     for settings in (loaded.config, loaded.preprocess.to_json()):
         hasher.update(json.dumps(settings, sort_keys=True).encode())
-    hasher.update(tokenizer_json.encode())
+    hasher.update(tokenizer_file.encode())
     return hasher.hexdigest(length=16)
 
 
 def convert_tokenizer(tokenizer: Any, context_length: int) -> tuple[str, dict[str, Any]]:
-    """CLIP's byte-pair tokenizer as (the `tokenizers` library's JSON, the text settings).
+    """CLIP's byte-pair tokenizer as (the file that `text.TextTokenizer` reads, its settings).
 
     Raises CompileError for a tokenizer of another kind.
     """
@@ -109,29 +108,14 @@ def convert_tokenizer(tokenizer: Any, context_length: int) -> tuple[str, dict[st
             f"the tokenizer {type(tokenizer).__name__} cannot be compiled by this version, only "
             "CLIP's own byte-pair tokenizer"
         )
-    specials = {
-        token: tokenizer.encoder[token] for token in tokenizer.cache if token in tokenizer.encoder
-    }
-    pattern = tokenizer.pat.pattern
-    merger = Tokenizer(
-        models.BPE(
-            vocab=tokenizer.encoder,
-            merges=list(tokenizer.bpe_ranks),
-            end_of_word_suffix="</w>",
-        )
-    )
-    merger.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(f"(?i){pattern}"), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    characters = " ".join(tokenizer.byte_encoder.values())
+    merges = [" ".join(pair) for pair in tokenizer.bpe_ranks]
     settings = {
         "context_length": context_length,
         "clean": CLEANERS[tokenizer.clean_fn.__name__],
         "start": tokenizer.sot_token_id,
         "end": tokenizer.eot_token_id,
         "pad": 0,
-        "specials": specials,
+        "specials": {token: tokenizer.encoder[token] for token in tokenizer.cache},
     }
-    return merger.to_str(), settings
+    return "\n".join([characters, *merges]) + "\n", settings
