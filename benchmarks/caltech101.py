@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from measure import COMMAND, report
 from PIL import Image
+
+from measure import COMMAND, report
 
 TEMPLATE = "a photo of a {}"
 
@@ -39,9 +40,7 @@ def product(data: Path, names: list[str], scratch: Path) -> tuple[float, float]:
     labels.write_text("\n".join(map(spoken, names)))
     rows = lines("label", data, "--labels-file", labels, "--template", TEMPLATE, "--top", 1,
                  "--json", "--collection", collection)  # fmt: skip
-    right = [
-        row["labels"][0]["label"] == spoken(Path(row["path"]).parent.name) for row in rows
-    ]
+    right = [row["labels"][0]["label"] == spoken(Path(row["path"]).parent.name) for row in rows]
     precisions = []
     for name in names:
         hits = lines("search", TEMPLATE.format(spoken(name)), "-k", 10, "--json",

@@ -10,12 +10,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from measure import COMMAND, report, seconds, spread
 from PIL import Image
 
 from indexer import build
 from indexer.models import BUILT_IN, find_bundle
 from indexer.testing import FakeEncoder
+from measure import COMMAND, report, seconds, spread
 
 IMPORTS = "import numpy, onnxruntime, faiss"
 QUERY = ("a", "dog", "on", "a", "beach")
@@ -54,7 +54,7 @@ def main() -> None:
     ratio = statistics.median(timed["search"]) / statistics.median(timed["imports"])
     row = {
         "pictures": f"{asked.images:,}",
-        f"`python -c \"{IMPORTS}\"`, s": spread(timed["imports"]),
+        f'`python -c "{IMPORTS}"`, s': spread(timed["imports"]),
         "`clipdex search`, s": spread(timed["search"]),
         "ratio of the medians": f"{ratio:.2f}",
     }

@@ -15,14 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from measure import report, spread
-from photos import make_photos
 
 from indexer import build, load_encoder
 from indexer.decode import Limits, decode, read_file
 from indexer.digest import digest
 from indexer.pipeline import available_cores
 from indexer.preprocess import preprocess_of
+from measure import report, spread
+from photos import make_photos
 
 SIZES = {"12 megapixels": (4000, 3000), "300 pixels": (400, 300)}
 

@@ -1,4 +1,4 @@
-"""What every benchmark shares: the machine's facts, commands timed, results as JSON and Markdown."""
+"""What every benchmark shares: the machine's facts, commands timed, results written."""
 
 import json
 import os

@@ -9,10 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from indexer.models import BUILT_IN, find_bundle
 from measure import COMMAND, report
 from photos import make_photos
-
-from indexer.models import BUILT_IN, find_bundle
 
 
 def peak_mebibytes(command: list[str | Path]) -> float:

@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measure import report
 
 from indexer.catalogue import Catalogue, Model
 from indexer.collection import Collection
 from indexer.models import BUILT_IN, find_bundle
 from indexer.vectors import publish
+from measure import report
 from search import Engine
 
 WORDS = ("dog", "beach", "red bicycle", "snowy mountain", "child with a kite", "old book")

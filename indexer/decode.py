@@ -18,7 +18,8 @@ from .errors import ImageError
 
 Image.MAX_IMAGE_PIXELS = None
 
-# The formats of `scan.EXTENSIONS` (JPEG opens MPO too); Pillow's other plugins (EPS starts Ghostscript) stay shut.
+# The formats of `scan.EXTENSIONS` (JPEG opens MPO too). Pillow's other plugins stay shut: EPS,
+# for one, would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # Decode at least this many times the model's input size.
 REDUCTION_MARGIN = 2

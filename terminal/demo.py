@@ -28,7 +28,7 @@ def demo(
         Path, typer.Argument(metavar="[FOLDER]", help="Where to put photos and index.")
     ] = Path("clipdex-demo"),
 ) -> None:
-    """Index sample photos in a folder of their own and search them, step by step.
+    """Index sample photos and search them, step by step.
 
     The photos are those that scikit-image and scikit-learn carry; nothing is downloaded.
 

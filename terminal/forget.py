@@ -14,7 +14,9 @@ def forget(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A picture or folder.")],
     collection: options.Collection = None,
 ) -> None:
-    """Take a picture or a folder out of the collection; the photos stay.
+    """Take a picture or a folder out of the collection.
+
+    The photos stay; index the folder again to take them back in.
 
     Example: clipdex forget ./photos/private
     """

@@ -43,7 +43,9 @@ def label(
     as_json: options.Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
 ) -> None:
-    """Say which of your labels each picture shows, without training.
+    """Say which of your labels each picture shows.
+
+    Zero-shot: any words will do, nothing is trained. Several --template are averaged.
 
     Example: clipdex label ./photos --labels "cat,dog,neither" --csv
     """

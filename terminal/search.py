@@ -63,7 +63,7 @@ def similar(
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
-    """Find the pictures most like one; the picture itself is left out.
+    """Find the pictures most like one, which is left out itself.
 
     Example: clipdex similar holiday.jpg -k 20
     """

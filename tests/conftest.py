@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,9 @@ def development_data() -> Path:
 def clipdex(tmp_path: Path) -> Run:
     """Run the installed command in `tmp_path`, with a collection of its own."""
 
-    def run(*arguments: object, code: int = 0, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        *arguments: object, code: int = 0, **options: Any
+    ) -> subprocess.CompletedProcess[bytes]:
         environment = {
             **os.environ,
             "CLIPDEX_COLLECTION": str(tmp_path / "collection"),
@@ -49,7 +51,11 @@ def clipdex(tmp_path: Path) -> Run:
             **options.pop("env", {}),
         }
         done = subprocess.run(
-            [*options.pop("prefix", ()), COMMAND, *(os.fsencode(str(a)) if not isinstance(a, bytes) else a for a in arguments)],
+            [
+                *options.pop("prefix", ()),
+                COMMAND,
+                *(os.fsencode(str(a)) if not isinstance(a, bytes) else a for a in arguments),
+            ],
             capture_output=True,
             cwd=options.pop("cwd", tmp_path),
             env=environment,
@@ -80,7 +86,7 @@ def make_photo(path: Path, seed: int, size: tuple[int, int] = (96, 72)) -> Path:
 @pytest.fixture(scope="session")
 def photos_indexed(
     sample_photos: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Path, Path]]:
+) -> tuple[Path, Path]:
     """(photos, collection): six real photos, indexed with the built-in model; read-only."""
     base = tmp_path_factory.mktemp("real")
     photos, collection = base / "photos", base / "collection"
@@ -90,4 +96,4 @@ def photos_indexed(
     subprocess.run(
         [COMMAND, "index", photos, "--collection", collection], check=True, capture_output=True
     )
-    yield photos, collection
+    return photos, collection

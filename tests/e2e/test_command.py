@@ -88,7 +88,9 @@ def test_labels_name_what_is_in_each_picture(
         assert best["rocket.jpg"] == "a rocket"
         for row in rows:
             assert set(row) == {"path", "labels", "none"}
-            assert sum(entry["probability"] for entry in row["labels"]) == pytest.approx(1, abs=1e-4)
+            assert sum(entry["probability"] for entry in row["labels"]) == pytest.approx(
+                1, abs=1e-4
+            )
     alone = clipdex("label", photos / "chelsea.png", "--labels", "cat,dog", "--top", 1, "--csv")
     assert alone.stdout.decode().splitlines()[0] == "path,label,probability"
     assert ",cat,0." in alone.stdout.decode()
@@ -122,9 +124,7 @@ def test_the_place_of_a_collection(clipdex: Run, tmp_path: Path) -> None:
     assert list((tmp_path / "data").rglob("catalogue.sqlite3"))
 
 
-def test_what_is_wrong_is_said_in_one_line_with_its_exit_code(
-    clipdex: Run, tmp_path: Path
-) -> None:
+def test_what_is_wrong_is_said_in_one_line_with_its_exit_code(clipdex: Run, tmp_path: Path) -> None:
     for arguments, code, words in [
         (("search", "a dog"), 1, "clipdex index FOLDER"),
         (("status",), 1, "nothing was indexed yet"),

@@ -208,9 +208,7 @@ def test_a_lost_vector_file_changes_no_answer(damage: str, photos: Path, tmp_pat
     assert sum(encoder.batches) == PICTURES + 1
 
 
-def test_a_second_writer_is_told_who_writes_and_readers_go_on(
-    photos: Path, tmp_path: Path
-) -> None:
+def test_a_second_writer_is_told_who_writes_and_readers_go_on(photos: Path, tmp_path: Path) -> None:
     collection = tmp_path / "c"
     build([photos], collection=collection, encoder=FakeEncoder())
     make_photo(tmp_path / "more" / "a.png", 500)

@@ -67,16 +67,19 @@ def test_ids_are_never_used_again(collection: Collection, tmp_path: Path) -> Non
 def test_a_transaction_that_fails_leaves_nothing(collection: Collection) -> None:
     catalogue = Catalogue.open(collection, writable=True)
     before = catalogue.generation()
-    with pytest.raises(RuntimeError), catalogue.transaction():
-        catalogue.next_generation()
-        raise RuntimeError
+
+    def fail() -> None:
+        with catalogue.transaction():
+            catalogue.next_generation()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert catalogue.generation() == before
     catalogue.close()
 
 
-def test_network_file_systems_are_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_network_file_systems_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(
         "/dev/sda1 / ext4 rw 0 0\n"
