@@ -9,15 +9,13 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from .collection import Collection
+from .database import open_reader, open_writer, translated
 from .encoder import Embeddings, unit
-from .errors import CollectionFormatError, CollectionStorageError
-from .schema import MIGRATIONS, check_version, migrate, version_of
 
 # SQLite's parameters a statement; ids are looked up in chunks of this many.
 CHUNK = 500
@@ -60,24 +58,8 @@ class Catalogue:
             collection.require()
         with translated(place):
             if writable:
-                connection = _connect(collection.catalogue, "rwc")
-                check_version(connection, place)
-                mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-                if mode != "wal":
-                    raise CollectionStorageError(
-                        f"the file system under {place} cannot hold a write-ahead log. Name a "
-                        "place on a local disk with --collection"
-                    )
-                connection.execute("PRAGMA synchronous = NORMAL")
-                migrate(connection)
-            else:
-                connection = _connect_reader(collection.catalogue)
-                check_version(connection, place)
-                if version_of(connection) < len(MIGRATIONS):
-                    raise CollectionFormatError(
-                        f"{place} has an older format. Run `clipdex index` on it once"
-                    )
-            return cls(connection)
+                return cls(open_writer(collection.catalogue, place))
+            return cls(open_reader(collection.catalogue, place))
 
     def close(self) -> None:
         """Close the connection."""
@@ -251,50 +233,3 @@ def _chunks(ids: Ids) -> Iterator[list[int]]:
 
 def _marks(chunk: Sequence[object]) -> str:
     return ", ".join("?" * len(chunk))
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?{mode if '=' in mode else 'mode=' + mode}"
-    return sqlite3.connect(
-        uri, uri=True, timeout=30.0, isolation_level=None, check_same_thread=False
-    )
-
-
-def _connect_reader(path: Path) -> sqlite3.Connection:
-    """A read connection; on a read-only disk, where no log can be made, an immutable one."""
-    for mode in ("rw", "ro", "immutable=1"):
-        connection = _connect(path, mode)
-        try:
-            version_of(connection)
-            connection.execute("PRAGMA query_only = ON")
-            return connection
-        except sqlite3.OperationalError:
-            connection.close()
-            if mode == "immutable=1":
-                raise
-    raise AssertionError("unreachable")
-
-
-@contextmanager
-def translated(place: str) -> Iterator[None]:
-    """SQLite's errors as clipdex's."""
-    try:
-        yield
-    except sqlite3.OperationalError as exc:
-        text = str(exc)
-        if "full" in text or "disk I/O" in text:
-            raise CollectionStorageError(
-                f"the disk under {place} is full ({text}). What was committed is kept: free some "
-                "space and run the same command again"
-            ) from exc
-        if "readonly" in text:
-            raise CollectionStorageError(
-                f"cannot write to {place}: it is read-only for this user. Index as its owner, or "
-                "name another place with --collection"
-            ) from exc
-        raise CollectionStorageError(f"cannot use the catalogue in {place}: {text}") from exc
-    except sqlite3.DatabaseError as exc:
-        raise CollectionFormatError(
-            f"the catalogue in {place} is damaged or no database ({exc}). Restore it from a "
-            "backup, or remove the folder and index again"
-        ) from exc

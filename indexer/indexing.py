@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from . import changes
-from .catalogue import Catalogue, Model, translated
+from .catalogue import Catalogue, Model
 from .collection import Collection, locate
+from .database import translated
 from .decode import Limits
 from .encoder import Encoder
-from .errors import FingerprintMismatch
 from .lock import writer_lock
+from .models import BUILT_IN, load_encoder, require_fingerprint
 from .pipeline import Batch, Plan, Read, available_cores, run
 from .removal import prune
 from .vectors import publish
@@ -107,21 +108,8 @@ def build(
 
 
 def _default_encoder(catalogue: Catalogue) -> Encoder:
-    from .models import BUILT_IN, load_encoder
-
     model = catalogue.active_model()
     return load_encoder(model.name if model else BUILT_IN, threads=available_cores())
-
-
-def check_fingerprint(model: Model, encoder: Encoder) -> None:
-    """Raise FingerprintMismatch unless the model's vectors are the encoder's."""
-    if model.fingerprint != encoder.fingerprint:
-        raise FingerprintMismatch(
-            f"this collection holds vectors of the model {model.name} "
-            f"({model.fingerprint[:12]}), which do not compare with those of "
-            f"{getattr(encoder, 'name', 'the given encoder')} ({encoder.fingerprint[:12]}). "
-            "Use the same model, or index into a new place with --collection"
-        )
 
 
 class _Run:
@@ -192,7 +180,7 @@ class _Run:
     def _claim_model(self) -> None:
         model = self.catalogue.active_model()
         if model is not None:
-            check_fingerprint(model, self.encoder)
+            require_fingerprint(model, self.encoder)
             return
         name = getattr(self.encoder, "name", type(self.encoder).__name__)
         with self.catalogue.transaction():

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .bundle import MANIFEST, Bundle
+from .catalogue import Model
 from .encoder import Encoder
-from .errors import ModelNotFound
+from .errors import FingerprintMismatch, ModelNotFound
 
 BUILT_IN = "pocket"
 BUILT_IN_FOLDER = Path(__file__).parent / "pocket"
@@ -40,6 +41,17 @@ def load_encoder(name: str = BUILT_IN, *, device: str = "auto", threads: int = 1
     from .onnx_encoder import OnnxEncoder
 
     return OnnxEncoder(find_bundle(name), device=device, threads=threads)
+
+
+def require_fingerprint(model: Model, offered: Encoder | Bundle) -> None:
+    """Raise FingerprintMismatch unless the vectors of a collection's `model` are `offered`'s."""
+    if model.fingerprint != offered.fingerprint:
+        raise FingerprintMismatch(
+            f"this collection holds vectors of the model {model.name} "
+            f"({model.fingerprint[:12]}), which do not compare with those of "
+            f"{getattr(offered, 'name', 'the given encoder')} ({offered.fingerprint[:12]}). "
+            "Use the same model, or index into a new place with --collection"
+        )
 
 
 def known_models() -> list[Known]:

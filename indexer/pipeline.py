@@ -106,8 +106,9 @@ def read(task: Task, encoder: Encoder, limits: Limits, known: Callable[[bytes], 
             decoded.height,
             decoded.format,
         )
-    except ImageError as exc:
-        return Read(task, task.size, task.mtime_ns, reason=str(exc))
+    except (ImageError, MemoryError) as exc:
+        reason = str(exc) or "too large for this machine's memory"
+        return Read(task, task.size, task.mtime_ns, reason=reason)
 
 
 def run(

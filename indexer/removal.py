@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-from .catalogue import Catalogue, translated
+from .catalogue import Catalogue
 from .changes import SEPARATOR, Scope
 from .collection import Collection
+from .database import translated
 from .errors import CollectionError
 from .lock import writer_lock
 

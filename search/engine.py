@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from indexer.catalogue import Catalogue, Model, translated
+from indexer.catalogue import Catalogue, Model
 from indexer.collection import Collection, locate
+from indexer.database import translated
 from indexer.encoder import Embeddings, Encoder
-from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
-from indexer.models import find_bundle, load_encoder
+from indexer.errors import CollectionNotFound, QueryError
+from indexer.models import find_bundle, load_encoder, require_fingerprint
 from indexer.vectors import VectorIndex
 
 from .hits import Hit, display
@@ -69,13 +70,7 @@ class Engine:
                 raise CollectionNotFound(
                     f"the collection at {place.folder} is empty: run `clipdex index FOLDER` first"
                 )
-            offered = encoder or find_bundle(model.name)
-            if offered.fingerprint != model.fingerprint:
-                raise FingerprintMismatch(
-                    f"the collection at {place.folder} holds vectors of another {model.name} "
-                    f"({model.fingerprint[:12]}) than this one ({offered.fingerprint[:12]}). "
-                    "Index into a new place with --collection"
-                )
+            require_fingerprint(model, encoder or find_bundle(model.name))
         except BaseException:
             catalogue.close()
             raise

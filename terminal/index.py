@@ -1,6 +1,7 @@
 """`clipdex index`"""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -115,7 +116,10 @@ def _encoder(collection: Path | None, model: str | None, device: str, threads: i
     from indexer.models import BUILT_IN
 
     if model is None:
+        model = BUILT_IN
         place = locate(collection)
-        active = Catalogue.open(place).active_model() if place.exists else None
-        model = active.name if active else BUILT_IN
+        if place.exists:
+            with closing(Catalogue.open(place)) as catalogue:
+                active = catalogue.active_model()
+            model = active.name if active else BUILT_IN
     return load_encoder(model, device=device, threads=threads)

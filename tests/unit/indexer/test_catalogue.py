@@ -7,7 +7,12 @@ from conftest import make_photo
 from indexer import build
 from indexer.catalogue import Catalogue
 from indexer.collection import Collection, filesystem_of
-from indexer.errors import CollectionFormatError, CollectionNotFound, CollectionStorageError
+from indexer.errors import (
+    CollectionFormatError,
+    CollectionLocked,
+    CollectionNotFound,
+    CollectionStorageError,
+)
 from indexer.testing import FakeEncoder
 
 
@@ -92,3 +97,19 @@ def test_network_file_systems_are_seen(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("indexer.collection.filesystem_of", lambda path: "nfs4")
     with pytest.raises(CollectionStorageError, match="network file system .nfs4"):
         Collection(tmp_path / "c").create()
+
+
+def test_a_catalogue_that_another_program_has_locked_is_said(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.database.LOCK_SECONDS", 0.1)
+    make_photo(tmp_path / "photos" / "b.png", 2)
+    other = sqlite3.connect(collection.catalogue)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.raises(CollectionLocked, match="locked the catalogue"):
+            build([tmp_path / "photos"], collection=collection.folder, encoder=FakeEncoder())
+    finally:
+        other.close()
+    report = build([tmp_path / "photos"], collection=collection.folder, encoder=FakeEncoder())
+    assert (report.indexed, report.unchanged) == (1, 1)
