@@ -79,6 +79,7 @@ def test_a_compiled_model_is_open_clips(
 
 
 def test_other_weights_or_settings_give_another_fingerprint(tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
     from indexer.openclip import fingerprint, load
 
     plain = load(make_checkpoint(tmp_path / "a", {}, {}))
