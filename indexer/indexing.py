@@ -1,9 +1,9 @@
 """One index run: look, read, encode, commit, publish."""
 
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from .database import translated
 from .decode import Limits
 from .encoder import Encoder
 from .lock import writer_lock
+from .lookup import Lookup
 from .models import BUILT_IN, load_encoder, require_fingerprint
 from .pipeline import Batch, Plan, Read, available_cores, run
 from .removal import prune
@@ -189,17 +190,17 @@ class _Run:
     def _read_all(self, total: int, plan: Plan, limits: Limits) -> None:
         done = 0
         self.on_progress(Progress("index", 0, total))
-        lookup = _Lookup(self.collection)
-        batches = run(changes.tasks(self.catalogue), self.encoder, plan, limits, lookup.known)
-        try:
+        with (
+            Lookup(self.collection, self.encoder.fingerprint) as lookup,
+            closing(
+                run(changes.tasks(self.catalogue), self.encoder, plan, limits, lookup.known)
+            ) as batches,
+        ):
             for batch in batches:
                 with self.catalogue.transaction():
                     self._commit(batch)
                 done += len(batch.files)
                 self.on_progress(Progress("index", done, total))
-        finally:
-            batches.close()
-            lookup.close()
 
     def _commit(self, batch: Batch) -> None:
         ids: dict[bytes, int] = {}
@@ -257,18 +258,3 @@ class _Run:
             "reason = excluded.reason",
             (root, path, size, mtime_ns, content, reason),
         )
-
-
-class _Lookup:
-    """A second connection, for the decoder threads to ask whether a content is committed."""
-
-    def __init__(self, collection: Collection) -> None:
-        self.catalogue = Catalogue.open(collection)
-        self.lock = threading.Lock()
-
-    def known(self, key: bytes) -> bool:
-        with self.lock:
-            return self.catalogue.content_of(key) is not None
-
-    def close(self) -> None:
-        self.catalogue.close()

@@ -164,6 +164,13 @@ class Engine:
                 roots=[display(root) for root in self.catalogue.roots().values()],
             )
 
+    def vector_of_content(self, digest: bytes) -> Embeddings:
+        """The stored vector `(dim,)` of the content with this hash; KeyError where it has none."""
+        content = self.catalogue.content_of(digest)
+        if content is None:
+            raise KeyError(digest)
+        return self.catalogue.embeddings_of(self.model.fingerprint, [content])[content]
+
     def _vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
         """The vector `(dim,)` of a picture, and its content's id where the collection has it."""
         if isinstance(image, int):

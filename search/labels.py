@@ -8,6 +8,7 @@ Source: Radford et al., Learning Transferable Visual Models From Natural Languag
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from indexer.changes import Task
 from indexer.decode import Limits
 from indexer.encoder import Embeddings, Encoder, unit
 from indexer.errors import QueryError, RootUnavailable
+from indexer.lookup import Lookup
 from indexer.pipeline import Plan, run
 from indexer.scan import Found, Unreadable, scan
 
@@ -111,25 +113,43 @@ def label_files(
     labeller: Labeller,
     *,
     top: int,
+    engine: Engine | None = None,
     workers: int | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Labelled]:
-    """Files, and all pictures of folders, read and encoded now; nothing is stored.
+    """Files, and all pictures of folders; nothing is stored.
 
-    Raises RootUnavailable for a path that is not there.
+    engine: a collection of the labeller's model, whose vectors are used for the pictures that it
+    holds; all others are encoded now. Raises RootUnavailable for a path that is not there.
     """
     tasks, unreadable = _tasks(paths)
     encoder = labeller.encoder
     plan = Plan.of(encoder, workers, None)
     seen: dict[bytes, tuple[tuple[str, float], ...]] = {}
-    for batch in run(iter(tasks), encoder, plan, limits or Limits(), known=seen.__contains__):
-        if batch.vectors is not None:
-            for item, labels in zip(batch.fresh, labeller.best(batch.vectors, top), strict=True):
-                seen[item.digest] = labels
-        for item in batch.files:
-            if item.reason is not None:
-                yield Labelled(item.task.location, reason=item.reason)
-            else:
+    with ExitStack() as stack:
+        stored = (
+            (lambda digest: False)
+            if engine is None
+            else stack.enter_context(Lookup(engine.collection, engine.model.fingerprint)).known
+        )
+
+        def known(digest: bytes) -> bool:
+            return digest in seen or stored(digest)
+
+        for batch in stack.enter_context(
+            closing(run(iter(tasks), encoder, plan, limits or Limits(), known))
+        ):
+            if batch.vectors is not None:
+                best = labeller.best(batch.vectors, top)
+                seen.update(zip((item.digest for item in batch.fresh), best, strict=True))
+            for item in batch.files:
+                if item.reason is not None:
+                    yield Labelled(item.task.location, reason=item.reason)
+                    continue
+                if item.digest not in seen:
+                    assert engine is not None
+                    vector = engine.vector_of_content(item.digest)
+                    (seen[item.digest],) = labeller.best(vector[np.newaxis], top)
                 yield Labelled(item.task.location, seen[item.digest])
     for location, reason in unreadable:
         yield Labelled(location, reason=reason)

@@ -73,7 +73,7 @@ def label(
         encoder = load_encoder(engine.model.name, threads=available_cores())
         labeller = Labeller(encoder, names, template or ())
         if paths:
-            labelled = label_files(paths, labeller, top=top, workers=workers)
+            labelled = label_files(paths, labeller, top=top, engine=engine, workers=workers)
         else:
             labelled = label_collection(engine, labeller, top=top)
         _write(labelled, as_json, as_csv)

@@ -42,10 +42,21 @@ def test_stored_and_fresh_vectors_give_the_same_labels(tmp_path: Path) -> None:
     (tmp_path / "p" / "bad.jpg").write_text("no picture")
     build([tmp_path / "p"], collection=tmp_path / "c", encoder=encoder)
     labeller = Labeller(encoder, ["cat", "dog", "cow"])
+    make_photo(tmp_path / "p" / "new.png", 99)
+    encoded = sum(encoder.batches)
     with Engine.open(tmp_path / "c", encoder=encoder) as engine:
         stored = {item.path: item.labels for item in label_collection(engine, labeller, top=3)}
+        both = list(label_files([tmp_path / "p"], labeller, top=3, engine=engine))
+    assert sum(encoder.batches) == encoded + 1
+    reused = {item.path: item.labels for item in both if item.reason is None}
+    new = str(tmp_path / "p" / "new.png").encode()
+    assert reused.pop(new)
+    assert reused.keys() == stored.keys()
+    for path, labels in stored.items():
+        assert dict(reused[path]) == pytest.approx(dict(labels), abs=1e-6)
     fresh = {item.path: item for item in label_files([tmp_path / "p"], labeller, top=3)}
     assert fresh.pop(str(tmp_path / "p" / "bad.jpg").encode()).reason is not None
+    assert fresh.pop(new).labels
     assert stored.keys() == fresh.keys()
     for path, labels in stored.items():
         for (label, probability), (name, share) in zip(labels, fresh[path].labels, strict=True):
