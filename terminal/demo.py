@@ -25,7 +25,7 @@ class NoSamplePhotos(ClipdexError):
 @guarded
 def demo(
     folder: Annotated[
-        Path, typer.Argument(metavar="[FOLDER]", help="Where to put photos and index.")
+        Path, typer.Argument(metavar="FOLDER", help="Where to put photos and index.")
     ] = Path("clipdex-demo"),
 ) -> None:
     """Index sample photos and search them, step by step.

@@ -34,7 +34,7 @@ def index(
     ] = "auto",
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Pictures a batch.", show_default="8 on a CPU"),
+        typer.Option(min=1, metavar="N", help="Pictures a batch.", show_default="4 on a CPU"),
     ] = None,
     workers: options.Workers = None,
     exclude: Annotated[

@@ -19,7 +19,7 @@ def label(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[PATH]...",
+            metavar="PATH...",
             help="Pictures or folders, indexed or not; the whole collection otherwise.",
         ),
     ] = None,

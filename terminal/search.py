@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def search(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="What the picture shows, in your words."),
+        typer.Argument(metavar="TEXT...", help="What the picture shows, in your words."),
     ] = None,
     images: Annotated[
         list[Path] | None,
