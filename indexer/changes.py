@@ -76,6 +76,14 @@ def resolve(path: Path) -> Path:
         ) from exc
 
 
+def inside(folder: bytes, path: bytes) -> bytes | None:
+    """`path` relative to `folder`, both absolute: empty for the folder itself, None outside it."""
+    if path == folder:
+        return b""
+    prefix = folder.rstrip(SEPARATOR) + SEPARATOR
+    return path[len(prefix) :] if path.startswith(prefix) else None
+
+
 def scope_of(catalogue: Catalogue, path: Path) -> Scope:
     """The scope of a folder or file: inside a known root, or a new root that takes in those below.
 
@@ -83,10 +91,8 @@ def scope_of(catalogue: Catalogue, path: Path) -> Scope:
     """
     here = os.fsencode(path)
     for number, root in catalogue.roots().items():
-        if here == root:
-            return Scope(number, path)
-        if here.startswith(root.rstrip(SEPARATOR) + SEPARATOR):
-            below = here[len(root.rstrip(SEPARATOR)) + 1 :]
+        below = inside(root, here)
+        if below is not None:
             return Scope(number, Path(os.fsdecode(root)), below)
     if path.is_file():
         parent = scope_of(catalogue, path.parent)
@@ -101,8 +107,9 @@ def _add_root(catalogue: Catalogue, here: bytes) -> int:
     number = connection.execute("INSERT INTO roots (path) VALUES (?)", (here,)).lastrowid
     assert number is not None
     for inner, root in catalogue.roots().items():
-        if root.startswith(here.rstrip(SEPARATOR) + SEPARATOR):
-            prefix = root[len(here.rstrip(SEPARATOR)) + 1 :] + SEPARATOR
+        below = inside(here, root)
+        if below:
+            prefix = below + SEPARATOR
             connection.execute(
                 "UPDATE files SET root = ?, path = CAST(? || path AS BLOB) WHERE root = ?",
                 (number, prefix, inner),

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from .catalogue import Catalogue
-from .changes import SEPARATOR, Scope
+from .changes import Scope, inside
 from .collection import Collection
 from .database import translated
 from .errors import CollectionError
@@ -58,11 +58,9 @@ def _scopes(catalogue: Catalogue, here: bytes) -> list[Scope]:
     """The part of a root that `here` is, and every root inside it."""
     found = []
     for number, root in catalogue.roots().items():
-        location = Path(os.fsdecode(root))
-        if here == root or root.startswith(here.rstrip(SEPARATOR) + SEPARATOR):
-            found.append(Scope(number, location))
-        elif here.startswith(root.rstrip(SEPARATOR) + SEPARATOR):
-            found.append(Scope(number, location, here[len(root.rstrip(SEPARATOR)) + 1 :]))
+        below = b"" if inside(here, root) is not None else inside(root, here)
+        if below is not None:
+            found.append(Scope(number, Path(os.fsdecode(root)), below))
     return found
 
 

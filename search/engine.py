@@ -164,12 +164,12 @@ class Engine:
                 roots=[display(root) for root in self.catalogue.roots().values()],
             )
 
-    def vector_of_content(self, digest: bytes) -> Embeddings:
-        """The stored vector `(dim,)` of the content with this hash; KeyError where it has none."""
+    def stored(self, digest: bytes) -> tuple[int, Embeddings] | None:
+        """(id, vector `(dim,)`) of the content with this hash; None where there is none."""
         content = self.catalogue.content_of(digest)
         if content is None:
-            raise KeyError(digest)
-        return self.catalogue.embeddings_of(self.model.fingerprint, [content])[content]
+            return None
+        return content, self.catalogue.embeddings_of(self.model.fingerprint, [content])[content]
 
     def _vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
         """The vector `(dim,)` of a picture, and its content's id where the collection has it."""
@@ -185,9 +185,9 @@ class Engine:
 
         path, limits = Path(image), Limits()
         data = read_picture(path, limits)
-        own = self.catalogue.content_of(digest(data))
+        own = self.stored(digest(data))
         if own is not None:
-            return self.catalogue.embeddings_of(self.model.fingerprint, [own])[own], [own]
+            return own[1], [own[0]]
         return encode_bytes(self.encoder, data, path, limits)[0], []
 
     @contextmanager

@@ -148,8 +148,9 @@ def label_files(
                     continue
                 if item.digest not in seen:
                     assert engine is not None
-                    vector = engine.vector_of_content(item.digest)
-                    (seen[item.digest],) = labeller.best(vector[np.newaxis], top)
+                    own = engine.stored(item.digest)
+                    assert own is not None  # `known` has just said so
+                    (seen[item.digest],) = labeller.best(own[1][np.newaxis], top)
                 yield Labelled(item.task.location, seen[item.digest])
     for location, reason in unreadable:
         yield Labelled(location, reason=reason)
