@@ -1,6 +1,7 @@
 """Taking pictures out of a collection, vectors and all."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from .catalogue import Catalogue
@@ -25,10 +26,13 @@ def forget(collection: Collection, path: Path) -> int:
                 # As resolved, or as walked to through a link inside a root.
                 for here in (os.path.realpath(path), os.path.abspath(path)):
                     scopes = _scopes(catalogue, os.fsencode(here))
+                    contents = [
+                        number for scope in scopes for number in _contents(catalogue, scope)
+                    ]
                     removed = sum(_forget(catalogue, scope) for scope in scopes)
                     if removed:
                         break
-                prune(catalogue)
+                prune(catalogue, contents)
         finally:
             catalogue.close()
     if not removed:
@@ -38,20 +42,21 @@ def forget(collection: Collection, path: Path) -> int:
     return removed
 
 
-def prune(catalogue: Catalogue) -> int:
-    """Delete the contents that no file holds any more; returns how many. In a transaction."""
+def prune(catalogue: Catalogue, among: Iterable[int] | None = None) -> int:
+    """Delete the contents (of these ids, or of all) that no file holds any more; returns how many.
+
+    Call inside a transaction.
+    """
     connection = catalogue.connection
-    count: int = connection.execute("SELECT count(*) FROM contents WHERE paths = 0").fetchone()[0]
-    if count:
-        connection.execute(
-            "INSERT INTO tombstones SELECT id, ? FROM contents WHERE paths = 0",
-            (catalogue.next_generation(),),
-        )
-        connection.execute(
-            "DELETE FROM embeddings WHERE content IN (SELECT id FROM contents WHERE paths = 0)"
-        )
-        connection.execute("DELETE FROM contents WHERE paths = 0")
-    return count
+    unheld = catalogue.without_paths()
+    doomed = unheld if among is None else sorted(set(unheld).intersection(among))
+    if doomed:
+        generation = catalogue.next_generation()
+        rows = [(number,) for number in doomed]
+        connection.executemany(f"INSERT INTO tombstones VALUES (?, {generation})", rows)
+        connection.executemany("DELETE FROM embeddings WHERE content = ?", rows)
+        connection.executemany("DELETE FROM contents WHERE id = ?", rows)
+    return len(doomed)
 
 
 def _scopes(catalogue: Catalogue, here: bytes) -> list[Scope]:
@@ -62,6 +67,18 @@ def _scopes(catalogue: Catalogue, here: bytes) -> list[Scope]:
         if below is not None:
             found.append(Scope(number, Path(os.fsdecode(root)), below))
     return found
+
+
+def _contents(catalogue: Catalogue, scope: Scope) -> list[int]:
+    """The contents that the files of a scope hold."""
+    condition, parameters = scope.condition
+    return [
+        row[0]
+        for row in catalogue.connection.execute(
+            f"SELECT DISTINCT content FROM files WHERE {condition} AND content IS NOT NULL",
+            parameters,
+        )
+    ]
 
 
 def _forget(catalogue: Catalogue, scope: Scope) -> int:

@@ -130,3 +130,19 @@ def test_a_bad_file_is_tried_again_when_it_changes_or_when_asked(
     assert index(clipdex, photos) == {"indexed": 1, "unchanged": 4}
     (facts,) = json_lines(clipdex("status", "--json"))
     assert facts["failed"] == 0
+
+
+def test_forget_leaves_the_vectors_of_other_vanished_pictures(
+    clipdex: Run, photos: Path, tmp_path: Path
+) -> None:
+    index(clipdex, photos)
+    before = found(clipdex)
+    os.rename(photos / "0.png", tmp_path / "away.png")
+    index(clipdex, photos)
+    clipdex("forget", photos / "nothing.png", code=1)
+    clipdex("forget", photos / "1.png")
+    os.rename(tmp_path / "away.png", photos / "0.png")
+    assert index(clipdex, photos) == {"indexed": 1, "reused": 1, "unchanged": 2}
+    after = found(clipdex)
+    assert after[str(photos / "0.png")] == before[str(photos / "0.png")]
+    assert after[str(photos / "1.png")] not in before.values()
