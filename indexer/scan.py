@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-EXTENSIONS = frozenset(
-    b".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff".split()
-)
-# A file without an extension is a picture when it begins like one.
-MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+from .formats import HEAD, extension_of, is_picture_name, looks_like_picture
+
 # Folders that systems fill beside the photos: Synology's and QNAP's thumbnails, recycle bins.
 SYSTEM_FOLDERS = frozenset({b"@eaDir", b"#recycle", b"$RECYCLE.BIN", b"System Volume Information"})
 
@@ -97,12 +94,10 @@ def scan(
 
 
 def _is_picture(entry: os.DirEntry[bytes]) -> bool:
-    extension = os.path.splitext(entry.name)[1].lower()
-    if extension:
-        return extension in EXTENSIONS
+    if extension_of(entry.name):
+        return is_picture_name(entry.name)
     with open(entry.path, "rb") as file:
-        head = file.read(12)
-    return head.startswith(MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+        return looks_like_picture(file.read(HEAD))
 
 
 def _excluded(path: bytes, name: bytes, patterns: list[bytes]) -> bool:
