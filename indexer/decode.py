@@ -184,7 +184,8 @@ def _decode_raw(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -
         if raw.orientation in TRANSPOSED:
             size = (raw.height, raw.width)
         preview = raw.preview()
-        if preview is None or min(preview.size) < max(at_least or (1,)):
+        needed, developed = max(at_least or (1,)), min(size) // 2
+        if preview is None or min(preview.size) < min(needed, developed):
             return Decoded(raw.develop(), *size, "RAW", raw.taken())
         shown = _decode(preview, limits, at_least, fallback_orientation=raw.orientation)
         return Decoded(shown.image, *size, "RAW", shown.taken or raw.taken())
