@@ -73,7 +73,7 @@ def scan(
         inner: list[_Folder] = []
         for entry in ordered:
             path = os.path.join(folder.path, entry.name) if folder.path else entry.name
-            if entry.name.startswith(b".") or _excluded(path, entry.name, patterns):
+            if entry.name.startswith(b".") or excluded(path, entry.name, patterns):
                 continue
             try:
                 if entry.is_dir():
@@ -100,7 +100,8 @@ def _is_picture(entry: os.DirEntry[bytes]) -> bool:
         return looks_like_picture(file.read(HEAD))
 
 
-def _excluded(path: bytes, name: bytes, patterns: list[bytes]) -> bool:
+def excluded(path: bytes, name: bytes, patterns: Sequence[bytes]) -> bool:
+    """Whether one of the globs matches a file or folder, by its name or its path in the root."""
     return any(fnmatch(name, pattern) or fnmatch(path, pattern) for pattern in patterns)
 
 

@@ -10,7 +10,9 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -26,6 +28,12 @@ from .errors import CollectionStorageError
 ALWAYS_REWRITE = 20_000
 REWRITE_SHARE = 20
 
+# Vectors that pass a filter are gathered and multiplied when they are at most this share of a part,
+# otherwise FAISS passes over the others: measured by benchmarks/filters.py.
+GATHER_SHARE = 20
+# Gathered at a time: 32 MiB of 512 dimensions.
+GATHER_ROWS = 16_384
+
 Scores = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
@@ -39,11 +47,49 @@ class VectorFile:
     vectors: int
 
 
+class Part:
+    """A FAISS index `IDMap(Flat)`, and where in it each id lies."""
+
+    def __init__(self, index: faiss.Index) -> None:
+        self.index = index
+        self.size: int = index.ntotal
+
+    @cached_property
+    def _rows(self) -> tuple[Ids, Ids | None]:
+        """(ids in rising order, their rows); no rows where the ids lie in that order."""
+        ids: Ids = faiss.vector_to_array(self.index.id_map)
+        if bool((ids[1:] > ids[:-1]).all()):
+            return ids, None
+        order = np.argsort(ids)
+        return ids[order], order
+
+    def best(self, query: Embeddings, count: int, selector: Any) -> tuple[Scores, Ids]:
+        """The `count` best that FAISS's selector lets pass; all pass where it is None."""
+        options = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        scores, ids = self.index.search(query[np.newaxis], min(count, self.size), params=options)
+        kept = ids[0] >= 0
+        return scores[0][kept], ids[0][kept]
+
+    def scores_of(self, query: Embeddings, among: Ids) -> tuple[Scores, Ids]:
+        """The score of each of these ids (rising) that the part holds."""
+        ids, order = self._rows
+        places = np.minimum(np.searchsorted(ids, among), self.size - 1)
+        held = ids[places] == among
+        rows = places[held] if order is None else order[places[held]]
+        flat = faiss.downcast_index(self.index.index)
+        vectors = faiss.rev_swig_ptr(flat.get_xb(), self.size * flat.d).reshape(self.size, flat.d)
+        scores = np.empty(len(rows), dtype=np.float32)
+        for start in range(0, len(rows), GATHER_ROWS):
+            block = slice(start, start + GATHER_ROWS)
+            scores[block] = vectors[rows[block]] @ query
+        return scores, among[held]
+
+
 class VectorIndex:
     """Exact inner-product search over the vectors of one fingerprint at one generation."""
 
     def __init__(self, parts: list[faiss.Index], removed: Iterable[int], generation: int) -> None:
-        self.parts = parts
+        self.parts = [Part(part) for part in parts]
         self.removed = frozenset(removed)
         self.generation = generation
 
@@ -65,29 +111,54 @@ class VectorIndex:
         return cls(parts, removed, generation)
 
     def search(
-        self, query: Embeddings, count: int, *, without: Iterable[int] = ()
+        self,
+        query: Embeddings,
+        count: int,
+        *,
+        without: Iterable[int] = (),
+        among: Ids | None = None,
     ) -> tuple[Scores, Ids]:
         """The `count` best of `query` `(dim,)`: scores `(m,)` falling, ids `(m,)`, m <= count.
 
-        Equal scores come in the order of their ids. without: ids to leave out.
+        Equal scores come in the order of their ids. without: ids to leave out. among: the only ids
+        to look at, all where it is None. Exact in either case.
         """
         excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
-        found: list[tuple[Scores, Ids]] = []
-        for part in self.parts:
-            options = None
-            if excluded.size:
-                # The batch selector refers to the array: both live until the search is done.
-                batch = faiss.IDSelectorBatch(excluded)
-                options = faiss.SearchParameters(sel=faiss.IDSelectorNot(batch))  # type: ignore[call-arg]
-            scores, ids = part.search(query[np.newaxis], min(count, part.ntotal), params=options)
-            kept = ids[0] >= 0
-            found.append((scores[0][kept], ids[0][kept]))
+        if among is not None:
+            found = self._among(query, count, np.setdiff1d(among, excluded))
+        else:
+            # The batch selector refers to the array: both live until the search is done.
+            batch = faiss.IDSelectorBatch(excluded) if excluded.size else None
+            selector = None if batch is None else faiss.IDSelectorNot(batch)
+            found = [part.best(query, count, selector) for part in self.parts]
         if not found:
             return np.empty(0, np.float32), np.empty(0, np.int64)
         all_scores = np.concatenate([scores for scores, _ in found])
         all_ids = np.concatenate([ids for _, ids in found])
+        if len(all_ids) > count:
+            least = np.partition(all_scores, -count)[-count]
+            kept = all_scores >= least
+            all_scores, all_ids = all_scores[kept], all_ids[kept]
         order = np.lexsort((all_ids, -all_scores))[:count]
         return all_scores[order], all_ids[order]
+
+    def _among(self, query: Embeddings, count: int, among: Ids) -> list[tuple[Scores, Ids]]:
+        """What each part finds among these ids, rising and without duplicates."""
+        if not among.size:
+            return []
+        bits = selector = None
+        found = []
+        for part in self.parts:
+            if len(among) * GATHER_SHARE <= part.size:
+                found.append(part.scores_of(query, among))
+                continue
+            if selector is None:
+                mask = np.zeros(int(among[-1]) + 1, dtype=bool)
+                mask[among] = True
+                bits = np.packbits(mask, bitorder="little")  # referred to, as above
+                selector = faiss.IDSelectorBitmap(bits)
+            found.append(part.best(query, count, selector))
+        return found
 
 
 def latest_file(
