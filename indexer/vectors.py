@@ -10,18 +10,16 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from .catalogue import Catalogue
 from .collection import Collection
 from .encoder import Embeddings
 from .errors import CollectionStorageError
+from .flat import Flat, Ids, Scores
 
 # Rewriting the file costs its whole size; below this many vectors that is nothing, above it the
 # file is rewritten when at least a twentieth is new and readers top up in memory until then.
@@ -31,11 +29,17 @@ REWRITE_SHARE = 20
 # Vectors that pass a filter are gathered and multiplied when they are at most this share of a part,
 # otherwise FAISS passes over the others: measured by benchmarks/filters.py.
 GATHER_SHARE = 20
-# Gathered at a time: 32 MiB of 512 dimensions.
-GATHER_ROWS = 16_384
+# A query's scores over a larger collection are judged by an even sample of this many.
+SAMPLE = 4096
 
-Scores = NDArray[np.float32]
-Ids = NDArray[np.int64]
+
+@dataclass(frozen=True)
+class Spread:
+    """A query's scores over `count` vectors: their mean and standard deviation."""
+
+    mean: float
+    deviation: float
+    count: int
 
 
 @dataclass(frozen=True)
@@ -47,49 +51,11 @@ class VectorFile:
     vectors: int
 
 
-class Part:
-    """A FAISS index `IDMap(Flat)`, and where in it each id lies."""
-
-    def __init__(self, index: faiss.Index) -> None:
-        self.index = index
-        self.size: int = index.ntotal
-
-    @cached_property
-    def _rows(self) -> tuple[Ids, Ids | None]:
-        """(ids in rising order, their rows); no rows where the ids lie in that order."""
-        ids: Ids = faiss.vector_to_array(self.index.id_map)
-        if bool((ids[1:] > ids[:-1]).all()):
-            return ids, None
-        order = np.argsort(ids)
-        return ids[order], order
-
-    def best(self, query: Embeddings, count: int, selector: Any) -> tuple[Scores, Ids]:
-        """The `count` best that FAISS's selector lets pass; all pass where it is None."""
-        options = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        scores, ids = self.index.search(query[np.newaxis], min(count, self.size), params=options)
-        kept = ids[0] >= 0
-        return scores[0][kept], ids[0][kept]
-
-    def scores_of(self, query: Embeddings, among: Ids) -> tuple[Scores, Ids]:
-        """The score of each of these ids (rising) that the part holds."""
-        ids, order = self._rows
-        places = np.minimum(np.searchsorted(ids, among), self.size - 1)
-        held = ids[places] == among
-        rows = places[held] if order is None else order[places[held]]
-        flat = faiss.downcast_index(self.index.index)
-        vectors = faiss.rev_swig_ptr(flat.get_xb(), self.size * flat.d).reshape(self.size, flat.d)
-        scores = np.empty(len(rows), dtype=np.float32)
-        for start in range(0, len(rows), GATHER_ROWS):
-            block = slice(start, start + GATHER_ROWS)
-            scores[block] = vectors[rows[block]] @ query
-        return scores, among[held]
-
-
 class VectorIndex:
     """Exact inner-product search over the vectors of one fingerprint at one generation."""
 
     def __init__(self, parts: list[faiss.Index], removed: Iterable[int], generation: int) -> None:
-        self.parts = [Part(part) for part in parts]
+        self.parts = [Flat(part) for part in parts]
         self.removed = frozenset(removed)
         self.generation = generation
 
@@ -156,9 +122,26 @@ class VectorIndex:
                 mask = np.zeros(int(among[-1]) + 1, dtype=bool)
                 mask[among] = True
                 bits = np.packbits(mask, bitorder="little")  # referred to, as above
-                selector = faiss.IDSelectorBitmap(bits)
+                selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
             found.append(part.best(query, count, selector))
         return found
+
+    def spread(self, query: Embeddings) -> Spread:
+        """How the scores of `query` `(dim,)` lie over all vectors; measured on an even sample."""
+        step = max(1, -(-sum(part.size for part in self.parts) // SAMPLE))
+        removed = np.fromiter(self.removed, dtype=np.int64)
+        sampled = [np.empty(0, np.float32)]
+        count = 0
+        for part in self.parts:
+            kept = np.ones(part.size, dtype=bool)
+            if removed.size:
+                kept = ~np.isin(part.ids, removed)
+            count += int(kept.sum())
+            sampled.append((part.vectors[::step] @ query)[kept[::step]])
+        scores = np.concatenate(sampled)
+        if not scores.size:
+            return Spread(0.0, 0.0, 0)
+        return Spread(float(scores.mean()), float(scores.std()), count)
 
 
 def latest_file(

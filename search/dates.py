@@ -93,7 +93,7 @@ def _month_later(first: datetime) -> datetime:
 
 def _zone(text: str) -> timezone:
     if text.upper() == "Z":
-        return timezone.utc  # noqa: UP017: the type is wanted, too
+        return timezone(timedelta(0))
     hours, minutes = int(text[1:3]), int(text[-2:])
     offset = timedelta(hours=hours, minutes=minutes)
     return timezone(-offset if text[0] == "-" else offset)

@@ -76,7 +76,8 @@ class Filter:
         )
 
     def _prepare(self, catalogue: Catalogue) -> "_Query":
-        conditions, parameters = ["files.content IS NOT NULL"], []
+        conditions = ["files.content IS NOT NULL"]
+        parameters: list[object] = []
         for moment, compare in zip(self._moments(), (">=", "<"), strict=True):
             if moment is not None:
                 condition, values = _date_condition(moment, compare)

@@ -1,7 +1,8 @@
 """Zero-shot labels: which of these words fits a picture best.
 
 Each label is written into every prompt template, the texts' vectors are averaged, and a softmax
-over the cosines at the model's logit scale gives probabilities.
+over the cosines at the model's logit scale gives probabilities. Whether any label fits at all is a
+question of its own (`relevance.py`): a softmax always finds one.
 Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision,
 2021, section 3.1.4.
 """
@@ -26,10 +27,15 @@ from indexer.scan import Found, Unreadable, scan
 
 from .engine import Engine
 from .hits import path_facts
+from .relevance import Estimator
 
 DEFAULT_TEMPLATES = ("a photo of a {}",)
 # open_clip's own starting point, exp(ln(1 / 0.07)); for encoders that do not say theirs.
 DEFAULT_LOGIT_SCALE = 1 / 0.07
+
+
+Answer = tuple[tuple[tuple[str, float], ...], float | None]
+"""A picture's best labels with their probabilities, and the probability that none fits."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Labeller:
             raise QueryError('no labels: name some with --labels "cat,dog" or --labels-file FILE')
         self.weights = class_vectors(encoder, self.labels, templates or DEFAULT_TEMPLATES)
         self.logit_scale = float(getattr(encoder, "logit_scale", DEFAULT_LOGIT_SCALE))
+        self.estimator = Estimator.of(encoder)
 
     def probabilities(self, vectors: Embeddings) -> NDArray[np.float64]:
         """`(n, dim)` unit vectors to `(n, labels)`, each row summing to 1."""
@@ -77,13 +84,20 @@ class Labeller:
         shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
         return shares
 
-    def best(self, vectors: Embeddings, top: int) -> list[tuple[tuple[str, float], ...]]:
-        """For each vector its `top` best labels with their probabilities, best first."""
+    def best(self, vectors: Embeddings, top: int) -> list[Answer]:
+        """For each vector its `top` best labels with probabilities, best first, and P(none fits).
+
+        The labels' probabilities sum to 1 over all labels: they say which, if any.
+        """
         shares = self.probabilities(vectors)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
+        none: list[float | None] = [None] * len(vectors)
+        if self.estimator is not None:
+            fits = self.estimator.labels(vectors @ self.weights.T, vectors)
+            none = (1 - fits).round(4).tolist()
         return [
-            tuple((self.labels[column], float(row[column])) for column in columns)
-            for row, columns in zip(shares, order, strict=True)
+            (tuple((self.labels[column], float(row[column])) for column in columns), rejected)
+            for row, columns, rejected in zip(shares, order, none, strict=True)
         ]
 
 
@@ -102,10 +116,10 @@ def label_collection(engine: Engine, labeller: Labeller, *, top: int) -> Iterato
     catalogue, fingerprint = engine.catalogue, engine.model.fingerprint
     for ids, vectors in catalogue.embeddings(fingerprint):
         contents = catalogue.contents(ids.tolist())
-        for number, labels in zip(ids.tolist(), labeller.best(vectors, top), strict=True):
+        for number, answer in zip(ids.tolist(), labeller.best(vectors, top), strict=True):
             if number in contents:
                 for path in contents[number].paths:
-                    yield Labelled(path, labels)
+                    yield Labelled(path, *answer)
 
 
 def label_files(
@@ -125,7 +139,7 @@ def label_files(
     tasks, unreadable = _tasks(paths)
     encoder = labeller.encoder
     plan = Plan.of(encoder, workers, None)
-    seen: dict[bytes, tuple[tuple[str, float], ...]] = {}
+    seen: dict[bytes, Answer] = {}
     with ExitStack() as stack:
         stored = (
             (lambda digest: False)
@@ -151,7 +165,7 @@ def label_files(
                     own = engine.stored(item.digest)
                     assert own is not None  # `known` has just said so
                     (seen[item.digest],) = labeller.best(own[1][np.newaxis], top)
-                yield Labelled(item.task.location, seen[item.digest])
+                yield Labelled(item.task.location, *seen[item.digest])
     for location, reason in unreadable:
         yield Labelled(location, reason=reason)
 
