@@ -13,8 +13,9 @@ from indexer.collection import Collection, locate
 from indexer.database import translated
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, QueryError
+from indexer.flat import Ids, Scores
 from indexer.models import find_bundle, load_encoder, require_fingerprint
-from indexer.vectors import Ids, Scores, VectorIndex
+from indexer.vectors import VectorIndex
 
 from .hits import Hit
 from .query import Query

@@ -71,8 +71,8 @@ class Filter:
 
     def _moments(self) -> tuple[dates.Moment | None, dates.Moment | None]:
         return (
-            dates.since(self.since) if self.since else None,
-            dates.until(self.until) if self.until else None,
+            dates.since(self.since) if self.since is not None else None,
+            dates.until(self.until) if self.until is not None else None,
         )
 
     def _prepare(self, catalogue: Catalogue) -> "_Query":
