@@ -59,7 +59,7 @@ def report(name: str, title: str, rows: list[dict[str, Any]], **more: Any) -> No
     lines = [
         f"# {title}",
         "",
-        f"`python benchmarks/{name}.py`, {facts['date']}: {facts['cpu']}; {facts['system']}; "
+        f"`python benchmarks/{Path(sys.argv[0]).name}`, {facts['date']}: {facts['cpu']}; {facts['system']}; "
         f"{facts['packages']}.",
         "",
         "| " + " | ".join(heads) + " |",
