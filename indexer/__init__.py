@@ -11,16 +11,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .indexing import BuildReport, Progress, Skipped, build
+    from .commit import BuildReport, Skipped
+    from .indexing import Progress, build
     from .models import load_encoder
     from .removal import forget
 
 __all__ = ["BuildReport", "Progress", "Skipped", "build", "forget", "load_encoder"]
 
 _HOMES = {
-    "BuildReport": "indexing",
+    "BuildReport": "commit",
     "Progress": "indexing",
-    "Skipped": "indexing",
+    "Skipped": "commit",
     "build": "indexing",
     "forget": "removal",
     "load_encoder": "models",

@@ -98,11 +98,32 @@ class Catalogue:
     def activate(self, model: Model) -> None:
         """Make `model` the one that answers searches."""
         self.connection.execute("UPDATE models SET active = 0")
+        self._enter(model, active=True)
+
+    def prepare(self, model: Model) -> None:
+        """Make `model` the one whose vectors are being filled in."""
+        self.connection.execute("UPDATE models SET pending = 0")
+        self._enter(model, active=False)
+
+    def _enter(self, model: Model, *, active: bool) -> None:
         self.connection.execute(
-            "INSERT INTO models VALUES (?, ?, ?, 1) ON CONFLICT (fingerprint) "
-            "DO UPDATE SET active = 1, name = excluded.name",
-            (model.fingerprint, model.name, model.dim),
+            "INSERT INTO models (fingerprint, name, dim, active, pending) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (fingerprint) DO UPDATE SET name = excluded.name, "
+            "active = excluded.active, pending = excluded.pending",
+            (model.fingerprint, model.name, model.dim, active, not active),
         )
+
+    def models(self) -> list[tuple[Model, str, int]]:
+        """(model, "active", "pending" or "former", its vectors of pictures that have a file)."""
+        rows = self.connection.execute(
+            "SELECT fingerprint, name, dim, active, pending, (SELECT count(*) FROM embeddings "
+            "JOIN contents ON contents.id = content WHERE embeddings.fingerprint = "
+            "models.fingerprint AND paths > 0) FROM models ORDER BY active DESC, pending DESC"
+        )
+        return [
+            (Model(*row[:3]), "active" if row[3] else "pending" if row[4] else "former", row[5])
+            for row in rows
+        ]
 
     def generation(self) -> int:
         """How many commits changed the embeddings so far."""

@@ -160,17 +160,22 @@ def look(
     yield count
 
 
-def plan(catalogue: Catalogue, *, retry_failed: bool) -> tuple[int, int]:
-    """Fill `todo`; returns (files to read, files that are as the catalogue knows them)."""
+def plan(catalogue: Catalogue, fingerprint: str, *, retry_failed: bool) -> tuple[int, int]:
+    """Fill `todo`: new and changed files, and those whose picture has no vector of `fingerprint`.
+
+    Returns (files to read, files that are as the catalogue knows them).
+    """
     connection = catalogue.connection
     connection.execute(
         "INSERT INTO todo (root, path, added) "
         "SELECT seen.root, seen.path, files.id IS NULL FROM seen "
         "LEFT JOIN files ON files.root = seen.root AND files.path = seen.path "
         "WHERE seen.reason IS NULL AND (files.id IS NULL OR files.size <> seen.size "
-        "OR files.mtime_ns <> seen.mtime_ns OR (? AND files.reason IS NOT NULL)) "
+        "OR files.mtime_ns <> seen.mtime_ns OR (? AND files.reason IS NOT NULL) "
+        "OR (files.content IS NOT NULL AND NOT EXISTS (SELECT 1 FROM embeddings "
+        "WHERE embeddings.content = files.content AND fingerprint = ?))) "
         "ORDER BY seen.root, seen.path",
-        (retry_failed,),
+        (retry_failed, fingerprint),
     )
     to_read: int = connection.execute("SELECT count(*) FROM todo").fetchone()[0]
     readable = connection.execute("SELECT count(*) FROM seen WHERE reason IS NULL").fetchone()[0]

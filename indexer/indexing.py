@@ -1,34 +1,24 @@
 """One index run: look, read, encode, commit, publish."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from . import changes
+from . import changes, model_change
 from .catalogue import Catalogue, Model
 from .collection import Collection, locate
+from .commit import BuildReport, Committer, Skipped
 from .database import translated
 from .decode import Limits
 from .encoder import Encoder
 from .lock import writer_lock
 from .lookup import Lookup
-from .models import BUILT_IN, load_encoder, require_fingerprint
-from .pipeline import Batch, Plan, Read, available_cores, run
+from .models import BUILT_IN, load_encoder
+from .pipeline import Plan, available_cores, run
 from .removal import prune
-from .vectors import publish
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that could not be indexed; it is tried again when it changes, or when asked to."""
-
-    path: bytes
-    reason: str
+from .vectors import publish, remove_files
 
 
 @dataclass(frozen=True)
@@ -38,30 +28,6 @@ class Progress:
     stage: str
     done: int
     total: int
-
-
-@dataclass
-class BuildReport:
-    """What a run did, in files: `indexed + reused + unchanged + failed` were found.
-
-    indexed: encoded. reused: copies and moved files whose content had a vector already.
-    unchanged: not read. removed: gone from disk and dropped. failed: could not be read.
-    """
-
-    indexed: int = 0
-    reused: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    failed: int = 0
-    seconds: float = 0.0
-    images_per_second: float = 0.0
-
-    def to_json(self) -> dict[str, float]:
-        """The object that `clipdex index --json` prints last."""
-        facts = asdict(self)
-        facts["seconds"] = round(self.seconds, 3)
-        facts["images_per_second"] = round(self.images_per_second, 2)
-        return facts
 
 
 def build(
@@ -81,7 +47,9 @@ def build(
     """Bring a collection up to date with these folders (or single files).
 
     collection: its folder; found as `locate` does otherwise, and made where there is none.
-    encoder: the collection's own model otherwise, or the built-in one for a new collection.
+    encoder: the collection's own model otherwise, or the built-in one for a new collection. With
+    another model's, all pictures of the collection are encoded anew beside the vectors that answer
+    searches meanwhile, and at the end of the run that model takes over.
     workers, batch_size: decoder threads and pictures a batch; chosen for the machine otherwise.
 
     Every batch is committed with its files, so an interrupted run (KeyboardInterrupt passes
@@ -128,8 +96,10 @@ class _Run:
         self.catalogue = catalogue
         self.encoder = encoder
         self.on_progress = on_progress or (lambda progress: None)
-        self.on_skip = on_skip or (lambda skipped: None)
+        name = getattr(encoder, "name", type(encoder).__name__)
+        self.model = Model(encoder.fingerprint, name, encoder.dim)
         self.report = BuildReport()
+        self.committer = Committer(catalogue, encoder.fingerprint, self.report, on_skip)
 
     def run(
         self,
@@ -142,7 +112,7 @@ class _Run:
         limits: Limits,
     ) -> BuildReport:
         started = time.monotonic()
-        self._claim_model()
+        changing = model_change.claim(self.catalogue, self.model)
         scopes = [changes.scope_of(self.catalogue, path) for path in paths]
         # A root that came later in the list may have taken in an earlier one.
         scopes = [changes.scope_of(self.catalogue, path) for path in paths]
@@ -150,10 +120,14 @@ class _Run:
             self.catalogue, scopes, exclude=exclude, skip=self.collection.folder
         ):
             self.on_progress(Progress("scan", count, 0))
-        total, self.report.unchanged = changes.plan(self.catalogue, retry_failed=retry_failed)
+        if changing:
+            model_change.include_rest(self.catalogue, scopes)
+        total, self.report.unchanged = changes.plan(
+            self.catalogue, self.model.fingerprint, retry_failed=retry_failed
+        )
         with self.catalogue.transaction():
             for root, path, reason in changes.unreadable(self.catalogue):
-                self._fail(root, path, -1, -1, reason)
+                self.committer.fail(root, path, -1, -1, reason)
         try:
             self._read_all(total, plan, limits)
         except KeyboardInterrupt:
@@ -164,6 +138,11 @@ class _Run:
             if prune_vanished:
                 prune(self.catalogue)
         self._publish()
+        if changing:
+            with self.catalogue.transaction():
+                self.catalogue.activate(self.model)
+        if prune_vanished:
+            self._drop_former_models()
         self.report.seconds = time.monotonic() - started
         read = self.report.indexed + self.report.reused
         self.report.images_per_second = read / max(self.report.seconds, 1e-9)
@@ -178,14 +157,11 @@ class _Run:
             progress=lambda done, of: self.on_progress(Progress("publish", done, of)),
         )
 
-    def _claim_model(self) -> None:
-        model = self.catalogue.active_model()
-        if model is not None:
-            require_fingerprint(model, self.encoder)
-            return
-        name = getattr(self.encoder, "name", type(self.encoder).__name__)
+    def _drop_former_models(self) -> None:
         with self.catalogue.transaction():
-            self.catalogue.activate(Model(self.encoder.fingerprint, name, self.encoder.dim))
+            dropped = model_change.drop_former(self.catalogue)
+        for fingerprint in dropped:
+            remove_files(self.collection, fingerprint)
 
     def _read_all(self, total: int, plan: Plan, limits: Limits) -> None:
         done = 0
@@ -198,63 +174,6 @@ class _Run:
         ):
             for batch in batches:
                 with self.catalogue.transaction():
-                    self._commit(batch)
+                    self.committer.commit(batch)
                 done += len(batch.files)
                 self.on_progress(Progress("index", done, total))
-
-    def _commit(self, batch: Batch) -> None:
-        ids: dict[bytes, int] = {}
-        if batch.vectors is not None:
-            packed = np.ascontiguousarray(batch.vectors, dtype="<f2")
-            generation = self.catalogue.next_generation()
-            for item, vector in zip(batch.fresh, packed, strict=True):
-                ids[item.digest] = self._add_content(item, vector.tobytes(), generation)
-        encoded = set(ids)
-        for item in batch.files:
-            task = item.task
-            if item.reason is not None:
-                self._fail(task.root, task.path, item.size, item.mtime_ns, item.reason)
-                continue
-            content = ids.get(item.digest) or self.catalogue.content_of(item.digest)
-            self._put(task.root, task.path, item.size, item.mtime_ns, content, None)
-            if item.digest in encoded:
-                encoded.discard(item.digest)
-                self.report.indexed += 1
-            else:
-                self.report.reused += 1
-
-    def _add_content(self, item: Read, vector: bytes, generation: int) -> int:
-        connection = self.catalogue.connection
-        content = connection.execute(
-            "INSERT INTO contents (hash, width, height, format) VALUES (?, ?, ?, ?)",
-            (item.digest, item.width, item.height, item.format),
-        ).lastrowid
-        assert content is not None
-        connection.execute(
-            "INSERT INTO embeddings VALUES (?, ?, ?, ?)",
-            (content, self.encoder.fingerprint, generation, vector),
-        )
-        return content
-
-    def _fail(self, root: int, path: bytes, size: int, mtime_ns: int, reason: str) -> None:
-        self._put(root, path, size, mtime_ns, None, reason)
-        self.report.failed += 1
-        folder = self.catalogue.roots()[root]
-        self.on_skip(Skipped(os.path.join(folder, path), reason))
-
-    def _put(
-        self,
-        root: int,
-        path: bytes,
-        size: int,
-        mtime_ns: int,
-        content: int | None,
-        reason: str | None,
-    ) -> None:
-        self.catalogue.connection.execute(
-            "INSERT INTO files (root, path, size, mtime_ns, content, reason) "
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET "
-            "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content, "
-            "reason = excluded.reason",
-            (root, path, size, mtime_ns, content, reason),
-        )

@@ -11,9 +11,13 @@ from .errors import CollectionFormatError
 APPLICATION_ID = 0x636C7064  # "clpd"
 
 # roots        folders that were indexed
-# contents     pictures by hash; `paths` counts the files that hold one, kept by triggers
+# contents     pictures by hash; `paths` counts the files that hold one, kept by triggers;
+#              taken_at: seconds since 1970 of the wall clock where the photo was taken, as if that
+#              were UTC; taken_offset: its minutes east of UTC, where the file says so;
+#              sketch: what near-duplicates are told by
 # files        (root, relative path); content, or the reason why there is none
-# models       encoders whose vectors lie here; one is active
+# models       encoders whose vectors lie here: one is active, one may be pending (its vectors are
+#              being filled in before it becomes the active one), the others were active once
 # embeddings   one float16 vector a content and fingerprint; `generation` is the commit it came in
 # tombstones   contents whose vectors were removed, and in which generation
 # vector_files FAISS files that are complete: a file that is not in this table is not trusted
@@ -87,6 +91,12 @@ MIGRATIONS = (
         value INTEGER NOT NULL
     );
     INSERT INTO state VALUES ('generation', 0);
+    """,
+    """
+    ALTER TABLE contents ADD COLUMN taken_at INTEGER;
+    ALTER TABLE contents ADD COLUMN taken_offset INTEGER;
+    ALTER TABLE contents ADD COLUMN sketch BLOB;
+    ALTER TABLE models ADD COLUMN pending INTEGER NOT NULL DEFAULT 0;
     """,
 )
 

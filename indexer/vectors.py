@@ -152,8 +152,13 @@ def publish(
             "DELETE FROM vector_files WHERE fingerprint = ? AND generation < ?",
             (fingerprint, generation),
         )
+    remove_files(collection, fingerprint, keep=path)
+
+
+def remove_files(collection: Collection, fingerprint: str, *, keep: Path | None = None) -> None:
+    """Delete the files of a fingerprint, but `keep`."""
     for old in collection.vectors.glob(f"{fingerprint}-*"):
-        if old != path:
+        if old != keep:
             with suppress(OSError):  # still mapped by a reader, where the system forbids that
                 old.unlink()
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +20,11 @@ from .query import Query
 
 @dataclass(frozen=True)
 class Status:
-    """A collection's facts; `images` counts files, `contents` different pictures."""
+    """A collection's facts; `images` counts files, `contents` different pictures.
+
+    models: those that the collection holds vectors of, with their `state` ("active": answers
+    searches; "pending": being filled in; "former") and how many `vectors`.
+    """
 
     collection: str
     images: int
@@ -32,6 +35,7 @@ class Status:
     dim: int
     index: dict[str, Any]
     roots: list[str]
+    models: list[dict[str, Any]]
 
 
 class Engine:
@@ -42,7 +46,7 @@ class Engine:
                 print(hit.score, hit.path)
 
     The encoder is loaded by the first question that needs it. What an index run commits meanwhile
-    is found by the next question.
+    is found by the next question; a change of the collection's model is followed.
     """
 
     def __init__(
@@ -51,7 +55,9 @@ class Engine:
         self.collection = collection
         self.catalogue = catalogue
         self.model = model
-        self._given_encoder = encoder
+        self._encoder = encoder
+        # A given encoder answers for its own model, whatever the collection changes to.
+        self._follows = encoder is None
         self._index: VectorIndex | None = None
 
     @classmethod
@@ -87,10 +93,12 @@ class Engine:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @cached_property
+    @property
     def encoder(self) -> Encoder:
         """The model that the collection's vectors are from."""
-        return self._given_encoder or load_encoder(self.model.name)
+        if self._encoder is None:
+            self._encoder = load_encoder(self.model.name)
+        return self._encoder
 
     def search(
         self,
@@ -107,7 +115,7 @@ class Engine:
         Raises QueryError for an empty or impossible query, ImageError for an unreadable picture.
         """
         query = Query(text, [Path(image) for image in images], without)
-        with self._translated():
+        with self._question():
             _check_range(k, offset)
             return self.rank(query.vector(self.encoder), k=k, offset=offset)
 
@@ -116,7 +124,7 @@ class Engine:
 
         image: a file, in the collection or not, or the id of a hit.
         """
-        with self._translated():
+        with self._question():
             _check_range(k, 0)
             vector, own = self._vector_of(image)
             return self.rank(vector, k=k, leave_out=own)
@@ -149,7 +157,7 @@ class Engine:
 
     def status(self) -> Status:
         """What the collection holds."""
-        with self._translated():
+        with self._question():
             images, contents, failed = self.catalogue.counts()
             return Status(
                 collection=str(self.collection.folder),
@@ -162,6 +170,11 @@ class Engine:
                 # A flat index compares with every vector, so it misses none.
                 index={"kind": "flat", "recall_at_10": 1.0},
                 roots=[display(root) for root in self.catalogue.roots().values()],
+                models=[
+                    {"name": model.name, "fingerprint": model.fingerprint, "dim": model.dim}
+                    | {"state": state, "vectors": vectors}
+                    for model, state, vectors in self.catalogue.models()
+                ],
             )
 
     def stored(self, digest: bytes) -> tuple[int, Embeddings] | None:
@@ -169,7 +182,8 @@ class Engine:
         content = self.catalogue.content_of(digest)
         if content is None:
             return None
-        return content, self.catalogue.embeddings_of(self.model.fingerprint, [content])[content]
+        found = self.catalogue.embeddings_of(self.model.fingerprint, [content])
+        return (content, found[content]) if found else None
 
     def _vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
         """The vector `(dim,)` of a picture, and its content's id where the collection has it."""
@@ -191,8 +205,12 @@ class Engine:
         return encode_bytes(self.encoder, data, path, limits)[0], []
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _question(self) -> Iterator[None]:
+        """One question, answered by one model: the one that is active when it is asked."""
         with translated(str(self.collection.folder)):
+            active = self.catalogue.active_model() if self._follows else None
+            if active is not None and active.fingerprint != self.model.fingerprint:
+                self.model, self._encoder, self._index = active, None, None
             yield
 
 

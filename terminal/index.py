@@ -25,7 +25,8 @@ def index(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The model of a new collection: pocket, or a bundle's folder.",
+            help="The model: pocket, or a bundle's folder. Another one than before encodes every "
+            "picture of the collection anew, and takes over at the end.",
             show_default="the collection's own, pocket for a new one",
         ),
     ] = None,

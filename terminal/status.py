@@ -27,6 +27,12 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
         out(f"collection  {facts.collection}")
         out(f"pictures    {facts.images:,} files, {facts.contents:,} different")
         out(f"model       {facts.model} ({facts.fingerprint[:12]}, {facts.dim} dimensions)")
+        for other in facts.models[1:]:
+            name = f"{other['name']} ({other['fingerprint'][:12]}, {other['dim']} dimensions)"
+            if other["state"] == "pending":
+                out(f"changing to {name}: {other['vectors']:,} of {facts.contents:,} pictures")
+            else:
+                out(f"former      {name}: {other['vectors']:,} vectors, dropped by index --prune")
         out(f"index       {facts.index['kind']}, exact")
         for number, root in enumerate(facts.roots):
             out(f"{'' if number else 'folders':<11} {root}")

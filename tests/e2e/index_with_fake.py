@@ -1,6 +1,6 @@
-"""Index with the fake encoder, slowly enough to be killed; run by test_crash.py.
+"""Index with the fake encoder, slowly enough to be killed; run by tests of faults.
 
-usage: index_with_fake.py PHOTOS COLLECTION LOG SECONDS_A_BATCH
+usage: index_with_fake.py PHOTOS COLLECTION LOG SECONDS_A_BATCH [FINGERPRINT DIM]
 """
 
 import json
@@ -24,8 +24,9 @@ class SlowEncoder(FakeEncoder):
 
 
 if __name__ == "__main__":
-    photos, collection, log, seconds = sys.argv[1:]
-    encoder = SlowEncoder(log=Path(log))
+    photos, collection, log, seconds, *model = sys.argv[1:]
+    fingerprint, dim = model or ("fake", "32")
+    encoder = SlowEncoder(log=Path(log), fingerprint=fingerprint, dim=int(dim))
     encoder.seconds = float(seconds)
     report = build([photos], collection=collection, encoder=encoder, batch_size=4)
     sys.stdout.write(json.dumps(report.to_json()))

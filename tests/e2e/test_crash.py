@@ -61,10 +61,12 @@ def keys_of_committed(collection: Path) -> set[str]:
 
     connection = sqlite3.connect(collection / "catalogue.sqlite3")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    rows = connection.execute(
-        "SELECT roots.path, files.path FROM files JOIN roots ON roots.id = root "
-        "JOIN embeddings USING (content)"
-    ).fetchall()
+    rows = []
+    if connection.execute("PRAGMA user_version").fetchone() != (0,):  # killed before its tables
+        rows = connection.execute(
+            "SELECT roots.path, files.path FROM files JOIN roots ON roots.id = root "
+            "JOIN embeddings USING (content)"
+        ).fetchall()
     connection.close()
     keys = set()
     for root, path in rows:
@@ -235,16 +237,12 @@ def test_a_reader_sees_what_a_writer_commits(photos: Path, tmp_path: Path) -> No
         assert len(engine.search("x", k=500)) == PICTURES + 1
 
 
-def test_another_model_is_refused(photos: Path, tmp_path: Path) -> None:
+def test_a_search_with_another_model_is_refused(photos: Path, tmp_path: Path) -> None:
     from indexer.errors import FingerprintMismatch
 
     build([photos], collection=tmp_path / "c", encoder=FakeEncoder())
-    other = FakeEncoder(fingerprint="other")
     with pytest.raises(FingerprintMismatch, match="--collection"):
-        build([photos], collection=tmp_path / "c", encoder=other)
-    with pytest.raises(FingerprintMismatch):
-        Engine.open(tmp_path / "c", encoder=other)
-    assert other.batches == []
+        Engine.open(tmp_path / "c", encoder=FakeEncoder(fingerprint="other"))
 
 
 def test_the_index_answers_as_brute_force_does(photos: Path, tmp_path: Path) -> None:
