@@ -177,7 +177,7 @@ class Catalogue:
             (fingerprint, since),
         )
         while rows := cursor.fetchmany(chunk):
-            yield _vectors(rows)
+            yield unpacked(rows)
 
     def embeddings_of(self, fingerprint: str, ids: Ids) -> dict[int, Embeddings]:
         """The vector `(dim,)` of each of these contents that has one."""
@@ -189,7 +189,7 @@ class Catalogue:
                 (fingerprint, *chunk),
             ).fetchall()
             if rows:
-                numbers, vectors = _vectors(rows)
+                numbers, vectors = unpacked(rows)
                 found.update(zip(numbers.tolist(), vectors, strict=True))
         return found
 
@@ -241,7 +241,8 @@ def join(root: bytes, path: bytes) -> bytes:
     return os.path.join(root, path)
 
 
-def _vectors(rows: list[tuple[int, bytes]]) -> tuple[np.ndarray, Embeddings]:
+def unpacked(rows: list[tuple[int, bytes]]) -> tuple[np.ndarray, Embeddings]:
+    """Rows of `embeddings` (content, vector) as ids `(n,)` and vectors `(n, dim)`."""
     ids = np.array([row[0] for row in rows], dtype=np.int64)
     packed = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f2")
     return ids, unit(packed.reshape(len(rows), -1))

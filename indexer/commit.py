@@ -93,10 +93,10 @@ class Committer:
         """
         connection = self.catalogue.connection
         content: int = connection.execute(
-            "INSERT INTO contents (hash, width, height, format) VALUES (?, ?, ?, ?) "
+            "INSERT INTO contents (hash, width, height, format, sketch) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (hash) DO UPDATE SET width = excluded.width, height = excluded.height, "
-            "format = excluded.format RETURNING id",
-            (item.digest, item.width, item.height, item.format),
+            "format = excluded.format, sketch = excluded.sketch RETURNING id",
+            (item.digest, item.width, item.height, item.format, item.sketch),
         ).fetchone()[0]
         connection.execute(
             "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?, ?)",

@@ -22,6 +22,7 @@ from .digest import digest
 from .encoder import Embeddings, Encoder, Pixels
 from .errors import ImageError
 from .preprocess import preprocess_of
+from .sketch import sketch
 
 # A batch is encoded, full or not, when this many seconds have passed since the last one.
 FLUSH_SECONDS = 2.0
@@ -47,6 +48,7 @@ class Read:
     width: int = 0
     height: int = 0
     format: str = ""
+    sketch: bytes = b""
     reason: str | None = None
 
 
@@ -105,6 +107,7 @@ def read(task: Task, encoder: Encoder, limits: Limits, known: Callable[[bytes], 
             decoded.width,
             decoded.height,
             decoded.format,
+            sketch(decoded.image),
         )
     except (ImageError, MemoryError) as exc:
         reason = str(exc) or "too large for this machine's memory"

@@ -14,28 +14,28 @@ from numpy.typing import NDArray
 Patches = NDArray[np.float32]
 """`(n, side, side)` luminance, the whole picture squeezed into a square."""
 
-# Shading slower than this many sketch pixels is left out of the comparison.
-SHADING = 4.0
-ITERATIONS = 8
+# Finer and coarser than this, in sketch pixels, is left out of the comparison: what resampling
+# and compression change, and slow shading, in which distinct pictures agree.
+FINEST, COARSEST = 0.7, 4.0
+STEPS = 10
+# Most pairs are told apart at half the size, after a few steps, by a correlation under this.
+SCREEN_STEPS, SCREEN = 3, 0.6
 # The parts that are compared must cover at least this share of both pictures.
 LEAST_OVERLAP = 0.7
+# How far each coefficient of the transform may be from the identity's; 10% off one side is 0.1.
+LARGEST_CHANGE = 0.3
 # Grey levels (of 255, standard deviation) under which detail is noise and proves nothing.
 LEAST_DETAIL = 1.5
-# Pairs aligned at once: 40 kB each while it lasts.
-BATCH = 512
+# Pairs aligned at once: about 150 kB each while it lasts.
+BATCH = 256
+IDENTITY = np.eye(3, dtype=np.float32)
 
 
-def detail(patches: NDArray[np.uint8]) -> Patches:
-    """`(n, side, side)` luminance without its slow shading."""
-    values = patches.astype(np.float32)
-    return values - _blurred(values, SHADING)
+def correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`(n,)`: the correlation of each member with its other picture, aligned; 0 to 1.
 
-
-def correlations(members: Patches, others: Patches) -> NDArray[np.float32]:
-    """`(n,)`: the correlation of each member with its other picture, aligned; -1 to 1.
-
-    Both `(n, side, side)` of `detail`. 0 where the pictures have no detail or cannot be laid over
-    each other.
+    Both `(n, side, side)` luminance. 0 where a picture has no detail or the two cannot be laid
+    over each other.
     """
     parts = [
         _correlations(members[start : start + BATCH], others[start : start + BATCH])
@@ -44,62 +44,80 @@ def correlations(members: Patches, others: Patches) -> NDArray[np.float32]:
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
-def _correlations(template: Patches, image: Patches) -> NDArray[np.float32]:
+def detail(patches: NDArray[np.uint8] | Patches) -> Patches:
+    """`(n, side, side)` luminance between the finest and the coarsest detail that is compared."""
+    values = patches.astype(np.float32)
+    return blurred(values, FINEST) - blurred(values, COARSEST)
+
+
+def _correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
+    template, image = detail(members), detail(others)
+    likely = _register(halved(template), halved(image), SCREEN_STEPS) >= SCREEN
+    for part in (template, image):
+        likely &= part.std(axis=(1, 2)) >= LEAST_DETAIL
+    aligned = np.zeros(len(members), np.float32)
+    if likely.any():
+        aligned[likely] = _register(template[likely], image[likely], STEPS)
+    return aligned
+
+
+def _register(template: Patches, image: Patches, steps: int) -> NDArray[np.float32]:
+    """The best correlation `(n,)` while the image is moved towards the template."""
     count, side, _ = template.shape
-    grid = np.linspace(-1, 1, side, dtype=np.float32)
-    y, x = (axis.ravel() for axis in np.meshgrid(grid, grid, indexing="ij"))
-    plane = np.stack([x, y, np.ones_like(x)])  # (3, side * side)
+    centres = (2 * np.arange(side, dtype=np.float32) + 1) / side - 1
+    y, x = (axis.ravel() for axis in np.meshgrid(centres, centres, indexing="ij"))
+    plane = np.stack([x, y, np.ones_like(x)])
     target = template.reshape(count, -1)
-    step = 2 / (side - 1)
-    slope_y, slope_x = (part / step for part in np.gradient(template, axis=(1, 2)))
+    slope_y, slope_x = (part * (side / 2) for part in np.gradient(template, axis=(1, 2)))
     slopes = np.stack([slope_x.reshape(count, -1), slope_y.reshape(count, -1)], axis=1)
-    # (n, 6, side * side): how the template changes with each parameter of the transform.
+    # How the template changes with each coefficient of the transform, (n, 6, side * side).
     descent = (slopes[:, :, np.newaxis] * plane).reshape(count, 6, -1)
-    warp = np.tile(np.eye(3, dtype=np.float32), (count, 1, 1))
-    best = np.zeros(count, np.float32)
-    for _ in range(ITERATIONS + 1):
-        moved, inside = _sampled(image, warp[:, :2] @ plane, side)
-        template_part, moved_part = _normalised(target, inside), _normalised(moved, inside)
-        score = np.einsum("np,np->n", template_part, moved_part)
-        usable = (inside.mean(axis=1) >= LEAST_OVERLAP) & _sane(warp)
-        best = np.maximum(best, np.where(usable, score, 0))
-        scale = np.sqrt(np.maximum((target**2 * inside).sum(axis=1), 1e-6))
-        error = (moved_part - template_part) * scale[:, np.newaxis]
-        steps = descent * inside[:, np.newaxis]
-        hessian = steps @ descent.transpose(0, 2, 1)
-        hessian += np.eye(6, dtype=np.float32) * (1e-3 * np.trace(hessian, axis1=1, axis2=2) + 1e-3)[:, None, None]  # fmt: skip
-        delta = np.linalg.solve(hessian, (steps @ error[:, :, np.newaxis]))[:, :, 0]
-        change = np.tile(np.eye(3, dtype=np.float32), (count, 1, 1))
-        change[:, :2] += delta.reshape(count, 2, 3).clip(-0.2, 0.2)
+    warp, best = _identities(count), np.zeros(count, np.float32)
+    for step in range(steps + 1):
+        moved, inside = _sampled(image, warp[:, :2] @ plane)
+        wanted, seen = _normalised(target, inside), _normalised(moved, inside)
+        usable = (inside.mean(axis=1) >= LEAST_OVERLAP) & _small(warp)
+        score = np.where(usable, np.einsum("np,np->n", wanted, seen), 0)
+        best = np.maximum(best, score)
+        if step == steps:
+            break
+        norm = np.sqrt((target**2 * inside).sum(axis=1, keepdims=True))
+        error = ((seen - wanted) * norm)[:, :, np.newaxis]
+        visible = descent * inside[:, np.newaxis]
+        hessian = visible @ descent.transpose(0, 2, 1)
+        damping = 1e-3 * np.trace(hessian, axis1=1, axis2=2) + 1e-3
+        hessian += damping[:, None, None] * np.eye(6, dtype=np.float32)
+        change = _identities(count)
+        change[:, :2] += np.linalg.solve(hessian, visible @ error).reshape(count, 2, 3).clip(-0.2, 0.2)
         warp = warp @ np.linalg.inv(change)
-        warp = np.where(_sane(warp)[:, None, None], warp, np.eye(3, dtype=np.float32))
-    textured = (target.std(axis=1) >= LEAST_DETAIL) & (
-        image.reshape(count, -1).std(axis=1) >= LEAST_DETAIL
-    )
-    return np.where(textured, best, 0).astype(np.float32)
+        warp = np.where(_small(warp)[:, None, None], warp, IDENTITY)
+    return best
 
 
-def _sane(warp: Patches) -> NDArray[np.bool_]:
+def _identities(count: int) -> Patches:
+    return np.tile(IDENTITY, (count, 1, 1))
+
+
+def _small(warp: Patches) -> NDArray[np.bool_]:
     """Whether a transform is one that a crop, a shift or a small turn could make."""
-    change = np.abs(warp[:, :2] - np.eye(3, dtype=np.float32)[:2])
-    return change[:, :, :2].max(axis=(1, 2)) < 0.3
+    change: NDArray[np.bool_] = np.abs(warp[:, :2] - IDENTITY[:2]).max(axis=(1, 2)) < LARGEST_CHANGE
+    return change
 
 
-def _sampled(image: Patches, points: Patches, side: int) -> tuple[Patches, Patches]:
+def _sampled(image: Patches, points: Patches) -> tuple[Patches, Patches]:
     """The picture at points `(n, 2, p)` of -1 to 1, bilinear; and 1 where they lie inside."""
-    count = len(image)
-    places = (points + 1) * ((side - 1) / 2)
-    inside = ((places > -0.5) & (places < side - 0.5)).all(axis=1).astype(np.float32)
-    places = places.clip(0, side - 1)
-    low = np.minimum(places.astype(np.int32), side - 2)
-    part_x, part_y = (places - low).transpose(1, 0, 2)
-    flat = image.reshape(count, -1)
-    at = low[:, 1] * side + low[:, 0]
-    top = np.take_along_axis(flat, at, 1) * (1 - part_x)
-    top += np.take_along_axis(flat, at + 1, 1) * part_x
-    low_row = np.take_along_axis(flat, at + side, 1) * (1 - part_x)
-    low_row += np.take_along_axis(flat, at + side + 1, 1) * part_x
-    return top * (1 - part_y) + low_row * part_y, inside
+    side = image.shape[-1]
+    inside = (np.abs(points) <= 1).all(axis=1).astype(np.float32)
+    places = ((points + 1) * (side / 2) - 0.5).clip(0, side - 1)
+    corner = np.minimum(places.astype(np.int32), side - 2)
+    right, down = (places - corner).transpose(1, 0, 2)
+    flat = image.reshape(len(image), -1)
+    at = corner[:, 1] * side + corner[:, 0]
+    rows = []
+    for start in (at, at + side):
+        left = np.take_along_axis(flat, start, 1)
+        rows.append(left + right * (np.take_along_axis(flat, start + 1, 1) - left))
+    return rows[0] + down * (rows[1] - rows[0]), inside
 
 
 def _normalised(values: Patches, inside: Patches) -> Patches:
@@ -109,8 +127,14 @@ def _normalised(values: Patches, inside: Patches) -> Patches:
     return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
 
 
-def _blurred(patches: Patches, sigma: float) -> Patches:
-    """A Gaussian blur, weights renormalised at the border."""
+def halved(patches: Patches) -> Patches:
+    """`(n, side, side)` to half the side, by means of 2 x 2."""
+    count, side, _ = patches.shape
+    return patches.reshape(count, side // 2, 2, side // 2, 2).mean(axis=(2, 4))
+
+
+def blurred(patches: Patches, sigma: float) -> Patches:
+    """A Gaussian blur, its weights adding up to 1 at the border too."""
     side = patches.shape[-1]
     distance = np.subtract.outer(np.arange(side), np.arange(side))
     kernel = np.exp(-(distance**2) / (2 * sigma**2)).astype(np.float32)
