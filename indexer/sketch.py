@@ -5,6 +5,7 @@ The sides' ratio is left out: copies that were squeezed look like their original
 picture at any size agree to about a grey level, since both are means over the same areas.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,16 +34,18 @@ def sketch(image: "Image.Image") -> bytes:
     return grey.resize((SIDE, SIDE), BOX).tobytes()
 
 
-def sketches(catalogue: Catalogue, *, within: list[int] | None = None) -> tuple[
-    NDArray[np.int64], Sketches
-]:
-    """(ids `(n,)`, sketches) of the contents that have a file, or only of those of `within`.
+def read_sketches(
+    catalogue: Catalogue, within: Sequence[int] | None = None
+) -> tuple[NDArray[np.int64], Sketches]:
+    """(ids `(n,)`, sketches) of the contents that have a file, or of those of `within` that do;
+    larger pictures first.
 
     Contents that an older clipdex indexed have none until they are indexed again.
     """
     chosen = "" if within is None else f"AND id IN ({', '.join(map(str, map(int, within)))})"
     rows = catalogue.connection.execute(
-        f"SELECT id, sketch FROM contents WHERE paths > 0 AND sketch IS NOT NULL {chosen}"
+        "SELECT id, sketch FROM contents WHERE paths > 0 AND sketch IS NOT NULL "
+        f"{chosen} ORDER BY width * height DESC, id"
     ).fetchall()
     ids = np.array([row[0] for row in rows], dtype=np.int64)
     packed = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8)

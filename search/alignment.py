@@ -88,7 +88,9 @@ def _register(template: Patches, image: Patches, steps: int) -> NDArray[np.float
         damping = 1e-3 * np.trace(hessian, axis1=1, axis2=2) + 1e-3
         hessian += damping[:, None, None] * np.eye(6, dtype=np.float32)
         change = _identities(count)
-        change[:, :2] += np.linalg.solve(hessian, visible @ error).reshape(count, 2, 3).clip(-0.2, 0.2)
+        change[:, :2] += (
+            np.linalg.solve(hessian, visible @ error).reshape(count, 2, 3).clip(-0.2, 0.2)
+        )
         warp = warp @ np.linalg.inv(change)
         warp = np.where(_small(warp)[:, None, None], warp, IDENTITY)
     return best

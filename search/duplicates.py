@@ -6,170 +6,165 @@ misses: outlines survive any size and colour, vectors survive a crop. The sketch
 other, decide.
 
 A group is a star: its first picture (the largest, or the best hit) and those that are alike *it*.
-Alike is not transitive, and the components of its graph would chain through a long burst.
+Alike is not transitive: the connected components of its graph chain through a long burst.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from indexer.encoder import Embeddings, unit
-from indexer.sketch import SIDE, Sketches, sketches
 from indexer.vectors import Ids, VectorIndex
 
-from .alignment import blurred, correlations
 from .engine import Engine
+from .sketchbook import BLOCK, THRESHOLD, Sketchbook
 
-# Chosen on Caltech-101's training photos by benchmarks/duplicates.py.
-THRESHOLD = 0.92
-# Neighbours that each picture is compared with at first, by vector and by outline; where one of
-# them is alike, four times as many, and so on while the farther half still finds some.
+# Neighbours that each picture is compared with at first, by vector and by outline; where the
+# farther half of them holds one that is alike, four times as many, and so on.
 NEIGHBOURS = 4
 MOST_NEIGHBOURS = 4096
-# Outlines less alike than this are no near-duplicates, whatever proposed them.
-LEAST_OUTLINE = 0.4
-# Pictures whose neighbours are looked up at once.
-BLOCK = 512
-
-Similarities = dict[tuple[int, int], float]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Contents that are alike `first`, each with its similarity in [0, 1], falling."""
+    """Contents that are alike `first`: ids with their similarities in [0, 1], falling."""
 
     first: int
-    members: dict[int, float] = field(default_factory=dict)
+    members: dict[int, float]
 
 
-class Finder:
-    """Near-duplicates among the pictures of a collection, as it is now.
+class Stars:
+    """Groups as they grow, picture by picture, each in turn a member or the first of its own."""
 
-    Takes 1.3 KB of memory a picture. threshold: the least similarity, a correlation in [0, 1].
+    def __init__(self, book: Sketchbook, threshold: float) -> None:
+        self.book = book
+        self.threshold = threshold
+        self.members: dict[int, dict[int, float]] = {}
+        self._first_of: dict[int, int] = {}
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._first_of
+
+    def add(self, number: int, alike: Mapping[int, float]) -> bool:
+        """Whether `number` became the first of a group, taking those alike that are still free.
+
+        It joins an earlier group instead where it is alike the first of one that holds any of
+        `alike`.
+        """
+        if number in self:
+            return False
+        firsts = {self._first_of[other] for other in alike if other in self}
+        pairs = [(number, first) for first in sorted(firsts)]
+        best = max(zip(self.book.similarities(pairs).tolist(), pairs, strict=True), default=None)
+        if best is not None and best[0] >= self.threshold:
+            self._join(number, best[1][1], best[0])
+            return False
+        self._first_of[number] = number
+        self.members[number] = {}
+        for other, similarity in alike.items():
+            if other not in self:
+                self._join(other, number, similarity)
+        return True
+
+    def _join(self, number: int, first: int, similarity: float) -> None:
+        self._first_of[number] = first
+        self.members[first][number] = similarity
+
+    def group(self, first: int) -> Group:
+        """The group of this first picture, as it is now."""
+        members = sorted(self.members[first].items(), key=lambda item: (-item[1], item[0]))
+        return Group(first, dict(members))
+
+
+class Neighbours:
+    """Pictures alike given ones: proposed by what is nearest in some indexes, told by sketches.
+
+    book: loaded for all pictures of the collection, or else filled as they come up.
     """
 
-    def __init__(self, engine: Engine, *, threshold: float = THRESHOLD) -> None:
+    def __init__(
+        self, engine: Engine, book: Sketchbook, threshold: float, *, by_outline: bool
+    ) -> None:
         self.engine = engine
+        self.book = book
         self.threshold = threshold
-        self.ids, self.sketches = sketches(engine.catalogue)
-        self._rows = {number: row for row, number in enumerate(self.ids.tolist())}
-        self.outlines = outlines(self.sketches)
-        self._outline_index = VectorIndex.of(self.ids, self.outlines)
+        self._outlines = VectorIndex.of(book.ids, book.outlines) if by_outline else None
 
-    def groups(self) -> Iterator[Group]:
-        """All groups of two or more, larger pictures first."""
-        alike = self._pairs()
-        catalogue = self.engine.catalogue
-        for component in components(alike):
-            contents = catalogue.contents(component)
-            order = sorted(component, key=lambda n: (-contents[n].width * contents[n].height, n))
-            yield from (group for group in self._stars(order) if group.members)
+    def of(
+        self, numbers: Sequence[int], *, count: int = NEIGHBOURS, farther: bool = True
+    ) -> tuple[dict[int, dict[int, float]], list[int]]:
+        """For each of these contents those alike among its `count` nearest, with similarities; and
+        the contents for which the farther half of them still held one.
 
-    def alike(self, numbers: Sequence[int]) -> dict[int, dict[int, float]]:
-        """For each of these contents, all that are alike it, with their similarities."""
+        farther: go on for those, so that none remain.
+        """
         found: dict[int, dict[int, float]] = {number: {} for number in numbers}
-        open_ones = [number for number in numbers if number in self._rows]
-        count = NEIGHBOURS
-        while open_ones:
-            deeper = []
-            for start in range(0, len(open_ones), BLOCK):
-                block = open_ones[start : start + BLOCK]
-                for number, last in self._look(block, count, found).items():
-                    if last >= count // 2 and count < min(MOST_NEIGHBOURS, len(self.ids)):
-                        deeper.append(number)
-            open_ones, count = deeper, 4 * count
-        return found
+        rest = list(numbers)
+        while True:
+            last = self._look(rest, count, found)
+            rest = [number for number, place in last.items() if place >= count // 2]
+            if not rest or not farther or count >= MOST_NEIGHBOURS:
+                return found, rest
+            count *= 4
 
     def _look(
-        self, block: list[int], count: int, found: dict[int, dict[int, float]]
+        self, numbers: list[int], count: int, found: dict[int, dict[int, float]]
     ) -> dict[int, int]:
-        """Compare with the `count` nearest; returns how far down the last that was alike stood."""
-        rows = [self._rows[number] for number in block]
-        vectors = self.engine.catalogue.embeddings_of(self.engine.model.fingerprint, block)
-        lists = [self._outline_index.neighbours(self.outlines[rows], count + 1)[1]]
-        if len(vectors) == len(block):
-            queries = np.stack([vectors[number] for number in block])
-            lists.append(self.engine.index.neighbours(queries, count + 1)[1])
-        ranked = [
-            (number, other, place)
-            for ids in lists
-            for number, others in zip(block, ids.tolist(), strict=True)
-            for place, other in enumerate(others)
-            if other != number and other in self._rows
+        """Fill `found`; returns the place in its list of the farthest that is alike."""
+        places: dict[tuple[int, int], int] = {}
+        for ids in self._nearest(numbers, count):
+            for number, others in zip(numbers, ids.tolist(), strict=True):
+                for place, other in enumerate(others):
+                    if other not in (-1, number):
+                        places[number, other] = max(place, places.get((number, other), 0))
+        self.book.load([*numbers, *(other for _, other in places)])
+        pairs = [
+            (number, other)
+            for number, other in places
+            if other not in found[number] and number in self.book and other in self.book
         ]
-        pairs = list({(a, b) for a, b, _ in ranked if b not in found[a]})
-        for (number, other), similarity in zip(pairs, self.similarities(pairs), strict=True):
+        for (number, other), similarity in zip(
+            pairs, self.book.similarities(pairs).tolist(), strict=True
+        ):
             if similarity >= self.threshold:
-                found[number][other] = float(similarity)
-        last = dict.fromkeys(block, -1)
-        for number, other, place in ranked:
+                found[number][other] = similarity
+        last = dict.fromkeys(numbers, -1)
+        for (number, other), place in places.items():
             if other in found[number]:
                 last[number] = max(last[number], place)
         return last
 
-    def similarities(self, pairs: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-        """`(n,)`: how alike the two contents of each pair are, 0 to 1, whichever comes first."""
-        result = np.zeros(len(pairs), np.float32)
-        if not pairs:
-            return result
-        rows = np.array([sorted((self._rows[a], self._rows[b])) for a, b in pairs])
-        close = (self.outlines[rows[:, 0]] * self.outlines[rows[:, 1]]).sum(axis=1) >= LEAST_OUTLINE
-        likely = rows[close]
-        result[close] = correlations(self.sketches[likely[:, 1]], self.sketches[likely[:, 0]])
-        return result
-
-    def _pairs(self) -> set[tuple[int, int]]:
-        return {
-            (min(a, b), max(a, b))
-            for start in range(0, len(self.ids), BLOCK)
-            for a, others in self.alike(self.ids[start : start + BLOCK].tolist()).items()
-            for b in others
-        }
-
-    def _stars(self, order: list[int]) -> Iterator[Group]:
-        """Of contents in order, groups whose first has every other compared with it."""
-        rest = order
-        while rest:
-            first, *others = rest
-            values = self.similarities([(first, other) for other in others]).tolist()
-            members = {
-                other: value
-                for other, value in zip(others, values, strict=True)
-                if value >= self.threshold
-            }
-            yield Group(first, dict(sorted(members.items(), key=lambda item: (-item[1], item[0]))))
-            rest = [other for other in others if other not in members]
+    def _nearest(self, numbers: list[int], count: int) -> Iterator[Ids]:
+        if not numbers:
+            return
+        # One more, since a picture is its own nearest.
+        if self._outlines is not None:
+            yield self._outlines.neighbours(self.book.outlines_of(numbers), count + 1)[1]
+        vectors = self.engine.catalogue.embeddings_of(self.engine.model.fingerprint, numbers)
+        if len(vectors) == len(numbers):
+            queries = np.stack([vectors[number] for number in numbers])
+            yield self.engine.index.neighbours(queries, count + 1)[1]
 
 
-def outlines(pictures: Sketches) -> Embeddings:
-    """`(n, 64)` unit vectors: 8 x 8 of the picture without its slowest shading."""
-    parts = []
-    for start in range(0, len(pictures), BLOCK):
-        values = pictures[start : start + BLOCK].astype(np.float32)
-        values = blurred(values, 1.0) - blurred(values, SIDE / 4)
-        small = values.reshape(len(values), 8, SIDE // 8, 8, SIDE // 8).mean(axis=(2, 4))
-        flat = small.reshape(len(values), -1)
-        parts.append(unit(flat - flat.mean(axis=1, keepdims=True)))
-    return np.concatenate(parts) if parts else np.empty((0, 64), np.float32)
+def find_groups(engine: Engine, *, threshold: float = THRESHOLD) -> list[Group]:
+    """All groups of two or more among a collection's pictures, those of larger pictures first.
 
-
-def components(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """The connected components of a graph, in the order of their smallest number."""
-    parent: dict[int, int] = {}
-
-    def root(number: int) -> int:
-        parent.setdefault(number, number)
-        while parent[number] != number:
-            parent[number] = parent[parent[number]]
-            number = parent[number]
-        return number
-
-    for a, b in pairs:
-        a, b = root(a), root(b)
-        parent[max(a, b)] = min(a, b)
-    found: dict[int, list[int]] = {}
-    for number in sorted(parent):
-        found.setdefault(root(number), []).append(number)
-    return list(found.values())
+    Pictures without detail (a blank page, a clear sky) are alike nothing.
+    """
+    book = Sketchbook(engine.catalogue)
+    book.load()
+    neighbours = Neighbours(engine, book, threshold, by_outline=True)
+    stars = Stars(book, threshold)
+    order = book.ids.tolist()
+    for start in range(0, len(order), BLOCK):
+        block = [number for number in order[start : start + BLOCK] if number not in stars]
+        found, more = neighbours.of(block, farther=False)
+        unfinished = set(more)
+        for number in block:
+            # By now perhaps a member of a group whose first has found it.
+            if number not in stars:
+                alike = found[number]
+                if number in unfinished:
+                    alike = neighbours.of([number], count=4 * NEIGHBOURS)[0][number]
+                stars.add(number, alike)
+    return [stars.group(first) for first in order if stars.members.get(first)]
