@@ -211,6 +211,36 @@ class Catalogue:
             )
         ]
 
+    def copied(self) -> list[int]:
+        """Contents that several files hold."""
+        return [
+            row[0]
+            for row in self.connection.execute(
+                "SELECT id FROM contents WHERE paths > 1 ORDER BY id"
+            )
+        ]
+
+    def file_sizes(self, ids: Ids) -> dict[int, int]:
+        """The size in bytes of the files that hold each of these contents."""
+        found: dict[int, int] = {}
+        for chunk in _chunks(ids):
+            found.update(
+                self.connection.execute(
+                    "SELECT content, max(size) FROM files "
+                    f"WHERE content IN ({_marks(chunk)}) GROUP BY content",
+                    chunk,
+                ).fetchall()
+            )
+        return found
+
+    def without_sketch(self) -> int:
+        """How many pictures an older clipdex indexed, which made no sketches."""
+        row = self.connection.execute(
+            "SELECT count(*) FROM contents WHERE paths > 0 AND sketch IS NULL"
+        )
+        count: int = row.fetchone()[0]
+        return count
+
     # -- facts for status ----------------------------------------------------------------------
 
     def counts(self) -> tuple[int, int, int]:
