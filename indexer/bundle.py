@@ -6,20 +6,26 @@
     text.onnx          int64 ids (n, length) -> unit vectors (n, dim)
     text.onnx.data     its weights
     tokenizer.txt      the byte-pair merges, for `text.TextTokenizer`
+    bank.npy           float16 vectors (1000, dim) of captions.txt, against which scores are judged
 
 Weights that half precision holds without loss are stored in it and widened when they are loaded.
 """
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from .encoder import Embeddings, unit
 from .errors import BundleError
 from .preprocess import Preprocess
 
 FORMAT = 1
 MANIFEST = "bundle.json"
+BANK = "bank.npy"
 FILES = ("image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data", "tokenizer.txt")
 
 
@@ -45,6 +51,8 @@ class Bundle:
 
     logit_scale: what similarities are multiplied by before a softmax (not its logarithm).
     source: what it was compiled from. licence: of the weights, in words.
+    relevance: coefficients of the estimate of P(match) by kind of query, and what they were
+    fitted on (`search/relevance.py`, `training/relevance.py`).
     """
 
     folder: Path
@@ -57,6 +65,17 @@ class Bundle:
     text: TextSettings
     source: str
     licence: str
+    relevance: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def bank(self) -> Embeddings | None:
+        """`(captions, dim)`: vectors of captions of everything; None in a bundle without them."""
+        try:
+            return unit(np.load(self.folder / BANK, allow_pickle=False))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as exc:
+            raise BundleError(f"{self.folder / BANK} is damaged: {exc}") from exc
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":

@@ -80,6 +80,16 @@ class OnnxEncoder:
         """What similarities are multiplied by before a softmax."""
         return self.bundle.logit_scale
 
+    @property
+    def relevance(self) -> dict[str, Any]:
+        """Coefficients of the estimate of P(match), by kind of query."""
+        return self.bundle.relevance
+
+    @property
+    def bank(self) -> Embeddings | None:
+        """`(captions, dim)`: vectors of captions of everything; None in a bundle without them."""
+        return self.bundle.bank
+
     def encode_images(self, pixels: Pixels) -> Embeddings:
         """`(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm."""
         return self._run(self._image_session, "pixels", pixels)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -26,8 +27,20 @@ from .errors import CollectionStorageError
 ALWAYS_REWRITE = 20_000
 REWRITE_SHARE = 20
 
+# A query's scores over a larger collection are judged by an even sample of this many.
+SAMPLE = 4096
+
 Scores = NDArray[np.float32]
 Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A query's scores over `count` vectors: their mean and standard deviation."""
+
+    mean: float
+    deviation: float
+    count: int
 
 
 @dataclass(frozen=True)
@@ -115,6 +128,29 @@ class VectorIndex:
         all_ids = np.concatenate([ids for _, ids in found])
         order = np.lexsort((all_ids, -all_scores))[:count]
         return all_scores[order], all_ids[order]
+
+    def spread(self, query: Embeddings) -> Spread:
+        """How the scores of `query` `(dim,)` lie over all vectors; measured on an even sample."""
+        step = max(1, -(-sum(part.ntotal for part in self.parts) // SAMPLE))
+        removed = np.fromiter(self.removed, dtype=np.int64)
+        sampled = [np.empty(0, np.float32)]
+        count = 0
+        for part in self.parts:
+            ids = faiss.vector_to_array(part.id_map)  # type: ignore[attr-defined]
+            kept = ~np.isin(ids, removed) if removed.size else np.ones(len(ids), dtype=bool)
+            count += int(kept.sum())
+            sampled.append((_rows(part)[::step] @ query)[kept[::step]])
+        scores = np.concatenate(sampled)
+        if not scores.size:
+            return Spread(0.0, 0.0, 0)
+        return Spread(float(scores.mean()), float(scores.std()), count)
+
+
+def _rows(part: Any) -> NDArray[np.float32]:
+    """The vectors `(n, dim)` of an index as they lie in its memory, or in the mapped file."""
+    flat: Any = faiss.downcast_index(part.index)
+    rows: NDArray[np.float32] = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
+    return rows.reshape(flat.ntotal, flat.d)
 
 
 def latest_file(

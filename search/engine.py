@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
 
 from indexer.catalogue import Catalogue, Model
 from indexer.collection import Collection, locate
@@ -12,10 +14,14 @@ from indexer.database import translated
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, QueryError
 from indexer.models import find_bundle, load_encoder, require_fingerprint
-from indexer.vectors import VectorIndex
+from indexer.vectors import Ids, Scores, VectorIndex
 
 from .hits import Hit, display
 from .query import Query
+from .relevance import Estimator
+
+# Hits that are looked at at once when only relevant ones are wanted.
+RELEVANT_PAGE = 256
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Engine:
         # A given encoder answers for its own model, whatever the collection changes to.
         self._follows = encoder is None
         self._index: VectorIndex | None = None
+        self._estimator: tuple[Estimator | None] | None = None
 
     @classmethod
     def open(cls, collection: Path | str | None = None, *, encoder: Encoder | None = None) -> Self:
@@ -108,43 +115,103 @@ class Engine:
         without: Sequence[str] = (),
         k: int = 10,
         offset: int = 0,
+        min_relevance: float = 0.0,
     ) -> list[Hit]:
         """The k best pictures for a text, for pictures, or for their sum, best first.
 
         without: texts whose vectors are taken off the query. offset: how many hits to pass over.
+        min_relevance: only hits whose estimated P(match) is at least this.
         Raises QueryError for an empty or impossible query, ImageError for an unreadable picture.
         """
         query = Query(text, [Path(image) for image in images], without)
         with self._question():
-            _check_range(k, offset)
-            return self.rank(query.vector(self.encoder), k=k, offset=offset)
+            _check_range(k, offset, min_relevance)
+            return self.rank(
+                query.vector(self.encoder),
+                kind=query.kind,
+                k=k,
+                offset=offset,
+                min_relevance=min_relevance,
+            )
 
-    def similar(self, image: Path | str | int, *, k: int = 10) -> list[Hit]:
+    def similar(
+        self, image: Path | str | int, *, k: int = 10, min_relevance: float = 0.0
+    ) -> list[Hit]:
         """The k pictures most like one, which is itself left out.
 
         image: a file, in the collection or not, or the id of a hit.
         """
         with self._question():
-            _check_range(k, 0)
+            _check_range(k, 0, min_relevance)
             vector, own = self._vector_of(image)
-            return self.rank(vector, k=k, leave_out=own)
+            return self.rank(vector, kind="image", k=k, min_relevance=min_relevance, leave_out=own)
 
     def rank(
-        self, vector: Embeddings, *, k: int, offset: int = 0, leave_out: Sequence[int] = ()
+        self,
+        vector: Embeddings,
+        *,
+        kind: str = "text",
+        k: int,
+        offset: int = 0,
+        min_relevance: float = 0.0,
+        leave_out: Sequence[int] = (),
     ) -> list[Hit]:
-        """The k best for a unit vector `(dim,)`, without the contents `leave_out`."""
+        """The k best for a unit vector `(dim,)`, without the contents `leave_out`.
+
+        kind: what the vector stands for, "text", "image" or "mixed".
+        """
+        if min_relevance and self.estimator is None:
+            raise QueryError(
+                f"the model {self.model.name} carries no estimate of relevance: search without a "
+                "least relevance"
+            )
+        wanted = k + offset
+        count = max(wanted, RELEVANT_PAGE) if min_relevance else wanted
+        while True:
+            hits = self._best(vector, count, kind, leave_out)
+            kept = [hit for hit in hits if (hit.relevance or 0.0) >= min_relevance]
+            # Relevance falls with the score, if not strictly: half a page without any is the end.
+            ended = len(hits) < count or not set(kept).intersection(hits[count // 2 :])
+            if len(kept) >= wanted or ended:
+                break
+            count *= 4
+        page = kept[offset:wanted]
+        return [replace(hit, rank=rank) for rank, hit in enumerate(page, start=offset + 1)]
+
+    def _best(
+        self, vector: Embeddings, count: int, kind: str, leave_out: Sequence[int]
+    ) -> list[Hit]:
         hidden = [*self.catalogue.without_paths(), *leave_out]
-        scores, ids = self.index.search(vector, k + offset, without=hidden)
-        scores, ids = scores[offset:], ids[offset:]
+        scores, ids = self.index.search(vector, count, without=hidden)
         contents = self.catalogue.contents(ids.tolist())
+        relevance = self._relevance(vector, kind, scores, ids)
         hits: list[Hit] = []
         for score, number in zip(scores.tolist(), ids.tolist(), strict=True):
             content = contents.get(number)
             if content is not None:
-                rank = offset + len(hits) + 1
                 size = content.width, content.height
-                hits.append(Hit(rank, number, content.paths, score, None, *size))
+                hits.append(Hit(0, number, content.paths, score, relevance.get(number), *size))
         return hits
+
+    def _relevance(
+        self, vector: Embeddings, kind: str, scores: Scores, ids: Ids
+    ) -> dict[int, float]:
+        """P(match) by content id; nothing where the model carries no estimate."""
+        if self.estimator is None or not len(ids):
+            return {}
+        stored = self.catalogue.embeddings_of(self.model.fingerprint, ids.tolist())
+        known = np.array([number in stored for number in ids.tolist()])
+        ids, scores = ids[known], scores[known]
+        vectors = np.stack([stored[number] for number in ids.tolist()])
+        estimates = self.estimator.hits(kind, scores, vectors, self.index.spread(vector))
+        return dict(zip(ids.tolist(), estimates.round(4).tolist(), strict=True))
+
+    @property
+    def estimator(self) -> Estimator | None:
+        """The model's estimate of relevance; None where it carries none."""
+        if self._estimator is None:
+            self._estimator = (Estimator.of(self._encoder or find_bundle(self.model.name)),)
+        return self._estimator[0]
 
     @property
     def index(self) -> VectorIndex:
@@ -210,10 +277,13 @@ class Engine:
         with translated(str(self.collection.folder)):
             active = self.catalogue.active_model() if self._follows else None
             if active is not None and active.fingerprint != self.model.fingerprint:
-                self.model, self._encoder, self._index = active, None, None
+                self.model, self._encoder = active, None
+                self._index = self._estimator = None
             yield
 
 
-def _check_range(k: int, offset: int) -> None:
+def _check_range(k: int, offset: int, min_relevance: float) -> None:
+    if not 0 <= min_relevance <= 1:
+        raise QueryError(f"the least relevance must be from 0 to 1, not {min_relevance}")
     if k < 1 or offset < 0:
         raise QueryError(f"k must be 1 or more and offset 0 or more, not {k} and {offset}")

@@ -1,7 +1,8 @@
 """Zero-shot labels: which of these words fits a picture best.
 
 Each label is written into every prompt template, the texts' vectors are averaged, and a softmax
-over the cosines at the model's logit scale gives probabilities.
+over the cosines at the model's logit scale gives probabilities. Whether any label fits at all is a
+question of its own (`relevance.py`): a softmax always finds one.
 Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision,
 2021, section 3.1.4.
 """
@@ -23,10 +24,15 @@ from indexer.lookup import Lookup
 from .engine import Engine
 from .files import embed_files, tasks_of
 from .hits import path_facts
+from .relevance import Estimator
 
 DEFAULT_TEMPLATES = ("a photo of a {}",)
 # open_clip's own starting point, exp(ln(1 / 0.07)); for encoders that do not say theirs.
 DEFAULT_LOGIT_SCALE = 1 / 0.07
+
+
+Answer = tuple[tuple[tuple[str, float], ...], float | None]
+"""A picture's best labels with their probabilities, and the probability that none fits."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Labeller:
             raise QueryError('no labels: name some with --labels "cat,dog" or --labels-file FILE')
         self.weights = class_vectors(encoder, self.labels, templates or DEFAULT_TEMPLATES)
         self.logit_scale = float(getattr(encoder, "logit_scale", DEFAULT_LOGIT_SCALE))
+        self.estimator = Estimator.of(encoder)
 
     def probabilities(self, vectors: Embeddings) -> NDArray[np.float64]:
         """`(n, dim)` unit vectors to `(n, labels)`, each row summing to 1."""
@@ -74,13 +81,20 @@ class Labeller:
         shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
         return shares
 
-    def best(self, vectors: Embeddings, top: int) -> list[tuple[tuple[str, float], ...]]:
-        """For each vector its `top` best labels with their probabilities, best first."""
+    def best(self, vectors: Embeddings, top: int) -> list[Answer]:
+        """For each vector its `top` best labels with probabilities, best first, and P(none fits).
+
+        The labels' probabilities sum to 1 over all labels: they say which, if any.
+        """
         shares = self.probabilities(vectors)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
+        none: list[float | None] = [None] * len(vectors)
+        if self.estimator is not None:
+            fits = self.estimator.labels(vectors @ self.weights.T, vectors)
+            none = (1 - fits).round(4).tolist()
         return [
-            tuple((self.labels[column], float(row[column])) for column in columns)
-            for row, columns in zip(shares, order, strict=True)
+            (tuple((self.labels[column], float(row[column])) for column in columns), rejected)
+            for row, columns, rejected in zip(shares, order, none, strict=True)
         ]
 
 
@@ -99,10 +113,10 @@ def label_collection(engine: Engine, labeller: Labeller, *, top: int) -> Iterato
     catalogue, fingerprint = engine.catalogue, engine.model.fingerprint
     for ids, vectors in catalogue.embeddings(fingerprint):
         contents = catalogue.contents(ids.tolist())
-        for number, labels in zip(ids.tolist(), labeller.best(vectors, top), strict=True):
+        for number, answer in zip(ids.tolist(), labeller.best(vectors, top), strict=True):
             if number in contents:
                 for path in contents[number].paths:
-                    yield Labelled(path, labels)
+                    yield Labelled(path, *answer)
 
 
 def label_files(
@@ -134,6 +148,6 @@ def label_files(
             workers=workers,
             limits=limits,
         ):
-            yield Labelled(file.path, file.value or (), reason=file.reason)
+            yield Labelled(file.path, *(file.value or ()), reason=file.reason)
     for location, reason in unreadable:
         yield Labelled(location, reason=reason)

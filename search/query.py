@@ -23,6 +23,13 @@ class Query:
     text_weight: float = 1.0
     image_weight: float = 1.0
 
+    @property
+    def kind(self) -> str:
+        """ "text", "image", or "mixed" of both."""
+        if not self.images:
+            return "text"
+        return "mixed" if (self.text or "").strip() else "image"
+
     def vector(self, encoder: Encoder) -> Embeddings:
         """The weighted sum `(dim,)`, of unit norm.
 

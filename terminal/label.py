@@ -38,7 +38,8 @@ def label(
 ) -> None:
     """Say which of your labels each picture shows.
 
-    Zero-shot: any words will do, nothing is trained. Several --template are averaged.
+    Zero-shot: any words will do, nothing is trained. Several --template are averaged. Where none
+    of them fits, "none of these" comes first, with its own probability.
 
     Example: clipdex label ./photos --labels "cat,dog,neither" --csv
     """
@@ -80,12 +81,13 @@ def _read(file: Path) -> list[str]:
 
 def _write(labelled: "Iterable[Labelled]", as_json: bool, as_csv: bool) -> None:
     from search.hits import display
+    from search.relevance import LIKELY
 
     from .output import csv_line
 
     failed = False
     if as_csv:
-        out(csv_line(["path", "label", "probability"]))
+        out(csv_line(["path", "label", "probability", "none"]))
     for item in labelled:
         path = display(item.path)
         if item.reason is not None:
@@ -95,9 +97,11 @@ def _write(labelled: "Iterable[Labelled]", as_json: bool, as_csv: bool) -> None:
             out(json.dumps(item.to_json(), ensure_ascii=False))
         elif as_csv:
             for name, probability in item.labels:
-                out(csv_line([path, name, f"{probability:.6f}"]))
+                out(csv_line([path, name, f"{probability:.6f}", item.none]))
         else:
-            shown = ", ".join(f"{name} {probability:.0%}" for name, probability in item.labels)
-            out(f"{path}\t{shown}")
+            shown = [f"{name} {probability:.0%}" for name, probability in item.labels]
+            if item.none is not None and item.none >= LIKELY:
+                shown.insert(0, f"none of these {item.none:.0%}")
+            out(f"{path}\t{', '.join(shown)}")
     if failed:
         raise typer.Exit(SOME_FILES_FAILED)

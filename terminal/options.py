@@ -16,6 +16,12 @@ Collection = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Count = Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many pictures.")]
+MinRelevance = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, metavar="R", help="Only pictures that match with at least this probability."
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Threads that decode.", show_default="one a core"),

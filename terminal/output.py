@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from search.hits import Hit
+from search.relevance import LIKELY
 
 from .console import is_terminal, note, out, out_bytes
 
@@ -36,11 +37,13 @@ def write_hits(hits: Sequence[Hit], form: Form) -> None:
             end = b"\n" if form is Form.PATHS else b"\0"
             for hit in hits:
                 out_bytes(hit.raw_paths[0] + end)
-        case Form.TABLE if is_terminal():
-            _write_table(hits)
         case Form.TABLE:
-            for hit in hits:
-                out(f"{hit.score:.3f}\t{hit.path}")
+            if is_terminal():
+                _write_table(hits)
+            else:
+                for hit in hits:
+                    out(f"{hit.score:.3f}\t{hit.path}")
+            _say_if_nothing_matches(hits)
 
 
 def csv_line(values: Sequence[object]) -> str:
@@ -50,9 +53,17 @@ def csv_line(values: Sequence[object]) -> str:
     return buffer.getvalue()
 
 
+def _say_if_nothing_matches(hits: Sequence[Hit]) -> None:
+    if not hits:
+        note("nothing here matches")
+        return
+    known = [hit.relevance for hit in hits if hit.relevance is not None]
+    if known and max(known) < LIKELY:
+        note(f"nothing here matches, it seems: these come closest ({max(known):.0%} at best)")
+
+
 def _write_table(hits: Sequence[Hit]) -> None:
     if not hits:
-        note("no pictures")
         return
     from rich.console import Console
     from rich.table import Table
@@ -61,6 +72,7 @@ def _write_table(hits: Sequence[Hit]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("", justify="right", style="dim")
     table.add_column("score", justify="right")
+    table.add_column("match", justify="right")
     table.add_column("picture", overflow="fold")
     table.add_column("size", justify="right", style="dim", no_wrap=True)
     for hit in hits:
@@ -68,5 +80,7 @@ def _write_table(hits: Sequence[Hit]) -> None:
         name.stylize(f"link {hit.file.as_uri()}")
         if len(hit.paths) > 1:
             name.append(f"  and {len(hit.paths) - 1} more", style="dim")
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", name, f"{hit.width} x {hit.height}")
+        match = "" if hit.relevance is None else f"{hit.relevance:.0%}"
+        size = f"{hit.width} x {hit.height}"
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", match, name, size)
     Console().print(table)

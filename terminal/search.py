@@ -28,6 +28,7 @@ def search(
     ] = None,
     k: options.Count = 10,
     offset: Annotated[int, typer.Option(min=0, metavar="N", help="Pass over the best N.")] = 0,
+    min_relevance: options.MinRelevance = 0.0,
     collection: options.Collection = None,
     as_json: options.Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
@@ -38,7 +39,8 @@ def search(
 ) -> None:
     """Find pictures by what they show.
 
-    Texts and pictures may be mixed: their vectors are added, those of --not taken off.
+    Texts and pictures may be mixed: their vectors are added, those of --not taken off. Each hit
+    has a relevance, the estimated probability that it is what was asked for.
 
     Example: clipdex search a dog on a beach --not people -k 5
     """
@@ -52,7 +54,14 @@ def search(
     from .output import write_hits
 
     with Engine.open(collection) as engine:
-        hits = engine.search(text, images=images or (), without=without or (), k=k, offset=offset)
+        hits = engine.search(
+            text,
+            images=images or (),
+            without=without or (),
+            k=k,
+            offset=offset,
+            min_relevance=min_relevance,
+        )
         write_hits(hits, form)
 
 
@@ -60,6 +69,7 @@ def search(
 def similar(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture, indexed or not.")],
     k: options.Count = 10,
+    min_relevance: options.MinRelevance = 0.0,
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
@@ -72,7 +82,8 @@ def similar(
     from .output import write_hits
 
     with Engine.open(collection) as engine:
-        write_hits(engine.similar(image, k=k), _form(as_json, False, False, False))
+        hits = engine.similar(image, k=k, min_relevance=min_relevance)
+        write_hits(hits, _form(as_json, False, False, False))
 
 
 def _form(as_json: bool, as_csv: bool, paths: bool, print0: bool) -> "Form":
