@@ -54,3 +54,29 @@ MaxBytes = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Largest file to read.", show_default="256 MiB"),
 ]
+Templates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template",
+        metavar="T",
+        help="How a caption would put it, {} standing for the label; several are averaged.",
+        show_default="a photo of a {}",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0.5,
+        max=1.0,
+        metavar="S",
+        help="Least similarity of near-duplicates, a correlation of the pictures laid over each "
+        "other.",
+        show_default="0.92",
+    ),
+]
+
+
+def check_templates(templates: list[str] | None) -> None:
+    """Raise BadParameter for a template without a place for the label."""
+    if any("{}" not in one for one in templates or ()):
+        raise typer.BadParameter("a template needs {} where the label goes")
