@@ -116,11 +116,13 @@ class Engine:
         k: int = 10,
         offset: int = 0,
         min_relevance: float = 0.0,
+        collapse: bool = False,
     ) -> list[Hit]:
         """The k best pictures for a text, for pictures, or for their sum, best first.
 
         without: texts whose vectors are taken off the query. offset: how many hits to pass over.
-        min_relevance: only hits whose estimated P(match) is at least this.
+        min_relevance: only hits whose estimated P(match) is at least this. collapse: near-duplicates
+        are one hit, the best of them; k and offset then count such groups.
         Raises QueryError for an empty or impossible query, ImageError for an unreadable picture.
         """
         query = Query(text, [Path(image) for image in images], without)
@@ -132,10 +134,16 @@ class Engine:
                 k=k,
                 offset=offset,
                 min_relevance=min_relevance,
+                collapse=collapse,
             )
 
     def similar(
-        self, image: Path | str | int, *, k: int = 10, min_relevance: float = 0.0
+        self,
+        image: Path | str | int,
+        *,
+        k: int = 10,
+        min_relevance: float = 0.0,
+        collapse: bool = False,
     ) -> list[Hit]:
         """The k pictures most like one, which is itself left out.
 
@@ -144,7 +152,14 @@ class Engine:
         with self._question():
             _check_range(k, 0, min_relevance)
             vector, own = self._vector_of(image)
-            return self.rank(vector, kind="image", k=k, min_relevance=min_relevance, leave_out=own)
+            return self.rank(
+                vector,
+                kind="image",
+                k=k,
+                min_relevance=min_relevance,
+                collapse=collapse,
+                leave_out=own,
+            )
 
     def rank(
         self,
@@ -154,6 +169,7 @@ class Engine:
         k: int,
         offset: int = 0,
         min_relevance: float = 0.0,
+        collapse: bool = False,
         leave_out: Sequence[int] = (),
     ) -> list[Hit]:
         """The k best for a unit vector `(dim,)`, without the contents `leave_out`.
@@ -164,6 +180,16 @@ class Engine:
             raise QueryError(
                 f"the model {self.model.name} carries no estimate of relevance: search without a "
                 "least relevance"
+            )
+        if collapse:
+            from .collapse import collapse as collapsed
+
+            options = {"kind": kind, "min_relevance": min_relevance, "leave_out": leave_out}
+            return collapsed(
+                self.catalogue,
+                lambda count: self.rank(vector, k=count, **options),  # type: ignore[arg-type]
+                k=k,
+                offset=offset,
             )
         wanted = k + offset
         count = max(wanted, RELEVANT_PAGE) if min_relevance else wanted

@@ -26,7 +26,8 @@ class Hit:
 
     id: its content's, never reused. raw_paths: absolute, every file that holds it, oldest entry
     first. score: cosine of the query and the picture. relevance: estimated P(match) in [0, 1],
-    None where the model carries no estimate. width, height: in pixels, upright.
+    None where the model carries no estimate. width, height: in pixels, upright. collapsed: the
+    near-duplicates that this hit stands for; None where none were looked for.
     """
 
     rank: int
@@ -36,6 +37,7 @@ class Hit:
     relevance: float | None
     width: int
     height: int
+    collapsed: "tuple[Hit, ...] | None" = None
 
     @property
     def path(self) -> str:
@@ -54,7 +56,7 @@ class Hit:
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        return {
+        facts: dict[str, Any] = {
             "rank": self.rank,
             "id": self.id,
             **path_facts(self.raw_paths[0]),
@@ -62,3 +64,9 @@ class Hit:
             "score": round(self.score, 6),
             "relevance": self.relevance,
         }
+        if self.collapsed is not None:
+            facts["collapsed"] = [
+                {"id": hit.id, **path_facts(hit.raw_paths[0]), "paths": hit.paths}
+                for hit in self.collapsed
+            ]
+        return facts

@@ -18,7 +18,8 @@ Figures = NDArray[np.float64]
 def first_ranks(scores: Scores, relevant: Relevant) -> NDArray[np.int64]:
     """`(queries,)`: the rank, from 1, of each query's best relevant item."""
     best = np.where(relevant, scores, -np.inf).max(axis=1, keepdims=True)
-    return 1 + ((scores >= best) & ~relevant).sum(axis=1)
+    ranks: NDArray[np.int64] = 1 + ((scores >= best) & ~relevant).sum(axis=1)
+    return ranks
 
 
 def recall_at(ranks: NDArray[np.int64], k: int) -> float:

@@ -45,6 +45,9 @@ Templates = Annotated[
         show_default="a photo of a {}",
     ),
 ]
+Collapse = Annotated[
+    bool, typer.Option("--collapse", help="Show near-duplicates once, as the best of them.")
+]
 Threshold = Annotated[
     float | None,
     typer.Option(

@@ -29,6 +29,7 @@ def search(
     k: options.Count = 10,
     offset: Annotated[int, typer.Option(min=0, metavar="N", help="Pass over the best N.")] = 0,
     min_relevance: options.MinRelevance = 0.0,
+    collapse: options.Collapse = False,
     collection: options.Collection = None,
     as_json: options.Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
@@ -61,6 +62,7 @@ def search(
             k=k,
             offset=offset,
             min_relevance=min_relevance,
+            collapse=collapse,
         )
         write_hits(hits, form)
 
@@ -70,6 +72,7 @@ def similar(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture, indexed or not.")],
     k: options.Count = 10,
     min_relevance: options.MinRelevance = 0.0,
+    collapse: options.Collapse = False,
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
@@ -82,7 +85,7 @@ def similar(
     from .output import write_hits
 
     with Engine.open(collection) as engine:
-        hits = engine.similar(image, k=k, min_relevance=min_relevance)
+        hits = engine.similar(image, k=k, min_relevance=min_relevance, collapse=collapse)
         write_hits(hits, _form(as_json, False, False, False))
 
 
