@@ -115,24 +115,27 @@ def _sampled(image: Patches, points: Patches) -> tuple[Patches, Patches]:
     right, down = (places - corner).transpose(1, 0, 2)
     flat = image.reshape(len(image), -1)
     at = corner[:, 1] * side + corner[:, 0]
-    rows = []
+    rows: list[Patches] = []
     for start in (at, at + side):
         left = np.take_along_axis(flat, start, 1)
         rows.append(left + right * (np.take_along_axis(flat, start + 1, 1) - left))
-    return rows[0] + down * (rows[1] - rows[0]), inside
+    moved: Patches = rows[0] + down * (rows[1] - rows[0])
+    return moved, inside
 
 
 def _normalised(values: Patches, inside: Patches) -> Patches:
     """`(n, p)` with mean 0 and norm 1 over the part inside, 0 elsewhere."""
     share = np.maximum(inside.sum(axis=1, keepdims=True), 1)
     centred = (values - (values * inside).sum(axis=1, keepdims=True) / share) * inside
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    scaled: Patches = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    return scaled
 
 
 def halved(patches: Patches) -> Patches:
     """`(n, side, side)` to half the side, by means of 2 x 2."""
     count, side, _ = patches.shape
-    return patches.reshape(count, side // 2, 2, side // 2, 2).mean(axis=(2, 4))
+    smaller: Patches = patches.reshape(count, side // 2, 2, side // 2, 2).mean(axis=(2, 4))
+    return smaller
 
 
 def blurred(patches: Patches, sigma: float) -> Patches:
@@ -141,4 +144,5 @@ def blurred(patches: Patches, sigma: float) -> Patches:
     distance = np.subtract.outer(np.arange(side), np.arange(side))
     kernel = np.exp(-(distance**2) / (2 * sigma**2)).astype(np.float32)
     kernel /= kernel.sum(axis=1, keepdims=True)
-    return kernel @ patches @ kernel.T
+    smooth: Patches = kernel @ patches @ kernel.T
+    return smooth

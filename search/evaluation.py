@@ -211,9 +211,11 @@ def _retrieval(
     all_ranks = np.concatenate(ranks)
     return CaptionRetrieval(
         len(queries),
-        *(recall_at(all_ranks, k) for k in (1, 5, 10)),
-        median_rank=float(np.median(all_ranks)),
-        mean_average_precision=float(np.concatenate(precisions).mean()),
+        recall_at(all_ranks, 1),
+        recall_at(all_ranks, 5),
+        recall_at(all_ranks, 10),
+        float(np.median(all_ranks)),
+        float(np.concatenate(precisions).mean()),
     )
 
 

@@ -148,6 +148,7 @@ def label_files(
             workers=workers,
             limits=limits,
         ):
-            yield Labelled(file.path, *(file.value or ()), reason=file.reason)
+            labels, none = file.value or ((), None)
+            yield Labelled(file.path, labels, none, file.reason)
     for location, reason in unreadable:
         yield Labelled(location, reason=reason)
