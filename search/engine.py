@@ -121,8 +121,8 @@ class Engine:
         """The k best pictures for a text, for pictures, or for their sum, best first.
 
         without: texts whose vectors are taken off the query. offset: how many hits to pass over.
-        min_relevance: only hits whose estimated P(match) is at least this. collapse: near-duplicates
-        are one hit, the best of them; k and offset then count such groups.
+        min_relevance: only hits whose estimated P(match) is at least this. collapse: near-
+        duplicates are one hit, the best of them; k and offset then count such groups.
         Raises QueryError for an empty or impossible query, ImageError for an unreadable picture.
         """
         query = Query(text, [Path(image) for image in images], without)
