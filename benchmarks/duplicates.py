@@ -11,7 +11,6 @@ usage: python benchmarks/duplicates.py CALTECH_SPLIT [--sweep] [--distinct FOLDE
 """
 
 import argparse
-import io
 import sys
 import tempfile
 import time
