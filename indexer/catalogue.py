@@ -33,12 +33,19 @@ class Model:
 
 @dataclass(frozen=True)
 class Content:
-    """One picture: its files (raw absolute paths, oldest entry first) and its size in pixels."""
+    """One picture: its files (raw absolute paths, oldest entry first) and its size in pixels.
+
+    file_times: when each file last changed, in nanoseconds since 1970 UTC. taken_wall,
+    taken_offset: see `indexer.taken`.
+    """
 
     id: int
     paths: tuple[bytes, ...]
     width: int
     height: int
+    file_times: tuple[int, ...]
+    taken_wall: int | None
+    taken_offset: int | None
 
 
 class Catalogue:
@@ -149,8 +156,9 @@ class Catalogue:
         """The contents of these ids that still have a file."""
         found: dict[int, Content] = {}
         for chunk in _chunks(ids):
-            for content, width, height, root, path in self.connection.execute(
-                "SELECT contents.id, width, height, roots.path, files.path FROM files "
+            for content, width, height, root, path, changed, *taken in self.connection.execute(
+                "SELECT contents.id, width, height, roots.path, files.path, mtime_ns, taken_at, "
+                "taken_offset FROM files "
                 "JOIN contents ON contents.id = files.content "
                 "JOIN roots ON roots.id = files.root "
                 f"WHERE files.content IN ({_marks(chunk)}) ORDER BY files.id",
@@ -158,7 +166,8 @@ class Catalogue:
             ):
                 earlier = found.get(content)
                 paths = (*(earlier.paths if earlier else ()), join(root, path))
-                found[content] = Content(content, paths, width, height)
+                times = (*(earlier.file_times if earlier else ()), changed)
+                found[content] = Content(content, paths, width, height, times, *taken)
         return found
 
     def without_paths(self) -> list[int]:

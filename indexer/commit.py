@@ -92,11 +92,14 @@ class Committer:
         A vector that is there already stays: the FAISS files hold it under this id.
         """
         connection = self.catalogue.connection
+        taken = (item.taken.seconds, item.taken.offset) if item.taken else (None, None)
         content: int = connection.execute(
-            "INSERT INTO contents (hash, width, height, format, sketch) VALUES (?, ?, ?, ?, ?) "
+            "INSERT INTO contents (hash, width, height, format, taken_at, taken_offset, sketch) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (hash) DO UPDATE SET width = excluded.width, height = excluded.height, "
-            "format = excluded.format, sketch = excluded.sketch RETURNING id",
-            (item.digest, item.width, item.height, item.format, item.sketch),
+            "format = excluded.format, taken_at = excluded.taken_at, "
+            "taken_offset = excluded.taken_offset, sketch = excluded.sketch RETURNING id",
+            (item.digest, item.width, item.height, item.format, *taken, item.sketch),
         ).fetchone()[0]
         connection.execute(
             "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?, ?)",

@@ -11,19 +11,31 @@ import stat
 from dataclasses import dataclass
 from io import BytesIO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from .boxes import jpeg2000_profile, primary_code_points
+from .code_points import profile_of
 from .color import to_srgb
 from .errors import ImageError
+from .formats import PILLOW, reader_of
+from .taken import Taken, taken_of
 
 Image.MAX_IMAGE_PIXELS = None
 
-# The formats of `scan.EXTENSIONS` (JPEG opens MPO too). Pillow's other plugins stay shut: EPS,
-# for one, would start Ghostscript.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # Decode at least this many times the model's input size.
 REDUCTION_MARGIN = 2
 ORIENTATION_TAG = 0x0112
+# What undoes each of EXIF's orientations; and those whose sides change places.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+TRANSPOSED = (5, 6, 7, 8)
 NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)  # not on Windows
 BINARY = getattr(os, "O_BINARY", 0)  # only on Windows
 
@@ -35,18 +47,28 @@ class Limits:
     max_bytes: int = 256 * 2**20
     max_pixels: int = 200_000_000
 
+    def check_pixels(self, width: int, height: int) -> None:
+        """Raise ImageError for a picture that is too large to be decoded."""
+        if width * height > self.max_pixels:
+            raise ImageError(
+                f"{width} x {height} pixels is above the limit of "
+                f"{self.max_pixels / 1e6:,.0f} megapixels (--max-pixels raises it)"
+            )
+
 
 @dataclass(frozen=True)
 class Decoded:
     """A picture as `RGB`, upright, perhaps reduced; and what the file says of itself.
 
-    width, height: of the full picture, upright, in pixels. format: Pillow's name of it.
+    width, height: of the full picture, upright, in pixels. format: Pillow's name of it, or RAW.
+    taken: when, as the file says.
     """
 
     image: Image.Image
     width: int
     height: int
     format: str
+    taken: Taken | None = None
 
 
 def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
@@ -71,17 +93,23 @@ def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
         raise ImageError(f"cannot be read: {exc.strerror or exc}") from exc
 
 
-def decode(data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = None) -> Decoded:
+def decode(
+    data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = None, name: bytes = b""
+) -> Decoded:
     """The picture in `data`.
 
-    at_least: (height, width) that the caller will resize to; a JPEG may come back smaller than
-    the file, but never under twice that.
+    at_least: (height, width) that the caller will resize to; a picture may come back smaller than
+    the file, but never under twice that. name: the file's, since only that tells some RAW files.
     Raises ImageError, whose text is the reason, for anything that is no readable picture.
     """
     if not data:
         raise ImageError("empty file")
     try:
-        return _decode(data, limits, at_least)
+        reader = reader_of(data, name)
+        if reader == "raw":
+            return _decode_raw(data, limits, at_least)
+        with _open_heif(data) if reader == "heif" else _open(data) as image:
+            return _decode(image, limits, at_least)
     except ImageError:
         raise
     except UnidentifiedImageError as exc:
@@ -92,31 +120,88 @@ def decode(data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = No
         raise ImageError(f"damaged: {exc or type(exc).__name__}") from exc
 
 
-def _decode(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -> Decoded:
-    with Image.open(BytesIO(data), formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > limits.max_pixels:
-            raise ImageError(
-                f"{width} x {height} pixels is above the limit of "
-                f"{limits.max_pixels / 1e6:,.0f} megapixels (--max-pixels raises it)"
-            )
-        format_name = image.format or ""
-        if at_least is not None and format_name in ("JPEG", "MPO"):
-            side = REDUCTION_MARGIN * max(at_least)
-            # Only the size is asked for: a mode would turn CMYK or grey before its profile.
-            image.draft(image.mode, (side, side))
-        image.load()
-        orientation = _orientation(image)
-        if orientation in (5, 6, 7, 8):
-            width, height = height, width
-        upright = image if orientation == 1 else ImageOps.exif_transpose(image)
-        return Decoded(to_srgb(upright), width, height, format_name)
+def _open(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(data), formats=PILLOW)
+    if image.format == "JPEG2000":
+        _set_profile(image, jpeg2000_profile(data))
+    elif image.format == "AVIF":
+        _set_profile(image, _code_points_profile(data))
+    return image
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8, still to be applied (Pillow turns TIFFs while loading them)."""
+def _open_heif(data: bytes) -> Image.Image:
+    try:  # imported here, so that folders without HEIC do not pay for it
+        from pi_heif import HeifImageFile
+    except ImportError as exc:
+        raise ImageError("HEIC, which needs one more package: pip install pi-heif") from exc
+    # Opened directly: registering would change Pillow for the whole process.
+    image: Image.Image = HeifImageFile(BytesIO(data))
+    _set_profile(image, _code_points_profile(data))
+    return image
+
+
+def _code_points_profile(data: bytes) -> bytes | None:
+    points = primary_code_points(data)
+    return profile_of(points) if points else None
+
+
+def _set_profile(image: Image.Image, profile: bytes | None) -> None:
+    """Give an opened picture the profile that its reader does not tell, unless it has one."""
+    if profile and not image.info.get("icc_profile"):
+        image.info["icc_profile"] = profile
+
+
+def _decode(
+    image: Image.Image,
+    limits: Limits,
+    at_least: tuple[int, int] | None,
+    *,
+    fallback_orientation: int = 1,
+) -> Decoded:
+    """fallback_orientation: EXIF's number, for a picture that does not say its own."""
+    width, height = image.size
+    limits.check_pixels(width, height)
+    format_name = image.format or ""
+    if at_least is not None and format_name in ("JPEG", "MPO"):
+        side = REDUCTION_MARGIN * max(at_least)
+        # Only the size is asked for: a mode would turn CMYK or grey before its profile.
+        image.draft(image.mode, (side, side))
+    image.load()
+    orientation = _orientation(image) or fallback_orientation
+    if orientation in TRANSPOSED:
+        width, height = height, width
+    return Decoded(
+        to_srgb(_upright(image, orientation)), width, height, format_name, taken_of(image)
+    )
+
+
+def _decode_raw(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -> Decoded:
+    from .raw import open_raw
+
+    with open_raw(data) as raw:
+        limits.check_pixels(raw.width, raw.height)
+        size = (raw.width, raw.height)
+        if raw.orientation in TRANSPOSED:
+            size = (raw.height, raw.width)
+        preview = raw.preview()
+        needed, developed = max(at_least or (1,)), min(size) // 2
+        if preview is None or min(preview.size) < min(needed, developed):
+            return Decoded(raw.develop(), *size, "RAW", raw.taken())
+        shown = _decode(preview, limits, at_least, fallback_orientation=raw.orientation)
+        return Decoded(shown.image, *size, "RAW", shown.taken or raw.taken())
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """EXIF orientation, 1 to 8, still to be applied: Pillow turns TIFFs while loading them, pi-heif
+    HEICs. None where the file does not say.
+    """
     try:
-        value = image.getexif().get(ORIENTATION_TAG, 1)
+        value = image.getexif().get(ORIENTATION_TAG)
     except Exception:  # a broken EXIF block is no reason to lose the picture
-        return 1
-    return value if value in range(1, 9) else 1
+        return None
+    return value if value in range(1, 9) else None

@@ -23,6 +23,7 @@ from .encoder import Embeddings, Encoder, Pixels
 from .errors import ImageError
 from .preprocess import preprocess_of
 from .sketch import sketch
+from .taken import Taken
 
 # A batch is encoded, full or not, when this many seconds have passed since the last one.
 FLUSH_SECONDS = 2.0
@@ -48,6 +49,7 @@ class Read:
     width: int = 0
     height: int = 0
     format: str = ""
+    taken: Taken | None = None
     sketch: bytes = b""
     reason: str | None = None
 
@@ -97,7 +99,7 @@ def read(task: Task, encoder: Encoder, limits: Limits, known: Callable[[bytes], 
         if known(key):
             return Read(task, info.st_size, info.st_mtime_ns, key)
         preprocess = preprocess_of(encoder)
-        decoded = decode(data, limits, at_least=preprocess.size)
+        decoded = decode(data, limits, at_least=preprocess.size, name=task.path)
         return Read(
             task,
             info.st_size,
@@ -107,6 +109,7 @@ def read(task: Task, encoder: Encoder, limits: Limits, known: Callable[[bytes], 
             decoded.width,
             decoded.height,
             decoded.format,
+            decoded.taken,
             sketch(decoded.image),
         )
     except (ImageError, MemoryError) as exc:

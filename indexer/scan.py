@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-EXTENSIONS = frozenset(
-    b".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff".split()
-)
-# A file without an extension is a picture when it begins like one.
-MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+from .formats import HEAD, extension_of, is_picture_name, looks_like_picture
+
 # Folders that systems fill beside the photos: Synology's and QNAP's thumbnails, recycle bins.
 SYSTEM_FOLDERS = frozenset({b"@eaDir", b"#recycle", b"$RECYCLE.BIN", b"System Volume Information"})
 
@@ -76,7 +73,7 @@ def scan(
         inner: list[_Folder] = []
         for entry in ordered:
             path = os.path.join(folder.path, entry.name) if folder.path else entry.name
-            if entry.name.startswith(b".") or _excluded(path, entry.name, patterns):
+            if entry.name.startswith(b".") or excluded(path, entry.name, patterns):
                 continue
             try:
                 if entry.is_dir():
@@ -97,15 +94,14 @@ def scan(
 
 
 def _is_picture(entry: os.DirEntry[bytes]) -> bool:
-    extension = os.path.splitext(entry.name)[1].lower()
-    if extension:
-        return extension in EXTENSIONS
+    if extension_of(entry.name):
+        return is_picture_name(entry.name)
     with open(entry.path, "rb") as file:
-        head = file.read(12)
-    return head.startswith(MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+        return looks_like_picture(file.read(HEAD))
 
 
-def _excluded(path: bytes, name: bytes, patterns: list[bytes]) -> bool:
+def excluded(path: bytes, name: bytes, patterns: Sequence[bytes]) -> bool:
+    """Whether one of the globs matches a file or folder, by its name or its path in the root."""
     return any(fnmatch(name, pattern) or fnmatch(path, pattern) for pattern in patterns)
 
 

@@ -11,27 +11,26 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from .catalogue import Catalogue
 from .collection import Collection
 from .encoder import Embeddings
 from .errors import CollectionStorageError
+from .flat import Flat, Ids, Scores
 
 # Rewriting the file costs its whole size; below this many vectors that is nothing, above it the
 # file is rewritten when at least a twentieth is new and readers top up in memory until then.
 ALWAYS_REWRITE = 20_000
 REWRITE_SHARE = 20
 
+# Vectors that pass a filter are gathered and multiplied when they are at most this share of a part,
+# otherwise FAISS passes over the others: measured by benchmarks/filters.py.
+GATHER_SHARE = 20
 # A query's scores over a larger collection are judged by an even sample of this many.
 SAMPLE = 4096
-
-Scores = NDArray[np.float32]
-Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class VectorIndex:
     """Exact inner-product search over the vectors of one fingerprint at one generation."""
 
     def __init__(self, parts: list[faiss.Index], removed: Iterable[int], generation: int) -> None:
-        self.parts = parts
+        self.parts = [Flat(part) for part in parts]
         self.removed = frozenset(removed)
         self.generation = generation
 
@@ -90,13 +89,9 @@ class VectorIndex:
         Where there are fewer, the rest has the id -1.
         """
         excluded = np.fromiter(self.removed, dtype=np.int64)
-        found = []
-        for part in self.parts:
-            options = None
-            if excluded.size:
-                batch = faiss.IDSelectorBatch(excluded)  # lives until the search is done, as above
-                options = faiss.SearchParameters(sel=faiss.IDSelectorNot(batch))  # type: ignore[call-arg]
-            found.append(part.search(queries, count, params=options))
+        batch = faiss.IDSelectorBatch(excluded) if excluded.size else None  # lives, as below
+        selector = None if batch is None else faiss.IDSelectorNot(batch)
+        found = [part.neighbours(queries, count, selector) for part in self.parts]
         if not found:
             shape = len(queries), count
             return np.full(shape, -1, np.float32), np.full(shape, -1, np.int64)
@@ -105,52 +100,71 @@ class VectorIndex:
         return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
 
     def search(
-        self, query: Embeddings, count: int, *, without: Iterable[int] = ()
+        self,
+        query: Embeddings,
+        count: int,
+        *,
+        without: Iterable[int] = (),
+        among: Ids | None = None,
     ) -> tuple[Scores, Ids]:
         """The `count` best of `query` `(dim,)`: scores `(m,)` falling, ids `(m,)`, m <= count.
 
-        Equal scores come in the order of their ids. without: ids to leave out.
+        Equal scores come in the order of their ids. without: ids to leave out. among: the only ids
+        to look at, all where it is None. Exact in either case.
         """
         excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
-        found: list[tuple[Scores, Ids]] = []
-        for part in self.parts:
-            options = None
-            if excluded.size:
-                # The batch selector refers to the array: both live until the search is done.
-                batch = faiss.IDSelectorBatch(excluded)
-                options = faiss.SearchParameters(sel=faiss.IDSelectorNot(batch))  # type: ignore[call-arg]
-            scores, ids = part.search(query[np.newaxis], min(count, part.ntotal), params=options)
-            kept = ids[0] >= 0
-            found.append((scores[0][kept], ids[0][kept]))
+        if among is not None:
+            found = self._among(query, count, np.setdiff1d(among, excluded))
+        else:
+            # The batch selector refers to the array: both live until the search is done.
+            batch = faiss.IDSelectorBatch(excluded) if excluded.size else None
+            selector = None if batch is None else faiss.IDSelectorNot(batch)
+            found = [part.best(query, count, selector) for part in self.parts]
         if not found:
             return np.empty(0, np.float32), np.empty(0, np.int64)
         all_scores = np.concatenate([scores for scores, _ in found])
         all_ids = np.concatenate([ids for _, ids in found])
+        if len(all_ids) > count:
+            least = np.partition(all_scores, -count)[-count]
+            kept = all_scores >= least
+            all_scores, all_ids = all_scores[kept], all_ids[kept]
         order = np.lexsort((all_ids, -all_scores))[:count]
         return all_scores[order], all_ids[order]
 
+    def _among(self, query: Embeddings, count: int, among: Ids) -> list[tuple[Scores, Ids]]:
+        """What each part finds among these ids, rising and without duplicates."""
+        if not among.size:
+            return []
+        bits = selector = None
+        found = []
+        for part in self.parts:
+            if len(among) * GATHER_SHARE <= part.size:
+                found.append(part.scores_of(query, among))
+                continue
+            if selector is None:
+                mask = np.zeros(int(among[-1]) + 1, dtype=bool)
+                mask[among] = True
+                bits = np.packbits(mask, bitorder="little")  # referred to, as above
+                selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+            found.append(part.best(query, count, selector))
+        return found
+
     def spread(self, query: Embeddings) -> Spread:
         """How the scores of `query` `(dim,)` lie over all vectors; measured on an even sample."""
-        step = max(1, -(-sum(part.ntotal for part in self.parts) // SAMPLE))
+        step = max(1, -(-sum(part.size for part in self.parts) // SAMPLE))
         removed = np.fromiter(self.removed, dtype=np.int64)
         sampled = [np.empty(0, np.float32)]
         count = 0
         for part in self.parts:
-            ids = faiss.vector_to_array(part.id_map)  # type: ignore[attr-defined]
-            kept = ~np.isin(ids, removed) if removed.size else np.ones(len(ids), dtype=bool)
+            kept = np.ones(part.size, dtype=bool)
+            if removed.size:
+                kept = ~np.isin(part.ids, removed)
             count += int(kept.sum())
-            sampled.append((_rows(part)[::step] @ query)[kept[::step]])
+            sampled.append((part.vectors[::step] @ query)[kept[::step]])
         scores = np.concatenate(sampled)
         if not scores.size:
             return Spread(0.0, 0.0, 0)
         return Spread(float(scores.mean()), float(scores.std()), count)
-
-
-def _rows(part: Any) -> NDArray[np.float32]:
-    """The vectors `(n, dim)` of an index as they lie in its memory, or in the mapped file."""
-    flat: Any = faiss.downcast_index(part.index)
-    rows: NDArray[np.float32] = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
-    return rows.reshape(flat.ntotal, flat.d)
 
 
 def latest_file(

@@ -4,7 +4,21 @@ from search import Engine
 Engine.open("./photos.clipdex").search("a dog on a beach", k=5)
 """
 
-from .engine import Engine, Status
-from .hits import Hit
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Engine", "Hit", "Status"]
+from .engine import Engine
+from .hits import Hit
+from .status import Status
+
+if TYPE_CHECKING:
+    from .filters import Filter
+
+__all__ = ["Engine", "Filter", "Hit", "Status"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Filter":  # loaded when it is first used
+        from .filters import Filter
+
+        return Filter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.vectors import Ids, VectorIndex
+from indexer.flat import Ids
+from indexer.vectors import VectorIndex
 
 from .engine import Engine
 from .sketchbook import BLOCK, THRESHOLD, Sketchbook

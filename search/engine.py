@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -13,35 +14,20 @@ from indexer.collection import Collection, locate
 from indexer.database import translated
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, QueryError
+from indexer.flat import Ids, Scores
 from indexer.models import find_bundle, load_encoder, require_fingerprint
-from indexer.vectors import Ids, Scores, VectorIndex
+from indexer.vectors import VectorIndex
 
-from .hits import Hit, display
+from .hits import Hit
 from .query import Query
 from .relevance import Estimator
+from .status import Status
+
+if TYPE_CHECKING:  # a search without a filter does not pay for it
+    from .filters import Filter
 
 # Hits that are looked at at once when only relevant ones are wanted.
 RELEVANT_PAGE = 256
-
-
-@dataclass(frozen=True)
-class Status:
-    """A collection's facts; `images` counts files, `contents` different pictures.
-
-    models: those that the collection holds vectors of, with their `state` ("active": answers
-    searches; "pending": being filled in; "former") and how many `vectors`.
-    """
-
-    collection: str
-    images: int
-    contents: int
-    failed: int
-    model: str
-    fingerprint: str
-    dim: int
-    index: dict[str, Any]
-    roots: list[str]
-    models: list[dict[str, Any]]
 
 
 class Engine:
@@ -117,11 +103,13 @@ class Engine:
         offset: int = 0,
         min_relevance: float = 0.0,
         collapse: bool = False,
+        filter: "Filter | None" = None,  # noqa: A002
     ) -> list[Hit]:
         """The k best pictures for a text, for pictures, or for their sum, best first.
 
         without: texts whose vectors are taken off the query. offset: how many hits to pass over.
-        min_relevance: only hits whose estimated P(match) is at least this. collapse: near-
+        min_relevance: only hits whose estimated P(match) is at least this. filter: which pictures
+        may be answered; a hit's first paths are then those of its files that pass. collapse: near-
         duplicates are one hit, the best of them; k and offset then count such groups.
         Raises QueryError for an empty or impossible query, ImageError for an unreadable picture.
         """
@@ -135,6 +123,7 @@ class Engine:
                 offset=offset,
                 min_relevance=min_relevance,
                 collapse=collapse,
+                filter=filter,
             )
 
     def similar(
@@ -144,6 +133,7 @@ class Engine:
         k: int = 10,
         min_relevance: float = 0.0,
         collapse: bool = False,
+        filter: "Filter | None" = None,  # noqa: A002
     ) -> list[Hit]:
         """The k pictures most like one, which is itself left out.
 
@@ -159,6 +149,7 @@ class Engine:
                 min_relevance=min_relevance,
                 collapse=collapse,
                 leave_out=own,
+                filter=filter,
             )
 
     def rank(
@@ -171,11 +162,17 @@ class Engine:
         min_relevance: float = 0.0,
         collapse: bool = False,
         leave_out: Sequence[int] = (),
+        among: Ids | None = None,
+        filter: "Filter | None" = None,  # noqa: A002
     ) -> list[Hit]:
         """The k best for a unit vector `(dim,)`, without the contents `leave_out`.
 
-        kind: what the vector stands for, "text", "image" or "mixed".
+        kind: what the vector stands for, "text", "image" or "mixed". among: ids of the only
+        contents to rank, all where it is None; of these only those that pass the filter.
         """
+        if filter:
+            passing = filter.ids(self.catalogue)
+            among = passing if among is None else np.intersect1d(among, passing)
         if min_relevance and self.estimator is None:
             raise QueryError(
                 f"the model {self.model.name} carries no estimate of relevance: search without a "
@@ -184,17 +181,13 @@ class Engine:
         if collapse:
             from .collapse import collapse as collapsed
 
-            options = {"kind": kind, "min_relevance": min_relevance, "leave_out": leave_out}
-            return collapsed(
-                self.catalogue,
-                lambda count: self.rank(vector, k=count, **options),  # type: ignore[arg-type]
-                k=k,
-                offset=offset,
-            )
+            ranked = partial(self.rank, vector, kind=kind, min_relevance=min_relevance)
+            ranked = partial(ranked, leave_out=leave_out, among=among, filter=filter)
+            return collapsed(self.catalogue, lambda n: ranked(k=n), k=k, offset=offset)
         wanted = k + offset
         count = max(wanted, RELEVANT_PAGE) if min_relevance else wanted
         while True:
-            hits = self._best(vector, count, kind, leave_out)
+            hits = self._best(vector, count, kind, leave_out, among)
             kept = [hit for hit in hits if (hit.relevance or 0.0) >= min_relevance]
             # Relevance falls with the score, if not strictly: half a page without any is the end.
             ended = len(hits) < count or not set(kept).intersection(hits[count // 2 :])
@@ -202,21 +195,31 @@ class Engine:
                 break
             count *= 4
         page = kept[offset:wanted]
+        if filter:
+            page = self._passing_first(page, filter)
         return [replace(hit, rank=rank) for rank, hit in enumerate(page, start=offset + 1)]
 
+    def _passing_first(self, hits: list[Hit], filter: "Filter") -> list[Hit]:  # noqa: A002
+        passing = filter.paths(self.catalogue, [hit.id for hit in hits])
+        return [hit.with_first(passing.get(hit.id, set())) for hit in hits]
+
     def _best(
-        self, vector: Embeddings, count: int, kind: str, leave_out: Sequence[int]
+        self,
+        vector: Embeddings,
+        count: int,
+        kind: str,
+        leave_out: Sequence[int],
+        among: Ids | None,
     ) -> list[Hit]:
         hidden = [*self.catalogue.without_paths(), *leave_out]
-        scores, ids = self.index.search(vector, count, without=hidden)
+        scores, ids = self.index.search(vector, count, without=hidden, among=among)
         contents = self.catalogue.contents(ids.tolist())
         relevance = self._relevance(vector, kind, scores, ids)
         hits: list[Hit] = []
         for score, number in zip(scores.tolist(), ids.tolist(), strict=True):
             content = contents.get(number)
             if content is not None:
-                size = content.width, content.height
-                hits.append(Hit(0, number, content.paths, score, relevance.get(number), *size))
+                hits.append(Hit.of(content, score, relevance.get(number)))
         return hits
 
     def _relevance(
@@ -251,24 +254,7 @@ class Engine:
     def status(self) -> Status:
         """What the collection holds."""
         with self._question():
-            images, contents, failed = self.catalogue.counts()
-            return Status(
-                collection=str(self.collection.folder),
-                images=images,
-                contents=contents,
-                failed=failed,
-                model=self.model.name,
-                fingerprint=self.model.fingerprint,
-                dim=self.model.dim,
-                # A flat index compares with every vector, so it misses none.
-                index={"kind": "flat", "recall_at_10": 1.0},
-                roots=[display(root) for root in self.catalogue.roots().values()],
-                models=[
-                    {"name": model.name, "fingerprint": model.fingerprint, "dim": model.dim}
-                    | {"state": state, "vectors": vectors}
-                    for model, state, vectors in self.catalogue.models()
-                ],
-            )
+            return Status.of(self.collection, self.catalogue, self.model)
 
     def stored(self, digest: bytes) -> tuple[int, Embeddings] | None:
         """(id, vector `(dim,)`) of the content with this hash; None where there is none."""
@@ -292,8 +278,7 @@ class Engine:
 
         path, limits = Path(image), Limits()
         data = read_picture(path, limits)
-        own = self.stored(digest(data))
-        if own is not None:
+        if (own := self.stored(digest(data))) is not None:
             return own[1], [own[0]]
         return encode_bytes(self.encoder, data, path, limits)[0], []
 

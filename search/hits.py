@@ -2,9 +2,15 @@
 
 import base64
 import os
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from indexer.catalogue import Content
+
+EPOCH = datetime(1970, 1, 1)
 
 
 def display(path: bytes) -> str:
@@ -26,8 +32,11 @@ class Hit:
 
     id: its content's, never reused. raw_paths: absolute, every file that holds it, oldest entry
     first. score: cosine of the query and the picture. relevance: estimated P(match) in [0, 1],
-    None where the model carries no estimate. width, height: in pixels, upright. collapsed: the
-    near-duplicates that this hit stands for; None where none were looked for.
+    None where the model carries no estimate. width, height: in pixels, upright. file_times: of the
+    paths, when each last changed, in nanoseconds since 1970 UTC. taken_wall, taken_offset: when the
+    photo was taken, where it says so: seconds of that place's wall clock since 1970 as if that were
+    UTC, and its minutes east of UTC. collapsed: the near-duplicates that this hit stands for; None
+    where none were looked for.
     """
 
     rank: int
@@ -37,7 +46,52 @@ class Hit:
     relevance: float | None
     width: int
     height: int
+    file_times: tuple[int, ...] = ()
+    taken_wall: int | None = None
+    taken_offset: int | None = None
     collapsed: "tuple[Hit, ...] | None" = None
+
+    @classmethod
+    def of(cls, content: Content, score: float, relevance: float | None) -> Self:
+        """A hit that has no rank yet."""
+        return cls(
+            0,
+            content.id,
+            content.paths,
+            score,
+            relevance,
+            content.width,
+            content.height,
+            content.file_times,
+            content.taken_wall,
+            content.taken_offset,
+        )
+
+    def with_first(self, paths: Container[bytes]) -> Self:
+        """The same hit, these of its paths before the others."""
+        order = sorted(range(len(self.raw_paths)), key=lambda at: self.raw_paths[at] not in paths)
+        return replace(
+            self,
+            raw_paths=tuple(self.raw_paths[at] for at in order),
+            file_times=tuple(self.file_times[at] for at in order),
+        )
+
+    @property
+    def taken_at(self) -> str | None:
+        """When the photo was taken, ISO 8601: as the file says, with the offset where it says that
+        too; else the first path's time of change, in this machine's zone.
+        """
+        if self.taken_wall is not None:
+            zone = None
+            if self.taken_offset is not None:
+                zone = timezone(timedelta(minutes=self.taken_offset))
+            moment = (EPOCH + timedelta(seconds=self.taken_wall)).replace(tzinfo=zone)
+        elif self.file_times:
+            instant = EPOCH + timedelta(seconds=self.file_times[0] // 10**9)
+            moment = instant.replace(tzinfo=UTC).astimezone()
+        else:
+            return None
+        return moment.isoformat()
 
     @property
     def path(self) -> str:
@@ -63,6 +117,7 @@ class Hit:
             "paths": self.paths,
             "score": round(self.score, 6),
             "relevance": self.relevance,
+            "taken_at": self.taken_at,
         }
         if self.collapsed is not None:
             facts["collapsed"] = [

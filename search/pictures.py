@@ -34,7 +34,7 @@ def encode_bytes(encoder: Encoder, data: bytes, name: Path, limits: Limits) -> E
     """The vector `(1, dim)` of one picture's bytes; raises ImageError naming it."""
     preprocess = preprocess_of(encoder)
     try:
-        decoded = decode(data, limits, at_least=preprocess.size)
+        decoded = decode(data, limits, at_least=preprocess.size, name=os.fsencode(name))
     except ImageError as exc:
         raise ImageError(f"{name}: {exc}") from exc
     return encoder.encode_images(preprocess.pixels(decoded.image)[np.newaxis])

@@ -22,6 +22,24 @@ MinRelevance = Annotated[
         min=0, max=1, metavar="R", help="Only pictures that match with at least this probability."
     ),
 ]
+Folders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--in", metavar="FOLDER", help="Only pictures in this folder: a path, or a folder's name."
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="Only pictures taken then or later: 2024-07, 7d, yesterday."),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="Only pictures taken then (all of it) or earlier."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Leave out files and folders of this name or path."),
+]
 Workers = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Threads that decode.", show_default="one a core"),

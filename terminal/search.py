@@ -9,6 +9,8 @@ from . import options
 from .console import guarded
 
 if TYPE_CHECKING:
+    from search.filters import Filter
+
     from .output import Form
 
 
@@ -30,6 +32,10 @@ def search(
     offset: Annotated[int, typer.Option(min=0, metavar="N", help="Pass over the best N.")] = 0,
     min_relevance: options.MinRelevance = 0.0,
     collapse: options.Collapse = False,
+    folders: options.Folders = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    exclude: options.Exclude = None,
     collection: options.Collection = None,
     as_json: options.Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
@@ -41,7 +47,8 @@ def search(
     """Find pictures by what they show.
 
     Texts and pictures may be mixed: their vectors are added, those of --not taken off. Each hit
-    has a relevance, the estimated probability that it is what was asked for.
+    has a relevance, the estimated probability that it is what was asked for. A picture's date is
+    when it was taken; where it does not say, when its file last changed.
 
     Example: clipdex search a dog on a beach --not people -k 5
     """
@@ -49,6 +56,7 @@ def search(
     if not text.strip() and not images:
         raise typer.BadParameter("give a text, or a picture with --image")
     form = _form(as_json, as_csv, paths, print0)
+    asked = _filter(folders, since, until, exclude)
 
     from search import Engine
 
@@ -63,6 +71,7 @@ def search(
             offset=offset,
             min_relevance=min_relevance,
             collapse=collapse,
+            filter=asked,
         )
         write_hits(hits, form)
 
@@ -73,6 +82,10 @@ def similar(
     k: options.Count = 10,
     min_relevance: options.MinRelevance = 0.0,
     collapse: options.Collapse = False,
+    folders: options.Folders = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    exclude: options.Exclude = None,
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
@@ -80,13 +93,31 @@ def similar(
 
     Example: clipdex similar holiday.jpg -k 20
     """
+    asked = _filter(folders, since, until, exclude)
+
     from search import Engine
 
     from .output import write_hits
 
     with Engine.open(collection) as engine:
-        hits = engine.similar(image, k=k, min_relevance=min_relevance, collapse=collapse)
+        hits = engine.similar(
+            image, k=k, min_relevance=min_relevance, collapse=collapse, filter=asked
+        )
         write_hits(hits, _form(as_json, False, False, False))
+
+
+def _filter(
+    folders: list[str] | None, since: str | None, until: str | None, exclude: list[str] | None
+) -> "Filter | None":
+    if not (folders or since or until or exclude):
+        return None
+    from indexer.errors import QueryError
+    from search.filters import Filter
+
+    try:
+        return Filter(folders or (), since, until, exclude or ())
+    except QueryError as exc:
+        raise typer.BadParameter(str(exc)) from exc
 
 
 def _form(as_json: bool, as_csv: bool, paths: bool, print0: bool) -> "Form":

@@ -18,7 +18,7 @@ MAY_IMPORT = {
 HOMES = {
     "torch": ("indexer/openclip.py", "indexer/compile.py", "adaptation/", "training/"),
     "open_clip": ("indexer/openclip.py", "indexer/compile.py", "adaptation/", "training/"),
-    "faiss": ("indexer/vectors.py",),
+    "faiss": ("indexer/vectors.py", "indexer/flat.py"),
     "fastapi": ("api.py", "serving/"),
     "typer": ("cli.py", "terminal/"),
     "rich": ("cli.py", "terminal/"),

@@ -1,0 +1,112 @@
+"""Dates as people write them, for `--since` and `--until`."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+from indexer.errors import QueryError
+
+EPOCH = datetime(1970, 1, 1)
+ACCEPTED = (
+    "2024, 2024-07, 2024-07-14, 2024-07-14T12:30 (with Z or +02:00 if you like), today, "
+    "yesterday, or 7d, 3w, 6m, 2y ago"
+)
+WRITTEN = re.compile(
+    r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?)?)?)?"
+    r"(?:\s*(Z|[+-]\d{2}:?\d{2}))?",
+    re.IGNORECASE,
+)
+AGO = re.compile(r"(\d{1,5})\s*([dwmy])(?:\s+ago)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point in time, to be compared with wall clocks and with instants.
+
+    wall: seconds since 1970 on the wall clock, as if that were UTC. instant: seconds since 1970
+    UTC. zoned: whether the zone was named, so that instants are compared; otherwise wall clocks.
+    """
+
+    wall: int
+    instant: int
+    zoned: bool
+
+
+def since(text: str, *, now: datetime | None = None) -> Moment:
+    """The first moment of what `text` names; raises QueryError saying what is accepted."""
+    return _moment(text, now, end=False)
+
+
+def until(text: str, *, now: datetime | None = None) -> Moment:
+    """The first moment after what `text` names, all of that year, month, day or minute."""
+    return _moment(text, now, end=True)
+
+
+def _moment(text: str, now: datetime | None, *, end: bool) -> Moment:
+    try:
+        first, behind, zone = _span(text.strip(), now or datetime.now())
+        return _resolved(behind if end else first, zone)
+    except (ValueError, OverflowError, OSError) as exc:
+        raise QueryError(f"{text!r} is no date: write {ACCEPTED}") from exc
+
+
+def _span(text: str, now: datetime) -> tuple[datetime, datetime, timezone | None]:
+    """(first moment, first moment behind, zone): both on that zone's wall clock."""
+    today = datetime(now.year, now.month, now.day)
+    day = timedelta(days=1)
+    if text.lower() in ("today", "yesterday"):
+        first = today if text.lower() == "today" else today - day
+        return first, first + day, None
+    ago = AGO.fullmatch(text)
+    if ago is not None:
+        first = _earlier(today, int(ago[1]), ago[2].lower())
+        return first, first + day, None
+    written = WRITTEN.fullmatch(text)
+    if written is None:
+        raise ValueError(text)
+    *numbers, zone = written.groups()
+    given = [int(number) for number in numbers if number is not None]
+    year, month, *rest = [*given, 1][: max(2, len(given))]
+    first = datetime(year, month, *(rest or [1]))  # type: ignore[arg-type]
+    if len(given) == 1:
+        behind = datetime(year + 1, 1, 1)
+    elif len(given) == 2:
+        behind = _month_later(first)
+    else:
+        steps = {3: day, 5: timedelta(minutes=1), 6: timedelta(seconds=1)}
+        behind = first + steps[len(given)]
+    return first, behind, _zone(zone) if zone else None
+
+
+def _earlier(today: datetime, count: int, unit: str) -> datetime:
+    if unit in "dw":
+        return today - timedelta(days=count * (7 if unit == "w" else 1))
+    months = 12 * today.year + today.month - 1 - count * (12 if unit == "y" else 1)
+    first = datetime(months // 12, months % 12 + 1, 1)
+    last = (_month_later(first) - timedelta(days=1)).day
+    return first.replace(day=min(today.day, last))  # 31 March minus a month: the last of February
+
+
+def _month_later(first: datetime) -> datetime:
+    return datetime(first.year + first.month // 12, first.month % 12 + 1, 1)
+
+
+def _zone(text: str) -> timezone:
+    if text.upper() == "Z":
+        return timezone(timedelta(0))
+    hours, minutes = int(text[1:3]), int(text[-2:])
+    offset = timedelta(hours=hours, minutes=minutes)
+    return timezone(-offset if text[0] == "-" else offset)
+
+
+def _resolved(moment: datetime, zone: timezone | None) -> Moment:
+    if zone is None:
+        return Moment(_seconds(moment), int(moment.timestamp()), False)
+    aware = moment.replace(tzinfo=zone)
+    instant = _seconds(aware.astimezone(UTC).replace(tzinfo=None))
+    # Where a file does not say its zone, its wall clock is taken to be this machine's.
+    return Moment(_seconds(aware.astimezone().replace(tzinfo=None)), instant, True)
+
+
+def _seconds(wall: datetime) -> int:
+    return (wall - EPOCH) // timedelta(seconds=1)

@@ -1,0 +1,51 @@
+"""What a collection holds."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from indexer.catalogue import Catalogue, Model
+from indexer.collection import Collection
+
+from .hits import display
+
+
+@dataclass(frozen=True)
+class Status:
+    """A collection's facts; `images` counts files, `contents` different pictures.
+
+    models: those that the collection holds vectors of, with their `state` ("active": answers
+    searches; "pending": being filled in; "former") and how many `vectors`.
+    """
+
+    collection: str
+    images: int
+    contents: int
+    failed: int
+    model: str
+    fingerprint: str
+    dim: int
+    index: dict[str, Any]
+    roots: list[str]
+    models: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, collection: Collection, catalogue: Catalogue, model: Model) -> Self:
+        """The facts now; `model` is the one that answers searches."""
+        images, contents, failed = catalogue.counts()
+        return cls(
+            collection=str(collection.folder),
+            images=images,
+            contents=contents,
+            failed=failed,
+            model=model.name,
+            fingerprint=model.fingerprint,
+            dim=model.dim,
+            # A flat index compares with every vector, so it misses none.
+            index={"kind": "flat", "recall_at_10": 1.0},
+            roots=[display(root) for root in catalogue.roots().values()],
+            models=[
+                {"name": known.name, "fingerprint": known.fingerprint, "dim": known.dim}
+                | {"state": state, "vectors": vectors}
+                for known, state, vectors in catalogue.models()
+            ],
+        )
