@@ -8,10 +8,12 @@ Source: Baker & Matthews, Lucas-Kanade 20 Years On: A Unifying Framework, IJCV 2
 (inverse compositional alignment); the gain and offset follow Evangelidis & Psarakis, 2008.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Patches = NDArray[np.float32]
+Patches = NDArray[Any]
 """`(n, side, side)` luminance, the whole picture squeezed into a square."""
 
 # Finer and coarser than this, in sketch pixels, is left out of the comparison: what resampling
@@ -109,7 +111,8 @@ def _small(warp: Patches) -> NDArray[np.bool_]:
 def _sampled(image: Patches, points: Patches) -> tuple[Patches, Patches]:
     """The picture at points `(n, 2, p)` of -1 to 1, bilinear; and 1 where they lie inside."""
     side = image.shape[-1]
-    inside = (np.abs(points) <= 1).all(axis=1).astype(np.float32)
+    within: NDArray[np.bool_] = np.abs(points) <= 1
+    inside = (within[:, 0] & within[:, 1]).astype(np.float32)
     places = ((points + 1) * (side / 2) - 0.5).clip(0, side - 1)
     corner = np.minimum(places.astype(np.int32), side - 2)
     right, down = (places - corner).transpose(1, 0, 2)
@@ -142,7 +145,7 @@ def blurred(patches: Patches, sigma: float) -> Patches:
     """A Gaussian blur, its weights adding up to 1 at the border too."""
     side = patches.shape[-1]
     distance = np.subtract.outer(np.arange(side), np.arange(side))
-    kernel = np.exp(-(distance**2) / (2 * sigma**2)).astype(np.float32)
+    kernel: Patches = np.exp(-(distance**2) / (2 * sigma**2)).astype(np.float32)
     kernel /= kernel.sum(axis=1, keepdims=True)
     smooth: Patches = kernel @ patches @ kernel.T
     return smooth
