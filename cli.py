@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from terminal import demo, forget, index, label, models, search, status
+from terminal import demo, duplicates, evaluate, forget, index, label, models, search, status
 
 app = typer.Typer(
     name="clipdex",
@@ -20,6 +20,8 @@ app.command()(index.index)
 app.command()(search.search)
 app.command()(search.similar)
 app.command()(label.label)
+app.command()(duplicates.duplicates)
+app.command("eval")(evaluate.evaluate)
 app.command()(status.status)
 app.command()(forget.forget)
 app.command()(demo.demo)

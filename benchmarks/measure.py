@@ -59,8 +59,8 @@ def report(name: str, title: str, rows: list[dict[str, Any]], **more: Any) -> No
     lines = [
         f"# {title}",
         "",
-        f"`python benchmarks/{name}.py`, {facts['date']}: {facts['cpu']}; {facts['system']}; "
-        f"{facts['packages']}.",
+        f"`python benchmarks/{Path(sys.argv[0]).name}`, {facts['date']}: {facts['cpu']}; "
+        f"{facts['system']}; {facts['packages']}.",
         "",
         "| " + " | ".join(heads) + " |",
         "|" + " --- |" * len(heads),

@@ -11,6 +11,8 @@ COMMANDS = (
     ("search",),
     ("similar",),
     ("label",),
+    ("duplicates",),
+    ("eval",),
     ("status",),
     ("forget",),
     ("models", "list"),

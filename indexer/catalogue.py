@@ -186,7 +186,7 @@ class Catalogue:
             (fingerprint, since),
         )
         while rows := cursor.fetchmany(chunk):
-            yield _vectors(rows)
+            yield unpacked(rows)
 
     def embeddings_of(self, fingerprint: str, ids: Ids) -> dict[int, Embeddings]:
         """The vector `(dim,)` of each of these contents that has one."""
@@ -198,7 +198,7 @@ class Catalogue:
                 (fingerprint, *chunk),
             ).fetchall()
             if rows:
-                numbers, vectors = _vectors(rows)
+                numbers, vectors = unpacked(rows)
                 found.update(zip(numbers.tolist(), vectors, strict=True))
         return found
 
@@ -219,6 +219,36 @@ class Catalogue:
                 "SELECT content FROM tombstones WHERE generation > ?", (since,)
             )
         ]
+
+    def copied(self) -> list[int]:
+        """Contents that several files hold."""
+        return [
+            row[0]
+            for row in self.connection.execute(
+                "SELECT id FROM contents WHERE paths > 1 ORDER BY id"
+            )
+        ]
+
+    def file_sizes(self, ids: Ids) -> dict[int, int]:
+        """The size in bytes of the files that hold each of these contents."""
+        found: dict[int, int] = {}
+        for chunk in _chunks(ids):
+            found.update(
+                self.connection.execute(
+                    "SELECT content, max(size) FROM files "
+                    f"WHERE content IN ({_marks(chunk)}) GROUP BY content",
+                    chunk,
+                ).fetchall()
+            )
+        return found
+
+    def without_sketch(self) -> int:
+        """How many pictures an older clipdex indexed, which made no sketches."""
+        row = self.connection.execute(
+            "SELECT count(*) FROM contents WHERE paths > 0 AND sketch IS NULL"
+        )
+        count: int = row.fetchone()[0]
+        return count
 
     # -- facts for status ----------------------------------------------------------------------
 
@@ -250,7 +280,8 @@ def join(root: bytes, path: bytes) -> bytes:
     return os.path.join(root, path)
 
 
-def _vectors(rows: list[tuple[int, bytes]]) -> tuple[np.ndarray, Embeddings]:
+def unpacked(rows: list[tuple[int, bytes]]) -> tuple[np.ndarray, Embeddings]:
+    """Rows of `embeddings` (content, vector) as ids `(n,)` and vectors `(n, dim)`."""
     ids = np.array([row[0] for row in rows], dtype=np.int64)
     packed = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f2")
     return ids, unit(packed.reshape(len(rows), -1))

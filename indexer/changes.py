@@ -173,7 +173,9 @@ def plan(catalogue: Catalogue, fingerprint: str, *, retry_failed: bool) -> tuple
         "WHERE seen.reason IS NULL AND (files.id IS NULL OR files.size <> seen.size "
         "OR files.mtime_ns <> seen.mtime_ns OR (? AND files.reason IS NOT NULL) "
         "OR (files.content IS NOT NULL AND NOT EXISTS (SELECT 1 FROM embeddings "
-        "WHERE embeddings.content = files.content AND fingerprint = ?))) "
+        "WHERE embeddings.content = files.content AND fingerprint = ?)) "
+        # Indexed by a clipdex that made no sketches.
+        "OR EXISTS (SELECT 1 FROM contents WHERE id = files.content AND sketch IS NULL)) "
         "ORDER BY seen.root, seen.path",
         (retry_failed, fingerprint),
     )

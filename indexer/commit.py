@@ -94,12 +94,12 @@ class Committer:
         connection = self.catalogue.connection
         taken = (item.taken.seconds, item.taken.offset) if item.taken else (None, None)
         content: int = connection.execute(
-            "INSERT INTO contents (hash, width, height, format, taken_at, taken_offset) "
-            "VALUES (?, ?, ?, ?, ?, ?) "
+            "INSERT INTO contents (hash, width, height, format, taken_at, taken_offset, sketch) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (hash) DO UPDATE SET width = excluded.width, height = excluded.height, "
             "format = excluded.format, taken_at = excluded.taken_at, "
-            "taken_offset = excluded.taken_offset RETURNING id",
-            (item.digest, item.width, item.height, item.format, *taken),
+            "taken_offset = excluded.taken_offset, sketch = excluded.sketch RETURNING id",
+            (item.digest, item.width, item.height, item.format, *taken, item.sketch),
         ).fetchone()[0]
         connection.execute(
             "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?, ?)",

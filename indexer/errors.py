@@ -14,7 +14,8 @@
     │   ├── BundleError             a compiled model's files are incomplete or damaged
     │   ├── CompileError            a model that cannot be compiled, or differs from open_clip
     │   └── DeviceUnavailable       the device asked for is not in this machine
-    └── QueryError                  nothing to search for, or a query that makes no vector
+    ├── QueryError                  nothing to search for, or a query that makes no vector
+    └── GroundTruthError            labels or captions for `eval` that cannot be understood
 
 Each message is one line: what happened, why, what to do. Errors of Pillow, FAISS, ONNX Runtime,
 SQLite and torch are translated where they enter, `from exc`.
@@ -79,3 +80,7 @@ class DeviceUnavailable(ModelError):
 
 class QueryError(ClipdexError):
     """A query that cannot be turned into a vector."""
+
+
+class GroundTruthError(ClipdexError):
+    """Labels or captions of a user's own pictures cannot be understood."""

@@ -42,10 +42,15 @@ class Flat:
 
     def best(self, query: Embeddings, count: int, selector: Any) -> tuple[Scores, Ids]:
         """The `count` best that FAISS's selector lets pass; all pass where it is None."""
-        options = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        scores, ids = self.index.search(query[np.newaxis], min(count, self.size), params=options)
+        scores, ids = self.neighbours(query[np.newaxis], min(count, self.size), selector)
         kept = ids[0] >= 0
         return scores[0][kept], ids[0][kept]
+
+    def neighbours(self, queries: Embeddings, count: int, selector: Any) -> tuple[Scores, Ids]:
+        """The `count` best of each query `(m, dim)`: `(m, count)`, ids -1 where there are fewer."""
+        options = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        scores, ids = self.index.search(queries, count, params=options)
+        return scores, ids
 
     def scores_of(self, query: Embeddings, among: Ids) -> tuple[Scores, Ids]:
         """The score of each of these ids (rising) that the part holds."""

@@ -169,7 +169,7 @@ class _Run:
         with (
             Lookup(self.collection, self.encoder.fingerprint) as lookup,
             closing(
-                run(changes.tasks(self.catalogue), self.encoder, plan, limits, lookup.known)
+                run(changes.tasks(self.catalogue), self.encoder, plan, limits, lookup.indexed)
             ) as batches,
         ):
             for batch in batches:

@@ -1,10 +1,11 @@
 """Which contents have a vector already, asked from decoder threads."""
 
 import threading
-from typing import Self
+from typing import Any, Self
 
-from .catalogue import Catalogue
+from .catalogue import Catalogue, unpacked
 from .collection import Collection
+from .encoder import Embeddings
 
 
 class Lookup:
@@ -23,10 +24,21 @@ class Lookup:
 
     def known(self, digest: bytes) -> bool:
         """Whether this content's vector of the fingerprint is committed."""
+        return self._row("1", digest) is not None
+
+    def indexed(self, digest: bytes) -> bool:
+        """Whether nothing of this content has to be made any more: neither vector nor sketch."""
+        return self._row("1", digest, "AND sketch IS NOT NULL") is not None
+
+    def vector(self, digest: bytes) -> Embeddings | None:
+        """This content's vector `(dim,)` of the fingerprint."""
+        row = self._row("content, vector", digest)
+        return None if row is None else unpacked([row])[1][0]
+
+    def _row(self, columns: str, digest: bytes, condition: str = "") -> Any:
         with self._lock:
-            row = self._catalogue.connection.execute(
-                "SELECT 1 FROM contents JOIN embeddings ON content = id "
-                "WHERE hash = ? AND fingerprint = ?",
+            return self._catalogue.connection.execute(
+                f"SELECT {columns} FROM contents JOIN embeddings ON content = id "
+                f"WHERE hash = ? AND fingerprint = ? {condition}",
                 (digest, self._fingerprint),
             ).fetchone()
-        return row is not None

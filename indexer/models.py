@@ -1,10 +1,12 @@
 """Model names to encoders."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from .bundle import MANIFEST, Bundle
-from .catalogue import Model
+from .catalogue import Catalogue, Model
+from .collection import Collection
 from .encoder import Encoder
 from .errors import FingerprintMismatch, ModelNotFound
 
@@ -52,6 +54,15 @@ def require_fingerprint(model: Model, offered: Encoder | Bundle) -> None:
             f"{getattr(offered, 'name', 'the given encoder')} ({offered.fingerprint[:12]}). "
             "Use the same model, or index into a new place with --collection"
         )
+
+
+def active_name(collection: Collection) -> str:
+    """The model that answers a collection's searches; the built-in one where there is none."""
+    if not collection.exists:
+        return BUILT_IN
+    with closing(Catalogue.open(collection)) as catalogue:
+        active = catalogue.active_model()
+    return active.name if active else BUILT_IN
 
 
 def known_models() -> list[Known]:

@@ -22,6 +22,7 @@ from .digest import digest
 from .encoder import Embeddings, Encoder, Pixels
 from .errors import ImageError
 from .preprocess import preprocess_of
+from .sketch import sketch
 from .taken import Taken
 
 # A batch is encoded, full or not, when this many seconds have passed since the last one.
@@ -49,6 +50,7 @@ class Read:
     height: int = 0
     format: str = ""
     taken: Taken | None = None
+    sketch: bytes = b""
     reason: str | None = None
 
 
@@ -107,7 +109,8 @@ def read(task: Task, encoder: Encoder, limits: Limits, known: Callable[[bytes], 
             decoded.width,
             decoded.height,
             decoded.format,
-            taken=decoded.taken,
+            decoded.taken,
+            sketch(decoded.image),
         )
     except (ImageError, MemoryError) as exc:
         reason = str(exc) or "too large for this machine's memory"

@@ -76,6 +76,29 @@ class VectorIndex:
             removed = catalogue.buried(since=since) if base is not None else []
         return cls(parts, removed, generation)
 
+    @classmethod
+    def of(cls, ids: Ids, vectors: Embeddings) -> "VectorIndex":
+        """Vectors `(n, dim)` that lie in no collection."""
+        index = faiss.IndexIDMap(faiss.IndexFlatIP(vectors.shape[1]))
+        index.add_with_ids(vectors, ids)
+        return cls([index], (), 0)
+
+    def neighbours(self, queries: Embeddings, count: int) -> tuple[Scores, Ids]:
+        """The `count` best of each query `(m, dim)`: scores and ids `(m, count)`.
+
+        Where there are fewer, the rest has the id -1.
+        """
+        excluded = np.fromiter(self.removed, dtype=np.int64)
+        batch = faiss.IDSelectorBatch(excluded) if excluded.size else None  # lives, as below
+        selector = None if batch is None else faiss.IDSelectorNot(batch)
+        found = [part.neighbours(queries, count, selector) for part in self.parts]
+        if not found:
+            shape = len(queries), count
+            return np.full(shape, -1, np.float32), np.full(shape, -1, np.int64)
+        scores, ids = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+        return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+
     def search(
         self,
         query: Embeddings,

@@ -35,7 +35,8 @@ class Hit:
     None where the model carries no estimate. width, height: in pixels, upright. file_times: of the
     paths, when each last changed, in nanoseconds since 1970 UTC. taken_wall, taken_offset: when the
     photo was taken, where it says so: seconds of that place's wall clock since 1970 as if that were
-    UTC, and its minutes east of UTC.
+    UTC, and its minutes east of UTC. collapsed: the near-duplicates that this hit stands for; None
+    where none were looked for.
     """
 
     rank: int
@@ -48,6 +49,7 @@ class Hit:
     file_times: tuple[int, ...] = ()
     taken_wall: int | None = None
     taken_offset: int | None = None
+    collapsed: "tuple[Hit, ...] | None" = None
 
     @classmethod
     def of(cls, content: Content, score: float, relevance: float | None) -> Self:
@@ -108,12 +110,17 @@ class Hit:
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        return {
+        facts: dict[str, Any] = {
             "rank": self.rank,
             "id": self.id,
             **path_facts(self.raw_paths[0]),
             "paths": self.paths,
             "score": round(self.score, 6),
             "relevance": self.relevance,
-            "taken_at": self.taken_at,
         }
+        if self.collapsed is not None:
+            facts["collapsed"] = [
+                {"id": hit.id, **path_facts(hit.raw_paths[0]), "paths": hit.paths}
+                for hit in self.collapsed
+            ]
+        return facts

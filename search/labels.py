@@ -7,9 +7,8 @@ Source: Radford et al., Learning Transferable Visual Models From Natural Languag
 2021, section 3.1.4.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.changes import Task
 from indexer.decode import Limits
 from indexer.encoder import Embeddings, Encoder, unit
-from indexer.errors import QueryError, RootUnavailable
+from indexer.errors import QueryError
 from indexer.lookup import Lookup
-from indexer.pipeline import Plan, run
-from indexer.scan import Found, Unreadable, scan
 
 from .engine import Engine
+from .files import embed_files, tasks_of
 from .hits import path_facts
 from .relevance import Estimator
 
@@ -136,58 +133,22 @@ def label_files(
     engine: a collection of the labeller's model, whose vectors are used for the pictures that it
     holds; all others are encoded now. Raises RootUnavailable for a path that is not there.
     """
-    tasks, unreadable = _tasks(paths)
-    encoder = labeller.encoder
-    plan = Plan.of(encoder, workers, None)
-    seen: dict[bytes, Answer] = {}
+    tasks, unreadable = tasks_of(paths)
     with ExitStack() as stack:
         stored = (
-            (lambda digest: False)
+            None
             if engine is None
-            else stack.enter_context(Lookup(engine.collection, engine.model.fingerprint)).known
+            else stack.enter_context(Lookup(engine.collection, engine.model.fingerprint))
         )
-
-        def known(digest: bytes) -> bool:
-            return digest in seen or stored(digest)
-
-        for batch in stack.enter_context(
-            closing(run(iter(tasks), encoder, plan, limits or Limits(), known))
+        for file in embed_files(
+            tasks,
+            labeller.encoder,
+            lambda vectors: labeller.best(vectors, top),
+            stored=stored,
+            workers=workers,
+            limits=limits,
         ):
-            if batch.vectors is not None:
-                best = labeller.best(batch.vectors, top)
-                seen.update(zip((item.digest for item in batch.fresh), best, strict=True))
-            for item in batch.files:
-                if item.reason is not None:
-                    yield Labelled(item.task.location, reason=item.reason)
-                    continue
-                if item.digest not in seen:
-                    assert engine is not None
-                    own = engine.stored(item.digest)
-                    assert own is not None  # `known` has just said so
-                    (seen[item.digest],) = labeller.best(own[1][np.newaxis], top)
-                yield Labelled(item.task.location, *seen[item.digest])
+            labels, none = file.value or ((), None)
+            yield Labelled(file.path, labels, none, file.reason)
     for location, reason in unreadable:
         yield Labelled(location, reason=reason)
-
-
-def _tasks(paths: Iterable[Path]) -> tuple[list[Task], list[tuple[bytes, str]]]:
-    tasks: list[Task] = []
-    unreadable: list[tuple[bytes, str]] = []
-    for path in paths:
-        absolute = Path(os.path.abspath(path))
-        try:
-            if not absolute.is_dir():
-                info = absolute.stat()
-                folder, name = os.path.split(os.fsencode(absolute))
-                tasks.append(Task(0, folder, name, info.st_size, info.st_mtime_ns))
-                continue
-            folder = os.fsencode(absolute)
-            for entry in scan(absolute):
-                match entry:
-                    case Found(relative, size, mtime_ns):
-                        tasks.append(Task(0, folder, relative, size, mtime_ns))
-                    case Unreadable(relative, reason):
-                        unreadable.append((os.path.join(folder, relative), reason))
-        except OSError as exc:
-            raise RootUnavailable(f"{path} cannot be read: {exc.strerror or exc}") from exc
-    return tasks, unreadable

@@ -29,14 +29,7 @@ def label(
     labels_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The labels, one a line.")
     ] = None,
-    template: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="T",
-            help="How a caption would put it, {} standing for the label; several are averaged.",
-            show_default="a photo of a {}",
-        ),
-    ] = None,
+    template: options.Templates = None,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Best labels to show.")] = 5,
     workers: options.Workers = None,
     collection: options.Collection = None,
@@ -57,8 +50,7 @@ def label(
     names = _read(labels_file) if labels_file else (labels or "").split(",")
     if not any(name.strip() for name in names):
         raise typer.BadParameter("there are no labels in it")
-    if any("{}" not in one for one in template or ()):
-        raise typer.BadParameter("a template needs {} where the label goes")
+    options.check_templates(template)
 
     from indexer import load_encoder
     from indexer.collection import locate

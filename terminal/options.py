@@ -16,6 +16,13 @@ Collection = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Count = Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many pictures.")]
+Label = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar='"L>P"',
+        help="Only pictures that show L, in any words, with more than this probability.",
+    ),
+]
 MinRelevance = Annotated[
     float,
     typer.Option(
@@ -54,3 +61,32 @@ MaxBytes = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Largest file to read.", show_default="256 MiB"),
 ]
+Templates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template",
+        metavar="T",
+        help="How a caption would put it, {} standing for the label; several are averaged.",
+        show_default="a photo of a {}",
+    ),
+]
+Collapse = Annotated[
+    bool, typer.Option("--collapse", help="Show near-duplicates once, as the best of them.")
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0.5,
+        max=1.0,
+        metavar="S",
+        help="Least similarity of near-duplicates, a correlation of the pictures laid over each "
+        "other.",
+        show_default="0.92",
+    ),
+]
+
+
+def check_templates(templates: list[str] | None) -> None:
+    """Raise BadParameter for a template without a place for the label."""
+    if any("{}" not in one for one in templates or ()):
+        raise typer.BadParameter("a template needs {} where the label goes")

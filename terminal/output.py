@@ -80,6 +80,8 @@ def _write_table(hits: Sequence[Hit]) -> None:
         name.stylize(f"link {hit.file.as_uri()}")
         if len(hit.paths) > 1:
             name.append(f"  and {len(hit.paths) - 1} more", style="dim")
+        if hit.collapsed:
+            name.append(f"  and {len(hit.collapsed)} more like it", style="dim")
         match = "" if hit.relevance is None else f"{hit.relevance:.0%}"
         size = f"{hit.width} x {hit.height}"
         table.add_row(str(hit.rank), f"{hit.score:.3f}", match, name, size)

@@ -1,0 +1,193 @@
+"""The near-duplicate finder on photos that are changed here, against distinct photos.
+
+Each class's first photos are changed in every way of `CHANGES` and put in a collection with all
+photos of the data. A change counts as found where `find_groups` puts it in a group with its
+original. A group that holds different originals is a false positive, unless they are the same
+picture: those pairs are listed, with where to look. The thresholds were chosen on Caltech-101's
+train split with --sweep; val was measured once, with what was chosen.
+
+usage: python benchmarks/duplicates.py CALTECH_SPLIT [--sweep] [--distinct FOLDER]...
+    CALTECH_SPLIT: a folder of CLASS/*.jpg. FOLDER: photos or drawings to look for false ones in
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from measure import report
+
+PHOTOS_A_CLASS = 2
+Change = Callable[[Image.Image, np.random.Generator], Image.Image]
+
+
+def resized(share: float) -> Change:
+    def change(image: Image.Image, _: np.random.Generator) -> Image.Image:
+        size = tuple(max(1, round(side * share)) for side in image.size)
+        return image.resize(size, Image.Resampling.BICUBIC)
+
+    return change
+
+
+def cropped(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    """5% off the width and the height, shared by the sides as it falls."""
+    cut = [round(side * 0.05) for side in image.size]
+    left, top = (int(random.integers(0, most + 1)) for most in cut)
+    return image.crop((left, top, left + image.width - cut[0], top + image.height - cut[1]))
+
+
+def cropped_all_round(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """5% off each of the four sides."""
+    x, y = (round(side * 0.05) for side in image.size)
+    return image.crop((x, y, image.width - x, image.height - y))
+
+
+def enhanced(kind: str, factor: float) -> Change:
+    return lambda image, _: getattr(ImageEnhance, kind)(image).enhance(factor)
+
+
+def rebalanced(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    values = np.asarray(image) * np.array([1.2, 1, 0.75])
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+
+def next_shot(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    """A burst's next frame, simulated: turned up to 1 degree, moved up to 8%, lit anew, noisy."""
+    turned = image.rotate(float(random.uniform(-1, 1)), Image.Resampling.BICUBIC)
+    cut = [round(side * 0.08) for side in image.size]
+    left, top = (int(random.integers(0, most + 1)) for most in cut)
+    box = (left, top, left + image.width - cut[0], top + image.height - cut[1])
+    moved = np.asarray(turned.crop(box).resize(image.size, Image.Resampling.BICUBIC))
+    lit = moved * random.uniform(0.92, 1.08) + random.normal(0, 6, moved.shape)
+    return Image.fromarray(lit.clip(0, 255).astype(np.uint8))
+
+
+CHANGES: dict[str, tuple[Change, int]] = {
+    "resized to 50%": (resized(0.5), 90),
+    "resized to 25%": (resized(0.25), 90),
+    "recompressed, quality 30": (lambda image, _: image, 30),
+    "cropped by 5%": (cropped, 90),
+    "cropped by 5% on each side": (cropped_all_round, 90),
+    "saturation x 0.5": (enhanced("Color", 0.5), 90),
+    "saturation x 1.8": (enhanced("Color", 1.8), 90),
+    "brightness x 0.7": (enhanced("Brightness", 0.7), 90),
+    "brightness x 1.3": (enhanced("Brightness", 1.3), 90),
+    "white balance": (rebalanced, 90),
+    "greyscale": (lambda image, _: image.convert("L"), 90),
+    "burst (simulated)": (next_shot, 85),
+}
+
+
+def make_changes(originals: list[Path], folder: Path) -> dict[bytes, tuple[str, Path]]:
+    """The changed photos in `folder`: (change, original) by path."""
+    made = {}
+    for number, original in enumerate(originals):
+        image = Image.open(original).convert("RGB")
+        random = np.random.default_rng(number)
+        for place, (name, (change, quality)) in enumerate(CHANGES.items()):
+            file = folder / f"{number:04}-{place:02}.jpg"
+            change(image, random).save(file, "JPEG", quality=quality)
+            made[str(file).encode()] = name, original
+    return made
+
+
+def grouped(engine, threshold: float) -> tuple[list[set[bytes]], float]:  # type: ignore[no-untyped-def]
+    """(the paths of each group, seconds)."""
+    from search.duplicates import find_groups
+
+    began = time.perf_counter()
+    groups = find_groups(engine, threshold=threshold)
+    took = time.perf_counter() - began
+    found = []
+    for group in groups:
+        contents = engine.catalogue.contents([group.first, *group.members])
+        found.append({path for content in contents.values() for path in content.paths})
+    return found, took
+
+
+def main(split: Path, distinct: list[Path], sweep: bool) -> None:
+    from indexer import build
+    from search import Engine
+    from search.sketchbook import THRESHOLD
+
+    classes = sorted(folder for folder in split.iterdir() if folder.is_dir())
+    originals = [
+        file for folder in classes for file in sorted(folder.glob("*.jpg"))[:PHOTOS_A_CLASS]
+    ]
+    rows = []
+    same: dict[str, list[tuple[str, str]]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        changed = Path(scratch) / "changed"
+        changed.mkdir()
+        made = make_changes(originals, changed)
+        build([split, changed], collection=Path(scratch) / "c")
+        with Engine.open(Path(scratch) / "c") as engine:
+            for threshold in (0.8, 0.85, 0.88, 0.9, 0.92, 0.94, 0.96) if sweep else (THRESHOLD,):
+                groups, took = grouped(engine, threshold)
+                row, pairs = judged(groups, made, split)
+                rows.append(
+                    {"data": f"{split.parent.name}/{split.name}", "threshold": threshold}
+                    | row
+                    | {"s": f"{took:.1f}"}
+                )
+                same[str(threshold)] = pairs
+        for folder in distinct:
+            place = Path(scratch) / f"distinct{len(same)}"
+            count = build([folder], collection=place).indexed
+            with Engine.open(place) as engine:
+                groups, took = grouped(engine, THRESHOLD)
+            name = f"{folder.parent.name}/{folder.name}"
+            same[name] = [pair for group in groups for pair in pairs_of(group, folder)]
+            rows.append(
+                dict.fromkeys(rows[0], "")
+                | {"data": name, "threshold": THRESHOLD, "s": f"{took:.1f}"}
+                | {"photos": count, "pairs of originals": len(same[name])}
+            )
+    name = "duplicates_sweep" if sweep else "duplicates"
+    report(name, f"Near-duplicates; {len(originals)} photos changed in each way", rows, same=same)
+
+
+def judged(
+    groups: list[set[bytes]], made: dict[bytes, tuple[str, Path]], split: Path
+) -> tuple[dict[str, object], list[tuple[str, str]]]:
+    """A table's row, and the pairs of different originals of a group."""
+    found = dict.fromkeys(CHANGES, 0)
+    right = wrong = 0
+    pairs = []
+    for group in groups:
+        sources = {path: made[path][1] if path in made else Path(path.decode()) for path in group}
+        for path in group & made.keys():
+            name, original = made[path]
+            found[name] += str(original).encode() in group
+        for one, other in combinations(sorted(group), 2):
+            right += sources[one] == sources[other]
+            wrong += sources[one] != sources[other]
+        pairs += pairs_of({str(source).encode() for source in sources.values()}, split)
+    each = len(made) // len(CHANGES)
+    row = {
+        "photos": len(list(split.glob("*/*.jpg"))) + len(made),
+        "recall, %": f"{100 * sum(found.values()) / len(made):.2f}",
+        "precision (pairs), %": f"{100 * right / max(right + wrong, 1):.2f}",
+        "pairs of originals": len(pairs),
+    }
+    return row | {f"{name}, %": f"{100 * hits / each:.1f}" for name, hits in found.items()}, pairs
+
+
+def pairs_of(group: set[bytes], folder: Path) -> list[tuple[str, str]]:
+    names = sorted(str(Path(path.decode()).relative_to(folder)) for path in group)
+    return list(combinations(names, 2))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("split", type=Path)
+    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--distinct", type=Path, action="append", default=[])
+    given = parser.parse_args(sys.argv[1:])
+    main(given.split.resolve(), [folder.resolve() for folder in given.distinct], given.sweep)

@@ -1,0 +1,151 @@
+"""How alike two pictures are once one is laid over the other.
+
+Two small luminance pictures are registered by an affine transform: a crop of either, a small shift
+or turn of the camera and a change of the sides' ratio all are such. What remains is compared by
+its correlation, which does not see brightness or contrast. Distinct pictures of one subject, and
+of one composition, still differ in detail, so slow shading is taken out before.
+Source: Baker & Matthews, Lucas-Kanade 20 Years On: A Unifying Framework, IJCV 2004, section 3.2
+(inverse compositional alignment); the gain and offset follow Evangelidis & Psarakis, 2008.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Patches = NDArray[Any]
+"""`(n, side, side)` luminance, the whole picture squeezed into a square."""
+
+# Finer and coarser than this, in sketch pixels, is left out of the comparison: what resampling
+# and compression change, and slow shading, in which distinct pictures agree.
+FINEST, COARSEST = 0.7, 4.0
+STEPS = 10
+# Most pairs are told apart at half the size, after a few steps, by a correlation under this.
+SCREEN_STEPS, SCREEN = 3, 0.6
+# The parts that are compared must cover at least this share of both pictures.
+LEAST_OVERLAP = 0.7
+# How far each coefficient of the transform may be from the identity's; 10% off one side is 0.1.
+LARGEST_CHANGE = 0.3
+# Grey levels (of 255, standard deviation) under which detail is noise and proves nothing.
+LEAST_DETAIL = 1.5
+# Pairs aligned at once: about 150 kB each while it lasts.
+BATCH = 256
+IDENTITY = np.eye(3, dtype=np.float32)
+
+
+def correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`(n,)`: the correlation of each member with its other picture, aligned; 0 to 1.
+
+    Both `(n, side, side)` luminance. 0 where a picture has no detail or the two cannot be laid
+    over each other.
+    """
+    parts = [
+        _correlations(members[start : start + BATCH], others[start : start + BATCH])
+        for start in range(0, len(members), BATCH)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def detail(patches: NDArray[np.uint8] | Patches) -> Patches:
+    """`(n, side, side)` luminance between the finest and the coarsest detail that is compared."""
+    values = patches.astype(np.float32)
+    return blurred(values, FINEST) - blurred(values, COARSEST)
+
+
+def _correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
+    template, image = detail(members), detail(others)
+    likely = _register(halved(template), halved(image), SCREEN_STEPS) >= SCREEN
+    for part in (template, image):
+        likely &= part.std(axis=(1, 2)) >= LEAST_DETAIL
+    aligned = np.zeros(len(members), np.float32)
+    if likely.any():
+        aligned[likely] = _register(template[likely], image[likely], STEPS)
+    return aligned
+
+
+def _register(template: Patches, image: Patches, steps: int) -> NDArray[np.float32]:
+    """The best correlation `(n,)` while the image is moved towards the template."""
+    count, side, _ = template.shape
+    centres = (2 * np.arange(side, dtype=np.float32) + 1) / side - 1
+    y, x = (axis.ravel() for axis in np.meshgrid(centres, centres, indexing="ij"))
+    plane = np.stack([x, y, np.ones_like(x)])
+    target = template.reshape(count, -1)
+    slope_y, slope_x = (part * (side / 2) for part in np.gradient(template, axis=(1, 2)))
+    slopes = np.stack([slope_x.reshape(count, -1), slope_y.reshape(count, -1)], axis=1)
+    # How the template changes with each coefficient of the transform, (n, 6, side * side).
+    descent = (slopes[:, :, np.newaxis] * plane).reshape(count, 6, -1)
+    warp, best = _identities(count), np.zeros(count, np.float32)
+    for step in range(steps + 1):
+        moved, inside = _sampled(image, warp[:, :2] @ plane)
+        wanted, seen = _normalised(target, inside), _normalised(moved, inside)
+        usable = (inside.mean(axis=1) >= LEAST_OVERLAP) & _small(warp)
+        score = np.where(usable, np.einsum("np,np->n", wanted, seen), 0)
+        best = np.maximum(best, score)
+        if step == steps:
+            break
+        norm = np.sqrt((target**2 * inside).sum(axis=1, keepdims=True))
+        error = ((seen - wanted) * norm)[:, :, np.newaxis]
+        visible = descent * inside[:, np.newaxis]
+        hessian = visible @ descent.transpose(0, 2, 1)
+        damping = 1e-3 * np.trace(hessian, axis1=1, axis2=2) + 1e-3
+        hessian += damping[:, None, None] * np.eye(6, dtype=np.float32)
+        change = _identities(count)
+        change[:, :2] += (
+            np.linalg.solve(hessian, visible @ error).reshape(count, 2, 3).clip(-0.2, 0.2)
+        )
+        warp = warp @ np.linalg.inv(change)
+        warp = np.where(_small(warp)[:, None, None], warp, IDENTITY)
+    return best
+
+
+def _identities(count: int) -> Patches:
+    return np.tile(IDENTITY, (count, 1, 1))
+
+
+def _small(warp: Patches) -> NDArray[np.bool_]:
+    """Whether a transform is one that a crop, a shift or a small turn could make."""
+    change: NDArray[np.bool_] = np.abs(warp[:, :2] - IDENTITY[:2]).max(axis=(1, 2)) < LARGEST_CHANGE
+    return change
+
+
+def _sampled(image: Patches, points: Patches) -> tuple[Patches, Patches]:
+    """The picture at points `(n, 2, p)` of -1 to 1, bilinear; and 1 where they lie inside."""
+    side = image.shape[-1]
+    within: NDArray[np.bool_] = np.abs(points) <= 1
+    inside = (within[:, 0] & within[:, 1]).astype(np.float32)
+    places = ((points + 1) * (side / 2) - 0.5).clip(0, side - 1)
+    corner = np.minimum(places.astype(np.int32), side - 2)
+    right, down = (places - corner).transpose(1, 0, 2)
+    flat = image.reshape(len(image), -1)
+    at = corner[:, 1] * side + corner[:, 0]
+    rows: list[Patches] = []
+    for start in (at, at + side):
+        left = np.take_along_axis(flat, start, 1)
+        rows.append(left + right * (np.take_along_axis(flat, start + 1, 1) - left))
+    moved: Patches = rows[0] + down * (rows[1] - rows[0])
+    return moved, inside
+
+
+def _normalised(values: Patches, inside: Patches) -> Patches:
+    """`(n, p)` with mean 0 and norm 1 over the part inside, 0 elsewhere."""
+    share = np.maximum(inside.sum(axis=1, keepdims=True), 1)
+    centred = (values - (values * inside).sum(axis=1, keepdims=True) / share) * inside
+    scaled: Patches = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    return scaled
+
+
+def halved(patches: Patches) -> Patches:
+    """`(n, side, side)` to half the side, by means of 2 x 2."""
+    count, side, _ = patches.shape
+    smaller: Patches = patches.reshape(count, side // 2, 2, side // 2, 2).mean(axis=(2, 4))
+    return smaller
+
+
+def blurred(patches: Patches, sigma: float) -> Patches:
+    """A Gaussian blur, its weights adding up to 1 at the border too."""
+    side = patches.shape[-1]
+    distance = np.subtract.outer(np.arange(side), np.arange(side))
+    kernel: Patches = np.exp(-(distance**2) / (2 * sigma**2)).astype(np.float32)
+    kernel /= kernel.sum(axis=1, keepdims=True)
+    smooth: Patches = kernel @ patches @ kernel.T
+    return smooth

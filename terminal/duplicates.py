@@ -1,0 +1,87 @@
+"""`clipdex duplicates`"""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import options
+from .console import guarded, note, out
+
+if TYPE_CHECKING:
+    from search import Engine
+
+
+@guarded
+def duplicates(
+    threshold: options.Threshold = None,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+) -> None:
+    """List pictures that the collection holds more than once.
+
+    Groups of one content under several paths ("identical"), and of pictures that look alike
+    ("near"): resized, recompressed, slightly cropped or re-coloured copies, and bursts. In a near
+    group the first is the largest and the similarity of the others is to it. Nothing is deleted.
+
+    --json prints {"group", "kind", "images": [{"id", "path", "paths", "width", "height", "bytes",
+    "similarity"}]} a line.
+
+    Example: clipdex duplicates --json
+    """
+    from search import Engine
+    from search.duplicates import find_groups
+    from search.sketchbook import THRESHOLD
+
+    with Engine.open(collection) as engine:
+        groups = find_groups(engine, threshold=threshold or THRESHOLD)
+        copies = engine.catalogue.copied()
+        near = [(group.first, {group.first: 1.0, **group.members}) for group in groups]
+        grouped = {number for _, members in near for number in members}
+        identical = [(number, {number: 1.0}) for number in copies if number not in grouped]
+        listed = [("near", members) for _, members in near]
+        listed += [("identical", members) for _, members in identical]
+        for number, (kind, members) in enumerate(listed, start=1):
+            images = list(_images(engine, members))
+            if as_json:
+                row = {"group": number, "kind": kind, "images": images}
+                out(json.dumps(row, ensure_ascii=False))
+            else:
+                _write(number, kind, images)
+        missing = engine.catalogue.without_sketch()
+    if missing:
+        note(
+            f"{missing:,} pictures were indexed by an older clipdex and are not compared: "
+            "run `clipdex index` on their folders"
+        )
+    if not listed and not as_json:
+        note("no duplicates")
+
+
+def _images(engine: "Engine", members: dict[int, float]) -> Iterator[dict[str, Any]]:
+    from search.hits import display, path_facts
+
+    contents = engine.catalogue.contents(list(members))
+    sizes = engine.catalogue.file_sizes(list(members))
+    for number, similarity in members.items():
+        content = contents[number]
+        yield {
+            "id": number,
+            **path_facts(content.paths[0]),
+            "paths": [display(path) for path in content.paths],
+            "width": content.width,
+            "height": content.height,
+            "bytes": sizes[number],
+            "similarity": round(similarity, 4),
+        }
+
+
+def _write(number: int, kind: str, images: list[dict[str, Any]]) -> None:
+    files = sum(len(image["paths"]) for image in images)
+    out(f"{number}. {files} files, {'one content' if kind == 'identical' else 'alike'}")
+    for image in images:
+        size = f"{image['width']} x {image['height']}, {image['bytes']:,} bytes"
+        alike = f"{image['similarity']:.2f}" if kind == "near" else "same"
+        first, *others = image["paths"]
+        out(f"   {alike}  {first}  ({size})")
+        for path in others:
+            out(f"   same  {path}")

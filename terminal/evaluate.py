@@ -1,0 +1,120 @@
+"""`clipdex eval`"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+from .console import SOME_FILES_FAILED, guarded, note, out
+
+if TYPE_CHECKING:
+    from search.evaluation import Evaluation
+
+TITLES = {
+    "zero_shot": "labels, zero-shot",
+    "label_retrieval": "labels as queries",
+    "text_to_image": "captions to pictures",
+    "image_to_text": "pictures to captions",
+}
+FIGURES = {
+    "top_1": "top-1 accuracy, %",
+    "top_5": "top-5 accuracy, %",
+    "mean_per_class": "mean per class, %",
+    "recall_at_1": "recall@1, %",
+    "recall_at_5": "recall@5, %",
+    "recall_at_10": "recall@10, %",
+    "median_rank": "median rank",
+    "mean_average_precision": "mAP, %",
+    "precision_at_10": "precision@10, %",
+}
+
+
+@guarded
+def evaluate(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder of one folder a class; a CSV with the header path,label or "
+            'path,caption; or JSONL with "image" and "label", "labels" or "captions".',
+        ),
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A model to measure; several are compared.",
+            show_default="the collection's own, else pocket",
+        ),
+    ] = None,
+    template: options.Templates = None,
+    workers: options.Workers = None,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+) -> None:
+    """Measure models on your own labelled or captioned pictures.
+
+    Nothing is stored. Pictures that the collection holds are not encoded again. Paths in a file
+    are taken from the file's folder. --json prints one object a model, shares from 0 to 1.
+
+    Example: clipdex eval ./labelled --model pocket --json
+    """
+    options.check_templates(template)
+
+    from contextlib import ExitStack
+
+    from indexer import load_encoder
+    from indexer.collection import locate
+    from indexer.database import translated
+    from indexer.lookup import Lookup
+    from indexer.models import active_name
+    from indexer.pipeline import available_cores
+    from search.evaluation import annotate
+    from search.evaluation import evaluate as measure
+    from search.ground_truth import read_ground_truth
+    from search.hits import display
+
+    truth = read_ground_truth(data)
+    place = locate(collection)
+    results: list[Evaluation] = []
+    for name in model or [active_name(place)]:
+        encoder = load_encoder(name, threads=available_cores())
+        with ExitStack() as stack:
+            stored = None
+            if place.exists:
+                stack.enter_context(translated(str(place.folder)))
+                stored = stack.enter_context(Lookup(place, encoder.fingerprint))
+            annotated = annotate(truth, encoder, stored=stored, workers=workers)
+        if not results:  # the same files fail for every model
+            for path, reason in annotated.skipped:
+                note(f"skipped {display(path)}: {reason}")
+        results.append(measure(annotated, encoder, name=name, templates=template or ()))
+        if as_json:
+            out(json.dumps(results[-1].to_json(), ensure_ascii=False))
+    if not as_json:
+        _write_table([result.to_json() for result in results])
+    if results[0].failed:
+        note(f"{results[0].failed:,} pictures were left out")
+        raise typer.Exit(SOME_FILES_FAILED)
+
+
+def _write_table(results: list[dict[str, Any]]) -> None:
+    rows = [["", *(result["model"] for result in results)]]
+    rows.append(["pictures", *(f"{result['pictures']:,}" for result in results)])
+    for section, title in TITLES.items():
+        if results[0][section] is None:
+            continue
+        rows.append([title, *([""] * len(results))])
+        for key, value in results[0][section].items():
+            if key in FIGURES:
+                scale = 1 if key == "median_rank" else 100
+                values = [f"{scale * result[section][key]:.1f}" for result in results]
+                rows.append([f"  {FIGURES[key]}", *values])
+            else:
+                rows.append([f"  {key}", *(f"{value:,}" for _ in results)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for first, *others in rows:
+        cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        out("  ".join([first.ljust(widths[0]), *cells]).rstrip())

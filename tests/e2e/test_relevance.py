@@ -1,0 +1,162 @@
+"""Relevance of hits, "nothing here matches", and "none of these"."""
+
+import csv
+import io
+import json
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import Run, json_lines, make_photo
+from indexer import build, load_encoder
+from indexer.bank import CAPTIONS
+from indexer.errors import QueryError
+from indexer.models import BUILT_IN_FOLDER
+from indexer.testing import FakeEncoder
+from search import Engine
+
+
+def stored(collection: Path) -> dict[int, np.ndarray]:
+    connection = sqlite3.connect(collection / "catalogue.sqlite3")
+    rows = connection.execute("SELECT content, vector FROM embeddings").fetchall()
+    connection.close()
+    vectors = {number: np.frombuffer(vector, "<f2").astype(np.float64) for number, vector in rows}
+    return {number: vector / np.linalg.norm(vector) for number, vector in vectors.items()}
+
+
+def expected(query: np.ndarray, kind: str, vectors: dict[int, np.ndarray]) -> dict[int, float]:
+    """Relevance as docs/design.md defines it, written anew."""
+    bank = np.load(BUILT_IN_FOLDER / "bank.npy").astype(np.float64)
+    bank /= np.linalg.norm(bank, axis=1, keepdims=True)
+    manifest = json.loads((BUILT_IN_FOLDER / "bundle.json").read_text())
+    intercept, picture, collection, constant = manifest["relevance"][kind]
+    scores = {number: float(vector @ query) for number, vector in vectors.items()}
+    values = np.array(list(scores.values()))
+    weight = len(values) / (len(values) + 200)
+    result = {}
+    for number, score in scores.items():
+        usual = bank @ vectors[number]
+        a = (score - usual.mean()) / usual.std()
+        b = (score - values.mean()) / values.std()
+        logit = intercept + picture * a + weight * (collection * b + constant)
+        result[number] = 1 / (1 + np.exp(-logit))
+    return result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        ({"text": "a cat"}, "text"),
+        ({"images": 1}, "image"),
+        ({"text": "a cat", "images": 1}, "mixed"),
+    ],
+)
+def test_relevance_is_the_logistic_of_the_two_z_scores(
+    arguments: dict[str, object], kind: str, photos_indexed: tuple[Path, Path]
+) -> None:
+    photos, collection = photos_indexed
+    vectors = stored(collection)
+    encoder = load_encoder()
+    text, images = arguments.get("text"), [photos / "coffee.png"] if "images" in arguments else []
+    with Engine.open(collection, encoder=encoder) as engine:
+        hits = engine.search(text, images=images)
+        own = {hit.file.name: hit.id for hit in hits}["coffee.png"]
+        query = np.zeros(encoder.dim)
+        if text:
+            query += encoder.encode_texts([str(text)])[0]
+        if images:
+            query += vectors[own]
+    truth = expected(query / np.linalg.norm(query), kind, vectors)
+    assert len(hits) == len(truth) == 6
+    for hit in hits:
+        assert hit.relevance == pytest.approx(truth[hit.id], abs=2e-3)
+
+
+def test_the_bank_holds_the_vectors_of_the_captions() -> None:
+    captions = CAPTIONS.read_text(encoding="utf-8").splitlines()
+    assert len(captions) == len(set(captions)) == 1000
+    encoder = load_encoder()
+    assert encoder.bank.shape == (1000, encoder.dim)
+    some = list(range(0, 1000, 50))
+    vectors = encoder.encode_texts([captions[number] for number in some])
+    assert (vectors * encoder.bank[some]).sum(axis=1).min() > 0.9999
+
+
+def test_what_is_there_matches_and_what_is_not_is_said_to_be_missing(
+    clipdex: Run, photos_indexed: tuple[Path, Path]
+) -> None:
+    collection = photos_indexed[1]
+    found = clipdex("search", "a cat", "--collection", collection)
+    assert found.stdout.splitlines()[0].endswith(b"chelsea.png")
+    assert b"nothing here matches" not in found.stderr
+    missing = clipdex("search", "an elephant", "--collection", collection)
+    assert len(missing.stdout.splitlines()) == 6
+    assert b"nothing here matches, it seems" in missing.stderr
+    none = clipdex("search", "an elephant", "--min-relevance", 0.5, "--collection", collection)
+    assert none.stdout == b""
+    assert none.stderr == b"nothing here matches\n"
+    silent = clipdex(
+        "search", "an elephant", "--min-relevance", 0.5, "--json", "--collection", collection
+    )
+    assert (silent.stdout, silent.stderr) == (b"", b"")
+
+
+def test_a_least_relevance_leaves_out_exactly_what_is_below(
+    clipdex: Run, photos_indexed: tuple[Path, Path]
+) -> None:
+    collection = photos_indexed[1]
+    every = json_lines(clipdex("search", "a cup", "-k", 99, "--json", "--collection", collection))
+    assert all(0 <= hit["relevance"] <= 1 for hit in every)
+    border = sorted(hit["relevance"] for hit in every)[3]
+    wanted = [hit["id"] for hit in every if hit["relevance"] >= border]
+    options = ("--min-relevance", border, "--json", "--collection", collection)
+    kept = json_lines(clipdex("search", "a cup", *options))
+    assert [hit["id"] for hit in kept] == wanted
+    assert [hit["rank"] for hit in kept] == [1, 2, 3]
+    second = json_lines(clipdex("search", "a cup", "--offset", 1, "-k", 1, *options))
+    assert [(hit["id"], hit["rank"]) for hit in second] == [(wanted[1], 2)]
+
+
+def test_a_label_that_fits_none_is_told(clipdex: Run, photos_indexed: tuple[Path, Path]) -> None:
+    photos, collection = photos_indexed
+    options = ("--collection", collection, "--json")
+    (fits,) = json_lines(clipdex("label", photos / "chelsea.png", "--labels", "cat,bus", *options))
+    (not_,) = json_lines(clipdex("label", photos / "chelsea.png", "--labels", "bus,fork", *options))
+    assert fits["none"] < 0.5 < not_["none"]
+    assert sum(label["probability"] for label in not_["labels"]) == pytest.approx(1)
+    shown = clipdex("label", photos / "chelsea.png", "--labels", "bus,fork", *options[:2])
+    assert b"\tnone of these " in shown.stdout
+    table = clipdex("label", photos / "chelsea.png", "--labels", "bus", "--csv", *options[:2])
+    (row,) = csv.DictReader(io.StringIO(table.stdout.decode()))
+    assert float(row["none"]) > 0.5
+
+
+def test_a_model_without_an_estimate_says_so(tmp_path: Path) -> None:
+    make_photo(tmp_path / "photos" / "a.png", 1)
+    build([tmp_path / "photos"], collection=tmp_path / "c", encoder=FakeEncoder())
+    with Engine.open(tmp_path / "c", encoder=FakeEncoder()) as engine:
+        assert [hit.relevance for hit in engine.search("x")] == [None]
+        with pytest.raises(QueryError, match="no estimate of relevance"):
+            engine.search("x", min_relevance=0.5)
+        with pytest.raises(QueryError, match="from 0 to 1"):
+            engine.search("x", min_relevance=2)
+
+
+def test_a_label_filters_by_its_estimated_probability(
+    clipdex: Run, photos_indexed: tuple[Path, Path]
+) -> None:
+    collection = photos_indexed[1]
+    vectors = stored(collection)
+    truth = expected(load_encoder().encode_texts(["a photo of a cat"])[0], "text", vectors)
+    border = sorted(truth.values())[-2]
+    options = ("--json", "--collection", collection)
+    hits = json_lines(clipdex("search", "anything", "--label", f"cat>{border + 1e-3}", *options))
+    assert [Path(hit["path"]).name for hit in hits] == ["chelsea.png"]
+    every = json_lines(clipdex("search", "anything", "--label", "cat>0", *options))
+    assert len(every) == 6
+    both = ("--label", f"cat>{border + 1e-3}", "--label", "cup of coffee>0.5")
+    assert json_lines(clipdex("search", "anything", *both, *options)) == []
+    for wrong in ("cat>2", "cat>x", ">0.5"):
+        assert b"LABEL>P" in clipdex("search", "x", "--label", wrong, *options, code=2).stderr
