@@ -102,7 +102,8 @@ def decode(
     """The picture in `data`.
 
     at_least: (height, width) that the caller will resize to; a picture may come back smaller than
-    the file, but never under 2.5 times that. name: the file's, since only that tells some RAW files.
+    the file, but never under 2.5 times that. name: the file's, since some RAW files are told
+    by that alone.
     Raises ImageError, whose text is the reason, for anything that is no readable picture.
     """
     if not data:
