@@ -5,7 +5,8 @@
     image.onnx.data    its weights
     text.onnx          int64 ids (n, length) -> unit vectors (n, dim)
     text.onnx.data     its weights
-    tokenizer.txt      the byte-pair merges, for `text.TextTokenizer`
+    tokenizer.txt      the byte-pair merges, for `text.TextTokenizer`; or
+    tokenizer.json     a tokenizer of Hugging Face, for `hf_text.HuggingFaceTokenizer`
 
 Weights that half precision holds without loss are stored in it and widened when they are loaded.
 """
@@ -13,30 +14,49 @@ Weights that half precision holds without loss are stored in it and widened when
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from .errors import BundleError
 from .preprocess import Preprocess
+from .spelling import MANIFEST
 
 FORMAT = 1
-MANIFEST = "bundle.json"
-FILES = ("image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data", "tokenizer.txt")
+FILES = ("image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data")
+TOKENIZERS = {"bpe": "tokenizer.txt", "huggingface": "tokenizer.json"}
 
 
 @dataclass(frozen=True)
 class TextSettings:
     """How the text tower wants its ids.
 
+    kind: "bpe" (CLIP's own) or "huggingface".
     cut: ids may be as long as the longest text of a batch instead of context_length.
+    start, end, specials: of the first kind. blank, clips: of the second (`hf_text`).
     """
 
     context_length: int
     cut: bool
     clean: str
-    start: int
-    end: int
     pad: int
+    kind: str = "bpe"
+    start: int = 0
+    end: int = 0
     specials: dict[str, int] = field(default_factory=dict)
+    blank: int | None = None
+    clips: tuple[int, int, int, int] | None = None
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> Self:
+        """From the manifest's object; raises KeyError for an unknown kind."""
+        clips = settings.get("clips")
+        made = cls(**{**settings, "clips": tuple(clips) if clips else None})
+        _ = TOKENIZERS[made.kind]
+        return made
+
+    @property
+    def file(self) -> str:
+        """The tokenizer's file in the bundle."""
+        return TOKENIZERS[self.kind]
 
 
 @dataclass(frozen=True)
@@ -45,6 +65,7 @@ class Bundle:
 
     logit_scale: what similarities are multiplied by before a softmax (not its logarithm).
     source: what it was compiled from. licence: of the weights, in words.
+    checksums: BLAKE3 of each file, by its name; empty in a bundle of an earlier version.
     """
 
     folder: Path
@@ -57,9 +78,10 @@ class Bundle:
     text: TextSettings
     source: str
     licence: str
+    checksums: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, folder: Path) -> "Bundle":
+    def load(cls, folder: Path) -> Self:
         """Read the manifest; raises BundleError where something is missing or newer."""
         try:
             facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -72,7 +94,9 @@ class Bundle:
                 f"the bundle {folder} has format {facts.get('format')}, this clipdex reads "
                 f"{FORMAT}: compile the model again, or upgrade clipdex"
             )
-        missing = [name for name in FILES if not (folder / name).is_file()]
+        kind = facts.get("text", {}).get("kind", "bpe")
+        files = (*FILES, TOKENIZERS.get(kind, MANIFEST))
+        missing = [name for name in files if not (folder / name).is_file()]
         if missing:
             raise BundleError(f"the bundle {folder} lacks {', '.join(missing)}")
         try:
@@ -81,11 +105,21 @@ class Bundle:
                 **{
                     **{key: value for key, value in facts.items() if key != "format"},
                     "image": Preprocess.from_json(facts["image"]),
-                    "text": TextSettings(**facts["text"]),
+                    "text": TextSettings.from_json(facts["text"]),
                 },
             )
         except (KeyError, TypeError) as exc:
             raise BundleError(f"the manifest of the bundle {folder} is incomplete: {exc}") from exc
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of its files beside the manifest."""
+        return (*FILES, self.text.file)
+
+    @property
+    def bytes(self) -> int:
+        """What it takes on disk."""
+        return sum((self.folder / name).stat().st_size for name in (*self.files, MANIFEST))
 
     def save(self) -> None:
         """Write the manifest beside the graphs."""

@@ -96,14 +96,15 @@ def test_a_bundle_that_differs_from_open_clip_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_checkpoint(tmp_path / "checkpoint", {}, {})
-    from indexer import compile as compiling
+    from indexer import towers
+    from indexer.compile import compile_model
 
-    real = compiling.ImageTower.forward
+    real = towers.ImageTower.forward
     monkeypatch.setattr(
-        compiling.ImageTower, "forward", lambda self, pixels: real(self, pixels).roll(1, dims=1)
+        towers.ImageTower, "forward", lambda self, pixels: real(self, pixels).roll(1, dims=1)
     )
     with pytest.raises(CompileError, match="differs from open_clip"):
-        compiling.compile_model(spec, tmp_path / "bundle", name="tiny")
+        compile_model(spec, tmp_path / "bundle", name="tiny")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
 
 
