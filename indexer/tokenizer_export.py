@@ -79,6 +79,7 @@ def _convert_huggingface(tokenizer: Any, context_length: int) -> ConvertedTokeni
             f"the tokenizer {type(inner).__name__} runs in Python only: convert it to a "
             "tokenizer.json first"
         )
+    tokenizer(["a photo"])  # some classes (NLLB's) set their special tokens when called
     converted = Tokenizer.from_str(backend.to_str())
     clips = getattr(tokenizer, "tokenizer_mode", "") == "clips"
     if clips:
