@@ -148,6 +148,7 @@ def count(arch: str) -> dict[str, Any]:
         "image_size": list(size) if isinstance(size, (tuple, list)) else [size, size],
         "parameters": sum(one.numel() for one in model.parameters()),
         "image_parameters": image,
+        "tokenizer": find_tokenizer(arch, config)[1],
         "text_key": json.dumps(
             [
                 config["embed_dim"],

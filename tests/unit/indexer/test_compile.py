@@ -1,12 +1,10 @@
 """Bundles against open_clip itself: small models made here, and the built-in one."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from checkpoints import make_checkpoint
 from indexer.bundle import Bundle
@@ -97,24 +95,3 @@ def test_damaged_bundles_say_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "bundle.json").write_text('{"format": 1}')
     with pytest.raises(BundleError, match="lacks image.onnx"):
         Bundle.load(tmp_path)
-
-
-@pytest.mark.shared
-def test_the_built_in_model_is_open_clips(development_data: Path) -> None:
-    pytest.importorskip("open_clip")
-    from indexer.openclip import fingerprint, load
-
-    loaded = load(f"local-dir:{development_data / 'models' / 'pocket-v0'}")
-    bundle = find_bundle("pocket")
-    tokenizer = (bundle.folder / "tokenizer.txt").read_text(encoding="utf-8")
-    assert bundle.fingerprint == fingerprint(loaded, tokenizer)
-    files = sorted((development_data / "datasets" / "flickr8k" / "dev").glob("*.jpg"))[:64]
-    images = [Image.open(file).convert("RGB") for file in files]
-    lines = (development_data / "datasets" / "flickr8k" / "dev.jsonl").read_text().splitlines()
-    texts = [json.loads(line)["captions"][0] for line in lines[:64]]
-    encoder = OnnxEncoder(bundle)
-    pixels = np.stack([bundle.image.pixels(image) for image in images])
-    assert cosines(encoder.encode_images(pixels), loaded.encode_images(images)).min() > 0.9999
-    cut = encoder.encode_texts(texts)
-    assert cosines(cut, loaded.encode_texts(texts)).min() > 0.9999
-    assert np.abs(cut - encoder.encode_ids(encoder.tokenizer(texts))).max() < 1e-5
