@@ -2,8 +2,8 @@
 
     python benchmarks/architectures.py RESULTS.jsonl [--minutes 55]
 
-One process an architecture, the smallest first, with a limit of time and memory; what RESULTS
-holds is not tried again. Text towers of equal configuration are exported and compared once.
+One process an architecture, the smallest first, with a limit of processor time and memory; what
+RESULTS holds is not tried again. Text towers of equal configuration are exported and compared once.
 `docs/write_models.py` makes the table from benchmarks/results/architectures.jsonl.
 
 Rates are of processor time: what two free cores would do, whatever else runs meanwhile.
@@ -15,6 +15,7 @@ import logging
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -167,9 +168,10 @@ def try_tower(arch: str, tower: str, out: Path) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     limit = GIGABYTES * 10**9
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 30))
     import torch
 
-    torch.set_num_threads(CORES)
+    torch.set_num_threads(1)  # with more, threads wait for each other where cores are shared
     try:
         with tempfile.TemporaryDirectory() as folder:
             facts = (image if tower == "image" else text)(arch, Path(folder))
@@ -363,16 +365,14 @@ def open_session(path: Path) -> Any:
 
 
 def in_child(function: Any, *arguments: Any) -> dict[str, Any]:
-    """Run `function(*arguments, out)` in a forked process with a time limit."""
+    """Run `function(*arguments, out)` in a forked process."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "facts.json"
         child = multiprocessing.get_context("fork").Process(target=function, args=(*arguments, out))
         child.start()
-        child.join(SECONDS)
-        if child.is_alive():
-            child.kill()
-            child.join()
-            return {"status": f"not tried (more than {SECONDS // 60} minutes here)"}
+        child.join()
+        if child.exitcode == -signal.SIGXCPU:
+            return {"status": f"not tried (more than {SECONDS // 60} minutes of a core here)"}
         if not out.is_file():
             return {"status": f"not tried (needs more than {GIGABYTES} GB of memory here)"}
         return json.loads(out.read_text())

@@ -73,15 +73,19 @@ def compile_into_cache(
     loaded = load(spelling, hub=hub)
     tokenizer = convert_tokenizer(loaded.tokenizer, loaded.context_length)
     mark = fingerprint(loaded, tokenizer.text)
-    bundle = cache.find_fingerprint(mark)
-    if bundle is None:
-        bundle = compile_model(
-            loaded,
-            cache.models_folder() / mark,
-            name=spelling.name,
-            licence=licence_of(spelling.name),
-            on_progress=on_progress,
-        )
+    with cache.compiling(mark):  # another name may lead to the same model
+        bundle = cache.find_fingerprint(mark)
+        if bundle is None:
+            folder = cache.models_folder() / mark
+            for left in folder.parent.glob(f".{mark}-*"):  # of a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            bundle = compile_model(
+                loaded,
+                folder,
+                name=spelling.name,
+                licence=licence_of(spelling.name),
+                on_progress=on_progress,
+            )
     hub.clean()
     cache.write_record(cache.Record(spelling.name, mark, spelling.name, spelling.arch, kept))
     return replace(bundle, name=spelling.name)

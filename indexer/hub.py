@@ -1,8 +1,8 @@
 """Files of a Hugging Face hub: resumed when cut, checked against the hub's checksums.
 
 Only for models that the user named. `HF_ENDPOINT`, `HF_TOKEN` and `HF_HOME` are honoured; a file
-that the hub's own cache holds is taken from there. huggingface_hub's own download starts again
-when its process ends, and checks the size only: that is why clipdex fetches weights itself.
+that the hub's own cache holds is taken from there. The download of huggingface_hub 2.4 starts
+again when its process ends, and checks the size only: clipdex fetches weights itself.
 """
 
 import hashlib

@@ -80,6 +80,7 @@ def load_encoder(
     name: str = BUILT_IN,
     *,
     arch: str | None = None,
+    fingerprint: str | None = None,
     device: str = "auto",
     threads: int = 1,
     on_progress: Report = lambda line: None,
@@ -87,14 +88,17 @@ def load_encoder(
     """The encoder of a model's name, ready to run; compiled first, and its weights downloaded,
     where that was not done before.
 
-    arch: of a checkpoint file. threads: cores to use for pictures. on_progress: is told in one
-    line what is being done.
+    arch: of a checkpoint file. fingerprint: take no other model, and compile none. threads: cores
+    to use for pictures. on_progress: is told in one line what is being done.
 
     Raises ModelNotFound; CompileError where it cannot be compiled.
     """
     from .onnx_encoder import OnnxEncoder
 
-    bundle = obtain(name, arch=arch, on_progress=on_progress)
+    if fingerprint is not None:
+        bundle = find_bundle(name, fingerprint)
+    else:
+        bundle = obtain(name, arch=arch, on_progress=on_progress)
     return OnnxEncoder(bundle, device=device, threads=threads)
 
 
