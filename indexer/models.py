@@ -163,13 +163,15 @@ def require_fingerprint(model: Model, offered: Encoder | Bundle) -> None:
         )
 
 
-def active_name(collection: Collection) -> str:
-    """The model that answers a collection's searches; the built-in one where there is none."""
-    if not collection.exists:
-        return BUILT_IN
-    with closing(Catalogue.open(collection)) as catalogue:
-        active = catalogue.active_model()
-    return active.name if active else BUILT_IN
+def active_model(collection: Collection) -> tuple[str, str | None]:
+    """(name, fingerprint) of the model that answers a collection's searches; the built-in one,
+    without a fingerprint, where there is none.
+    """
+    active = None
+    if collection.exists:
+        with closing(Catalogue.open(collection)) as catalogue:
+            active = catalogue.active_model()
+    return (active.name, active.fingerprint) if active else (BUILT_IN, None)
 
 
 def known_models() -> list[Known]:

@@ -1,7 +1,6 @@
 """`clipdex index`"""
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -119,15 +118,17 @@ def _encoder(
 ) -> "Encoder":
     """The model that was asked for, or the collection's own on another device."""
     from indexer import load_encoder
-    from indexer.catalogue import Catalogue
     from indexer.collection import locate
-    from indexer.models import BUILT_IN
+    from indexer.models import active_model
 
+    fingerprint = None
     if model is None:
-        model = BUILT_IN
-        place = locate(collection)
-        if place.exists:
-            with closing(Catalogue.open(place)) as catalogue:
-                active = catalogue.active_model()
-            model = active.name if active else BUILT_IN
-    return load_encoder(model, arch=arch, device=device, threads=threads, on_progress=note)
+        model, fingerprint = active_model(locate(collection))
+    return load_encoder(
+        model,
+        arch=arch,
+        fingerprint=fingerprint,
+        device=device,
+        threads=threads,
+        on_progress=note,
+    )
