@@ -62,7 +62,7 @@ class Engine:
                 raise CollectionNotFound(
                     f"the collection at {place.folder} is empty: run `clipdex index FOLDER` first"
                 )
-            require_fingerprint(model, encoder or find_bundle(model.name))
+            require_fingerprint(model, encoder or find_bundle(model.name, model.fingerprint))
         except BaseException:
             catalogue.close()
             raise
@@ -83,7 +83,7 @@ class Engine:
     def encoder(self) -> Encoder:
         """The model that the collection's vectors are from."""
         if self._encoder is None:
-            self._encoder = load_encoder(self.model.name)
+            self._encoder = load_encoder(self.model.name, fingerprint=self.model.fingerprint)
         return self._encoder
 
     def search(
@@ -162,7 +162,8 @@ class Engine:
     def estimator(self) -> Estimator | None:
         """The model's estimate of relevance; None where it carries none."""
         if self._estimator is None:
-            self._estimator = (Estimator.of(self._encoder or find_bundle(self.model.name)),)
+            model = self._encoder or find_bundle(self.model.name, self.model.fingerprint)
+            self._estimator = (Estimator.of(model),)
         return self._estimator[0]
 
     @property
