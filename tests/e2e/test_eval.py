@@ -107,14 +107,14 @@ def test_data_that_cannot_be_used_are_explained_in_one_line(clipdex: Run, tmp_pa
 def test_the_built_in_models_known_figures_come_out(
     clipdex: Run, development_data: Path, tmp_path: Path
 ) -> None:
-    """300 photos of Flickr8k dev, against a brute-force ranking of the same model's vectors."""
+    """100 photos of Flickr8k dev, against a brute-force ranking of the same model's vectors."""
     import numpy as np
 
     from indexer.models import load_encoder
     from search.pictures import encode_pictures
 
     source = development_data / "datasets" / "flickr8k"
-    rows = [json.loads(line) for line in (source / "dev.jsonl").read_text().splitlines()[:300]]
+    rows = [json.loads(line) for line in (source / "dev.jsonl").read_text().splitlines()[:100]]
     for row in rows:
         row["image"] = os.fspath(source / row["image"])
     (tmp_path / "dev.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -122,10 +122,10 @@ def test_the_built_in_models_known_figures_come_out(
     encoder = load_encoder()
     pictures = encode_pictures(encoder, [Path(row["image"]) for row in rows])
     scores = encoder.encode_texts([text for row in rows for text in row["captions"]]) @ pictures.T
-    owner = np.repeat(np.arange(300), 5)
-    ranks = (scores >= scores[np.arange(1500), owner][:, np.newaxis]).sum(axis=1)
+    owner = np.repeat(np.arange(100), 5)
+    ranks = (scores >= scores[np.arange(500), owner][:, np.newaxis]).sum(axis=1)
     assert found["text_to_image"]["recall_at_10"] == pytest.approx((ranks <= 10).mean(), abs=2e-3)
     assert found["text_to_image"]["median_rank"] == np.median(ranks)
-    best = scores.reshape(300, 5, 300)[np.arange(300), :, np.arange(300)].max(axis=1)
-    behind = (scores.T > best[:, np.newaxis]).sum(axis=1)
+    best = scores.reshape(100, 5, 100)[np.arange(100), :, np.arange(100)].max(axis=1)
+    behind = (best[:, np.newaxis] < scores.T).sum(axis=1)
     assert found["image_to_text"]["recall_at_1"] == pytest.approx((behind < 1).mean(), abs=1e-2)
