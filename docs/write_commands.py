@@ -16,6 +16,9 @@ COMMANDS = (
     ("status",),
     ("forget",),
     ("models", "list"),
+    ("models", "pull"),
+    ("models", "add"),
+    ("models", "verify"),
     ("demo",),
 )
 

@@ -5,7 +5,8 @@
     image.onnx.data    its weights
     text.onnx          int64 ids (n, length) -> unit vectors (n, dim)
     text.onnx.data     its weights
-    tokenizer.txt      the byte-pair merges, for `text.TextTokenizer`
+    tokenizer.txt      the byte-pair merges, for `text.TextTokenizer`; or
+    tokenizer.json     a tokenizer of Hugging Face, for `hf_text.HuggingFaceTokenizer`
     bank.npy           float16 vectors (1000, dim) of captions.txt, against which scores are judged
 
 Weights that half precision holds without loss are stored in it and widened when they are loaded.
@@ -15,34 +16,53 @@ import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from .encoder import Embeddings, unit
 from .errors import BundleError
 from .preprocess import Preprocess
+from .spelling import MANIFEST
 
 FORMAT = 1
-MANIFEST = "bundle.json"
 BANK = "bank.npy"
-FILES = ("image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data", "tokenizer.txt")
+FILES = ("image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data")
+TOKENIZERS = {"bpe": "tokenizer.txt", "huggingface": "tokenizer.json"}
 
 
 @dataclass(frozen=True)
 class TextSettings:
     """How the text tower wants its ids.
 
+    kind: "bpe" (CLIP's own) or "huggingface".
     cut: ids may be as long as the longest text of a batch instead of context_length.
+    start, end, specials: of the first kind. blank, clips: of the second (`hf_text`).
     """
 
     context_length: int
     cut: bool
     clean: str
-    start: int
-    end: int
     pad: int
+    kind: str = "bpe"
+    start: int = 0
+    end: int = 0
     specials: dict[str, int] = field(default_factory=dict)
+    blank: int | None = None
+    clips: tuple[int, int, int, int] | None = None
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> Self:
+        """From the manifest's object; raises KeyError for an unknown kind."""
+        clips = settings.get("clips")
+        made = cls(**{**settings, "clips": tuple(clips) if clips else None})
+        _ = TOKENIZERS[made.kind]
+        return made
+
+    @property
+    def file(self) -> str:
+        """The tokenizer's file in the bundle."""
+        return TOKENIZERS[self.kind]
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,7 @@ class Bundle:
     source: what it was compiled from. licence: of the weights, in words.
     relevance: coefficients of the estimate of P(match) by kind of query, and what they were
     fitted on (`search/relevance.py`, `training/relevance.py`).
+    checksums: BLAKE3 of each file, by its name; empty in a bundle of an earlier version.
     """
 
     folder: Path
@@ -66,6 +87,7 @@ class Bundle:
     source: str
     licence: str
     relevance: dict[str, Any] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def bank(self) -> Embeddings | None:
@@ -78,7 +100,7 @@ class Bundle:
             raise BundleError(f"{self.folder / BANK} is damaged: {exc}") from exc
 
     @classmethod
-    def load(cls, folder: Path) -> "Bundle":
+    def load(cls, folder: Path) -> Self:
         """Read the manifest; raises BundleError where something is missing or newer."""
         try:
             facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -91,7 +113,9 @@ class Bundle:
                 f"the bundle {folder} has format {facts.get('format')}, this clipdex reads "
                 f"{FORMAT}: compile the model again, or upgrade clipdex"
             )
-        missing = [name for name in FILES if not (folder / name).is_file()]
+        kind = facts.get("text", {}).get("kind", "bpe")
+        files = (*FILES, TOKENIZERS.get(kind, MANIFEST))
+        missing = [name for name in files if not (folder / name).is_file()]
         if missing:
             raise BundleError(f"the bundle {folder} lacks {', '.join(missing)}")
         try:
@@ -100,11 +124,22 @@ class Bundle:
                 **{
                     **{key: value for key, value in facts.items() if key != "format"},
                     "image": Preprocess.from_json(facts["image"]),
-                    "text": TextSettings(**facts["text"]),
+                    "text": TextSettings.from_json(facts["text"]),
                 },
             )
         except (KeyError, TypeError) as exc:
             raise BundleError(f"the manifest of the bundle {folder} is incomplete: {exc}") from exc
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of its files beside the manifest."""
+        bank = (BANK,) if (self.folder / BANK).is_file() else ()
+        return (*FILES, self.text.file, *bank)
+
+    @property
+    def bytes(self) -> int:
+        """What it takes on disk."""
+        return sum((self.folder / name).stat().st_size for name in (*self.files, MANIFEST))
 
     def save(self) -> None:
         """Write the manifest beside the graphs."""

@@ -12,6 +12,7 @@
     ├── ModelError
     │   ├── ModelNotFound           no such model here
     │   ├── BundleError             a compiled model's files are incomplete or damaged
+    │   ├── DownloadError           a model's files cannot be fetched, or are not the hub's
     │   ├── CompileError            a model that cannot be compiled, or differs from open_clip
     │   └── DeviceUnavailable       the device asked for is not in this machine
     ├── QueryError                  nothing to search for, or a query that makes no vector
@@ -68,6 +69,10 @@ class ModelNotFound(ModelError):
 
 class BundleError(ModelError):
     """A bundle's files are missing, damaged or of another format."""
+
+
+class DownloadError(ModelError):
+    """A model's files cannot be fetched from a hub, or differ from its checksums."""
 
 
 class CompileError(ModelError):

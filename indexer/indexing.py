@@ -78,7 +78,8 @@ def build(
 
 def _default_encoder(catalogue: Catalogue) -> Encoder:
     model = catalogue.active_model()
-    return load_encoder(model.name if model else BUILT_IN, threads=available_cores())
+    name, fingerprint = (model.name, model.fingerprint) if model else (BUILT_IN, None)
+    return load_encoder(name, fingerprint=fingerprint, threads=available_cores())
 
 
 class _Run:

@@ -1,17 +1,21 @@
 """Model names to encoders."""
 
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .bundle import MANIFEST, Bundle
+from .bundle import Bundle
 from .catalogue import Catalogue, Model
 from .collection import Collection
 from .encoder import Encoder
-from .errors import FingerprintMismatch, ModelNotFound
+from .errors import CompileError, FingerprintMismatch, ModelNotFound
+from .spelling import BUILT_IN as BUILT_IN
+from .spelling import Spelling, parse
 
-BUILT_IN = "pocket"
 BUILT_IN_FOLDER = Path(__file__).parent / "pocket"
+
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -22,27 +26,130 @@ class Known:
     bytes: int
 
 
-def find_bundle(name: str) -> Bundle:
-    """The bundle of a model's name: `pocket`, or the path of a bundle's folder.
+def find_bundle(name: str, fingerprint: str | None = None) -> Bundle:
+    """The bundle of a model's name (see `spelling`), compiled before or built in; never compiles,
+    and reads no weights.
 
-    Raises ModelNotFound, or BundleError where the folder is damaged.
+    fingerprint: take the bundle of that fingerprint from the cache where the name's own is
+    missing or another, such as that of a checkpoint that has changed since.
+
+    Raises ModelNotFound, or BundleError where a bundle's folder is damaged.
     """
+    try:
+        bundle = _find(name)
+    except ModelNotFound:
+        bundle = None
+        if fingerprint is None:
+            raise
+    if fingerprint is not None and (bundle is None or bundle.fingerprint != fingerprint):
+        from . import cache
+
+        kept = cache.find_fingerprint(fingerprint)
+        if kept is not None:
+            return replace(kept, name=name)
+    if bundle is None:
+        return _find(name)  # raises, with the reason
+    return bundle
+
+
+def _find(name: str) -> Bundle:
     if name == BUILT_IN:
         return Bundle.load(BUILT_IN_FOLDER)
-    folder = Path(name)
-    if (folder / MANIFEST).is_file():
-        return Bundle.load(folder.resolve())
+    spelling = parse(name)
+    if spelling.kind == "bundle" and spelling.path is not None:
+        return Bundle.load(spelling.path)
+    from . import cache
+
+    bundle = cache.find(spelling)
+    if bundle is not None:
+        return bundle
+    if spelling.kind == "added":
+        raise ModelNotFound(
+            f"no model {name!r} was added here. Write {BUILT_IN}, ARCHITECTURE/TAG as in "
+            "ViT-B-32/laion2b_s34b_b79k, hf-hub:org/name, or the path of a bundle or checkpoint; "
+            "`clipdex models list` shows what is here"
+        )
     raise ModelNotFound(
-        f"no model {name!r}: this version knows {BUILT_IN!r} and the path of a bundle's folder "
-        f"(one with a {MANIFEST})"
+        f"the model {name} was not compiled here, or its files have changed: "
+        f"`clipdex models pull {name}` compiles it"
+        if spelling.kind in ("pretrained", "hub")
+        else f"the model {name} was not compiled here, or its files have changed: "
+        f"`clipdex models add {name}` compiles it"
     )
 
 
-def load_encoder(name: str = BUILT_IN, *, device: str = "auto", threads: int = 1) -> Encoder:
-    """The encoder of a model's name, ready to run. threads: cores to use for pictures."""
+def load_encoder(
+    name: str = BUILT_IN,
+    *,
+    arch: str | None = None,
+    fingerprint: str | None = None,
+    device: str = "auto",
+    threads: int = 1,
+    on_progress: Report = lambda line: None,
+) -> Encoder:
+    """The encoder of a model's name, ready to run; compiled first, and its weights downloaded,
+    where that was not done before.
+
+    arch: of a checkpoint file. fingerprint: take no other model, and compile none. threads: cores
+    to use for pictures. on_progress: is told in one line what is being done.
+
+    Raises ModelNotFound; CompileError where it cannot be compiled.
+    """
     from .onnx_encoder import OnnxEncoder
 
-    return OnnxEncoder(find_bundle(name), device=device, threads=threads)
+    if fingerprint is not None:
+        bundle = find_bundle(name, fingerprint)
+    else:
+        bundle = obtain(name, arch=arch, on_progress=on_progress)
+    return OnnxEncoder(bundle, device=device, threads=threads)
+
+
+def obtain(
+    name: str,
+    *,
+    arch: str | None = None,
+    label: str | None = None,
+    sha256: str | None = None,
+    on_progress: Report = lambda line: None,
+) -> Bundle:
+    """The bundle of a model's name, compiled into the cache if it was not before.
+
+    arch: of a checkpoint file. label: a further name to know it by. sha256: what its weights
+    must have, where they come from a hub.
+    """
+    if name == BUILT_IN and arch is None:
+        return Bundle.load(BUILT_IN_FOLDER)
+    from . import cache
+
+    spelling = parse(name, arch)
+    if spelling.kind in ("bundle", "added"):
+        return find_bundle(name)
+    with cache.compiling(spelling.name):
+        bundle = cache.find(spelling)
+        if bundle is None:
+            bundle = _compile(spelling, sha256, on_progress)
+        if label is not None:
+            kept = cache.read_record(spelling.name)
+            assert kept is not None
+            cache.write_record(replace(kept, name=label))
+    return replace(bundle, name=label or spelling.name)
+
+
+def _compile(spelling: Spelling, sha256: str | None, on_progress: Report) -> Bundle:
+    from . import cache
+
+    if spelling.arch is None and spelling.kind == "checkpoint":
+        earlier = cache.read_record(spelling.name)
+        spelling = replace(spelling, arch=earlier.arch if earlier else None)
+    on_progress(f"compiling {spelling.name}, once: this takes a minute or more")
+    try:
+        from .compile import compile_into_cache
+    except ImportError as exc:
+        raise CompileError(
+            f"compiling {spelling.name} needs torch and open_clip ({exc.name} is missing): "
+            "pip install 'clipdex[torch]'. Running a compiled model does not need them"
+        ) from exc
+    return compile_into_cache(spelling, sha256=sha256, on_progress=on_progress)
 
 
 def require_fingerprint(model: Model, offered: Encoder | Bundle) -> None:
@@ -56,17 +163,24 @@ def require_fingerprint(model: Model, offered: Encoder | Bundle) -> None:
         )
 
 
-def active_name(collection: Collection) -> str:
-    """The model that answers a collection's searches; the built-in one where there is none."""
-    if not collection.exists:
-        return BUILT_IN
-    with closing(Catalogue.open(collection)) as catalogue:
-        active = catalogue.active_model()
-    return active.name if active else BUILT_IN
+def active_model(collection: Collection) -> tuple[str, str | None]:
+    """(name, fingerprint) of the model that answers a collection's searches; the built-in one,
+    without a fingerprint, where there is none.
+    """
+    active = None
+    if collection.exists:
+        with closing(Catalogue.open(collection)) as catalogue:
+            active = catalogue.active_model()
+    return (active.name, active.fingerprint) if active else (BUILT_IN, None)
 
 
 def known_models() -> list[Known]:
-    """The models that this installation carries."""
-    bundle = Bundle.load(BUILT_IN_FOLDER)
-    size = sum(file.stat().st_size for file in bundle.folder.iterdir())
-    return [Known(bundle, size)]
+    """The models that can be used at once: the built-in one, then those in the cache by name."""
+    from . import cache
+
+    bundles = [Bundle.load(BUILT_IN_FOLDER)]
+    for record in cache.records():
+        bundle = cache.find_fingerprint(record.fingerprint)
+        if bundle is not None:
+            bundles.append(replace(bundle, name=record.name))
+    return [Known(bundle, bundle.bytes) for bundle in bundles]

@@ -11,7 +11,8 @@ from .bundle import Bundle
 from .encoder import Embeddings, Pixels
 from .errors import BundleError, DeviceUnavailable, ModelError, QueryError
 from .preprocess import Preprocess
-from .text import TextTokenizer, TokenIds
+from .text import TokenIds
+from .tokenizer import Tokenizer, load_tokenizer
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -109,22 +110,9 @@ class OnnxEncoder:
         return self._run(self._text_session, "ids", ids)
 
     @cached_property
-    def tokenizer(self) -> TextTokenizer:
+    def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
-        settings = self.bundle.text
-        file = self.bundle.folder / "tokenizer.txt"
-        try:
-            return TextTokenizer(
-                file,
-                clean=settings.clean,
-                context_length=settings.context_length,
-                start=settings.start,
-                end=settings.end,
-                pad=settings.pad,
-                specials=settings.specials,
-            )
-        except (OSError, ValueError) as exc:
-            raise BundleError(f"cannot load {file}: {exc}") from exc
+        return load_tokenizer(self.bundle)
 
     @cached_property
     def _image_session(self) -> ort.InferenceSession:

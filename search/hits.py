@@ -117,7 +117,6 @@ class Hit:
             "paths": self.paths,
             "score": round(self.score, 6),
             "relevance": self.relevance,
-            "taken_at": self.taken_at,
         }
         if self.collapsed is not None:
             facts["collapsed"] = [

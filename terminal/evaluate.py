@@ -69,7 +69,7 @@ def evaluate(
     from indexer.collection import locate
     from indexer.database import translated
     from indexer.lookup import Lookup
-    from indexer.models import active_name
+    from indexer.models import active_model
     from indexer.pipeline import available_cores
     from search.evaluation import annotate
     from search.evaluation import evaluate as measure
@@ -79,8 +79,11 @@ def evaluate(
     truth = read_ground_truth(data)
     place = locate(collection)
     results: list[Evaluation] = []
-    for name in model or [active_name(place)]:
-        encoder = load_encoder(name, threads=available_cores())
+    asked = [(name, None) for name in model] if model else [active_model(place)]
+    for name, fingerprint in asked:
+        encoder = load_encoder(
+            name, fingerprint=fingerprint, threads=available_cores(), on_progress=note
+        )
         with ExitStack() as stack:
             stored = None
             if place.exists:

@@ -1,7 +1,6 @@
 """`clipdex index`"""
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,10 +24,15 @@ def index(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The model: pocket, or a bundle's folder. Another one than before encodes every "
-            "picture of the collection anew, and takes over at the end.",
+            help="The model: pocket, ViT-B-32/laion2b_s34b_b79k and the like, hf-hub:org/name, a "
+            "checkpoint, or a bundle's folder. Another one than before encodes every picture of "
+            "the collection anew, and takes over at the end.",
             show_default="the collection's own, pocket for a new one",
         ),
+    ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(metavar="A", help="Of --model FILE: open_clip's name of what it holds."),
     ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the model runs.")
@@ -67,7 +71,7 @@ def index(
 
     encoder = None
     if model is not None or device != "auto":
-        encoder = _encoder(collection, model, device, available_cores())
+        encoder = _encoder(collection, model, arch, device, available_cores())
     defaults = Limits()
     with ProgressBar() as progress:
 
@@ -109,18 +113,22 @@ def index(
         raise typer.Exit(SOME_FILES_FAILED)
 
 
-def _encoder(collection: Path | None, model: str | None, device: str, threads: int) -> "Encoder":
+def _encoder(
+    collection: Path | None, model: str | None, arch: str | None, device: str, threads: int
+) -> "Encoder":
     """The model that was asked for, or the collection's own on another device."""
     from indexer import load_encoder
-    from indexer.catalogue import Catalogue
     from indexer.collection import locate
-    from indexer.models import BUILT_IN
+    from indexer.models import active_model
 
+    fingerprint = None
     if model is None:
-        model = BUILT_IN
-        place = locate(collection)
-        if place.exists:
-            with closing(Catalogue.open(place)) as catalogue:
-                active = catalogue.active_model()
-            model = active.name if active else BUILT_IN
-    return load_encoder(model, device=device, threads=threads)
+        model, fingerprint = active_model(locate(collection))
+    return load_encoder(
+        model,
+        arch=arch,
+        fingerprint=fingerprint,
+        device=device,
+        threads=threads,
+        on_progress=note,
+    )

@@ -63,7 +63,9 @@ def label(
         _write(label_files(paths, labeller, top=top, workers=workers), as_json, as_csv)
         return
     with Engine.open(collection) as engine:
-        encoder = load_encoder(engine.model.name, threads=available_cores())
+        encoder = load_encoder(
+            engine.model.name, fingerprint=engine.model.fingerprint, threads=available_cores()
+        )
         labeller = Labeller(encoder, names, template or ())
         if paths:
             labelled = label_files(paths, labeller, top=top, engine=engine, workers=workers)

@@ -1,39 +1,160 @@
 """`clipdex models`"""
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options
-from .console import guarded, out
+from .console import guarded, note, out
+
+if TYPE_CHECKING:
+    from indexer.models import Known
 
 app = typer.Typer(help="The models that pictures can be indexed with.", no_args_is_help=True)
+
+Arch = Annotated[
+    str | None,
+    typer.Option("--arch", metavar="A", help="open_clip's name of what a checkpoint file holds."),
+]
 
 
 @app.command("list")
 @guarded
 def list_models(as_json: options.Json = False) -> None:
-    """List the models that are here.
+    """List the models that are here, then others worth trying (`models pull` fetches them).
 
     Example: clipdex models list
     """
     from indexer.models import known_models
+    from indexer.recommended import RECOMMENDED
 
-    for known in known_models():
-        bundle = known.bundle
+    known = known_models()
+    for one in known:
+        out(json.dumps(_facts(one), ensure_ascii=False) if as_json else _line(one))
+    here = {one.bundle.name for one in known}
+    others = [one for one in RECOMMENDED if one.name not in here]
+    if others and not as_json:
+        out("\nNot here yet, for `clipdex models pull NAME`:")
+    for other in others:
         if as_json:
             facts = {
-                "name": bundle.name,
-                "fingerprint": bundle.fingerprint,
-                "dim": bundle.dim,
-                "image_size": list(bundle.image.size),
-                "bytes": known.bytes,
-                "licence": bundle.licence,
+                "name": other.name,
+                "here": False,
+                "bytes": other.megabytes * 10**6,
+                "licence": other.licence,
+                "use": other.use,
             }
             out(json.dumps(facts, ensure_ascii=False))
         else:
-            height, width = bundle.image.size
-            out(
-                f"{bundle.name}  {bundle.dim} dimensions, {width} x {height} pixels, "
-                f"{known.bytes / 1e6:.0f} MB. {bundle.licence}"
-            )
+            out(f"{other.name}  {other.use}, {other.megabytes:,} MB. {other.licence}")
+
+
+@app.command()
+@guarded
+def pull(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="ARCHITECTURE/TAG as open_clip has it, or hf-hub:o/n."),
+    ],
+    sha256: Annotated[
+        str | None,
+        typer.Option(metavar="HEX", help="What the weights must have, besides the hub's own sum."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Download a model's weights and compile them into the cache; needs clipdex[torch].
+
+    A download that was cut goes on where it stopped. Checksums are the hub's, checked here.
+
+    Example: clipdex models pull ViT-B-32/laion2b_s34b_b79k
+    """
+    _obtain(name, arch=None, label=None, sha256=sha256, as_json=as_json)
+
+
+@app.command()
+@guarded
+def add(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|FOLDER",
+            help="A checkpoint (safetensors, or a torch file of tensors), or a folder with "
+            "open_clip_config.json and the weights.",
+        ),
+    ],
+    arch: Arch = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="N", help="A name to know it by.", show_default=False)
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compile a checkpoint that is on this machine into the cache; needs clipdex[torch].
+
+    Example: clipdex models add ./my.safetensors --arch ViT-B-32 --name mine
+    """
+    _obtain(str(path), arch=arch, label=name, sha256=None, as_json=as_json)
+
+
+@app.command()
+@guarded
+def verify(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Which model.", show_default="all that are here"),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Check that a model's files are those that were compiled and that it runs.
+
+    Where torch is installed and the weights are still here, it is held against open_clip again.
+
+    Example: clipdex models verify pocket
+    """
+    from indexer.checking import check
+    from indexer.models import find_bundle, known_models
+
+    bundles = [find_bundle(name)] if name else [known.bundle for known in known_models()]
+    failed = False
+    for bundle in bundles:
+        result = check(bundle)
+        failed |= not result.good
+        if as_json:
+            facts = {"name": bundle.name, "good": result.good, "findings": list(result.findings)}
+            out(json.dumps(facts, ensure_ascii=False))
+        else:
+            out(f"{bundle.name}  {'good' if result.good else 'BAD'}: {'; '.join(result.findings)}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _obtain(
+    name: str, *, arch: str | None, label: str | None, sha256: str | None, as_json: bool
+) -> None:
+    from indexer.models import Known, obtain
+
+    bundle = obtain(name, arch=arch, label=label, sha256=sha256, on_progress=note)
+    known = Known(bundle, bundle.bytes)
+    out(json.dumps(_facts(known), ensure_ascii=False) if as_json else _line(known))
+
+
+def _facts(known: "Known") -> dict[str, object]:
+    bundle = known.bundle
+    return {
+        "name": bundle.name,
+        "here": True,
+        "fingerprint": bundle.fingerprint,
+        "dim": bundle.dim,
+        "image_size": list(bundle.image.size),
+        "bytes": known.bytes,
+        "licence": bundle.licence,
+    }
+
+
+def _line(known: "Known") -> str:
+    height, width = known.bundle.image.size
+    return (
+        f"{known.bundle.name}  {known.bundle.dim} dimensions, {width} x {height} pixels, "
+        f"{known.bytes / 1e6:.0f} MB. {known.bundle.licence}"
+    )

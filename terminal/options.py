@@ -16,6 +16,13 @@ Collection = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Count = Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many pictures.")]
+Label = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar='"L>P"',
+        help="Only pictures that show L, in any words, with more than this probability.",
+    ),
+]
 MinRelevance = Annotated[
     float,
     typer.Option(

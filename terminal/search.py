@@ -31,11 +31,12 @@ def search(
     k: options.Count = 10,
     offset: Annotated[int, typer.Option(min=0, metavar="N", help="Pass over the best N.")] = 0,
     min_relevance: options.MinRelevance = 0.0,
-    collapse: options.Collapse = False,
     folders: options.Folders = None,
     since: options.Since = None,
     until: options.Until = None,
     exclude: options.Exclude = None,
+    label: options.Label = None,
+    collapse: options.Collapse = False,
     collection: options.Collection = None,
     as_json: options.Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
@@ -57,6 +58,7 @@ def search(
         raise typer.BadParameter("give a text, or a picture with --image")
     form = _form(as_json, as_csv, paths, print0)
     asked = _filter(folders, since, until, exclude)
+    labels = [_bound(one) for one in label or ()]
 
     from search import Engine
 
@@ -70,8 +72,9 @@ def search(
             k=k,
             offset=offset,
             min_relevance=min_relevance,
-            collapse=collapse,
             filter=asked,
+            labels=labels,
+            collapse=collapse,
         )
         write_hits(hits, form)
 
@@ -81,11 +84,12 @@ def similar(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture, indexed or not.")],
     k: options.Count = 10,
     min_relevance: options.MinRelevance = 0.0,
-    collapse: options.Collapse = False,
     folders: options.Folders = None,
     since: options.Since = None,
     until: options.Until = None,
     exclude: options.Exclude = None,
+    label: options.Label = None,
+    collapse: options.Collapse = False,
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
@@ -94,6 +98,7 @@ def similar(
     Example: clipdex similar holiday.jpg -k 20
     """
     asked = _filter(folders, since, until, exclude)
+    labels = [_bound(one) for one in label or ()]
 
     from search import Engine
 
@@ -101,7 +106,7 @@ def similar(
 
     with Engine.open(collection) as engine:
         hits = engine.similar(
-            image, k=k, min_relevance=min_relevance, collapse=collapse, filter=asked
+            image, k=k, min_relevance=min_relevance, filter=asked, labels=labels, collapse=collapse
         )
         write_hits(hits, _form(as_json, False, False, False))
 
@@ -118,6 +123,20 @@ def _filter(
         return Filter(folders or (), since, until, exclude or ())
     except QueryError as exc:
         raise typer.BadParameter(str(exc)) from exc
+
+
+def _bound(text: str) -> tuple[str, float]:
+    """`LABEL>P` as (label, probability); one half without a number."""
+    label, found, number = text.rpartition(">")
+    if not found:
+        label, number = text, "0.5"
+    try:
+        probability = float(number)
+    except ValueError:
+        probability = -1.0
+    if not label.strip() or not 0 <= probability <= 1:
+        raise typer.BadParameter(f'--label {text!r}: expected "LABEL>P" with P from 0 to 1')
+    return label.strip(), probability
 
 
 def _form(as_json: bool, as_csv: bool, paths: bool, print0: bool) -> "Form":

@@ -15,9 +15,10 @@ MAY_IMPORT = {
     "api": {"indexer", "search", "serving"},
     "cli": {"terminal"},
 }
+COMPILING = tuple(f"indexer/{name}.py" for name in ("openclip", "sources", "towers", "compile"))
 HOMES = {
-    "torch": ("indexer/openclip.py", "indexer/compile.py", "adaptation/", "training/"),
-    "open_clip": ("indexer/openclip.py", "indexer/compile.py", "adaptation/", "training/"),
+    "torch": (*COMPILING, "adaptation/", "training/"),
+    "open_clip": (*COMPILING, "adaptation/", "training/"),
     "faiss": ("indexer/vectors.py", "indexer/flat.py"),
     "fastapi": ("api.py", "serving/"),
     "typer": ("cli.py", "terminal/"),

@@ -66,3 +66,14 @@ def test_readme_opens_with_make_demo_and_make_test() -> None:
     first = text.split("```")[1]
     assert "make demo" in first
     assert "make test" in first
+
+
+def test_the_models_page_names_every_architecture_of_open_clip() -> None:
+    open_clip = pytest.importorskip("open_clip")
+    table = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8").split("<!--")[1]
+    rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")]
+    assert rows[2:] == open_clip.list_models()
+    for line in table.splitlines():
+        cells = [cell.strip() for cell in line.split("|")[8:10]]
+        for cell in cells if line.startswith("| ") and "architecture |" not in line else []:
+            assert cell.startswith(("verified", "refused (", "not ", "too large", "---"))

@@ -10,9 +10,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from indexer.compile import compile_model, verify
+from indexer.compile import compile_model
 from indexer.models import BUILT_IN, BUILT_IN_FOLDER
 from indexer.openclip import load
+from indexer.verify import verify
 
 LICENCE = "Apache-2.0 towers (EfficientNet-Lite, MiniLM); trained on research data: see NOTICE"
 

@@ -92,7 +92,7 @@ def test_labels_name_what_is_in_each_picture(
                 1, abs=1e-4
             )
     alone = clipdex("label", photos / "chelsea.png", "--labels", "cat,dog", "--top", 1, "--csv")
-    assert alone.stdout.decode().splitlines()[0] == "path,label,probability"
+    assert alone.stdout.decode().splitlines()[0] == "path,label,probability,none"
     assert ",cat,0." in alone.stdout.decode()
 
 

@@ -109,9 +109,10 @@ def test_an_open_engine_follows_the_change(
 
     encoders = {"fake": FakeEncoder(), "new": new()}
     encoders["new"].name = "new"
-    monkeypatch.setattr("search.engine.load_encoder", lambda name: encoders[name])
+    monkeypatch.setattr("search.engine.load_encoder", lambda name, **_: encoders[name])
     monkeypatch.setattr(
-        "search.engine.find_bundle", lambda name: SimpleNamespace(fingerprint=name, name=name)
+        "search.engine.find_bundle",
+        lambda name, fingerprint: SimpleNamespace(fingerprint=fingerprint, name=name),
     )
     build([photos], collection=tmp_path / "c", encoder=encoders["fake"])
     with Engine.open(tmp_path / "c") as engine:

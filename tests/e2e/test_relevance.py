@@ -142,3 +142,21 @@ def test_a_model_without_an_estimate_says_so(tmp_path: Path) -> None:
             engine.search("x", min_relevance=0.5)
         with pytest.raises(QueryError, match="from 0 to 1"):
             engine.search("x", min_relevance=2)
+
+
+def test_a_label_filters_by_its_estimated_probability(
+    clipdex: Run, photos_indexed: tuple[Path, Path]
+) -> None:
+    collection = photos_indexed[1]
+    vectors = stored(collection)
+    truth = expected(load_encoder().encode_texts(["a photo of a cat"])[0], "text", vectors)
+    border = sorted(truth.values())[-2]
+    options = ("--json", "--collection", collection)
+    hits = json_lines(clipdex("search", "anything", "--label", f"cat>{border + 1e-3}", *options))
+    assert [Path(hit["path"]).name for hit in hits] == ["chelsea.png"]
+    every = json_lines(clipdex("search", "anything", "--label", "cat>0", *options))
+    assert len(every) == 6
+    both = ("--label", f"cat>{border + 1e-3}", "--label", "cup of coffee>0.5")
+    assert json_lines(clipdex("search", "anything", *both, *options)) == []
+    for wrong in ("cat>2", "cat>x", ">0.5"):
+        assert b"LABEL>P" in clipdex("search", "x", "--label", wrong, *options, code=2).stderr

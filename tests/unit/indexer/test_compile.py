@@ -1,47 +1,17 @@
 """Bundles against open_clip itself: small models made here, and the built-in one."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from checkpoints import make_checkpoint
 from indexer.bundle import Bundle
 from indexer.errors import BundleError, CompileError, ModelNotFound
 from indexer.models import find_bundle
 from indexer.onnx_encoder import OnnxEncoder
 from indexer.samples import sample_images, sample_texts
-
-TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
-VISION = {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16}
-
-
-def make_checkpoint(folder: Path, text: dict[str, Any], preprocess: dict[str, Any]) -> str:
-    """A CLIP with random weights in open_clip's `local-dir:` layout; returns its name."""
-    open_clip = pytest.importorskip("open_clip")
-    import torch
-    from safetensors.torch import save_file
-
-    torch.manual_seed(0)
-    folder.mkdir()
-    config = {
-        "model_cfg": {"embed_dim": 48, "vision_cfg": VISION, "text_cfg": {**TEXT, **text}},
-        "preprocess_cfg": {
-            "size": 64,
-            "mean": [0.48, 0.45, 0.40],
-            "std": [0.27, 0.26, 0.28],
-            "interpolation": "bicubic",
-            "resize_mode": "shortest",
-            **preprocess,
-        },
-    }
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    model = open_clip.CLIP(**config["model_cfg"])
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, str(folder / "open_clip_model.safetensors"))
-    return f"local-dir:{folder}"
 
 
 def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
@@ -96,14 +66,15 @@ def test_a_bundle_that_differs_from_open_clip_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_checkpoint(tmp_path / "checkpoint", {}, {})
-    from indexer import compile as compiling
+    from indexer import towers
+    from indexer.compile import compile_model
 
-    real = compiling.ImageTower.forward
+    real = towers.ImageTower.forward
     monkeypatch.setattr(
-        compiling.ImageTower, "forward", lambda self, pixels: real(self, pixels).roll(1, dims=1)
+        towers.ImageTower, "forward", lambda self, pixels: real(self, pixels).roll(1, dims=1)
     )
     with pytest.raises(CompileError, match="differs from open_clip"):
-        compiling.compile_model(spec, tmp_path / "bundle", name="tiny")
+        compile_model(spec, tmp_path / "bundle", name="tiny")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
 
 
@@ -124,24 +95,3 @@ def test_damaged_bundles_say_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "bundle.json").write_text('{"format": 1}')
     with pytest.raises(BundleError, match="lacks image.onnx"):
         Bundle.load(tmp_path)
-
-
-@pytest.mark.shared
-def test_the_built_in_model_is_open_clips(development_data: Path) -> None:
-    pytest.importorskip("open_clip")
-    from indexer.openclip import fingerprint, load
-
-    loaded = load(f"local-dir:{development_data / 'models' / 'pocket-v0'}")
-    bundle = find_bundle("pocket")
-    tokenizer = (bundle.folder / "tokenizer.txt").read_text(encoding="utf-8")
-    assert bundle.fingerprint == fingerprint(loaded, tokenizer)
-    files = sorted((development_data / "datasets" / "flickr8k" / "dev").glob("*.jpg"))[:64]
-    images = [Image.open(file).convert("RGB") for file in files]
-    lines = (development_data / "datasets" / "flickr8k" / "dev.jsonl").read_text().splitlines()
-    texts = [json.loads(line)["captions"][0] for line in lines[:64]]
-    encoder = OnnxEncoder(bundle)
-    pixels = np.stack([bundle.image.pixels(image) for image in images])
-    assert cosines(encoder.encode_images(pixels), loaded.encode_images(images)).min() > 0.9999
-    cut = encoder.encode_texts(texts)
-    assert cosines(cut, loaded.encode_texts(texts)).min() > 0.9999
-    assert np.abs(cut - encoder.encode_ids(encoder.tokenizer(texts))).max() < 1e-5
