@@ -107,8 +107,8 @@ def _identities(count: int) -> Patches:
 
 def _small(warp: Patches) -> NDArray[np.bool_]:
     """Whether a transform is one that a crop, a shift or a small turn could make."""
-    within = np.abs(warp[:, :2] - IDENTITY[:2]) < LIMITS
-    small: NDArray[np.bool_] = within.all(axis=(1, 2))
+    excess: Patches = np.abs(warp[:, :2] - IDENTITY[:2]) - LIMITS
+    small: NDArray[np.bool_] = excess.max(axis=(1, 2)) < 0
     return small
 
 
