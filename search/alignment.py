@@ -24,8 +24,11 @@ STEPS = 10
 SCREEN_STEPS, SCREEN = 3, 0.6
 # The parts that are compared must cover at least this share of both pictures.
 LEAST_OVERLAP = 0.7
-# How far each coefficient of the transform may be from the identity's; 10% off one side is 0.1.
-LARGEST_CHANGE = 0.3
+# How far the transform may be from the identity: scales and shifts (10% off one side is 0.1), and
+# turns (4.5 degrees are 0.08). More freedom lays line drawings of one thing over each other.
+LARGEST_CHANGE, LARGEST_TURN = 0.2, 0.08
+LIMITS = np.array([[1, 0, 1], [0, 1, 1]], np.float32) * (LARGEST_CHANGE - LARGEST_TURN)
+LIMITS += LARGEST_TURN
 # Grey levels (of 255, standard deviation) under which detail is noise and proves nothing.
 LEAST_DETAIL = 1.5
 # Pairs aligned at once: about 150 kB each while it lasts.
@@ -104,8 +107,9 @@ def _identities(count: int) -> Patches:
 
 def _small(warp: Patches) -> NDArray[np.bool_]:
     """Whether a transform is one that a crop, a shift or a small turn could make."""
-    change: NDArray[np.bool_] = np.abs(warp[:, :2] - IDENTITY[:2]).max(axis=(1, 2)) < LARGEST_CHANGE
-    return change
+    excess: Patches = np.abs(warp[:, :2] - IDENTITY[:2]) - LIMITS
+    small: NDArray[np.bool_] = excess.max(axis=(1, 2)) < 0
+    return small
 
 
 def _sampled(image: Patches, points: Patches) -> tuple[Patches, Patches]:

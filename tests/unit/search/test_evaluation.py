@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 
 from conftest import make_photo
@@ -27,7 +26,6 @@ def truth(tmp_path: Path) -> dict[bytes, Known]:
         path = make_photo(tmp_path / "p" / f"{number:02}.png", number, (48, 40))
         captions = [f"caption {number} {place}" for place in range(1 + number % 3)]
         known[str(path).encode()] = Known([CLASSES[number % 7]], captions)
-    Image.open(tmp_path / "p" / "00.png").save(tmp_path / "p" / "copy.png")
     (tmp_path / "p" / "copy.png").write_bytes((tmp_path / "p" / "00.png").read_bytes())
     known[str(tmp_path / "p" / "copy.png").encode()] = Known([], ["caption of a copy"])
     return known
