@@ -116,7 +116,10 @@ def build(config: dict[str, Any], preprocess: dict[str, Any], device: str = "cpu
                 )
         except Exception as exc:  # open_clip, timm and transformers raise what they like
             needs = config.get("text_cfg", {}).get("hf_model_name")
-            hint = f" (its text tower needs the config.json of {needs} from the hub)"
+            hint = (
+                f". Its text tower needs the config.json of {needs}: put it into a folder, and "
+                f"name that as hf_model_name in an {CONFIG} beside the weights"
+            )
             raise CompileError(
                 f"open_clip cannot build this model: {_line(exc)}{hint if needs else ''}"
             ) from exc
