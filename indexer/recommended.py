@@ -23,9 +23,9 @@ APPLE = "Apple's research licence (apple-amlr): no commercial use; see the model
 RECOMMENDED = (
     Recommendation("pocket", "built in: small and fast, plain things and scenes", 46, "see NOTICE"),
     Recommendation("ViT-B-32/laion2b_s34b_b79k", "all-round, fast without a GPU", 605, "MIT"),
-    Recommendation("ViT-B-16/datacomp_xl_s13b_b90k", "finer than B-32, a third of its speed",
+    Recommendation("ViT-B-16/datacomp_xl_s13b_b90k", "finer than B-32, a quarter of its speed",
                    599, CARD),
-    Recommendation("ViT-L-14/datacomp_xl_s13b_b90k", "the best here for a GPU, slow without",
+    Recommendation("ViT-L-14/datacomp_xl_s13b_b90k", "finer again, slow without a GPU",
                    1711, CARD),
     Recommendation("ViT-B-16-SigLIP/webli", "short queries, close distinctions", 813, "Apache-2.0"),
     Recommendation("ViT-B-16-SigLIP2/webli", "many languages, details", 1501, "Apache-2.0"),

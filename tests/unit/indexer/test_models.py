@@ -107,6 +107,13 @@ def test_unknown_tags_and_architectures_name_the_known_ones(own_cache: Path) -> 
         obtain("ViT-B-32")
 
 
+@pytest.mark.parametrize("label", ["pocket", "a/b", "hf-hub:a/b", "w.pt", "two words"])
+def test_an_added_model_gets_a_name_of_its_own(label: str, own_cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "open_clip_config.json").touch()
+    with pytest.raises(ModelNotFound):
+        obtain(str(tmp_path), label=label)
+
+
 def test_a_tag_brings_its_preprocessing_and_activation(tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
     from indexer.hub import Hub
