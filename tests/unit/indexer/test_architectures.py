@@ -22,10 +22,10 @@ slow = pytest.mark.slow
 # (architecture, whether its text may be cut)
 FAMILIES = [
     pytest.param("RN50", True, id="RN50"),
-    pytest.param("ViT-B-16-SigLIP", False, id="ViT-B-16-SigLIP"),
+    pytest.param("ViT-B-16-SigLIP", False, id="ViT-B-16-SigLIP", marks=slow),
     pytest.param("coca_ViT-B-32", False, id="coca_ViT-B-32", marks=slow),
     pytest.param("ViT-B-32", True, id="ViT-B-32", marks=slow),
-    pytest.param("MobileCLIP2-S0", False, id="MobileCLIP2-S0", marks=slow),
+    pytest.param("MobileCLIP2-S0", False, id="MobileCLIP2-S0"),
     pytest.param("convnext_base_w", True, id="convnext_base_w", marks=slow),
     pytest.param("EVA02-B-16", True, id="EVA02-B-16", marks=slow),
 ]
