@@ -35,7 +35,10 @@ def make_collection(folder: Path, count: int) -> Path:
         for number in range(1, count + 1):
             vector = random.standard_normal(bundle.dim)
             packed = (vector / np.linalg.norm(vector)).astype("<f2").tobytes()
-            execute("INSERT INTO contents VALUES (?, ?, 1, 1, '', 0)", (number, b"%016d" % number))
+            execute(
+                "INSERT INTO contents (id, hash, width, height, format) VALUES (?, ?, 1, 1, '')",
+                (number, b"%016d" % number),
+            )
             execute(
                 "INSERT INTO embeddings VALUES (?, ?, ?, ?)",
                 (number, bundle.fingerprint, generation, packed),

@@ -122,6 +122,11 @@ def obtain(
     from . import cache
 
     spelling = parse(name, arch)
+    if label is not None and (label == BUILT_IN or parse(label).kind != "added"):
+        raise ModelNotFound(
+            f"a model cannot be called {label!r}: choose letters, digits, '-', '_' and '.', and "
+            f"not {BUILT_IN!r}"
+        )
     if spelling.kind in ("bundle", "added"):
         return find_bundle(name)
     with cache.compiling(spelling.name):

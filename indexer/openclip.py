@@ -116,7 +116,10 @@ def build(config: dict[str, Any], preprocess: dict[str, Any], device: str = "cpu
                 )
         except Exception as exc:  # open_clip, timm and transformers raise what they like
             needs = config.get("text_cfg", {}).get("hf_model_name")
-            hint = f" (its text tower needs the config.json of {needs} from the hub)"
+            hint = (
+                f". Its text tower needs the config.json of {needs}: put it into a folder, and "
+                f"name that as hf_model_name in an {CONFIG} beside the weights"
+            )
             raise CompileError(
                 f"open_clip cannot build this model: {_line(exc)}{hint if needs else ''}"
             ) from exc
@@ -155,15 +158,14 @@ def find_tokenizer(source: Source) -> Any:
     """open_clip's own tokenizer of a model. Raises CompileError where its files are not here."""
     text = source.config.get("text_cfg", {})
     try:
-        if isinstance(source.tokenizer, Path) and text.get("hf_tokenizer_name"):
+        if source.tokenizer_folder is not None and text.get("hf_tokenizer_name"):
             return open_clip.tokenizer.HFTokenizer(
-                str(source.tokenizer),
+                str(source.tokenizer_folder),
                 context_length=text.get("context_length", 77),
                 tokenizer_mode=text.get("tokenizer_mode"),
                 **text.get("tokenizer_kwargs", {}),
             )
-        name = source.name if isinstance(source.tokenizer, Path) else source.tokenizer
-        return open_clip.get_tokenizer(name)
+        return open_clip.get_tokenizer(source.tokenizer)
     except ClipdexError:
         raise
     except ImportError as exc:

@@ -1,6 +1,6 @@
 """Models worth trying, kept by hand: what each is for, its size, and the licence of its weights.
 
-Names are open_clip's. Sizes are those of the compiled bundle in float32, from docs/models.md.
+Names are open_clip's. Sizes are those of a bundle whose weights all need float32.
 Licences are what the weights' pages said when this was written; the pages decide.
 """
 
@@ -17,15 +17,16 @@ class Recommendation:
     licence: str
 
 
+CARD = "see the model card"
 APPLE = "Apple's research licence (apple-amlr): no commercial use; see the model card"
 
 RECOMMENDED = (
     Recommendation("pocket", "built in: small and fast, plain things and scenes", 46, "see NOTICE"),
     Recommendation("ViT-B-32/laion2b_s34b_b79k", "all-round, fast without a GPU", 605, "MIT"),
-    Recommendation("ViT-B-16/datacomp_xl_s13b_b90k", "finer than B-32, a third of its speed",
-                   599, "MIT"),
-    Recommendation("ViT-L-14/datacomp_xl_s13b_b90k", "the best here for a GPU, slow without",
-                   1711, "MIT"),
+    Recommendation("ViT-B-16/datacomp_xl_s13b_b90k", "finer than B-32, a quarter of its speed",
+                   599, CARD),
+    Recommendation("ViT-L-14/datacomp_xl_s13b_b90k", "finer again, slow without a GPU",
+                   1711, CARD),
     Recommendation("ViT-B-16-SigLIP/webli", "short queries, close distinctions", 813, "Apache-2.0"),
     Recommendation("ViT-B-16-SigLIP2/webli", "many languages, details", 1501, "Apache-2.0"),
     Recommendation("MobileCLIP2-S0/dfndr2b", "small and accurate", 299, APPLE),

@@ -21,15 +21,16 @@ class Source:
     """Where a model's parts are: architecture, preprocessing, weights, tokenizer.
 
     config, preprocess: open_clip's `model_cfg` and `preprocess_cfg`. weights: a file.
-    tokenizer: what `open_clip.get_tokenizer` is asked for, or a folder with the files of a
-    Hugging Face tokenizer.
+    tokenizer: what `open_clip.get_tokenizer` is asked for. tokenizer_folder: where the files of a
+    Hugging Face tokenizer are, if that is what the architecture takes.
     """
 
     name: str
     config: dict[str, Any]
     weights: Path
-    tokenizer: str | Path
+    tokenizer: str
     preprocess: dict[str, Any] = field(default_factory=dict)
+    tokenizer_folder: Path | None = None
 
 
 def find_source(spelling: Spelling, hub: Hub) -> Source:
@@ -51,11 +52,12 @@ def find_source(spelling: Spelling, hub: Hub) -> Source:
                 f"{spelling.path} does not say what it holds: name its architecture with --arch "
                 "(open_clip's name, such as ViT-B-32)"
             )
-        facts = architecture(spelling.arch)
-        here = any((spelling.path.parent / name).is_file() for name in TOKENIZER_FILES)
-        tokenizer = spelling.path.parent if here else spelling.arch
+        arch, _, tag = spelling.arch.replace(",", "/").replace(":", "/").partition("/")
+        facts, preprocess = _settings(arch, tag) if tag else (architecture(arch), {})
+        folder = spelling.path.parent
+        here = any((folder / name).is_file() for name in TOKENIZER_FILES)
         name = f"{spelling.arch} {spelling.path.name}"
-        return Source(name, facts, spelling.path, tokenizer)
+        return Source(name, facts, spelling.path, arch, preprocess, folder if here else None)
     if spelling.kind == "hub" and spelling.repo is not None:
         config, file = hub.checkpoint(spelling.repo, WEIGHTS)
         return _layout(spelling.name, config, file, spelling.name)
@@ -77,18 +79,23 @@ def _layout(name: str, config: Path, weights: Path, tokenizer: str) -> Source:
 
 
 def _pretrained(name: str, arch: str, tag: str, hub: Hub) -> Source:
+    config, preprocess = _settings(arch, tag)
+    repo, _, file = open_clip.get_pretrained_cfg(arch, tag)["hf_hub"].rpartition("/")
+    names = (f"{Path(file).stem}.safetensors", file) if file else WEIGHTS
+    weights = hub.weights(repo, names, f"run `clipdex models add {names[0]} --arch {arch}/{tag}`")
+    return Source(name, config, weights, arch, preprocess)
+
+
+def _settings(arch: str, tag: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Architecture and preprocessing of the weights that open_clip knows as `tag`."""
     config = architecture(arch)
     facts = open_clip.get_pretrained_cfg(arch, tag)
     if not facts:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(arch)) or "none"
         raise ModelNotFound(f"open_clip knows no weights {tag!r} for {arch}; it knows: {tags}")
-    repo, _, file = facts["hf_hub"].rpartition("/")
-    names = (f"{Path(file).stem}.safetensors", file) if file else WEIGHTS
-    weights = hub.weights(repo, names, f"run `clipdex models add {names[0]} --arch {arch}`")
-    keys = ("mean", "std", "interpolation", "resize_mode")
     if facts.get("quick_gelu"):  # open_clip only warns, and gives vectors of no use
         config["quick_gelu"] = True
-    return Source(name, config, weights, arch, {key: facts[key] for key in keys})
+    return config, {key: facts[key] for key in ("mean", "std", "interpolation", "resize_mode")}
 
 
 def architecture(arch: str) -> dict[str, Any]:

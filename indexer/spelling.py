@@ -73,7 +73,7 @@ def _parse(name: str, arch: str | None) -> Spelling:
     parts = re.fullmatch(r"([\w.-]+)[/,:]([\w.-]+)", name)
     if parts and not path.exists():
         return Spelling(f"{parts[1]}/{parts[2]}", "pretrained", arch=parts[1], tag=parts[2])
-    if re.fullmatch(r"[\w.+-]+", name) and not path.exists():
+    if re.fullmatch(r"[\w.+-]+", name):
         return Spelling(name, "added", arch=arch)
     raise ModelNotFound(
         f"{name!r} is no model: write {BUILT_IN}, ARCHITECTURE/TAG (ViT-B-32/laion2b_s34b_b79k), "

@@ -113,6 +113,9 @@ class _Query:
         exclude: tuple[bytes, ...],
     ) -> None:
         self.condition, self.parameters = condition, parameters
+        self.tables = "files"
+        if "taken_at" in condition:
+            self.tables += " JOIN contents ON contents.id = files.content"
         self.within, self.exclude = within, exclude
         # Many files share a folder, which is judged once.
         self._folder_passes = lru_cache(maxsize=None)(self._judge_folder)
@@ -124,7 +127,7 @@ class _Query:
                 yield content
             return
         for (content,) in catalogue.connection.execute(
-            f"SELECT DISTINCT files.content FROM {_TABLES} WHERE {self.condition}", self.parameters
+            f"SELECT files.content FROM {self.tables} WHERE {self.condition}", self.parameters
         ):
             yield content
 
@@ -136,7 +139,7 @@ class _Query:
         if content is not None:
             condition, parameters = f"files.content = ? AND {condition}", (content, *parameters)
         for number, root, path in catalogue.connection.execute(
-            f"SELECT files.content, root, path FROM {_TABLES} WHERE {condition}", parameters
+            f"SELECT files.content, root, path FROM {self.tables} WHERE {condition}", parameters
         ):
             folder, name = os.path.split(path)
             if self._folder_passes(root, folder) and not excluded(path, name, self.exclude):
@@ -149,9 +152,6 @@ class _Query:
         if self.within and not any((root, part) in self.within for part in above):
             return False
         return not any(excluded(part, os.path.basename(part), self.exclude) for part in above[:-1])
-
-
-_TABLES = "files JOIN contents ON contents.id = files.content"
 
 
 def _date_condition(moment: dates.Moment, compare: str) -> tuple[str, tuple[int, ...]]:

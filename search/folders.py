@@ -1,6 +1,7 @@
 """A folder as a user names it, to the part of the collection that it means."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,21 +67,37 @@ def _named(catalogue: Catalogue, roots: dict[int, bytes], folder: Path | str) ->
     wanted = _parts(os.fsencode(os.path.normpath(folder)))
     if not wanted or b".." in wanted:
         return
-    seen: set[tuple[int, bytes]] = set()
-    for root, path in catalogue.connection.execute(
-        "SELECT root, path FROM files WHERE content IS NOT NULL"
-    ):
-        below = os.path.dirname(path)
-        while (root, below) not in seen:
-            seen.add((root, below))
-            names = _parts(os.path.join(roots[root], below))
-            whole = os.path.isabs(folder) and len(names) != len(wanted)
-            if names[-len(wanted) :] == wanted and not whole:
-                yield Scope(root, Path(os.fsdecode(roots[root])), below)
-            below = os.path.dirname(below)
+    folders = {(root, b"") for root in roots}
+    for root, path in _rows_naming(catalogue, wanted[-1]):
+        folders.add((root, path.rpartition(SEPARATOR)[0]))
+    pending = list(folders)
+    while pending:  # and the folders that these lie in
+        root, below = pending.pop()
+        above = root, below.rpartition(SEPARATOR)[0]
+        if above not in folders:
+            folders.add(above)
+            pending.append(above)
+    for root, below in sorted(folders):
+        names = _parts(os.path.join(roots[root], below))
+        whole = len(names) == len(wanted) or not os.path.isabs(folder)
+        if whole and names[-len(wanted) :] == wanted:
+            yield Scope(root, Path(os.fsdecode(roots[root])), below)
+
+
+def _rows_naming(catalogue: Catalogue, name: bytes) -> Iterator[tuple[int, bytes]]:
+    """(root, path) of the files that may lie in a folder of this name: SQLite compares letters
+    without their case in ASCII only, so all files where the name has others.
+    """
+    query = "SELECT root, path FROM files WHERE content IS NOT NULL"
+    if not name.isascii():
+        return catalogue.connection.execute(query)
+    pattern = re.sub(r"([%_\\])", r"\\\1", name.decode("ascii"))
+    return catalogue.connection.execute(
+        query + " AND CAST(path AS TEXT) LIKE ? ESCAPE '\\'", (f"%{pattern}{os.sep}%",)
+    )
 
 
 def _parts(path: bytes) -> list[bytes]:
     """The names in a path, for comparing without regard to case."""
-    text = path.decode("utf-8", "surrogateescape").casefold()
+    text = path.decode("utf-8", "surrogateescape").lower()
     return [part.encode("utf-8", "surrogateescape") for part in text.split(os.sep) if part]

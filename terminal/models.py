@@ -16,7 +16,12 @@ app = typer.Typer(help="The models that pictures can be indexed with.", no_args_
 
 Arch = Annotated[
     str | None,
-    typer.Option("--arch", metavar="A", help="open_clip's name of what a checkpoint file holds."),
+    typer.Option(
+        "--arch",
+        metavar="A",
+        help="What a checkpoint file holds: open_clip's name, or ARCHITECTURE/TAG to take "
+        "the tag's preprocessing too.",
+    ),
 ]
 
 

@@ -52,6 +52,8 @@ def search(
     when it was taken; where it does not say, when its file last changed.
 
     Example: clipdex search a dog on a beach --not people -k 5
+
+    Example: clipdex search a church --in Italy --since 2024-07 --until 2024-08
     """
     text = " ".join(words or [])
     if not text.strip() and not images:
@@ -114,7 +116,7 @@ def similar(
 def _filter(
     folders: list[str] | None, since: str | None, until: str | None, exclude: list[str] | None
 ) -> "Filter | None":
-    if not (folders or since or until or exclude):
+    if not (folders or exclude) and since is None and until is None:
         return None
     from indexer.errors import QueryError
     from search.filters import Filter

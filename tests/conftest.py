@@ -47,6 +47,7 @@ def clipdex(tmp_path: Path) -> Run:
         environment = {
             **os.environ,
             "CLIPDEX_COLLECTION": str(tmp_path / "collection"),
+            "CLIPDEX_CACHE": str(tmp_path / "cache"),
             "NO_COLOR": "1",
             **options.pop("env", {}),
         }

@@ -213,5 +213,8 @@ def test_python_cli_py_works_too(clipdex: Run, tmp_path: Path) -> None:
 
 def test_version_and_models(clipdex: Run) -> None:
     assert clipdex("--version").stdout.startswith(b"clipdex 0.")
-    (model,) = json_lines(clipdex("models", "list", "--json"))
-    assert (model["name"], model["dim"]) == ("pocket", 512)
+    model, *others = json_lines(clipdex("models", "list", "--json"))
+    assert (model["name"], model["dim"], model["here"]) == ("pocket", 512, True)
+    assert others
+    assert not any(other["here"] for other in others)
+    assert all(other["licence"] and other["bytes"] for other in others)

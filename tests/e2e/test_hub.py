@@ -13,6 +13,7 @@ from conftest import Run, json_lines, make_photo
 from fake_hub import FakeHub, serving
 
 TINY = "nobody/tiny"
+TAG = "ViT-B-32/laion2b_s34b_b79k"
 WEIGHTS = f"{TINY}/open_clip_model.safetensors"
 BLOCKED = """
 import sys
@@ -125,10 +126,10 @@ def test_without_a_network_the_file_and_its_place_are_named(
     clipdex: Run, environment: dict[str, str]
 ) -> None:
     gone = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9"}
-    failed = clipdex("models", "pull", "ViT-B-32/laion2b_s34b_b79k", env=gone, code=1)
+    failed = clipdex("models", "pull", TAG, env=gone, code=1)
     last = failed.stderr.decode().splitlines()[-1]
     assert "laion/CLIP-ViT-B-32-laion2B-s34B-b79K/resolve/main/open_clip_model.safetensors" in last
-    assert "clipdex models add open_clip_model.safetensors --arch ViT-B-32" in last
+    assert f"clipdex models add open_clip_model.safetensors --arch {TAG}" in last
 
 
 def test_without_torch_compiling_says_what_to_install(clipdex: Run, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from checkpoints import make_checkpoint
+from checkpoints import make_checkpoint, make_transformers_checkpoint
 from indexer.bundle import Bundle
 from indexer.errors import BundleError, CompileError, ModelNotFound
 from indexer.models import find_bundle
@@ -46,6 +46,24 @@ def test_a_compiled_model_is_open_clips(
     assert cosines(encoder.encode_texts(texts), theirs).min() > 0.99999
     for text_one, vector in zip(texts[:8], theirs, strict=False):
         assert np.abs(encoder.encode_texts([text_one])[0] - vector).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["xlm-roberta", "nllb", "mt5"])
+def test_text_towers_and_tokenizers_of_transformers_are_open_clips(
+    kind: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("open_clip")
+    spec = make_transformers_checkpoint(tmp_path / "checkpoint", kind)
+    from indexer.compile import compile_model
+    from indexer.openclip import load
+
+    bundle = compile_model(spec, tmp_path / "bundle", name=kind)
+    assert (bundle.text.kind, bundle.text.cut) == ("huggingface", False)
+    assert (bundle.folder / "tokenizer.json").is_file()
+    texts = sample_texts()
+    theirs = load(spec).encode_texts(texts)
+    ours = OnnxEncoder(bundle).encode_texts(texts)
+    assert cosines(ours - theirs.mean(axis=0), theirs - theirs.mean(axis=0)).min() > 0.9999
 
 
 def test_other_weights_or_settings_give_another_fingerprint(tmp_path: Path) -> None:

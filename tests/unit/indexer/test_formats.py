@@ -323,6 +323,23 @@ def test_the_pixel_limit_holds_for_each_format_before_decoding(
         decode(data, Limits(max_pixels=1000), name=NAMES.get(format_name, b""))
 
 
+@pytest.mark.parametrize(
+    ("format_name", "box"),
+    [("JPEG2000", b"ihdr"), ("HEIF", b"ispe\0\0\0\0"), ("AVIF", b"ispe\0\0\0\0")],
+)
+def test_a_header_that_understates_its_size_gets_no_large_picture_in(
+    photo: Image.Image, format_name: str, box: bytes
+) -> None:
+    data = WRITERS[format_name](photo.resize((1500, 1000)))
+    at = data.index(box) + len(box)
+    lie = data[:at] + struct.pack(">II", 10, 10) + data[at + 8 :]
+    try:
+        decoded = decode(lie, Limits(max_pixels=1000))
+    except ImageError:
+        return
+    assert decoded.image.size == (10, 10)
+
+
 @pytest.mark.parametrize("format_name", WRITERS)
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
 def test_a_cut_file_is_refused_with_a_reason(

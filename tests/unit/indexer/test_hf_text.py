@@ -81,7 +81,8 @@ def test_a_tokenizer_that_is_not_here_is_named_with_its_place() -> None:
         "x",
         {"text_cfg": {"hf_tokenizer_name": "nobody/nothing"}},
         Path("x.safetensors"),
-        Path("/nonexistent"),
+        "x",
+        tokenizer_folder=Path("/nonexistent"),
     )
     with pytest.raises(CompileError, match=r"nobody/nothing.*tokenizer\.json.*models add"):
         openclip.find_tokenizer(source)

@@ -107,6 +107,33 @@ def test_unknown_tags_and_architectures_name_the_known_ones(own_cache: Path) -> 
         obtain("ViT-B-32")
 
 
+@pytest.mark.parametrize("label", ["pocket", "a/b", "hf-hub:a/b", "w.pt", "two words"])
+def test_an_added_model_gets_a_name_of_its_own(label: str, own_cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "open_clip_config.json").touch()
+    with pytest.raises(ModelNotFound):
+        obtain(str(tmp_path), label=label)
+
+
+def test_a_tag_brings_its_preprocessing_and_activation(tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
+    from indexer.hub import Hub
+    from indexer.sources import find_source
+    from indexer.spelling import parse
+
+    file = tmp_path / "w.safetensors"
+    file.touch()
+    plain = find_source(parse(str(file), "ViT-B-32"), Hub())
+    assert (plain.preprocess, plain.config.get("quick_gelu")) == ({}, None)
+    openai = find_source(parse(str(file), "ViT-B-32,openai"), Hub())
+    assert openai.config["quick_gelu"]
+    assert openai.tokenizer == "ViT-B-32"
+    siglip = find_source(parse(str(file), "ViT-B-16-SigLIP:webli"), Hub())
+    assert siglip.preprocess["resize_mode"] == "squash"
+    assert siglip.tokenizer_folder is None
+    (tmp_path / "tokenizer.json").touch()
+    assert find_source(parse(str(file), "ViT-B-32"), Hub()).tokenizer_folder == tmp_path
+
+
 def test_recommended_models_are_open_clips() -> None:
     open_clip = pytest.importorskip("open_clip")
     from indexer.recommended import RECOMMENDED

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -362,6 +364,13 @@ def test_many_folders_of_one_name_are_no_limit(tmp_path: Path) -> None:
         hits = engine.search("x", k=1000, filter=Filter(["raw"], since="2000"))
         assert len(hits) == 250
         assert all(hit.file.name == "a.jpg" for hit in hits)
+
+
+def test_a_search_without_filters_loads_none_of_this() -> None:
+    code = "import sys, search; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert "search.engine" in loaded
+    assert not {"search.filters", "search.folders", "search.dates", "PIL"} & set(loaded)
 
 
 # -- dates ---------------------------------------------------------------------------------------

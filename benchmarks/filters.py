@@ -1,0 +1,119 @@
+"""Searching among the pictures that pass a filter: both ways, and where one overtakes the other.
+
+Gathering takes the vectors that pass and multiplies them; selecting lets FAISS pass over the
+others. `indexer/vectors.py` takes the better of the two by its border, GATHER_SHARE. "ids by SQL"
+is what finding the pictures of a folder or of some dates costs before that.
+
+usage: python benchmarks/filters.py [--images 100000] [--rounds 40]
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from indexer import vectors
+from indexer.catalogue import Catalogue
+from indexer.collection import Collection
+from indexer.vectors import VectorIndex
+from measure import report, spread
+from search import Engine, Filter
+from warm_query import make_collection
+
+SHARES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.005)
+K = 10
+
+
+def timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - began)
+
+
+def recall(index: VectorIndex, rows: np.ndarray, query: np.ndarray, among: np.ndarray) -> float:
+    """Of the best by brute force among these ids (1 to n, of `rows`), how many were found."""
+    scores = rows[among - 1] @ query
+    best = among[np.argsort(-scores, kind="stable")[:K]]
+    return float(np.isin(best, index.search(query, K, among=among)[1]).mean())
+
+
+def date_files(folder: Path, count: int) -> None:
+    """Spread the files' times and folders evenly, so that a filter takes the share it names."""
+    catalogue = Catalogue.open(Collection(folder), writable=True)
+    with catalogue.transaction():
+        catalogue.connection.execute("UPDATE files SET mtime_ns = id * 1000000000")
+        for share in SHARES:
+            catalogue.connection.execute(
+                "UPDATE files SET path = CAST(? || path AS BLOB) WHERE id % 1000 < ?",
+                (f"{share}/".encode(), round(1000 * share)),
+            )
+    catalogue.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=40)
+    asked = parser.parse_args()
+    random = np.random.default_rng(1)
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = make_collection(Path(scratch) / "c", asked.images)
+        date_files(folder, asked.images)
+        with Engine.open(folder) as engine:
+            index, dim = engine.index, engine.model.dim
+            stored = np.concatenate([part.vectors for part in index.parts])
+            queries = random.standard_normal((asked.rounds, dim)).astype(np.float32)
+            queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+            whole = [timed(lambda q=query: index.search(q, K)) for query in queries]
+            for share in SHARES:
+                ids = np.arange(1, asked.images + 1)
+                among = np.sort(random.choice(ids, round(share * len(ids)), replace=False))
+                times: dict[str, list[float]] = {"gather": [], "select": [], "kept": []}
+                chosen = vectors.GATHER_SHARE
+                # Side by side, so that the machine's moods meet both alike.
+                for query in queries:
+                    for way, border in (("gather", 0), ("select", 10**9), ("kept", chosen)):
+                        vectors.GATHER_SHARE = border
+                        times[way].append(
+                            timed(lambda q=query, a=among: index.search(q, K, among=a))
+                        )
+                found = {
+                    way: min(
+                        recall(index, stored, query, among)
+                        for query in queries[:20]
+                        if not setattr(vectors, "GATHER_SHARE", border)
+                    )
+                    for way, border in (("gather", 0), ("select", 10**9))
+                }
+                vectors.GATHER_SHARE = chosen
+                by_folder = Filter([f"{share}"])
+                sql = [timed(lambda f=by_folder: f.ids(engine.catalogue)) for _ in range(5)]
+                until = str(np.datetime64(round(share * asked.images), "s")) + "Z"
+                by_date = Filter(until=until)
+                dated = [timed(lambda f=by_date: f.ids(engine.catalogue)) for _ in range(5)]
+                ratio = np.median(times["select"]) / np.median(times["gather"])
+                costs = f"{np.median(sql):.3g}, {np.median(dated):.3g}"
+                rows.append(
+                    {
+                        "passing, %": f"{100 * share:g}",
+                        "gather, ms": spread(times["gather"]),
+                        "select, ms": spread(times["select"]),
+                        "select / gather": f"{ratio:.2f}",
+                        "as chosen, ms": f"{np.median(times['kept']):.3g}",
+                        "recall@10, least": f"{found['gather']:g} and {found['select']:g}",
+                        "ids by SQL: folder, date, ms": costs,
+                    }
+                )
+    title = (
+        f"Filters over {asked.images:,} vectors of dimension {dim} "
+        f"(without a filter: {spread(whole)} ms)"
+    )
+    report("filters", title, rows)
+
+
+if __name__ == "__main__":
+    main()
