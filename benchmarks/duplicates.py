@@ -3,8 +3,10 @@
 Each class's first photos are changed in every way of `CHANGES` and put in a collection with all
 photos of the data. A change counts as found where `find_groups` puts it in a group with its
 original. A group that holds different originals is a false positive, unless they are the same
-picture: those pairs are listed, with where to look. The thresholds were chosen on Caltech-101's
-train split with --sweep; val was measured once, with what was chosen.
+picture: those pairs are listed, with where to look. The threshold was chosen on Caltech-101's train
+split with --sweep. Val was measured twice: after the first run the turn that the registration
+allows was narrowed, on train photos and 60 of PACS' sketches, so the figure for those is not
+independent, and the sweep was made with the wider turn.
 
 usage: python benchmarks/duplicates.py CALTECH_SPLIT [--sweep] [--distinct FOLDER]...
     CALTECH_SPLIT: a folder of CLASS/*.jpg. FOLDER: photos or drawings to look for false ones in
