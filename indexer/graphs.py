@@ -69,6 +69,7 @@ def write(model: onnx.ModelProto, path: Path) -> None:
         location=data.name,
         size_threshold=SMALLEST,
     )
+    data.chmod(path.stat().st_mode)  # onnx lets nobody else read it
 
 
 def _cast(source: str, target: str) -> onnx.NodeProto:
