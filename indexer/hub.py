@@ -88,7 +88,8 @@ class Hub:
         except Exception as exc:  # of httpx, requests and huggingface_hub
             raise DownloadError(_unreachable(url, name, exc, way_out)) from exc
         etag = (facts.etag or "").strip('"')
-        folder = cache_folder() / "downloads" / repo.replace("/", "--") / (etag[:16] or "unnamed")
+        version = "".join(filter(str.isalnum, etag))[:16]  # it comes from outside: no path
+        folder = cache_folder() / "downloads" / repo.replace("/", "--") / (version or "unnamed")
         file = folder / name
         self._folders.append(folder)
         if file.is_file():
