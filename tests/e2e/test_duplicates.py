@@ -112,3 +112,17 @@ def test_collapse_shows_near_duplicates_once(clipdex: Run, copied: tuple[Path, P
     )
     assert len(similar) == 3
     assert sum(1 + len(hit["collapsed"]) for hit in similar) == 6
+
+
+def test_collapse_goes_together_with_filters_and_a_least_relevance(
+    clipdex: Run, copied: tuple[Path, Path]
+) -> None:
+    options = ("a cat", "--collapse", "--json", "--collection", copied[1])
+    grey = json_lines(clipdex("search", *options, "--exclude", "chelsea*", "--exclude", "*small*"))
+    assert {Path(hit["path"]).name for hit in grey[0]["collapsed"]} | {
+        Path(grey[0]["path"]).name
+    } == {"cat-grey.jpg", "cat-cropped.jpg"}
+    assert len(grey) == 4
+    (only,) = json_lines(clipdex("search", *options, "--min-relevance", 0.5))
+    assert len(only["collapsed"]) == 3
+    assert all("cat" in name or "chelsea" in name for name in map(str, only["paths"]))
