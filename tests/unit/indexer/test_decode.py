@@ -1,3 +1,4 @@
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from indexer.decode import Limits, decode, read_file
 from indexer.errors import ImageError
+from pictures import dng
 
 
 def encoded(image: Image.Image, format_name: str, **options: object) -> bytes:
@@ -136,3 +138,10 @@ def test_the_limits_name_themselves_and_their_flags(photo: Image.Image, tmp_path
     file.write_bytes(b"x" * 3_000_000)
     with pytest.raises(ImageError, match=r"3 MiB .*--max-bytes"):
         read_file(str(file).encode(), Limits(max_bytes=2_000_000))
+
+
+def test_without_rawpy_a_raw_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = dng(Image.new("RGB", (300, 200), "orange"))
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    with pytest.raises(ImageError, match=r"pip install 'clipdex\[raw\]'"):
+        decode(data, Limits(), name=b"a.dng")
