@@ -76,7 +76,11 @@ class Labeller:
 
     def probabilities(self, vectors: Embeddings) -> NDArray[np.float64]:
         """`(n, dim)` unit vectors to `(n, labels)`, each row summing to 1."""
-        logits = self.logit_scale * (vectors @ self.weights.T).astype(np.float64)
+        return self._shares(vectors @ self.weights.T)
+
+    def _shares(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The softmax of cosines `(n, labels)` at the model's logit scale."""
+        logits = self.logit_scale * scores.astype(np.float64)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
         return shares
@@ -86,11 +90,12 @@ class Labeller:
 
         The labels' probabilities sum to 1 over all labels: they say which, if any.
         """
-        shares = self.probabilities(vectors)
+        scores = vectors @ self.weights.T
+        shares = self._shares(scores)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
         none: list[float | None] = [None] * len(vectors)
         if self.estimator is not None:
-            fits = self.estimator.labels(vectors @ self.weights.T, vectors)
+            fits = self.estimator.labels(scores, vectors)
             none = (1 - fits).round(4).tolist()
         return [
             (tuple((self.labels[column], float(row[column])) for column in columns), rejected)

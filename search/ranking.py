@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
@@ -10,7 +11,7 @@ from indexer.catalogue import Catalogue, Model
 from indexer.encoder import Embeddings
 from indexer.errors import QueryError
 from indexer.flat import Ids, Scores
-from indexer.vectors import VectorIndex
+from indexer.vectors import Spread, VectorIndex
 
 from .hits import Hit
 from .relevance import Estimator
@@ -130,6 +131,10 @@ class Ranking:
         known = np.array([number in stored for number in ids.tolist()])
         ids, scores = ids[known], scores[known]
         vectors = np.stack([stored[number] for number in ids.tolist()])
-        spread = self.index.spread(self.vector)
-        estimates = self.estimator.hits(self.kind, scores, vectors, spread)
+        estimates = self.estimator.hits(self.kind, scores, vectors, self._spread)
         return dict(zip(ids.tolist(), estimates.round(4).tolist(), strict=True))
+
+    @cached_property
+    def _spread(self) -> Spread:
+        """Of the vector's scores over the collection; the same however many hits are looked at."""
+        return self.index.spread(self.vector)
