@@ -18,6 +18,7 @@ import numpy as np
 from indexer import vectors
 from indexer.catalogue import Catalogue
 from indexer.collection import Collection
+from indexer.encoder import unit
 from indexer.vectors import VectorIndex
 from measure import report, spread
 from search import Engine, Filter
@@ -65,7 +66,7 @@ def main() -> None:
         date_files(folder, asked.images)
         with Engine.open(folder) as engine:
             index, dim = engine.index, engine.model.dim
-            stored = np.concatenate([part.vectors for part in index.parts])
+            stored = np.concatenate([unit(part.halves) for part in index.parts])
             queries = random.standard_normal((asked.rounds, dim)).astype(np.float32)
             queries /= np.linalg.norm(queries, axis=1, keepdims=True)
             whole = [timed(lambda q=query: index.search(q, K)) for query in queries]

@@ -16,6 +16,7 @@ import numpy as np
 from .collection import Collection
 from .database import open_reader, open_writer, translated
 from .encoder import Embeddings, unit
+from .packed import Halves, halves_of, unpacked
 
 # SQLite's parameters a statement; ids are looked up in chunks of this many.
 CHUNK = 500
@@ -176,17 +177,22 @@ class Catalogue:
             row[0] for row in self.connection.execute("SELECT id FROM contents WHERE paths = 0")
         ]
 
-    def embeddings(
+    def embeddings(self, fingerprint: str) -> Iterator[tuple[np.ndarray, Embeddings]]:
+        """(ids `(n,)` int64, vectors `(n, dim)`), a thousand at a time, oldest first."""
+        for ids, halves in self.halves(fingerprint):
+            yield ids, unit(halves)
+
+    def halves(
         self, fingerprint: str, *, since: int = 0, chunk: int = 1024
-    ) -> Iterator[tuple[np.ndarray, Embeddings]]:
-        """(ids `(n,)` int64, vectors `(n, dim)`) of generations after `since`, oldest first."""
+    ) -> Iterator[tuple[np.ndarray, Halves]]:
+        """(ids `(n,)`, vectors as they are kept) of generations after `since`, oldest first."""
         cursor = self.connection.execute(
             "SELECT content, vector FROM embeddings "
             "WHERE fingerprint = ? AND generation > ? ORDER BY generation, content",
             (fingerprint, since),
         )
         while rows := cursor.fetchmany(chunk):
-            yield unpacked(rows)
+            yield halves_of(rows)
 
     def embeddings_of(self, fingerprint: str, ids: Ids) -> dict[int, Embeddings]:
         """The vector `(dim,)` of each of these contents that has one."""
@@ -278,13 +284,6 @@ class Catalogue:
 def join(root: bytes, path: bytes) -> bytes:
     """The absolute path of a file of a root."""
     return os.path.join(root, path)
-
-
-def unpacked(rows: list[tuple[int, bytes]]) -> tuple[np.ndarray, Embeddings]:
-    """Rows of `embeddings` (content, vector) as ids `(n,)` and vectors `(n, dim)`."""
-    ids = np.array([row[0] for row in rows], dtype=np.int64)
-    packed = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f2")
-    return ids, unit(packed.reshape(len(rows), -1))
 
 
 def _chunks(ids: Ids) -> Iterator[list[int]]:

@@ -4,9 +4,8 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from .catalogue import Catalogue
+from .packed import packed
 from .pipeline import Batch, Read
 
 
@@ -61,10 +60,9 @@ class Committer:
         """One batch."""
         ids: dict[bytes, int] = {}
         if batch.vectors is not None:
-            packed = np.ascontiguousarray(batch.vectors, dtype="<f2")
             generation = self.catalogue.next_generation()
-            for item, vector in zip(batch.fresh, packed, strict=True):
-                ids[item.digest] = self._add_content(item, vector.tobytes(), generation)
+            for item, vector in zip(batch.fresh, packed(batch.vectors), strict=True):
+                ids[item.digest] = self._add_content(item, vector, generation)
         encoded = set(ids)
         for item in batch.files:
             task = item.task

@@ -3,9 +3,10 @@
 import threading
 from typing import Any, Self
 
-from .catalogue import Catalogue, unpacked
+from .catalogue import Catalogue
 from .collection import Collection
 from .encoder import Embeddings
+from .packed import unpacked
 
 
 class Lookup:

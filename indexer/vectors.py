@@ -19,7 +19,7 @@ from .catalogue import Catalogue
 from .collection import Collection
 from .encoder import Embeddings
 from .errors import CollectionStorageError
-from .flat import Flat, Ids, Scores
+from .flat import Flat, Ids, Scores, merged
 
 # Rewriting the file costs its whole size; below this many vectors that is nothing, above it the
 # file is rewritten when at least a twentieth is new and readers top up in memory until then.
@@ -54,8 +54,8 @@ class VectorFile:
 class VectorIndex:
     """Exact inner-product search over the vectors of one fingerprint at one generation."""
 
-    def __init__(self, parts: list[faiss.Index], removed: Iterable[int], generation: int) -> None:
-        self.parts = [Flat(part) for part in parts]
+    def __init__(self, parts: list[Flat], removed: Iterable[int], generation: int) -> None:
+        self.parts = parts
         self.removed = frozenset(removed)
         self.generation = generation
 
@@ -67,7 +67,9 @@ class VectorIndex:
         with catalogue.snapshot():
             generation = catalogue.generation()
             published = latest_file(collection, catalogue, fingerprint)
-            base = _map(published) if published else None
+            base = Flat.map(published.path) if published else None
+            if base is not None and published and base.size != published.vectors:
+                base = None  # not what the catalogue says
             since = published.generation if published and base is not None else 0
             parts = [] if base is None else [base]
             recent = _collect(catalogue, fingerprint, dim, since)
@@ -79,25 +81,19 @@ class VectorIndex:
     @classmethod
     def of(cls, ids: Ids, vectors: Embeddings) -> "VectorIndex":
         """Vectors `(n, dim)` that lie in no collection."""
-        index = faiss.IndexIDMap(faiss.IndexFlatIP(vectors.shape[1]))
-        index.add_with_ids(vectors, ids)
-        return cls([index], (), 0)
+        return cls([Flat.of(ids, vectors)], (), 0)
 
     def neighbours(self, queries: Embeddings, count: int) -> tuple[Scores, Ids]:
         """The `count` best of each query `(m, dim)`: scores and ids `(m, count)`.
 
         Where there are fewer, the rest has the id -1.
         """
-        excluded = np.fromiter(self.removed, dtype=np.int64)
-        batch = faiss.IDSelectorBatch(excluded) if excluded.size else None  # lives, as below
-        selector = None if batch is None else faiss.IDSelectorNot(batch)
-        found = [part.neighbours(queries, count, selector) for part in self.parts]
+        found = [part.neighbours(queries, count, self.removed) for part in self.parts]
         if not found:
             shape = len(queries), count
             return np.full(shape, -1, np.float32), np.full(shape, -1, np.int64)
         scores, ids = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-        return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+        return merged(scores, ids, count)
 
     def search(
         self,
@@ -160,11 +156,16 @@ class VectorIndex:
             if removed.size:
                 kept = ~np.isin(part.ids, removed)
             count += int(kept.sum())
-            sampled.append((part.vectors[::step] @ query)[kept[::step]])
+            sampled.append((part.halves[::step].astype(np.float32) @ query)[kept[::step]])
         scores = np.concatenate(sampled)
         if not scores.size:
             return Spread(0.0, 0.0, 0)
         return Spread(float(scores.mean()), float(scores.std()), count)
+
+
+def file_name(fingerprint: str, generation: int) -> str:
+    """Of the FAISS file; files of another kind have other names, and so are not looked at."""
+    return f"{fingerprint}-{generation}.fp16.faiss"
 
 
 def latest_file(
@@ -176,7 +177,7 @@ def latest_file(
         "WHERE fingerprint = ? ORDER BY generation DESC",
         (fingerprint,),
     ):
-        path = collection.vectors / f"{fingerprint}-{generation}.faiss"
+        path = collection.vectors / file_name(fingerprint, generation)
         with suppress(OSError):
             if path.stat().st_size == size:
                 return VectorFile(path, generation, vectors)
@@ -193,7 +194,7 @@ def publish(
 ) -> None:
     """Write the file of the current generation where that is due; the writer calls this.
 
-    Memory: 4 * dim bytes a vector. progress: called with (vectors done, of how many).
+    Memory: 2 * dim bytes a vector. progress: called with (vectors done, of how many).
     Raises CollectionStorageError where the disk is full; the catalogue is whole all the same.
     """
     generation = catalogue.generation()
@@ -206,12 +207,12 @@ def publish(
             return
     if total == 0:
         return
-    path = collection.vectors / f"{fingerprint}-{generation}.faiss"
+    path = collection.vectors / file_name(fingerprint, generation)
     index = _collect(catalogue, fingerprint, dim, 0, progress=progress)
     assert index is not None
     temporary = path.with_suffix(".tmp")
     try:
-        faiss.write_index(index, os.fspath(temporary))
+        index.write(temporary)
         size = temporary.stat().st_size
         os.replace(temporary, path)
     except (RuntimeError, OSError) as exc:
@@ -240,15 +241,6 @@ def remove_files(collection: Collection, fingerprint: str, *, keep: Path | None 
                 old.unlink()
 
 
-def _map(published: VectorFile) -> faiss.Index | None:
-    """The file, mapped rather than read; None where it is not what the catalogue says."""
-    try:
-        index = faiss.read_index(os.fspath(published.path), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError:
-        return None
-    return index if index.ntotal == published.vectors else None
-
-
 def _collect(
     catalogue: Catalogue,
     fingerprint: str,
@@ -256,28 +248,17 @@ def _collect(
     since: int,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> faiss.Index | None:
-    """An index in memory of the generations after `since`; None where there are none.
-
-    The vectors go straight into FAISS's own buffer, which is made at its full size: adding would
-    double that buffer as it grows, and hold old and new at once.
-    """
+) -> Flat | None:
+    """An index in memory of the generations after `since`; None where there are none."""
     total = catalogue.count_embeddings(fingerprint, since=since)
     if total == 0:
         return None
-    flat = faiss.IndexFlatIP(dim)
-    index = faiss.IndexIDMap(flat)
-    flat.codes.resize(total * flat.code_size)
-    flat.ntotal = total
-    vectors = faiss.rev_swig_ptr(flat.get_xb(), total * dim).reshape(total, dim)
-    ids = np.empty(total, dtype=np.int64)
+    index = Flat.empty(total, dim)
     done = 0
-    for numbers, chunk in catalogue.embeddings(fingerprint, since=since):
-        vectors[done : done + len(numbers)] = chunk
-        ids[done : done + len(numbers)] = numbers
+    for numbers, chunk in catalogue.halves(fingerprint, since=since):
+        index.halves[done : done + len(numbers)] = chunk
+        index.ids[done : done + len(numbers)] = numbers
         done += len(numbers)
         if progress is not None:
             progress(done, total)
-    faiss.copy_array_to_vector(ids, index.id_map)
-    index.ntotal = total
     return index

@@ -15,7 +15,9 @@ from dated_photos import (
     write,
 )
 from indexer import build
+from indexer.encoder import unit
 from indexer.errors import QueryError
+from indexer.flat import Flat
 from indexer.testing import FakeEncoder
 from indexer.vectors import VectorIndex
 from search import Filter
@@ -124,18 +126,15 @@ def test_what_is_no_date_is_refused_saying_what_is(text: str) -> None:
 @pytest.mark.parametrize("share", [0.5, 0.05, 0.005, 0.0])
 @pytest.mark.parametrize("order", ["rising", "mixed"])
 def test_a_search_among_ids_is_brute_force(share: float, order: str) -> None:
-    import faiss
-
     random = np.random.default_rng(3)
-    vectors = random.standard_normal((4000, 16)).astype(np.float32)
+    given = unit(random.standard_normal((4000, 16)))
+    vectors = unit(given.astype(np.float16))  # as they are kept
     ids = np.arange(10, 4010)
     if order == "mixed":
         random.shuffle(ids)
     parts = []
     for part in (slice(0, 3000), slice(3000, 4000)):
-        index = faiss.IndexIDMap(faiss.IndexFlatIP(16))
-        index.add_with_ids(vectors[part], ids[part])
-        parts.append(index)
+        parts.append(Flat.of(ids[part], given[part]))
     removed, without = ids[:50], ids[50:90]
     searched = VectorIndex(parts, removed.tolist(), 1)
     among = np.sort(random.choice(np.arange(0, 5000), int(share * 4000), replace=False))
