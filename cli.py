@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from terminal import demo, duplicates, evaluate, forget, index, label, models, search, status
+from terminal import (
+    demo,
+    duplicates,
+    evaluate,
+    forget,
+    index,
+    label,
+    models,
+    once,
+    search,
+    status,
+)
 
 app = typer.Typer(
     name="clipdex",
@@ -48,5 +59,14 @@ def main(
         os.environ["CLIPDEX_DEBUG"] = "1"
 
 
+def run() -> None:
+    """The console script."""
+    try:
+        app()
+    except SystemExit as status:
+        once.leave(status)
+        raise
+
+
 if __name__ == "__main__":
-    app()
+    run()

@@ -11,13 +11,10 @@ from typing import Any, Self, cast
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from .encoder import Embeddings, unit
-from .packed import Halves
+from .packed import Halves, Ids, Scores
 
-Scores = NDArray[np.float32]
-Ids = NDArray[np.int64]
 # Vectors that are widened at a time: 32 MiB of 512 dimensions.
 ROWS = 16_384
 # Rounding to half precision moves a unit vector's length, and so a score, by at most this share.

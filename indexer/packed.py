@@ -7,6 +7,12 @@ from numpy.typing import NDArray
 
 from .encoder import Embeddings, unit
 
+Ids = NDArray[np.int64]
+"""`(n,)`: row ids of contents."""
+
+Scores = NDArray[np.float32]
+"""`(n,)`: cosines."""
+
 Halves = NDArray[np.float16]
 """`(n, dim)`: unit vectors rounded to half precision, so of nearly unit length."""
 
@@ -16,14 +22,14 @@ def packed(vectors: Embeddings) -> list[bytes]:
     return [vector.tobytes() for vector in vectors.astype("<f2")]
 
 
-def halves_of(rows: Sequence[tuple[int, bytes]]) -> tuple[NDArray[np.int64], Halves]:
+def halves_of(rows: Sequence[tuple[int, bytes]]) -> tuple[Ids, Halves]:
     """Rows of `embeddings` (content, vector), at least one, as ids `(n,)` and vectors."""
     ids = np.array([row[0] for row in rows], dtype=np.int64)
     joined = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f2")
     return ids, joined.reshape(len(rows), -1)
 
 
-def unpacked(rows: Sequence[tuple[int, bytes]]) -> tuple[NDArray[np.int64], Embeddings]:
+def unpacked(rows: Sequence[tuple[int, bytes]]) -> tuple[Ids, Embeddings]:
     """Rows of `embeddings` (content, vector), at least one, as ids `(n,)` and `(n, dim)`."""
     ids, halves = halves_of(rows)
     return ids, unit(halves)

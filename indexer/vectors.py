@@ -19,7 +19,8 @@ from .catalogue import Catalogue
 from .collection import Collection
 from .encoder import Embeddings
 from .errors import CollectionStorageError
-from .flat import Flat, Ids, Scores, merged
+from .flat import Flat, merged
+from .packed import Ids, Scores
 
 # Rewriting the file costs its whole size; below this many vectors that is nothing, above it the
 # file is rewritten when at least a twentieth is new and readers top up in memory until then.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.flat import Ids
+from indexer.packed import Ids
 from indexer.vectors import VectorIndex
 
 from .engine import Engine

@@ -1,9 +1,10 @@
 """One collection, open for questions."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self, Unpack
+from threading import Thread
+from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
 
@@ -12,15 +13,17 @@ from indexer.collection import Collection, locate
 from indexer.database import translated
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, QueryError
-from indexer.flat import Ids
 from indexer.models import find_bundle, load_encoder, require_fingerprint
-from indexer.vectors import VectorIndex
+from indexer.packed import Ids
 
 from .hits import Hit
 from .query import Query
 from .ranking import Options, Ranking, check
 from .relevance import Estimator
 from .status import Status
+
+if TYPE_CHECKING:  # FAISS is loaded while the first query is being encoded
+    from indexer.vectors import VectorIndex
 
 
 class Engine:
@@ -102,7 +105,7 @@ class Engine:
         query = Query(text, [Path(image) for image in images], without)
         with self._question():
             check(options)
-            return self.rank(query.vector(self.encoder), kind=query.kind, **options)
+            return self.rank(self._vector(query), kind=query.kind, **options)
 
     def similar(self, image: Path | str | int, **options: Unpack[Options]) -> list[Hit]:
         """The pictures most like one, which is itself left out.
@@ -167,8 +170,10 @@ class Engine:
         return self._estimator[0]
 
     @property
-    def index(self) -> VectorIndex:
+    def index(self) -> "VectorIndex":
         """The vectors as committed now."""
+        from indexer.vectors import VectorIndex
+
         if self._index is None or self._index.generation != self.catalogue.generation():
             self._index = VectorIndex.open(
                 self.collection, self.catalogue, self.model.fingerprint, self.model.dim
@@ -187,6 +192,23 @@ class Engine:
             return None
         found = self.catalogue.embeddings_of(self.model.fingerprint, [content])
         return (content, found[content]) if found else None
+
+    def _vector(self, query: Query) -> Embeddings:
+        """The vector `(dim,)` of a query; the index is opened on another core meanwhile."""
+        encoder = self.encoder
+        if self._index is not None:
+            return query.vector(encoder)
+
+        def open_index() -> None:
+            with suppress(Exception):  # raised again where the index is asked for
+                _ = self.index
+
+        opening = Thread(target=open_index)
+        opening.start()
+        try:
+            return query.vector(encoder)
+        finally:
+            opening.join()
 
     def _vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
         """The vector `(dim,)` of a picture, and its content's id where the collection has it."""

@@ -11,16 +11,15 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from indexer.catalogue import Catalogue
 from indexer.changes import Scope
+from indexer.packed import Ids
 from indexer.scan import excluded
 
 from . import dates
 from .folders import scopes_of
 
-Ids = NDArray[np.int64]
 # Conditions of one statement: SQLite takes 1,000 joined by OR, and 32,766 parameters.
 MOST_SCOPES = 200
 

@@ -10,13 +10,14 @@ import numpy as np
 from indexer.catalogue import Catalogue, Model
 from indexer.encoder import Embeddings
 from indexer.errors import QueryError
-from indexer.flat import Ids, Scores
-from indexer.vectors import Spread, VectorIndex
+from indexer.packed import Ids, Scores
 
 from .hits import Hit
 from .relevance import Estimator
 
-if TYPE_CHECKING:  # a search without a filter does not pay for it
+if TYPE_CHECKING:  # loaded when they are needed
+    from indexer.vectors import Spread, VectorIndex
+
     from .filters import Filter
 
 # Hits that are looked at at once when only relevant ones are wanted.
@@ -63,7 +64,7 @@ class Ranking:
     """
 
     catalogue: Catalogue
-    index: VectorIndex
+    index: "VectorIndex"
     model: Model
     estimator: Estimator | None
     vector: Embeddings
@@ -135,6 +136,6 @@ class Ranking:
         return dict(zip(ids.tolist(), estimates.round(4).tolist(), strict=True))
 
     @cached_property
-    def _spread(self) -> Spread:
+    def _spread(self) -> "Spread":
         """Of the vector's scores over the collection; the same however many hits are looked at."""
         return self.index.spread(self.vector)

@@ -12,13 +12,16 @@ Querybank Normalisation, CVPR 2022.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.encoder import Embeddings
-from indexer.vectors import Spread
+from indexer.packed import Scores
+
+if TYPE_CHECKING:
+    from indexer.vectors import Spread
 
 # A collection of this many pictures lets (b) count half.
 HALF_WEIGHT = 200
@@ -39,7 +42,7 @@ class Background:
 
     bank: Embeddings
 
-    def standard(self, scores: NDArray[np.float32], vectors: Embeddings) -> Floats:
+    def standard(self, scores: Scores, vectors: Embeddings) -> Floats:
         """`scores` `(m,)` or `(m, k)` of the pictures `vectors` `(m, dim)` in standard deviations
         above each picture's mean over the bank.
         """
@@ -65,9 +68,7 @@ class Estimator:
         coefficients = getattr(model, "relevance", None)
         return cls(bank, coefficients) if bank is not None and coefficients else None
 
-    def hits(
-        self, kind: str, scores: NDArray[np.float32], vectors: Embeddings, spread: Spread
-    ) -> Floats:
+    def hits(self, kind: str, scores: Scores, vectors: Embeddings, spread: "Spread") -> Floats:
         """`(m,)`: P(match) of hits with `scores` `(m,)` and `vectors` `(m, dim)`.
 
         kind: of the query, "text", "image" or "mixed". spread: of its scores in the collection.
@@ -75,17 +76,17 @@ class Estimator:
         x = features(scores, vectors, self.background, spread)
         return _probability(x, self.coefficients[kind])
 
-    def labels(self, scores: NDArray[np.float32], vectors: Embeddings) -> Floats:
+    def labels(self, scores: Scores, vectors: Embeddings) -> Floats:
         """`(m,)`: P(the best label fits) of pictures with `scores` `(m, labels)`."""
         x = label_features(scores, vectors, self.background)
         return _probability(x, self.coefficients["label"])
 
 
 def features(
-    scores: NDArray[np.float32],
+    scores: Scores,
     vectors: Embeddings,
     background: Background,
-    spread: Spread,
+    spread: "Spread",
 ) -> Floats:
     """`(m, 3)`: (a), weighted (b), and the weight itself, for hits with `scores` `(m,)`."""
     weight = spread.count / (spread.count + HALF_WEIGHT)
@@ -96,9 +97,7 @@ def features(
     return np.stack(columns, axis=1)
 
 
-def label_features(
-    scores: NDArray[np.float32], vectors: Embeddings, background: Background
-) -> Floats:
+def label_features(scores: Scores, vectors: Embeddings, background: Background) -> Floats:
     """`(m, 2)`: (a) of each picture's best label, and the logarithm of how many labels there are:
     the best of many is high by chance. scores: `(m, labels)`.
     """

@@ -7,6 +7,7 @@ import typer
 
 from . import options
 from .console import guarded
+from .once import answer_once
 
 if TYPE_CHECKING:
     from search.filters import Filter
@@ -55,6 +56,7 @@ def search(
 
     Example: clipdex search a church --in Italy --since 2024-07 --until 2024-08
     """
+    answer_once()
     text = " ".join(words or [])
     if not text.strip() and not images:
         raise typer.BadParameter("give a text, or a picture with --image")
@@ -99,6 +101,7 @@ def similar(
 
     Example: clipdex similar holiday.jpg -k 20
     """
+    answer_once()
     asked = _filter(folders, since, until, exclude)
     labels = [_bound(one) for one in label or ()]
 
