@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from indexer import build, load_encoder
+from indexer.cores import available_cores
 from indexer.decode import Limits, decode, read_file
 from indexer.digest import digest
-from indexer.pipeline import available_cores
 from indexer.preprocess import preprocess_of
 from measure import report, spread
 from photos import make_photos

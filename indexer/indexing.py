@@ -10,13 +10,14 @@ from . import changes, model_change
 from .catalogue import Catalogue, Model
 from .collection import Collection, locate
 from .commit import BuildReport, Committer, Skipped
+from .cores import available_cores
 from .database import translated
 from .decode import Limits
 from .encoder import Encoder
 from .lock import writer_lock
 from .lookup import Lookup
 from .models import BUILT_IN, load_encoder
-from .pipeline import Plan, available_cores, run
+from .pipeline import Plan, run
 from .removal import prune
 from .vectors import publish, remove_files
 

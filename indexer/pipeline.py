@@ -6,7 +6,6 @@ collection, and everything comes out in the order in which it went in, so that t
 same files make the same batches.
 """
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .changes import Task
+from .cores import available_cores
 from .decode import Limits, decode, read_file
 from .digest import digest
 from .encoder import Embeddings, Encoder, Pixels
@@ -82,13 +82,6 @@ class Plan:
             lanes=getattr(encoder, "lanes", 1),
             batch_size=batch_size or int(getattr(encoder, "batch_size", DEFAULT_BATCH)),
         )
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def read(task: Task, encoder: Encoder, limits: Limits, known: Callable[[bytes], bool]) -> Read:

@@ -67,10 +67,10 @@ def evaluate(
 
     from indexer import load_encoder
     from indexer.collection import locate
+    from indexer.cores import available_cores
     from indexer.database import translated
     from indexer.lookup import Lookup
     from indexer.models import active_model
-    from indexer.pipeline import available_cores
     from search.evaluation import annotate
     from search.evaluation import evaluate as measure
     from search.ground_truth import read_ground_truth

@@ -64,8 +64,8 @@ def index(
     Example: clipdex index ./photos --exclude "*.thumb.jpg"
     """
     from indexer import Skipped, build
+    from indexer.cores import available_cores
     from indexer.decode import Limits
-    from indexer.pipeline import available_cores
 
     from .progress import ProgressBar
 

@@ -54,7 +54,7 @@ def label(
 
     from indexer import load_encoder
     from indexer.collection import locate
-    from indexer.pipeline import available_cores
+    from indexer.cores import available_cores
     from search import Engine
     from search.labels import Labeller, label_collection, label_files
 

@@ -1,0 +1,54 @@
+"""How many cores this process may use."""
+
+import math
+import os
+from pathlib import Path
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+OWN_GROUP = Path("/proc/self/cgroup")
+
+
+def available_cores() -> int:
+    """The cores that the system lets this process run on, and no more than its container's quota
+    of processor time (`docker --cpus 2` on a machine of 64).
+    """
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    quota = processor_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def processor_quota(mounted: Path = CONTROL_GROUPS, own: Path = OWN_GROUP) -> float | None:
+    """Processor seconds a second that this process's control groups allow; None without a limit.
+
+    Source: Linux, Documentation/admin-guide/cgroup-v2.rst (`cpu.max`), scheduler/sched-bwc.rst.
+    """
+    try:
+        entries = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        return None
+    quotas = []
+    for _, controllers, path in entries:
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        folder = mounted / controllers / path.lstrip("/")
+        for group in (folder, *folder.parents):
+            quotas.append(_quota(group))
+            if group == mounted:
+                break
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota(group: Path) -> float | None:
+    """One group's own limit, as version 2 or version 1 of control groups write it."""
+    try:
+        if (group / "cpu.max").is_file():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota = (group / "cpu.cfs_quota_us").read_text()
+            period = (group / "cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no such group here, or "max"
+        return None
