@@ -74,6 +74,8 @@ class Bundle:
     relevance: coefficients of the estimate of P(match) by kind of query, and what they were
     fitted on (`search/relevance.py`, `training/relevance.py`).
     checksums: BLAKE3 of each file, by its name; empty in a bundle of an earlier version.
+    quantized: of an 8-bit image tower, the fingerprint of the model that it was made from (`base`)
+    and what it loses against that (`loss`, see `precision`).
     """
 
     folder: Path
@@ -88,6 +90,7 @@ class Bundle:
     licence: str
     relevance: dict[str, Any] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
+    quantized: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def bank(self) -> Embeddings | None:

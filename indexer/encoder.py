@@ -17,9 +17,9 @@ class Encoder(Protocol):
 
     An encoder may also carry `preprocess` (`Preprocess`: how a picture becomes `Pixels`; a resize
     of the shortest side to `image_size` and a centre crop otherwise), `lanes` (how many threads
-    may call `encode_images` at once; 1 otherwise), `batch_size`, `name`, `logit_scale`, and, for
-    estimates of relevance, `bank` (`Embeddings` of captions of everything) and `relevance`
-    (coefficients by kind of query).
+    may call `encode_images` at once; 1 otherwise), `batch_size`, or `batch_sizes` of which the
+    best is found by measuring, `name`, `logit_scale`, and, for estimates of relevance, `bank`
+    (`Embeddings` of captions of everything) and `relevance` (coefficients by kind of query).
     """
 
     @property

@@ -50,6 +50,28 @@ def store_half(model: onnx.ModelProto, *, lossy: bool) -> int:
     return changed
 
 
+def widen(model: onnx.ModelProto) -> None:
+    """Undo `store_half`: weights in float32, without the Casts behind them; looked-up tables stay
+    as they are.
+    """
+    graph = model.graph
+    weights = {weight.name: weight for weight in graph.initializer}
+    renamed: dict[str, str] = {}
+    kept = []
+    for node in graph.node:
+        weight = weights.get(node.input[0]) if node.op_type == "Cast" else None
+        if weight is None:
+            kept.append(node)
+            continue
+        values = numpy_helper.to_array(weight).astype(np.float32)
+        weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+        renamed[node.output[0]] = weight.name
+    for node in kept:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
 def write(model: onnx.ModelProto, path: Path) -> None:
     """Write the graph without the exporter's notes, its weights in one file beside it."""
     del model.metadata_props[:]

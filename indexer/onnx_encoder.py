@@ -19,8 +19,9 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "mps": "CoreMLExecutionProvider",
 }
-# As fast as larger batches on a CPU, where each lane runs its own, in less memory: indexing with
-# the built-in model peaked at 300 MiB with 4, at 440 with 8.
+# On a CPU, where each lane runs its own batch, larger ones than these take memory and no less time.
+CPU_BATCHES = (1, 2, 4, 8)
+# For whoever calls the encoder directly.
 CPU_BATCH = 4
 DEVICE_BATCH = 64
 # More lanes than this take memory, not time: above it each lane gets several threads.
@@ -50,6 +51,9 @@ class OnnxEncoder:
         self.lanes = min(threads, MOST_LANES) if device == "cpu" else 1
         self.batch_size = CPU_BATCH if device == "cpu" else DEVICE_BATCH
         self._threads = max(1, threads // self.lanes)
+        # A lane of several threads cannot tell by its own processor time what a batch costs.
+        tunable = device == "cpu" and self._threads == 1 and not bundle.quantized
+        self.batch_sizes = CPU_BATCHES if tunable else (self.batch_size,)
 
     @property
     def name(self) -> str:
@@ -93,7 +97,13 @@ class OnnxEncoder:
 
     def encode_images(self, pixels: Pixels) -> Embeddings:
         """`(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm."""
-        return self._run(self._image_session, "pixels", pixels)
+        # In 8 bits one scale serves a whole batch, and a vector would depend on its neighbours.
+        step = 1 if self.bundle.quantized else max(1, len(pixels))
+        parts = [
+            self._run(self._image_session, "pixels", pixels[at : at + step])
+            for at in range(0, max(1, len(pixels)), step)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def encode_texts(self, texts: list[str]) -> Embeddings:
         """n texts to `(n, dim)` float32 of unit norm. Raises QueryError for none."""

@@ -1,10 +1,7 @@
 """open_clip's models, loaded for compiling. One of the few places that import torch."""
 
 import json
-import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from .encoder import Embeddings
 from .errors import ClipdexError, CompileError
 from .hub import Hub
 from .preprocess import Preprocess
+from .quiet import quiet
 from .sources import Source, architecture, find_source
 from .spelling import CONFIG, Spelling, parse
 from .text import TokenIds
@@ -106,7 +104,7 @@ def build(config: dict[str, Any], preprocess: dict[str, Any], device: str = "cpu
         facts = {"model_cfg": config, "preprocess_cfg": preprocess}
         (Path(folder) / CONFIG).write_text(json.dumps(facts))
         try:
-            with _quiet():
+            with quiet():  # it warns that no weights were loaded: they come later
                 return open_clip.create_model(
                     f"local-dir:{folder}",
                     load_weights=False,
@@ -211,18 +209,6 @@ def fingerprint(loaded: LoadedModel, tokenizer_file: str) -> str:
         hasher.update(json.dumps(settings, sort_keys=True).encode())
     hasher.update(tokenizer_file.encode())
     return hasher.hexdigest(length=16)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """open_clip warns through the root logger that no weights were loaded: they come later."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
 
 
 def _line(exc: Exception) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .batch_tuning import BatchTuner
 from .changes import Task
 from .cores import available_cores
 from .decode import Limits, decode, read_file
@@ -68,11 +69,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the work is spread: threads that decode, threads that encode, pictures a batch."""
+    """How the work is spread: threads that decode, threads that encode, pictures a batch.
+
+    batch_sizes: where there are several, the best is found by measuring (`batch_tuning`).
+    """
 
     decoders: int
     lanes: int
-    batch_size: int
+    batch_sizes: tuple[int, ...]
 
     @classmethod
     def of(cls, encoder: Encoder, workers: int | None, batch_size: int | None) -> "Plan":
@@ -80,8 +84,13 @@ class Plan:
         return cls(
             decoders=workers or available_cores(),
             lanes=getattr(encoder, "lanes", 1),
-            batch_size=batch_size or int(getattr(encoder, "batch_size", DEFAULT_BATCH)),
+            batch_sizes=(batch_size,) if batch_size else _batch_sizes(encoder),
         )
+
+
+def _batch_sizes(encoder: Encoder) -> tuple[int, ...]:
+    several: tuple[int, ...] | None = getattr(encoder, "batch_sizes", None)
+    return several or (int(getattr(encoder, "batch_size", DEFAULT_BATCH)),)
 
 
 def read(task: Task, encoder: Encoder, limits: Limits, known: Callable[[bytes], bool]) -> Read:
@@ -139,7 +148,7 @@ def _run(
     decoders: ThreadPoolExecutor,
     lanes: ThreadPoolExecutor,
 ) -> Iterator[Batch]:
-    window = plan.batch_size * plan.lanes + 2 * plan.decoders
+    tuner = BatchTuner(plan.batch_sizes, plan.lanes)
     reading: deque[Future[Read]] = deque()
     encoding: deque[Future[Batch]] = deque()
     # Digests that are being encoded and not committed yet: their twins wait in the same queue.
@@ -149,6 +158,7 @@ def _run(
     flushed = time.monotonic()
 
     def refill() -> None:
+        window = tuner.size * plan.lanes + 2 * plan.decoders
         while len(reading) < window and (task := next(tasks, None)) is not None:
             reading.append(decoders.submit(read, task, encoder, limits, known))
 
@@ -167,9 +177,9 @@ def _run(
                     pending.add(result.digest)
                     fresh.append(result)
         late = time.monotonic() - flushed >= FLUSH_SECONDS
-        full = len(fresh) >= plan.batch_size or len(files) >= DRAIN
+        full = len(fresh) >= tuner.size or len(files) >= DRAIN
         if files and (full or late or not reading):
-            encoding.append(lanes.submit(_encode, encoder, files, fresh))
+            encoding.append(lanes.submit(_encode, encoder, files, fresh, tuner))
             files, fresh, flushed = [], [], time.monotonic()
         # One batch more than there are lanes, so that no lane waits for a commit.
         while encoding and (encoding[0].done() or len(encoding) > plan.lanes + 1 or not reading):
@@ -178,8 +188,11 @@ def _run(
             pending.difference_update(item.digest for item in batch.fresh)
 
 
-def _encode(encoder: Encoder, files: list[Read], fresh: list[Read]) -> Batch:
+def _encode(encoder: Encoder, files: list[Read], fresh: list[Read], tuner: BatchTuner) -> Batch:
     if not fresh:
         return Batch(files)
+    began = time.thread_time()
     pixels = np.stack([item.pixels for item in fresh if item.pixels is not None])
-    return Batch(files, fresh, encoder.encode_images(pixels))
+    vectors = encoder.encode_images(pixels)
+    tuner.note(len(fresh), time.thread_time() - began)
+    return Batch(files, fresh, vectors)

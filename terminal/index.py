@@ -37,9 +37,17 @@ def index(
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the model runs.")
     ] = "auto",
+    precision: Annotated[
+        Literal["fp32", "int8"] | None,
+        typer.Option(
+            help="int8: encode in 8-bit integers, two to three times as fast on a CPU and a little "
+            "off; what that loses on your pictures is said. Vectors of the two are never mixed.",
+            show_default="the collection's own, fp32 for a new one",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Pictures a batch.", show_default="4 on a CPU"),
+        typer.Option(min=1, metavar="N", help="Pictures a batch.", show_default="measured"),
     ] = None,
     workers: options.Workers = None,
     exclude: Annotated[
@@ -70,8 +78,10 @@ def index(
     from .progress import ProgressBar
 
     encoder = None
-    if model is not None or device != "auto":
-        encoder = _encoder(collection, model, arch, device, available_cores())
+    if precision == "int8" and device not in ("auto", "cpu"):
+        raise typer.BadParameter("--precision int8 is for the CPU: leave out --device")
+    if model is not None or device != "auto" or precision is not None:
+        encoder = _encoder(collection, model, arch, device, available_cores(), precision, paths)
     defaults = Limits()
     with ProgressBar() as progress:
 
@@ -114,16 +124,33 @@ def index(
 
 
 def _encoder(
-    collection: Path | None, model: str | None, arch: str | None, device: str, threads: int
+    collection: Path | None,
+    model: str | None,
+    arch: str | None,
+    device: str,
+    threads: int,
+    precision: str | None,
+    paths: list[Path],
 ) -> "Encoder":
-    """The model that was asked for, or the collection's own on another device."""
+    """The model that was asked for, or the collection's own on another device or in another
+    precision.
+    """
     from indexer import load_encoder
     from indexer.collection import locate
-    from indexer.models import active_model
+    from indexer.models import active_model, obtain
 
     fingerprint = None
     if model is None:
         model, fingerprint = active_model(locate(collection))
+    if precision is not None:
+        from indexer.precision import full_precision, int8
+
+        model, fingerprint = full_precision(model), None
+        if precision == "int8":
+            base = obtain(model, arch=arch, on_progress=note)
+            twin, loss = int8(base, paths, on_progress=note)
+            note(f"{twin.name}: {loss}")
+            model, arch, fingerprint, device = twin.name, None, twin.fingerprint, "cpu"
     return load_encoder(
         model,
         arch=arch,

@@ -1,0 +1,122 @@
+"""`clipdex index --precision int8`: faster, a little off, and never mixed with the full model."""
+
+import sqlite3
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from checkpoints import make_checkpoint
+from conftest import Run, json_lines, make_photo
+from indexer.errors import CompileError
+
+pytest.importorskip("onnx")
+PICTURES = 48
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("int8") / "photos"
+    for number in range(PICTURES):
+        make_photo(folder / f"{number:02}.png", number, (200, 160))
+    return folder
+
+
+def vectors(collection: Path) -> dict[str, np.ndarray]:
+    """`(n, dim)` by fingerprint, in the order of the contents."""
+    connection = sqlite3.connect(collection / "catalogue.sqlite3")
+    found: dict[str, list[np.ndarray]] = {}
+    for fingerprint, vector in connection.execute(
+        "SELECT fingerprint, vector FROM embeddings ORDER BY content"
+    ):
+        found.setdefault(fingerprint, []).append(np.frombuffer(vector, "<f2").astype(np.float32))
+    connection.close()
+    return {fingerprint: np.stack(rows) for fingerprint, rows in found.items()}
+
+
+def test_a_collection_can_be_brought_to_8_bits_and_back(
+    clipdex: Run, photos: Path, tmp_path: Path
+) -> None:
+    def index(*options: str) -> tuple[dict[str, int], str]:
+        done = clipdex("index", photos, "--json", *options)
+        return json_lines(done)[-1], done.stderr.decode()
+
+    assert index()[0]["indexed"] == PICTURES
+    report, said = index("--precision", "int8")
+    assert report["indexed"] == PICTURES
+    assert "cosine" in said
+    assert "% of the ten best hits the same, on 36 pictures" in said  # the others calibrated
+    (status,) = json_lines(clipdex("status", "--json"))
+    assert status["model"] == "pocket+int8"
+    full, rounded = (
+        vectors(tmp_path / "collection")[fingerprint]
+        for fingerprint in sorted(
+            vectors(tmp_path / "collection"), key=lambda one: one == status["fingerprint"]
+        )
+    )
+    cosines = (full * rounded).sum(axis=1)
+    assert np.median(cosines) > 0.98
+    assert cosines.min() < 0.99999  # they are two models
+    assert json_lines(clipdex("search", "a red thing", "-k", "3", "--json"))
+
+    # The collection stays as it is, and making the model again is not needed.
+    assert index()[0]["unchanged"] == PICTURES
+    report, said = index("--precision", "int8")
+    assert report["unchanged"] == PICTURES
+    assert "bringing" not in said
+    assert "cosine" in said
+
+    assert index("--precision", "fp32")[0]["unchanged"] == PICTURES  # the vectors are still there
+    (status,) = json_lines(clipdex("status", "--json"))
+    assert status["model"] == "pocket"
+
+
+def test_too_few_pictures_and_other_devices_are_refused(clipdex: Run, tmp_path: Path) -> None:
+    make_photo(tmp_path / "few" / "one.png", 1)
+    done = clipdex("index", tmp_path / "few", "--precision", "int8", code=1)
+    assert b"needs at least 32 of them; 1 could be read" in done.stderr
+    assert len(done.stderr.splitlines()) == 2  # what it set out to do, and why not
+    clipdex("index", tmp_path / "few", "--precision", "int8", "--device", "cuda", code=2)
+
+
+def test_a_transformer_is_brought_to_8_bits_without_calibration(tmp_path: Path) -> None:
+    from indexer.compile import compile_model
+    from indexer.onnx_encoder import OnnxEncoder
+    from indexer.precision import measure
+    from indexer.quantize import quantize
+    from indexer.samples import sample_images
+
+    base = compile_model(
+        make_checkpoint(tmp_path / "checkpoint", {}, {}), tmp_path / "base", name="tiny"
+    )
+    pixels = np.stack([base.image.pixels(image) for image in sample_images(40)])
+    (tmp_path / "int8").mkdir()
+    made = quantize(base, pixels[:0], tmp_path / "int8", "tiny+int8")
+    assert made.fingerprint != base.fingerprint
+    full, rounded = OnnxEncoder(base), OnnxEncoder(made)
+    loss = measure(full, rounded, pixels)
+    assert loss.cosine_least > 0.99
+    texts = ["a dog", "two cats"]
+    assert np.array_equal(full.encode_texts(texts), rounded.encode_texts(texts))
+    # The figures, by hand.
+    ours, theirs = rounded.encode_images(pixels), full.encode_images(pixels)
+    assert loss.cosine_least == pytest.approx(min(a @ b for a, b in zip(ours, theirs, strict=True)))
+    assert full.bank is not None
+    shared = [
+        len(set(np.argsort(-ours @ caption)[:10]) & set(np.argsort(-theirs @ caption)[:10]))
+        for caption in full.bank
+    ]
+    assert loss.recall_at_10 == pytest.approx(np.mean(shared) / 10, abs=0.002)  # but for ties
+
+
+def test_without_the_onnx_package_the_error_names_it(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from indexer.models import find_bundle
+    from indexer.precision import int8
+
+    monkeypatch.setenv("CLIPDEX_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "indexer.quantize", None)
+    with pytest.raises(CompileError, match=r"pip install 'clipdex\[int8\]'"):
+        int8(find_bundle("pocket"), [photos])
