@@ -97,8 +97,7 @@ def _make(base: Bundle, name: str, pixels: Pixels) -> tuple[Bundle, Loss]:
         made = quantize(base, calibrated, work, name)
         loss = measure(OnnxEncoder(base, device="cpu"), OnnxEncoder(made, device="cpu"), measured)
         folder = models / made.fingerprint
-        facts = {"base": base.fingerprint, "loss": asdict(loss)}
-        made = replace(made, folder=folder, quantized=facts)
+        made = replace(made, folder=folder, quantized={**made.quantized, "loss": asdict(loss)})
         replace(made, folder=work).save()
         work.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)

@@ -55,7 +55,9 @@ def quantize(base: Bundle, pixels: Pixels, folder: Path, name: str) -> Bundle:
     for file in ("text.onnx", "text.onnx.data", base.text.file, BANK):
         if (base.folder / file).is_file():
             _same_file(base.folder / file, folder / file)
-    made = replace(base, folder=folder, name=name, checksums={})
+    made = replace(
+        base, folder=folder, name=name, checksums={}, quantized={"base": base.fingerprint}
+    )
     sums = digests(made)
     mark = blake3(f"{base.fingerprint} {sums['image.onnx']} {sums['image.onnx.data']}".encode())
     return replace(made, fingerprint=mark.hexdigest(length=16), checksums=sums)
