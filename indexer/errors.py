@@ -14,7 +14,8 @@
     │   ├── BundleError             a compiled model's files are incomplete or damaged
     │   ├── DownloadError           a model's files cannot be fetched, or are not the hub's
     │   ├── CompileError            a model that cannot be compiled, or differs from open_clip
-    │   └── DeviceUnavailable       the device asked for is not in this machine
+    │   ├── DeviceUnavailable       the device asked for is not in this machine
+    │   └── OutOfMemory             a batch does not fit into a device's memory
     ├── QueryError                  nothing to search for, or a query that makes no vector
     └── GroundTruthError            labels or captions for `eval` that cannot be understood
 
@@ -81,6 +82,10 @@ class CompileError(ModelError):
 
 class DeviceUnavailable(ModelError):
     """The device that was asked for is not there."""
+
+
+class OutOfMemory(ModelError):
+    """A batch does not fit into the memory of the device that encodes it."""
 
 
 class QueryError(ClipdexError):
