@@ -72,10 +72,12 @@ class Halving:
 
     limit: pictures a part; halved whenever memory runs out, and never raised again, since what
     took the memory (another program, a fragmented heap) is likely to stay.
+    recover: called before a part is tried again, to give memory back.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, recover: Callable[[], None] = lambda: None) -> None:
         self.limit = limit
+        self._recover = recover
 
     def run(self, count: int, encode: Callable[[slice], T]) -> list[T]:
         """What `encode` gives for parts that together are `range(count)`, in order.
@@ -87,6 +89,7 @@ class Halving:
         at = 0
         while at < count:
             end = min(at + self.limit, count)
+            fits = True
             try:
                 parts.append(encode(slice(at, end)))
             except OutOfMemory as exc:
@@ -95,7 +98,10 @@ class Halving:
                         f"{exc}. Not even one picture fits: end other programs that use the "
                         "device, or use --device cpu"
                     ) from exc
+                fits = False
+            if fits:
+                at = end
+            else:  # not in the handler: while the error lives, its frames hold the batch's tensors
                 self.limit = (end - at) // 2
-                continue  # not in here: the error's frames hold the tensors that were too many
-            at = end
+                self._recover()
         return parts

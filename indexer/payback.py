@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 # Of what eager execution takes. Source: above.
 ASSUMED_GAIN = 0.10
-# An assumption, on the high side: tens of seconds are usual for a tower of 12 to 24 layers, and
-# the compiler's helpers do not run in the processes that clipdex starts.
+# An assumption, on the high side: tens of seconds are usual for a tower of 12 to 24 layers, and a
+# run that ends before that has gained nothing.
 COMPILE_SECONDS = 90.0
 # A compiled model must be this much faster than the eager one to be kept: less is noise.
 LEAST_GAIN = 0.02

@@ -16,8 +16,9 @@ MAY_IMPORT = {
     "cli": {"terminal"},
 }
 COMPILING = tuple(f"indexer/{name}.py" for name in ("openclip", "sources", "towers", "compile"))
+TORCH = tuple(f"indexer/{name}.py" for name in ("torch_device", "torch_encoder", "picture_tower"))
 HOMES = {
-    "torch": (*COMPILING, "adaptation/", "training/"),
+    "torch": (*COMPILING, *TORCH, "adaptation/", "training/"),
     "open_clip": (*COMPILING, "adaptation/", "training/"),
     "faiss": ("indexer/vectors.py", "indexer/flat.py"),
     "fastapi": ("api.py", "serving/"),
