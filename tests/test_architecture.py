@@ -16,9 +16,12 @@ MAY_IMPORT = {
     "cli": {"terminal"},
 }
 COMPILING = tuple(f"indexer/{name}.py" for name in ("openclip", "sources", "towers", "compile"))
-TORCH = tuple(f"indexer/{name}.py" for name in ("torch_device", "torch_encoder", "picture_tower"))
+RUNNING = tuple(
+    f"indexer/{name}.py"
+    for name in ("torch_device", "torch_encoder", "picture_tower", "graph_tower", "kept_tower")
+)
 HOMES = {
-    "torch": (*COMPILING, *TORCH, "adaptation/", "training/"),
+    "torch": (*COMPILING, *RUNNING, "adaptation/", "training/"),
     "open_clip": (*COMPILING, "adaptation/", "training/"),
     "faiss": ("indexer/vectors.py", "indexer/flat.py"),
     "fastapi": ("api.py", "serving/"),
