@@ -17,6 +17,7 @@ from torch import nn
 
 from . import payback
 from .batch_size import SMALLEST_TRIAL, Halving, find_batch_size
+from .bundle import Bundle
 from .encoder import Embeddings, Pixels
 from .picture_tower import PictureTower
 from .preprocess import Preprocess
@@ -275,3 +276,23 @@ class TorchEncoder:
         # Another size would be compiled anew.
         filled = nn.functional.pad(pixels, (0, 0, 0, 0, 0, 0, 0, size - len(pixels)))
         return self._compiled(filled)[: len(pixels)]
+
+
+def runner_of(bundle: Bundle, device: str) -> TorchEncoder:
+    """A bundle's image tower on a device, in the device's own precision if that gives float32's
+    vectors; for a process that does nothing else.
+
+    Raises DeviceUnavailable, or ModelError where the tower is not to be had.
+    """
+    from .kept_tower import obtain_tower
+    from .onnx_encoder import OnnxEncoder
+
+    # Batches are of one size, so that the fastest convolution is worth looking for.
+    torch.backends.cudnn.benchmark = True
+    if find_device(device).type == "cpu":  # the others have the other cores
+        torch.set_num_threads(1)
+    texts = OnnxEncoder(bundle, device="cpu").encode_texts
+    facts = Facts(bundle.name, bundle.fingerprint, bundle.dim, bundle.image, texts)
+    encoder = TorchEncoder(obtain_tower(bundle), facts, device=device)
+    encoder.check_precision()
+    return encoder
