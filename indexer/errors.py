@@ -9,6 +9,7 @@
     │   └── FingerprintMismatch     vectors of one model, a query of another
     ├── RootUnavailable             a folder that was indexed is missing, unreadable or empty
     ├── ImageError                  one picture cannot be read
+    ├── WorkerLost                  a process that decodes pictures was ended from outside
     ├── ModelError
     │   ├── ModelNotFound           no such model here
     │   ├── BundleError             a compiled model's files are incomplete or damaged
@@ -58,6 +59,10 @@ class RootUnavailable(ClipdexError):
 
 class ImageError(ClipdexError):
     """A picture that cannot be read; the text is the reason that the catalogue keeps."""
+
+
+class WorkerLost(ClipdexError):
+    """A process that decodes pictures was ended from outside."""
 
 
 class ModelError(ClipdexError):
