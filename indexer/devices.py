@@ -58,6 +58,7 @@ class DeviceEncoder(OnnxEncoder):
         load: Load = load_torch,
     ) -> None:
         super().__init__(bundle, device="cpu", threads=threads)
+        self._on_cpu = self.lanes, self.batch_size, self.batch_sizes
         self.devices = tuple(devices)
         self.optional = optional
         self._on_progress = on_progress
@@ -117,6 +118,7 @@ class DeviceEncoder(OnnxEncoder):
         """End the processes; pictures are encoded on the CPU, or by new ones, from then on."""
         self._end()
         self._workers, self._slots, self._free = [], [], SimpleQueue()
+        self.lanes, self.batch_size, self.batch_sizes = self._on_cpu
 
     def __enter__(self) -> "DeviceEncoder":
         return self
@@ -160,7 +162,7 @@ class DeviceEncoder(OnnxEncoder):
         _ask(workers, "set_batch_size", most)
         compiled = _compile(workers, pictures // len(workers))
         self._share(workers, most)
-        self.lanes, self.batch_size = SLOTS * len(workers), most
+        self.lanes, self.batch_size, self.batch_sizes = SLOTS * len(workers), most, (most,)
         self._workers = workers
         how = f"{len(workers)} {'GPU' if len(workers) == 1 else 'GPUs'}"
         self._on_progress(

@@ -95,7 +95,7 @@ def page_lock(device: torch.device, buffer: NDArray[np.uint8]) -> bool:
         try:
             runtime = torch.cuda.cudart()
             done = runtime.cudaHostRegister(buffer.ctypes.data, buffer.nbytes, 0)
-            torch.cuda.check_error(int(done))
+            torch.cuda.check_error(done)
         except (RuntimeError, TypeError):
             # CUDA tells the next call of this call's failure: let that be one that does not count.
             with suppress(RuntimeError):

@@ -83,12 +83,27 @@ class CompilingRunner(PlainRunner):
         return 0.001
 
 
+class DrawingRunner(SlowRunner):
+    """Gives vectors of any length, drawn from each picture's sum."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def submit(self, pixels: Pixels) -> Any:
+        draws = [np.random.default_rng(int(one.sum())).standard_normal(self.dim) for one in pixels]
+        return unit(np.stack(draws)), time.monotonic() + self.seconds
+
+
 def plain(bundle: Bundle, device: str) -> PlainRunner:
     return PlainRunner()
 
 
 def slow(bundle: Bundle, device: str) -> PlainRunner:
     return SlowRunner()
+
+
+def drawing(bundle: Bundle, device: str) -> PlainRunner:
+    return DrawingRunner(bundle.dim)
 
 
 def failing(bundle: Bundle, device: str) -> PlainRunner:

@@ -18,7 +18,14 @@ MAY_IMPORT = {
 COMPILING = tuple(f"indexer/{name}.py" for name in ("openclip", "sources", "towers", "compile"))
 RUNNING = tuple(
     f"indexer/{name}.py"
-    for name in ("torch_device", "torch_encoder", "picture_tower", "graph_tower", "kept_tower")
+    for name in (
+        "torch_device",
+        "torch_encoder",
+        "picture_tower",
+        "graph_tower",
+        "kept_tower",
+        "transfers",
+    )
 )
 HOMES = {
     "torch": (*COMPILING, *RUNNING, "adaptation/", "training/"),

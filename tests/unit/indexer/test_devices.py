@@ -21,6 +21,7 @@ from indexer.bundle import Bundle
 from indexer.devices import DeviceEncoder
 from indexer.errors import DeviceUnavailable, ModelError, OutOfMemory
 from indexer.models import BUILT_IN_FOLDER
+from indexer.onnx_encoder import OnnxEncoder
 
 POCKET = Bundle.load(BUILT_IN_FOLDER)
 BUNDLE = replace(POCKET, dim=runners.DIM, image=replace(POCKET.image, size=(8, 8)))
@@ -72,6 +73,7 @@ def test_each_batch_gets_its_own_vectors_from_several_processes(make: Make) -> N
     encoder.prepare(1000, 16)
     assert told == ["2 GPUs (fake:0, fake:1), 16 pictures a batch, plain"]
     assert (encoder.lanes, encoder.batch_size, encoder.decode_in_processes) == (4, 16, True)
+    assert encoder.batch_sizes == (16,)
     assert len(set(processes(encoder))) == 2
     batches = [pictures(1 + number % 16, number) for number in range(40)]
     began = time.monotonic()
@@ -226,6 +228,7 @@ def test_closing_ends_the_processes_and_they_can_be_started_again(make: Make) ->
     encoder.close()
     encoder.close()
     assert not any(map(is_running, pids))
+    assert encoder.batch_sizes == OnnxEncoder(BUNDLE, device="cpu").batch_sizes
     encoder.prepare(1000, 4)
     assert len(encoder.encode_images(pictures(4))) == 4
 

@@ -100,19 +100,19 @@ def test_half_precision_keeps_the_vectors_of_real_photos(
 
 def test_precision_falls_back_where_half_would_move_vectors_too_far(loaded: LoadedModel) -> None:
     good = encoder_of(loaded, precision="bf16")
-    assert good.check_precision() >= 0.999
+    assert good.settle_precision() >= 0.999
     assert good.precision == "bf16"
 
     class Overflowing(torch.nn.Module):  # type: ignore[name-defined,misc]
         def forward(self, x: Any) -> Any:
             size = torch.tensor(300.0)
             if torch.is_autocast_enabled("cpu"):
-                size = size.to(torch.float16)
+                size = size.to(torch.float16)  # whose largest number is 65,504
             return x.flatten(1)[:, :48] * (size * size)
 
     facts = Facts("big", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    bad = TorchEncoder(Overflowing(), facts, precision="fp16")
-    bad.check_precision()
+    bad = TorchEncoder(Overflowing(), facts, precision="bf16")
+    bad.settle_precision()
     assert bad.precision == "fp32"
 
 
