@@ -92,16 +92,13 @@ def page_lock(device: torch.device, buffer: NDArray[np.uint8]) -> bool:
     if device.type != "cuda" or not buffer.nbytes:
         return False
     with torch.cuda.device(device):
-        try:
-            runtime = torch.cuda.cudart()
-            done = runtime.cudaHostRegister(buffer.ctypes.data, buffer.nbytes, 0)
-            torch.cuda.check_error(done)
-        except (RuntimeError, TypeError):
-            # CUDA tells the next call of this call's failure: let that be one that does not count.
-            with suppress(RuntimeError):
-                torch.zeros(1, device=device).add_(1).item()
-            return False
-    return True
+        # As torch's own `torch/cuda/_pin_memory_utils.py` does: 1 is cudaHostRegisterPortable.
+        if int(torch.cuda.cudart().cudaHostRegister(buffer.ctypes.data, buffer.nbytes, 1)) == 0:
+            return True
+        # CUDA tells a later call of this one's failure: let that be one that does not count.
+        with suppress(RuntimeError):
+            torch.zeros(1, device=device).add_(1).item()
+        return False
 
 
 @contextmanager
