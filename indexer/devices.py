@@ -58,6 +58,7 @@ class DeviceEncoder(OnnxEncoder):
         load: Load = load_torch,
     ) -> None:
         super().__init__(bundle, device="cpu", threads=threads)
+        self._enough_for = 0.0  # pictures, of a run that need not be prepared for anew
         self._on_cpu = self.lanes, self.batch_size, self.batch_sizes
         self.devices = tuple(devices)
         self.optional = optional
@@ -82,7 +83,10 @@ class DeviceEncoder(OnnxEncoder):
         takes over instead.
         """
         with self._starting:
-            if self._workers or (self.optional and self._cpu_is_quick(pictures)):
+            if self._workers and pictures <= self._enough_for:
+                return
+            self.close()
+            if self.optional and self._cpu_is_quick(pictures):
                 return
             try:
                 self._start(pictures, batch_size)
@@ -106,7 +110,7 @@ class DeviceEncoder(OnnxEncoder):
         the memory that a process reads.
         """
         if not self._workers and not self.optional:
-            self.prepare(len(pictures))
+            self.prepare(max(len(pictures), LARGEST_TRIAL))
         if not self._workers:
             return super().encode_images(np.stack(pictures))
         parts = [np.zeros((0, self.dim), np.float32)]
@@ -156,13 +160,15 @@ class DeviceEncoder(OnnxEncoder):
             workers.append(Worker(device, partial(self._load, self.bundle, device)))
         precisions = _results([worker.loaded for worker in workers])
         share = -(-pictures // (SLOTS * len(workers)))  # each has something to do
-        most = max(1, min(batch_size or LARGEST_TRIAL, share, self._most_that_fit(len(workers))))
+        bound = min(batch_size or LARGEST_TRIAL, self._most_that_fit(len(workers)))
+        most = max(1, min(bound, share))
         if batch_size is None:
             most = min(_ask(workers, "find_batch_size", most))
         _ask(workers, "set_batch_size", most)
         compiled = _compile(workers, pictures // len(workers))
         self._share(workers, most)
         self.lanes, self.batch_size, self.batch_sizes = SLOTS * len(workers), most, (most,)
+        self._enough_for = pictures if most == share < bound else float("inf")
         self._workers = workers
         how = f"{len(workers)} {'GPU' if len(workers) == 1 else 'GPUs'}"
         self._on_progress(

@@ -192,7 +192,7 @@ def _run(
                     pending.add(result.digest)
                     fresh.append(result)
         late = time.monotonic() - flushed >= FLUSH_SECONDS
-        full = len(fresh) >= tuner.size or len(files) >= DRAIN
+        full = len(fresh) >= tuner.size or len(files) - len(fresh) >= DRAIN
         if files and (full or late or not reading):
             encoding.append(lanes.submit(_encode, encoder, files, fresh, tuner))
             files, fresh, flushed = [], [], time.monotonic()

@@ -102,6 +102,14 @@ def test_the_batch_size_is_found_by_trial_or_bounded_by_the_run(make: Make) -> N
     small = make(runners.plain)
     small.prepare(9)
     assert small.batch_size == 3  # so that both processes have two batches to do
+    first = processes(small)
+    small.prepare(8)
+    assert processes(small) == first
+    small.prepare(100_000)
+    assert small.batch_size == runners.PlainRunner.fits
+    second = processes(small)
+    small.prepare(1_000_000)
+    assert processes(small) == second
 
 
 def test_compiling_is_left_to_runs_that_are_long(make: Make) -> None:
