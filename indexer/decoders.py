@@ -6,15 +6,13 @@ aside: reading headers, EXIF, making arrays) is more than one interpreter can do
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
 from .encoder import Encoder
 from .errors import WorkerLost
 from .lookup import Lookup
-from .processes import SPAWN, end_with_parent, sheltered
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,13 +53,19 @@ class ProcessDecoders(Generic[T, R]):
     """
 
     def __init__(self, count: int, work: Callable[[T], R]) -> None:
+        # Imported here, so that runs without a GPU do not pay for it.
+        from concurrent.futures import ProcessPoolExecutor
+
+        from .processes import SPAWN, sheltered
+
+        self._sheltered = sheltered
         self._pool = ProcessPoolExecutor(
             count, mp_context=SPAWN, initializer=_begin, initargs=(work,)
         )
 
     def submit(self, task: T) -> Future[R]:
         """The result to be of one task."""
-        with sheltered(), lost():  # the pool starts its processes when they are first needed
+        with self._sheltered(), lost():  # the pool starts its processes when they are first needed
             future: Future[R] = self._pool.submit(_do, task)
         return future
 
@@ -75,7 +79,7 @@ def lost() -> Iterator[None]:
     """Where results are awaited: the end of a decoding process becomes WorkerLost."""
     try:
         yield
-    except BrokenProcessPool as exc:
+    except BrokenExecutor as exc:
         raise WorkerLost(
             "a process that decodes pictures was ended from outside, perhaps for lack of memory. "
             "What was indexed is kept: run the same command to go on, with fewer --workers if it "
@@ -102,6 +106,8 @@ _work: Callable[[Any], Any] | None = None
 
 def _begin(work: Callable[[Any], Any]) -> None:
     """In a process: remember what to do, and end with the parent."""
+    from .processes import end_with_parent
+
     global _work
     end_with_parent()
     _work = work
