@@ -1,8 +1,8 @@
 """What decodes pictures beside the model: threads, or processes where threads are too slow.
 
 Pillow releases the interpreter lock while it decodes and resizes, so threads feed a CPU's model
-well. A GPU takes thousands of pictures a second, and then what stays under the lock (hashing
-aside: reading headers, EXIF, making arrays) is more than one interpreter can do.
+well, and cost less than processes. But what stays under the lock (headers, EXIF, sketches, arrays)
+is one interpreter's to do, and a GPU with many cores to feed it wants more: see docs/design.md.
 """
 
 from collections.abc import Callable, Iterator
