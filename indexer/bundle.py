@@ -76,6 +76,7 @@ class Bundle:
     checksums: BLAKE3 of each file, by its name; empty in a bundle of an earlier version.
     quantized: of an 8-bit image tower, the fingerprint of the model that it was made from (`base`)
     and what it loses against that (`loss`, see `precision`).
+    architecture: open_clip's `model_cfg`, for building the image tower in torch; likewise empty.
     """
 
     folder: Path
@@ -91,6 +92,7 @@ class Bundle:
     relevance: dict[str, Any] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
     quantized: dict[str, Any] = field(default_factory=dict)
+    architecture: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def bank(self) -> Embeddings | None:

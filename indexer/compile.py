@@ -14,11 +14,12 @@ from pathlib import Path
 
 import torch
 
-from . import cache
+from . import accelerators, cache
 from .bank import write_bank
 from .bundle import Bundle, TextSettings
 from .hub import Hub
 from .integrity import digests
+from .kept_tower import keep_tower
 from .models import BUILT_IN_FOLDER
 from .onnx_encoder import OnnxEncoder
 from .openclip import LoadedModel, fingerprint, load
@@ -89,6 +90,8 @@ def compile_into_cache(
                 licence=licence_of(spelling.name),
                 on_progress=on_progress,
             )
+    if accelerators.devices():  # while the weights are here: a GPU runs these, not the graph
+        keep_tower(loaded.model.visual, loaded.config, mark)
     hub.clean()
     cache.write_record(cache.Record(spelling.name, mark, spelling.name, spelling.arch, kept))
     return replace(bundle, name=spelling.name)
@@ -122,6 +125,7 @@ def _write(
         source=f"open_clip {loaded.source}",
         licence=licence,
         relevance=Bundle.load(BUILT_IN_FOLDER).relevance,
+        architecture=loaded.config,
     )
     on_progress("encoding the caption bank")
     write_bank(OnnxEncoder(bundle, device="cpu"), folder)

@@ -9,12 +9,14 @@
     │   └── FingerprintMismatch     vectors of one model, a query of another
     ├── RootUnavailable             a folder that was indexed is missing, unreadable or empty
     ├── ImageError                  one picture cannot be read
+    ├── WorkerLost                  a process that decodes pictures was ended from outside
     ├── ModelError
     │   ├── ModelNotFound           no such model here
     │   ├── BundleError             a compiled model's files are incomplete or damaged
     │   ├── DownloadError           a model's files cannot be fetched, or are not the hub's
     │   ├── CompileError            a model that cannot be compiled, or differs from open_clip
-    │   └── DeviceUnavailable       the device asked for is not in this machine
+    │   ├── DeviceUnavailable       the device asked for is not in this machine
+    │   └── OutOfMemory             a batch does not fit into a device's memory
     ├── QueryError                  nothing to search for, or a query that makes no vector
     └── GroundTruthError            labels or captions for `eval` that cannot be understood
 
@@ -59,6 +61,10 @@ class ImageError(ClipdexError):
     """A picture that cannot be read; the text is the reason that the catalogue keeps."""
 
 
+class WorkerLost(ClipdexError):
+    """A process that decodes pictures was ended from outside."""
+
+
 class ModelError(ClipdexError):
     """A model cannot be used."""
 
@@ -81,6 +87,10 @@ class CompileError(ModelError):
 
 class DeviceUnavailable(ModelError):
     """The device that was asked for is not there."""
+
+
+class OutOfMemory(ModelError):
+    """A batch does not fit into the memory of the device that encodes it."""
 
 
 class QueryError(ClipdexError):

@@ -44,6 +44,7 @@ def build(
     limits: Limits | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_skip: Callable[[Skipped], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> BuildReport:
     """Bring a collection up to date with these folders (or single files).
 
@@ -51,7 +52,8 @@ def build(
     encoder: the collection's own model otherwise, or the built-in one for a new collection. With
     another model's, all pictures of the collection are encoded anew beside the vectors that answer
     searches meanwhile, and at the end of the run that model takes over.
-    workers, batch_size: decoder threads and pictures a batch; chosen for the machine otherwise.
+    workers, batch_size: decoders and pictures a batch; chosen for the machine otherwise.
+    on_note: is told in one line what was chosen, where that is worth a line.
 
     Every batch is committed with its files, so an interrupted run (KeyboardInterrupt passes
     through) keeps what it did, and the next one goes on from there.
@@ -62,25 +64,34 @@ def build(
     target.create()
     with writer_lock(target, "index"), translated(str(target.folder)):
         catalogue = Catalogue.open(target, writable=True)
+        used = encoder
         try:
-            used = encoder or _default_encoder(catalogue)
+            used = encoder or _default_encoder(catalogue, on_note)
             job = _Run(target, catalogue, used, on_progress, on_skip)
             return job.run(
                 resolved,
                 exclude=exclude,
                 retry_failed=retry_failed,
                 prune_vanished=prune_vanished,
-                plan=Plan.of(used, workers, batch_size),
+                workers=workers,
+                batch_size=batch_size,
                 limits=limits or Limits(),
             )
         finally:
             catalogue.close()
+            if encoder is None:
+                getattr(used, "close", lambda: None)()
 
 
-def _default_encoder(catalogue: Catalogue) -> Encoder:
+def _default_encoder(catalogue: Catalogue, on_note: Callable[[str], None] | None) -> Encoder:
     model = catalogue.active_model()
     name, fingerprint = (model.name, model.fingerprint) if model else (BUILT_IN, None)
-    return load_encoder(name, fingerprint=fingerprint, threads=available_cores())
+    return load_encoder(
+        name,
+        fingerprint=fingerprint,
+        threads=available_cores(),
+        on_progress=on_note or (lambda line: None),
+    )
 
 
 class _Run:
@@ -110,7 +121,8 @@ class _Run:
         exclude: Sequence[str],
         retry_failed: bool,
         prune_vanished: bool,
-        plan: Plan,
+        workers: int | None,
+        batch_size: int | None,
         limits: Limits,
     ) -> BuildReport:
         started = time.monotonic()
@@ -130,8 +142,10 @@ class _Run:
         with self.catalogue.transaction():
             for root, path, reason in changes.unreadable(self.catalogue):
                 self.committer.fail(root, path, -1, -1, reason)
+        if total and hasattr(self.encoder, "prepare"):
+            self.encoder.prepare(total, batch_size)
         try:
-            self._read_all(total, plan, limits)
+            self._read_all(total, Plan.of(self.encoder, workers, batch_size), limits)
         except KeyboardInterrupt:
             self._publish()  # what was committed is there for the next search
             raise

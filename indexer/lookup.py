@@ -13,6 +13,7 @@ class Lookup:
     """A connection of its own, so that decoders neither wait for commits nor see half of one."""
 
     def __init__(self, collection: Collection, fingerprint: str) -> None:
+        self._place = collection, fingerprint
         self._catalogue = Catalogue.open(collection)
         self._fingerprint = fingerprint
         self._lock = threading.Lock()
@@ -22,6 +23,10 @@ class Lookup:
 
     def __exit__(self, *exception: object) -> None:
         self._catalogue.close()
+
+    def __reduce__(self) -> tuple[type["Lookup"], tuple[Collection, str]]:
+        """Sent to another process as its place: that one opens a connection of its own."""
+        return Lookup, self._place
 
     def known(self, digest: bytes) -> bool:
         """Whether this content's vector of the fingerprint is committed."""

@@ -9,7 +9,7 @@ from .bundle import Bundle
 from .catalogue import Catalogue, Model
 from .collection import Collection
 from .encoder import Encoder
-from .errors import CompileError, FingerprintMismatch, ModelNotFound
+from .errors import CompileError, DeviceUnavailable, FingerprintMismatch, ModelNotFound
 from .spelling import BUILT_IN as BUILT_IN
 from .spelling import Spelling, parse
 
@@ -90,17 +90,49 @@ def load_encoder(
     """The encoder of a model's name, ready to run; compiled first, and its weights downloaded,
     where that was not done before.
 
-    arch: of a checkpoint file. fingerprint: take no other model, and compile none. threads: cores
+    arch: of a checkpoint file. fingerprint: take no other model, and compile none. device: "cpu",
+    "cuda", "mps", or "auto" for a GPU where there is one and the job is worth it. threads: cores
     to use for pictures. on_progress: is told in one line what is being done.
 
-    Raises ModelNotFound; CompileError where it cannot be compiled.
+    Raises ModelNotFound; CompileError where it cannot be compiled; DeviceUnavailable.
     """
-    from .onnx_encoder import OnnxEncoder
-
     if fingerprint is not None:
         bundle = find_bundle(name, fingerprint)
     else:
         bundle = obtain(name, arch=arch, on_progress=on_progress)
+    return _running(bundle, device, threads, on_progress)
+
+
+def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> Encoder:
+    """The encoder of a bundle: by torch on this machine's GPUs, else by ONNX Runtime, whose own
+    builds for GPUs serve where torch is not installed.
+    """
+    from .onnx_encoder import OnnxEncoder, has_provider
+
+    if device == "cpu" or (bundle.quantized and device == "auto"):
+        return OnnxEncoder(bundle, device="cpu", threads=threads)
+    if bundle.quantized:
+        raise DeviceUnavailable(
+            f"{bundle.name} computes in 8-bit integers, which is for the CPU: leave out --device, "
+            "or add --precision fp32"
+        )
+    from . import accelerators
+
+    found = accelerators.devices(device)
+    if found and accelerators.has_torch():
+        from .devices import DeviceEncoder
+
+        return DeviceEncoder(
+            bundle, found, optional=device == "auto", threads=threads, on_progress=on_progress
+        )
+    if device != "auto" and not has_provider(device):
+        raise DeviceUnavailable(
+            f"--device {device} needs torch and open_clip: pip install 'clipdex[torch]', or use "
+            "--device cpu"
+            if found
+            else f"--device {device}: no such GPU is here, or its driver does not show it: use "
+            "--device cpu"
+        )
     return OnnxEncoder(bundle, device=device, threads=threads)
 
 

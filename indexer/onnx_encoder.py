@@ -32,6 +32,11 @@ TEXT_BATCH = 64
 MAPPED_RUNS = 8
 
 
+def has_provider(device: str) -> bool:
+    """Whether this build of ONNX Runtime runs on "cpu", "cuda" or "mps" at all."""
+    return PROVIDERS[device] in ort.get_available_providers()
+
+
 class OnnxEncoder:
     """A bundle, running.
 
@@ -41,10 +46,9 @@ class OnnxEncoder:
     """
 
     def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int = 1) -> None:
-        available = ort.get_available_providers()
         if device == "auto":
-            device = "cuda" if PROVIDERS["cuda"] in available else "cpu"
-        if PROVIDERS[device] not in available:
+            device = "cuda" if has_provider("cuda") else "cpu"
+        if not has_provider(device):
             raise DeviceUnavailable(
                 f"--device {device} needs ONNX Runtime's {PROVIDERS[device]}, which this "
                 "installation lacks: use --device cpu, or install the onnxruntime build for it"

@@ -1,9 +1,9 @@
 """Files to embeddings: decoding and encoding side by side on the same cores.
 
-Decoder threads read, hash and decode (Pillow releases the interpreter lock while it works); encoder
-threads run the model. Between them stand two short queues, so memory does not grow with the
-collection, and everything comes out in the order in which it went in, so that two runs over the
-same files make the same batches.
+Decoders read, hash and decode: threads, since Pillow releases the interpreter lock while it works,
+or processes for a GPU (`decoders`). Encoder threads run the model. Between them stand two short
+queues, so memory does not grow with the collection, and everything comes out in the order in which
+it went in, so that two runs over the same files make the same batches.
 """
 
 import time
@@ -19,10 +19,11 @@ from .batch_tuning import BatchTuner
 from .changes import Task
 from .cores import available_cores
 from .decode import Limits, decode, read_file
+from .decoders import Decoders, decoders_for, lost
 from .digest import digest
 from .encoder import Embeddings, Encoder, Pixels
 from .errors import ImageError
-from .preprocess import preprocess_of
+from .preprocess import Preprocess, preprocess_of
 from .sketch import sketch
 from .taken import Taken
 
@@ -93,14 +94,28 @@ def _batch_sizes(encoder: Encoder) -> tuple[int, ...]:
     return several or (int(getattr(encoder, "batch_size", DEFAULT_BATCH)),)
 
 
-def read(task: Task, encoder: Encoder, limits: Limits, known: Callable[[bytes], bool]) -> Read:
+@dataclass(frozen=True)
+class Reading:
+    """What decoders do to each task, as something that can be sent to processes."""
+
+    preprocess: Preprocess
+    limits: Limits
+    known: Callable[[bytes], bool]
+
+    def __call__(self, task: Task) -> Read:
+        """Read, hash and decode one file."""
+        return read(task, self.preprocess, self.limits, self.known)
+
+
+def read(
+    task: Task, preprocess: Preprocess, limits: Limits, known: Callable[[bytes], bool]
+) -> Read:
     """Read, hash and decode one file; whatever is wrong with it becomes the reason."""
     try:
         info, data = read_file(task.location, limits)
         key = digest(data)
         if known(key):
             return Read(task, info.st_size, info.st_mtime_ns, key)
-        preprocess = preprocess_of(encoder)
         decoded = decode(data, limits, at_least=preprocess.size, name=task.path)
         return Read(
             task,
@@ -128,14 +143,15 @@ def run(
 ) -> Generator[Batch, None, None]:
     """Batches in the order of `tasks`. known: whether a content's vector is committed.
 
-    `known` is called from decoder threads. Closing the iterator drops what is in flight.
+    `known` is called from the decoders. Closing the iterator drops what is in flight.
     """
-    decoders = ThreadPoolExecutor(plan.decoders, thread_name_prefix="decode")
+    reading = Reading(preprocess_of(encoder), limits, known)
+    decoders: Decoders[Task, Read] = decoders_for(encoder, plan.decoders, reading, known)
     lanes = ThreadPoolExecutor(plan.lanes, thread_name_prefix="encode")
     try:
-        yield from _run(tasks, encoder, plan, limits, known, decoders, lanes)
+        yield from _run(tasks, encoder, plan, known, decoders, lanes)
     finally:
-        decoders.shutdown(wait=True, cancel_futures=True)
+        decoders.close()
         lanes.shutdown(wait=True, cancel_futures=True)
 
 
@@ -143,9 +159,8 @@ def _run(
     tasks: Iterator[Task],
     encoder: Encoder,
     plan: Plan,
-    limits: Limits,
     known: Callable[[bytes], bool],
-    decoders: ThreadPoolExecutor,
+    decoders: Decoders[Task, Read],
     lanes: ThreadPoolExecutor,
 ) -> Iterator[Batch]:
     tuner = BatchTuner(plan.batch_sizes, plan.lanes)
@@ -160,12 +175,12 @@ def _run(
     def refill() -> None:
         window = tuner.size * plan.lanes + 2 * plan.decoders
         while len(reading) < window and (task := next(tasks, None)) is not None:
-            reading.append(decoders.submit(read, task, encoder, limits, known))
+            reading.append(decoders.submit(task))
 
     refill()
     while reading or files or encoding:
         if reading:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError), lost():
                 result = reading[0].result(timeout=FLUSH_SECONDS)
                 reading.popleft()
                 refill()
@@ -177,7 +192,7 @@ def _run(
                     pending.add(result.digest)
                     fresh.append(result)
         late = time.monotonic() - flushed >= FLUSH_SECONDS
-        full = len(fresh) >= tuner.size or len(files) >= DRAIN
+        full = len(fresh) >= tuner.size or len(files) - len(fresh) >= DRAIN
         if files and (full or late or not reading):
             encoding.append(lanes.submit(_encode, encoder, files, fresh, tuner))
             files, fresh, flushed = [], [], time.monotonic()
@@ -191,8 +206,12 @@ def _run(
 def _encode(encoder: Encoder, files: list[Read], fresh: list[Read], tuner: BatchTuner) -> Batch:
     if not fresh:
         return Batch(files)
+    pictures = [item.pixels for item in fresh if item.pixels is not None]
+    unstacked = getattr(encoder, "encode_pictures", None)
     began = time.thread_time()
-    pixels = np.stack([item.pixels for item in fresh if item.pixels is not None])
-    vectors = encoder.encode_images(pixels)
+    if unstacked is not None:
+        vectors = unstacked(pictures)
+    else:
+        vectors = encoder.encode_images(np.stack(pictures))
     tuner.note(len(fresh), time.thread_time() - began)
     return Batch(files, fresh, vectors)

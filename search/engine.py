@@ -86,7 +86,10 @@ class Engine:
     def encoder(self) -> Encoder:
         """The model that the collection's vectors are from."""
         if self._encoder is None:
-            self._encoder = load_encoder(self.model.name, fingerprint=self.model.fingerprint)
+            # One query is answered before a GPU has been found and started.
+            self._encoder = load_encoder(
+                self.model.name, fingerprint=self.model.fingerprint, device="cpu"
+            )
         return self._encoder
 
     def search(

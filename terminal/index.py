@@ -1,6 +1,7 @@
 """`clipdex index`"""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -35,7 +36,11 @@ def index(
         typer.Option(metavar="A", help="Of --model FILE: open_clip's name of what it holds."),
     ] = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the model runs.")
+        Literal["auto", "cpu", "cuda", "mps"],
+        typer.Option(
+            help="Where the model runs; auto takes all GPUs of this machine, if torch is installed "
+            "and the job is long enough to start them."
+        ),
     ] = "auto",
     precision: Annotated[
         Literal["fp32", "int8"] | None,
@@ -77,13 +82,24 @@ def index(
 
     from .progress import ProgressBar
 
+    say = note
     encoder = None
     if precision == "int8" and device not in ("auto", "cpu"):
         raise typer.BadParameter("--precision int8 is for the CPU: leave out --device")
     if model is not None or device != "auto" or precision is not None:
-        encoder = _encoder(collection, model, arch, device, available_cores(), precision, paths)
+        encoder = _encoder(
+            collection,
+            model,
+            arch,
+            device,
+            available_cores(),
+            precision,
+            paths,
+            lambda line: say(line),
+        )
     defaults = Limits()
     with ProgressBar() as progress:
+        say = progress.note  # above the bar, from here on
 
         def report_skip(skipped: Skipped) -> None:
             progress.note(f"skipped {skipped.path.decode('utf-8', 'replace')}: {skipped.reason}")
@@ -104,10 +120,13 @@ def index(
                 ),
                 on_progress=progress.update,
                 on_skip=report_skip,
+                on_note=progress.note,
             )
         except KeyboardInterrupt:
             progress.note("What was indexed so far is kept; run the same command to go on.")
             raise
+        finally:
+            getattr(encoder, "close", lambda: None)()
     if as_json:
         out(json.dumps(report.to_json()))
     else:
@@ -131,6 +150,7 @@ def _encoder(
     threads: int,
     precision: str | None,
     paths: list[Path],
+    say: Callable[[str], None],
 ) -> "Encoder":
     """The model that was asked for, or the collection's own on another device or in another
     precision.
@@ -147,9 +167,9 @@ def _encoder(
 
         model, fingerprint = full_precision(model), None
         if precision == "int8":
-            base = obtain(model, arch=arch, on_progress=note)
-            twin, loss = int8(base, paths, on_progress=note)
-            note(f"{twin.name}: {loss}")
+            base = obtain(model, arch=arch, on_progress=say)
+            twin, loss = int8(base, paths, on_progress=say)
+            say(f"{twin.name}: {loss}")
             model, arch, fingerprint, device = twin.name, None, twin.fingerprint, "cpu"
     return load_encoder(
         model,
@@ -157,5 +177,5 @@ def _encoder(
         fingerprint=fingerprint,
         device=device,
         threads=threads,
-        on_progress=note,
+        on_progress=say,
     )

@@ -49,7 +49,7 @@ Exclude = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Threads that decode.", show_default="one a core"),
+    typer.Option(min=1, metavar="N", help="Pictures decoded at once.", show_default="one a core"),
 ]
 MaxPixels = Annotated[
     int | None,

@@ -16,8 +16,19 @@ MAY_IMPORT = {
     "cli": {"terminal"},
 }
 COMPILING = tuple(f"indexer/{name}.py" for name in ("openclip", "sources", "towers", "compile"))
+RUNNING = tuple(
+    f"indexer/{name}.py"
+    for name in (
+        "torch_device",
+        "torch_encoder",
+        "picture_tower",
+        "graph_tower",
+        "kept_tower",
+        "transfers",
+    )
+)
 HOMES = {
-    "torch": (*COMPILING, "adaptation/", "training/"),
+    "torch": (*COMPILING, *RUNNING, "adaptation/", "training/"),
     "open_clip": (*COMPILING, "adaptation/", "training/"),
     "faiss": ("indexer/vectors.py", "indexer/flat.py"),
     "fastapi": ("api.py", "serving/"),

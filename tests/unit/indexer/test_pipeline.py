@@ -3,6 +3,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from conftest import make_photo
 from indexer import Progress, Skipped, build
@@ -32,6 +33,20 @@ def test_lanes_run_at_the_same_time_and_batches_are_full(tmp_path: Path) -> None
     report = build([tmp_path], collection=tmp_path / "c", encoder=encoder)
     assert report.indexed == 20
     assert encoder.batches == [5, 5, 5, 5]
+
+
+def test_batches_may_be_larger_than_what_is_let_pass_unencoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from indexer import pipeline
+
+    monkeypatch.setattr(pipeline, "FLUSH_SECONDS", 60.0)
+    monkeypatch.setattr(pipeline, "DRAIN", 5)
+    for number in range(20):
+        make_photo(tmp_path / f"{number:02}.png", number)
+    encoder = FakeEncoder()
+    build([tmp_path], collection=tmp_path / "c", encoder=encoder, batch_size=12)
+    assert encoder.batches == [12, 8]
 
 
 def test_copies_in_one_run_are_encoded_once(tmp_path: Path) -> None:

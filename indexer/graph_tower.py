@@ -1,0 +1,114 @@
+"""A convolutional image tower taken back out of a bundle's graph.
+
+The built-in model comes as a bundle only. Its exporter kept the names of open_clip's weights, and
+folded each batch normalisation into the convolution before it, whose bias is called `…_bias`. So
+the tower is built anew: the folded convolutions as they are, and normalisations that do nothing
+but add that bias. What is built is held against the bundle before anyone uses it.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from .bundle import Bundle
+from .errors import ModelError
+from .onnx_encoder import OnnxEncoder
+from .picture_tower import PictureTower, build_visual
+from .samples import sample_images
+
+PREFIX = "model.visual."
+FOLDED = ".weight_bias"
+LEAST_COSINE = 0.9999
+
+Weights = dict[str, torch.Tensor]
+
+
+def tower_from_graph(bundle: Bundle) -> nn.Module:
+    """open_clip's image tower with the weights of a bundle's graph.
+
+    Raises ModelError where the manifest names no architecture, where the graph holds other weights
+    than the tower has (a transformer's are rearranged), or where the vectors differ.
+    """
+    if not bundle.architecture:
+        raise ModelError(f"the bundle {bundle.folder} does not say its architecture")
+    visual = build_visual(bundle.architecture)
+    _load(visual, _weights(bundle), bundle)
+    require_same_vectors(visual, bundle)
+    return visual
+
+
+def require_same_vectors(visual: nn.Module, bundle: Bundle) -> float:
+    """The least cosine of the tower's and the bundle's vectors of 16 sample pictures; raises
+    ModelError where it is below 0.9999.
+    """
+    pixels = np.stack([bundle.image.pixels(image) for image in sample_images()])
+    encoder = OnnxEncoder(bundle, device="cpu")
+    tower = PictureTower(visual, bundle.image, "fp32")
+    least = 1.0
+    for at in range(0, len(pixels), 4):
+        with torch.inference_mode():
+            ours = tower(torch.from_numpy(pixels[at : at + 4])).numpy()
+        least = min(least, float((ours * encoder.encode_images(pixels[at : at + 4])).sum(1).min()))
+    if not least >= LEAST_COSINE:
+        raise ModelError(
+            f"the image tower of {bundle.name} in torch differs from its bundle (cosine "
+            f"{least:.6f}, wanted {LEAST_COSINE}): use --device cpu"
+        )
+    return least
+
+
+def _weights(bundle: Bundle) -> Weights:
+    """The graph's weights by open_clip's names, in float32."""
+    graph = onnx.load(str(bundle.folder / "image.onnx")).graph
+    return {
+        weight.name.removeprefix(PREFIX): torch.from_numpy(
+            numpy_helper.to_array(weight).astype(np.float32)
+        )
+        for weight in graph.initializer
+        if weight.name.startswith(PREFIX)
+    }
+
+
+def _load(visual: nn.Module, weights: Weights, bundle: Bundle) -> None:
+    """Put `weights` into the tower; raises ModelError unless each finds its place and each of the
+    tower's gets one.
+    """
+    wanted = dict(visual.state_dict())
+    for norm, convolution in _folds(visual):
+        bias = weights.pop(f"{convolution}{FOLDED}", None)
+        if bias is None:
+            continue  # said below, as one that is missing
+        module = visual.get_submodule(norm)
+        assert isinstance(module, nn.BatchNorm2d)
+        weights |= {
+            f"{norm}.weight": torch.ones_like(bias),
+            f"{norm}.bias": bias,
+            f"{norm}.running_mean": torch.zeros_like(bias),
+            # The square root of variance plus eps, which is divided by, is 1.
+            f"{norm}.running_var": torch.full_like(bias, 1 - module.eps),
+            f"{norm}.num_batches_tracked": torch.tensor(0),
+        }
+    different = sorted(wanted.keys() ^ weights.keys()) or [
+        name for name, tensor in wanted.items() if tensor.shape != weights[name].shape
+    ]
+    if different:
+        raise ModelError(
+            f"the image tower of {bundle.name} cannot be taken from its bundle: "
+            f"{', '.join(different[:3])} and {max(0, len(different) - 3)} more do not fit"
+        )
+    visual.load_state_dict(weights, strict=True)
+
+
+def _folds(visual: nn.Module) -> Iterator[tuple[str, str]]:
+    """(normalisation, convolution before it), by name, in the order in which they are defined."""
+    convolution = None
+    for name, module in visual.named_modules():
+        if isinstance(module, nn.Conv2d):
+            convolution = name
+        elif isinstance(module, nn.BatchNorm2d) and convolution is not None:
+            yield name, convolution
+            convolution = None

@@ -1,0 +1,125 @@
+"""`clipdex index --device cuda` where two devices are found that are this machine's CPU."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import COMMAND, REPOSITORY, Run, json_lines, make_photo
+
+pytest.importorskip("open_clip")
+
+# Python runs a `sitecustomize` that it finds on its path before anything else; each process
+# writes down at its end what it had imported.
+HOOK = """
+import atexit, os, sys
+from indexer import accelerators
+accelerators.devices = lambda kind="auto": ["cpu", "cpu"]
+def write():
+    with open(os.path.join(os.environ["IMPORTED"], str(os.getpid())), "w") as file:
+        file.write("\\n".join(sys.modules))
+atexit.register(write)
+"""
+
+
+@pytest.fixture
+def two_devices(tmp_path: Path) -> dict[str, str]:
+    for name in ("hook", "imported"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "hook" / "sitecustomize.py").write_text(HOOK)
+    return {"PYTHONPATH": str(tmp_path / "hook"), "IMPORTED": str(tmp_path / "imported")}
+
+
+def test_the_command_encodes_in_processes_and_finds_the_same(
+    clipdex: Run, two_devices: dict[str, str], sample_photos: Path, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "moon.png", "page.png"):
+        shutil.copy(sample_photos / name, photos)
+    done = clipdex("index", photos, "--device", "cuda", "--json", env=two_devices)
+    assert json_lines(done)[0]["indexed"] == 6
+    assert done.stderr.decode() == "2 GPUs (cpu, cpu), 2 pictures a batch, fp32\n"
+    (mine,) = [
+        names
+        for file in (tmp_path / "imported").iterdir()
+        if "cli" in (names := set(file.read_text().splitlines()))
+    ]
+    assert "faiss" in mine
+    assert not mine & {"torch", "open_clip"}
+    clipdex("index", photos, "--device", "cpu", "--collection", tmp_path / "cpu")
+    for query in ("a cat", "a cup of coffee"):
+        ours, theirs = (
+            [
+                (hit["path"], round(hit["score"], 2))
+                for hit in json_lines(clipdex("search", query, "--json", *place))
+            ]
+            for place in ((), ("--collection", tmp_path / "cpu"))
+        )
+        assert ours == theirs
+
+
+def test_small_jobs_do_not_start_a_gpu_by_themselves(
+    clipdex: Run, two_devices: dict[str, str], tmp_path: Path
+) -> None:
+    photo = make_photo(tmp_path / "photos" / "a.png", 1)
+    done = clipdex("index", photo.parent, env=two_devices)
+    assert (done.stdout[:9], done.stderr) == (b"1 indexed", b"")
+    assert len(list((tmp_path / "imported").iterdir())) == 1
+
+
+# And devices that need no torch, 0.05 s a batch.
+QUICK = """
+import runners, indexer.devices
+indexer.devices.DeviceEncoder.__init__.__kwdefaults__["load"] = runners.drawing
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_ctrl_c_ends_all_processes_and_keeps_what_was_done(
+    clipdex: Run, two_devices: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "hook" / "sitecustomize.py").write_text(HOOK + QUICK)
+    folder = tmp_path / "photos"
+    for number in range(600):
+        make_photo(folder / f"{number:03}.png", number)
+    environment = {
+        **os.environ,
+        **two_devices,
+        "PYTHONPATH": os.pathsep.join((str(tmp_path / "hook"), str(REPOSITORY / "tests"))),
+        "CLIPDEX_COLLECTION": str(tmp_path / "collection"),
+        "CLIPDEX_CACHE": str(tmp_path / "cache"),
+    }
+    with subprocess.Popen(
+        [COMMAND, "index", folder, "--device", "cuda", "--batch-size", "4"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline().startswith(b"2 GPUs")
+        time.sleep(1.5)
+        children = []
+        for tasks in Path(f"/proc/{running.pid}/task").glob("*/children"):
+            children += [int(pid) for pid in tasks.read_text().split()]
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+        _, messages = running.communicate(timeout=60)
+    assert running.returncode == 130, messages
+    assert messages.decode().splitlines() == [
+        "What was indexed so far is kept; run the same command to go on.",
+        "interrupted",
+    ]
+    assert len(children) >= 4  # two that encode, two or more that decode
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+    kept = len(json_lines(clipdex("search", "colours", "-k", 700, "--json")))
+    assert 0 < kept < 600
+    (report,) = json_lines(clipdex("index", folder, "--device", "cpu", "--json"))
+    assert (report["unchanged"], report["indexed"]) == (kept, 600 - kept)
