@@ -19,10 +19,11 @@ from indexer import vectors
 from indexer.catalogue import Catalogue
 from indexer.collection import Collection
 from indexer.encoder import unit
+from indexer.models import BUILT_IN, find_bundle
 from indexer.vectors import VectorIndex
 from measure import report, spread
+from random_collection import make_collection, random_vectors
 from search import Engine, Filter
-from warm_query import make_collection
 
 SHARES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.005)
 K = 10
@@ -62,7 +63,9 @@ def main() -> None:
     random = np.random.default_rng(1)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        folder = make_collection(Path(scratch) / "c", asked.images)
+        bundle = find_bundle(BUILT_IN)
+        made = random_vectors(asked.images, bundle.dim)
+        folder = make_collection(Path(scratch) / "c", bundle, made)
         date_files(folder, asked.images)
         with Engine.open(folder) as engine:
             index, dim = engine.index, engine.model.dim

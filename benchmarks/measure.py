@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 RESULTS = Path(__file__).parent / "results"
@@ -48,24 +48,32 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
-def report(name: str, title: str, rows: list[dict[str, Any]], **more: Any) -> None:
-    """Write `results/NAME.json` and `.md`, and show the table."""
+def report(
+    name: str, title: str, rows: list[dict[str, Any]], *, notes: Sequence[str] = (), **more: Any
+) -> None:
+    """Write `results/NAME.json` and `.md`, and show the table.
+
+    notes: stand below the table, as a list.
+    """
     facts = machine()
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(
         json.dumps({"machine": facts, "rows": rows, **more}, indent=1) + "\n"
     )
+    script = Path(sys.argv[0]).resolve().relative_to(REPOSITORY).as_posix()
     heads = list(rows[0])
     lines = [
         f"# {title}",
         "",
-        f"`python benchmarks/{Path(sys.argv[0]).name}`, {facts['date']}: {facts['cpu']}; "
+        f"`python {script}`, {facts['date']}: {facts['cpu']}; "
         f"{facts['system']}; {facts['packages']}.",
         "",
         "| " + " | ".join(heads) + " |",
         "|" + " --- |" * len(heads),
         *("| " + " | ".join(str(row[head]) for head in heads) + " |" for row in rows),
     ]
+    if notes:
+        lines += ["", *(f"- {note}" for note in notes)]
     text = "\n".join(lines) + "\n"
     (RESULTS / f"{name}.md").write_text(text)
     sys.stdout.write(text + "\n")

@@ -10,46 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.catalogue import Catalogue, Model
-from indexer.collection import Collection
 from indexer.models import BUILT_IN, find_bundle
-from indexer.vectors import publish
 from measure import report
+from random_collection import make_collection, random_vectors
 from search import Engine
 
 WORDS = ("dog", "beach", "red bicycle", "snowy mountain", "child with a kite", "old book")
-
-
-def make_collection(folder: Path, count: int) -> Path:
-    """A collection of `count` random vectors, written straight into the catalogue."""
-    bundle = find_bundle(BUILT_IN)
-    collection = Collection(folder)
-    collection.create()
-    catalogue = Catalogue.open(collection, writable=True)
-    random = np.random.default_rng(0)
-    with catalogue.transaction():
-        catalogue.activate(Model(bundle.fingerprint, bundle.name, bundle.dim))
-        execute = catalogue.connection.execute
-        execute("INSERT INTO roots VALUES (1, ?)", (b"/photos",))
-        generation = catalogue.next_generation()
-        for number in range(1, count + 1):
-            vector = random.standard_normal(bundle.dim)
-            packed = (vector / np.linalg.norm(vector)).astype("<f2").tobytes()
-            execute(
-                "INSERT INTO contents (id, hash, width, height, format) VALUES (?, ?, 1, 1, '')",
-                (number, b"%016d" % number),
-            )
-            execute(
-                "INSERT INTO embeddings VALUES (?, ?, ?, ?)",
-                (number, bundle.fingerprint, generation, packed),
-            )
-            execute(
-                "INSERT INTO files VALUES (?, 1, ?, 0, 0, ?, NULL)",
-                (number, b"%09d.jpg" % number, number),
-            )
-    publish(collection, catalogue, bundle.fingerprint, bundle.dim)
-    catalogue.close()
-    return folder
 
 
 def main() -> None:
@@ -57,10 +23,13 @@ def main() -> None:
     parser.add_argument("--images", default="10000,100000")
     parser.add_argument("--rounds", type=int, default=200)
     asked = parser.parse_args()
+    bundle = find_bundle(BUILT_IN)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for count in map(int, asked.images.split(",")):
-            with Engine.open(make_collection(Path(scratch) / str(count), count)) as engine:
+            vectors = random_vectors(count, bundle.dim)
+            folder = make_collection(Path(scratch) / str(count), bundle, vectors)
+            with Engine.open(folder) as engine:
                 timed: dict[str, list[float]] = {"encode": [], "vectors": [], "whole": []}
                 engine.search("warm up")
                 for number in range(asked.rounds):

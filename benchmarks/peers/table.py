@@ -1,0 +1,49 @@
+"""The one table: a row a measurement, a column a tool, and clipdex's ratio to each peer."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from measure import spread
+from peers.rounds import Figures
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement. figures: of each tool, by round. asked: of clipdex, of its ratios or share.
+
+    further: what was measured beside it.
+    """
+
+    title: str
+    figures: Figures
+    asked: str = ""
+    ratios: bool = True
+    further: dict[str, list[float]] = field(default_factory=dict)
+
+    def cells(self) -> dict[str, str]:
+        """As they stand in the table."""
+        ours, *theirs = self.figures
+        middle = {tool: statistics.median(values) for tool, values in self.figures.items()}
+        shown = {
+            tool: spread(values) if min(values) != max(values) else f"{values[0]:.4g}"
+            for tool, values in self.figures.items()
+        }
+        ratios = {
+            f"{ours} / {tool}": f"{middle[ours] / middle[tool]:.3g}" if self.ratios else ""
+            for tool in theirs
+        }
+        further = "; ".join(f"{name} {spread(values)}" for name, values in self.further.items())
+        title = f"{self.title} ({further})" if further else self.title
+        return {"measurement": title, **shown, **ratios, "asked of clipdex": self.asked}
+
+
+def as_rows(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """For `measure.report`."""
+    return [row.cells() for row in rows]
+
+
+def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Every figure of every round."""
+    return [{"measurement": row.title, **row.figures, **row.further} for row in rows]
