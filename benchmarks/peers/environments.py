@@ -25,13 +25,11 @@ class Recipe:
 
 
 RCLIP = Recipe("rclip", ("3.13", "3.12"), ("rclip>=4",))
-# clip-anytorch takes `packaging` from pkg_resources, which setuptools 70 dropped; torch from 2.13
-# on asks for a newer setuptools, so pip takes an older torch, which is as fast on a CPU.
-# open_clip 3 is newer than this clip-retrieval: its all_clip was written for 2.
+# Its clip-anytorch imports pkg_resources, which setuptools 81 dropped.
 CLIP_RETRIEVAL = Recipe(
     "clip-retrieval",
     ("3.11", "3.12", "3.10"),
-    ("clip-retrieval>=2.45", "torch", "torchvision", "open_clip_torch<3", "setuptools<70"),
+    ("clip-retrieval>=2.45", "torch", "torchvision", "setuptools<81"),
 )
 
 

@@ -99,18 +99,18 @@ def _notes(tools: Sequence[Tool], rounds: int) -> list[str]:
         "The weights are drawn once and given to each in the layout that it reads: clipdex's "
         "bundle; the two ONNX files that rclip would download, exported as its own script exports "
         "them; a checkpoint whose path clip-retrieval takes in --clip_model. Nothing of the peers "
-        "is changed. clip-retrieval runs with setuptools below 70 only, and "
-        "torch from 2.13 on not with that; open_clip is held below 3 for it.",
+        "is changed. clip-retrieval runs with setuptools below 81 only.",
         "Indexing: (n - 1) / (wall time of n photos - median wall time of one), each into a new "
         "store; rclip's runs include a search, clip-retrieval's are `inference` with batches of 8 "
-        "and a loader a core, without its `index`. The limit is that of `benchmarks/indexing.py`, "
-        "by clipdex's stages and this model, before and after each round.",
+        "and a loader a core, without its `index`; its warm-up is start-up. The limit is that of "
+        "`benchmarks/indexing.py`, by clipdex's stages and this model, before and after each round.",
         "Stores of a given size hold random unit vectors, the same for each tool, written by the "
         "tool's own code. clip-retrieval's FAISS index is what its `index` command chooses, an "
         "approximate one; clipdex and rclip search exactly.",
         "A cold query is a process: `clipdex search`, `rclip --no-indexing`. clip-retrieval has a "
-        "server instead: the time until a process that loads what it loads has answered once. In a "
-        "running process: the median of 10 later queries; rclip's as its interactive mode does.",
+        "server instead: the time until a process that loads what it loads has answered once (that "
+        "it then ends is not counted, as it is with the others). In a running process: the median "
+        "of 10 later queries; rclip's as its interactive mode does.",
         "Peak memory: the sum of the proportional set sizes of a process and its descendants, "
         "sampled each 20 ms, mapped files included, in runs that are not timed.",
         "Disk: what the tool's commands leave, without the weights; of clip-retrieval embeddings "

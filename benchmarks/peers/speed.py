@@ -66,7 +66,8 @@ def measure_indexing(
             ratios=False,
             further={"limit, images/s:": limits},
         ),
-        Row(f"… start-up and one of {title}, s", start),
+        Row(f"… the whole process, {len(files)} of {title}, s", whole),
+        Row(f"… the whole process, one of {title}, s", start),
     ]
 
 
