@@ -103,7 +103,7 @@ def _notes(tools: Sequence[Tool], rounds: int) -> list[str]:
         "Indexing: (n - 1) / (wall time of n photos - median wall time of one), each into a new "
         "store; rclip's runs include a search, clip-retrieval's are `inference` with batches of 8 "
         "and a loader a core, without its `index`; its warm-up is start-up. The limit is that of "
-        "`benchmarks/indexing.py`, by clipdex's stages and this model, before and after each round.",
+        "`benchmarks/indexing.py`, by clipdex's stages and this model, before and after a round.",
         "Stores of a given size hold random unit vectors, the same for each tool, written by the "
         "tool's own code. clip-retrieval's FAISS index is what its `index` command chooses, an "
         "approximate one; clipdex and rclip search exactly.",
