@@ -54,9 +54,15 @@ def measure_disk(
             tool.name: [stored_bytes(stores.of(tool, count)) / 2**20] for tool in tools
         }
         rows.append(Row(f"store on disk, {count:,} images, MiB", sizes))
-    given = (weights.bundle, weights.rclip, weights.checkpoint)
-    sizes = {
-        tool.name: [(stored_bytes(part) if part.is_dir() else part.stat().st_size) / 2**20]
-        for tool, part in zip(tools, given, strict=True)
+    given = {
+        "clipdex": weights.bundle,
+        "rclip": weights.rclip,
+        "clip-retrieval": weights.checkpoint,
     }
+    sizes = {tool.name: [_size(given[tool.name].resolve()) / 2**20] for tool in tools}
     return [*rows, Row("weights on disk, MiB", sizes)]
+
+
+def _size(part: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return stored_bytes(part) if part.is_dir() else part.stat().st_size

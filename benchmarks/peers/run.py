@@ -9,7 +9,8 @@ usage: python benchmarks/peers/run.py [--rounds 5] [--large 40] [--small 150] [-
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -23,12 +24,12 @@ from peers.footprint import measure_disk, measure_memory
 from peers.queries import measure_queries
 from peers.speed import measure_indexing
 from peers.stores import Stores
-from peers.table import Row, as_json, as_rows
+from peers.table import Kept, Row, as_json, as_rows
 from peers.tools import Tool, all_tools
 from peers.weights import ARCHITECTURE, make_weights
 from photos import make_photos
 
-PARTS = ("agreement", "indexing", "query", "memory", "disk")
+PARTS = ("agreement", "indexing-12", "indexing-300", "query", "memory", "disk")
 # Pictures that the tools' vectors are compared on.
 FEW = 20
 
@@ -37,41 +38,44 @@ def main() -> None:
     asked = _arguments()
     work = asked.work.resolve()
     weights = make_weights(work)
-    tools = all_tools(weights, work)
+    tools = [tool for tool in all_tools(weights, work) if tool.name in asked.tools]
     stores = Stores(work)
     counts = [int(count) for count in asked.images.split(",")]
     for count in sorted(counts, reverse=True):
         for tool in tools:
             stores.of(tool, count)
     ends = sorted({min(counts, key=lambda count: abs(count - 10_000)), max(counts)})
-    rows: list[Row] = []
+    kept = Kept(work / "figures.json")
     with tempfile.TemporaryDirectory(dir=work) as made:
         scratch = Path(made)
         photos = {
             title: make_photos(scratch / str(size[0]), count, size)
             for (title, size), count in zip(SIZES.items(), (asked.large, asked.small), strict=True)
         }
-        if "agreement" in asked.only:
-            few = {
-                title: make_photos(scratch / f"few-{size[0]}", FEW, size)
-                for title, size in SIZES.items()
-            }
-            rows += measure_agreement(tools, few, scratch=scratch)
-        if "indexing" in asked.only:
-            for title, folder in photos.items():
-                rows += measure_indexing(
-                    tools, title, folder, bundle=weights.bundle, rounds=asked.rounds,
-                    scratch=scratch,
-                )  # fmt: skip
-        if "query" in asked.only:
-            rows += measure_queries(tools, counts, stores, rounds=asked.rounds)
-        if "memory" in asked.only:
-            large = photos["12 megapixels"]
-            rows += measure_memory(tools, large, ends, stores, rounds=asked.rounds, scratch=scratch)
-        if "disk" in asked.only:
-            rows += measure_disk(tools, ends, stores, weights)
+        large = photos["12 megapixels"]
+        few = {
+            title: make_photos(scratch / f"few-{size[0]}", FEW, size)
+            for title, size in SIZES.items()
+        }
+        common = {"rounds": asked.rounds, "scratch": scratch}
+        measures: dict[str, Callable[[], list[Row]]] = {
+            "agreement": lambda: measure_agreement(tools, few, scratch=scratch),
+            **{
+                f"indexing-{title.partition(' ')[0]}": partial(
+                    measure_indexing, tools, title, folder, bundle=weights.bundle, **common
+                )
+                for title, folder in photos.items()
+            },
+            "query": lambda: measure_queries(tools, counts, stores, rounds=asked.rounds),
+            "memory": lambda: measure_memory(tools, large, ends, stores, **common),
+            "disk": lambda: measure_disk(tools, ends, stores, weights),
+        }
+        for part in asked.only:
+            kept.add(part, measures[part]())
+    rows = kept.all(PARTS)
     title = f"clipdex and its peers, {ARCHITECTURE} with random weights, single precision"
-    report("peers", title, as_rows(rows), notes=_notes(tools, asked.rounds), figures=as_json(rows))
+    notes = _notes(all_tools(weights, work), asked.rounds)
+    report("peers", title, as_rows(rows), notes=notes, figures=as_json(rows))
 
 
 def _arguments() -> argparse.Namespace:
@@ -81,9 +85,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--small", type=int, default=150, help="photos of 300 pixels")
     parser.add_argument("--images", default="1000,10000,100000,500000", help="sizes of the stores")
     parser.add_argument("--only", default=",".join(PARTS), help="which of: %(default)s")
+    parser.add_argument("--tools", default="clipdex,rclip,clip-retrieval", help="%(default)s")
     parser.add_argument("--work", type=Path, default=user_cache_path("clipdex") / "peers")
     asked = parser.parse_args()
-    asked.only = asked.only.split(",")
+    asked.only, asked.tools = asked.only.split(","), asked.tools.split(",")
     if not set(asked.only) <= set(PARTS):
         parser.error(f"--only takes some of {', '.join(PARTS)}, with commas between")
     return asked
@@ -110,7 +115,7 @@ def _notes(tools: Sequence[Tool], rounds: int) -> list[str]:
         "A cold query is a process: `clipdex search`, `rclip --no-indexing`. clip-retrieval has a "
         "server instead: the time until a process that loads what it loads has answered once (that "
         "it then ends is not counted, as it is with the others). In a running process: the median "
-        "of 10 later queries; rclip's as its interactive mode does.",
+        "of 5 later queries; rclip's as its interactive mode does.",
         "Peak memory: the sum of the proportional set sizes of a process and its descendants, "
         "sampled each 20 ms, mapped files included, in runs that are not timed.",
         "Disk: what the tool's commands leave, without the weights; of clip-retrieval embeddings "

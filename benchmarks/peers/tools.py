@@ -18,7 +18,7 @@ from peers.weights import ARCHITECTURE, Weights
 from random_collection import make_collection
 
 INSIDE = Path(__file__).parent / "inside"
-QUERIES = 10
+QUERIES = 5
 """How many queries a running process is asked after the first."""
 
 
