@@ -68,8 +68,10 @@ class Kept:
 
 
 def as_rows(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """For `measure.report`."""
-    return [row.cells() for row in rows]
+    """For `measure.report`: the columns of all rows, empty where a row has no figure."""
+    made = [row.cells() for row in rows]
+    heads = max(made, key=len)
+    return [{head: cells.get(head, "") for head in heads} for cells in made]
 
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
