@@ -57,7 +57,8 @@ def _find(name: str) -> Bundle:
         return Bundle.load(BUILT_IN_FOLDER)
     spelling = parse(name)
     if spelling.kind == "bundle" and spelling.path is not None:
-        return Bundle.load(spelling.path)
+        # Its path, whatever name its manifest has: that is what finds it the next time.
+        return replace(Bundle.load(spelling.path), name=spelling.name)
     from . import cache
 
     bundle = cache.find(spelling)

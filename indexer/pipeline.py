@@ -29,6 +29,9 @@ from .taken import Taken
 
 # A batch is encoded, full or not, when this many seconds have passed since the last one.
 FLUSH_SECONDS = 2.0
+# Encoded pictures are committed when there are this many, or after this long.
+GROUP = 8
+GROUP_SECONDS = 0.25
 # For encoders that do not say what suits them.
 DEFAULT_BATCH = 8
 # Results that need no encoding come out at least this often.
@@ -171,6 +174,12 @@ def _run(
     files: list[Read] = []
     fresh: list[Read] = []
     flushed = time.monotonic()
+    ready = _Ready()
+
+    def commit() -> Iterator[Batch]:
+        if batch := ready.take():
+            yield batch
+            pending.difference_update(item.digest for item in batch.fresh)
 
     def refill() -> None:
         window = tuner.size * plan.lanes + 2 * plan.decoders
@@ -181,7 +190,9 @@ def _run(
     while reading or files or encoding:
         if reading:
             with suppress(TimeoutError), lost():
-                result = reading[0].result(timeout=FLUSH_SECONDS)
+                result = reading[0].result(
+                    timeout=GROUP_SECONDS if ready.batches else FLUSH_SECONDS
+                )
                 reading.popleft()
                 refill()
                 files.append(result)
@@ -198,9 +209,47 @@ def _run(
             files, fresh, flushed = [], [], time.monotonic()
         # One batch more than there are lanes, so that no lane waits for a commit.
         while encoding and (encoding[0].done() or len(encoding) > plan.lanes + 1 or not reading):
-            batch = encoding.popleft().result()
-            yield batch
-            pending.difference_update(item.digest for item in batch.fresh)
+            ready.add(encoding.popleft().result())
+            if ready.due:
+                yield from commit()
+        if ready.due or not (reading or files or encoding):
+            yield from commit()
+
+
+class _Ready:
+    """Encoded batches that wait to be committed together: a transaction costs as much for one
+    picture as for several.
+    """
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self._since = time.monotonic()
+
+    def add(self, batch: Batch) -> None:
+        """One more, in the order of its files."""
+        if not self.batches:
+            self._since = time.monotonic()
+        self.batches.append(batch)
+
+    @property
+    def due(self) -> bool:
+        """Whether they hold enough, or the first has waited long enough."""
+        return bool(self.batches) and (
+            sum(len(batch.files) for batch in self.batches) >= GROUP
+            or time.monotonic() - self._since >= GROUP_SECONDS
+        )
+
+    def take(self) -> Batch | None:
+        """All of them as one."""
+        batches, self.batches = self.batches, []
+        if len(batches) < 2:
+            return batches[0] if batches else None
+        vectors = [batch.vectors for batch in batches if batch.vectors is not None]
+        return Batch(
+            [item for batch in batches for item in batch.files],
+            [item for batch in batches for item in batch.fresh],
+            np.concatenate(vectors) if vectors else None,
+        )
 
 
 def _encode(encoder: Encoder, files: list[Read], fresh: list[Read], tuner: BatchTuner) -> Batch:
