@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from .boxes import jpeg2000_profile, primary_code_points
 from .code_points import profile_of
 from .color import to_srgb
-from .errors import ImageError
+from .errors import ImageError, ImageFormatUnknown, ImageTooLarge
 from .formats import PILLOW, reader_of
 from .taken import Taken, taken_of
 
@@ -53,7 +53,7 @@ class Limits:
     def check_pixels(self, width: int, height: int) -> None:
         """Raise ImageError for a picture that is too large to be decoded."""
         if width * height > self.max_pixels:
-            raise ImageError(
+            raise ImageTooLarge(
                 f"{width} x {height} pixels is above the limit of "
                 f"{self.max_pixels / 1e6:,.0f} megapixels (--max-pixels raises it)"
             )
@@ -87,7 +87,7 @@ def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
             if not stat.S_ISREG(info.st_mode):
                 raise ImageError("not a regular file")
             if info.st_size > limits.max_bytes:
-                raise ImageError(
+                raise ImageTooLarge(
                     f"{info.st_size / 2**20:,.0f} MiB is above the limit of "
                     f"{limits.max_bytes / 2**20:,.0f} MiB (--max-bytes raises it)"
                 )
@@ -117,7 +117,7 @@ def decode(
     except ImageError:
         raise
     except UnidentifiedImageError as exc:
-        raise ImageError("not a picture of a format that clipdex reads") from exc
+        raise ImageFormatUnknown("not a picture of a format that clipdex reads") from exc
     except MemoryError as exc:
         raise ImageError("too large for this machine's memory") from exc
     except Exception as exc:  # a damaged file surfaces as almost any error of a decoder

@@ -9,6 +9,8 @@
     │   └── FingerprintMismatch     vectors of one model, a query of another
     ├── RootUnavailable             a folder that was indexed is missing, unreadable or empty
     ├── ImageError                  one picture cannot be read
+    │   ├── ImageTooLarge           above a limit that the user can move
+    │   └── ImageFormatUnknown      no picture, or of a format that clipdex does not read
     ├── WorkerLost                  a process that decodes pictures was ended from outside
     ├── ModelError
     │   ├── ModelNotFound           no such model here
@@ -59,6 +61,14 @@ class RootUnavailable(ClipdexError):
 
 class ImageError(ClipdexError):
     """A picture that cannot be read; the text is the reason that the catalogue keeps."""
+
+
+class ImageTooLarge(ImageError):
+    """A file or picture above the limits."""
+
+
+class ImageFormatUnknown(ImageError):
+    """Bytes that are no picture of a known format."""
 
 
 class WorkerLost(ClipdexError):

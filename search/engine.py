@@ -1,6 +1,7 @@
 """One collection, open for questions."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
@@ -12,18 +13,23 @@ from indexer.catalogue import Catalogue, Model
 from indexer.collection import Collection, locate
 from indexer.database import translated
 from indexer.encoder import Embeddings, Encoder
-from indexer.errors import CollectionNotFound, QueryError
+from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
 from indexer.models import find_bundle, load_encoder, require_fingerprint
 from indexer.packed import Ids
 
 from .hits import Hit
 from .query import Query
-from .ranking import Options, Ranking, check
+from .ranking import Options, Ranking, check, passing_first
 from .relevance import Estimator
 from .status import Status
 
 if TYPE_CHECKING:  # FAISS is loaded while the first query is being encoded
     from indexer.vectors import VectorIndex
+
+
+def _load(model: Model) -> Encoder:
+    # One query is answered before a GPU has been found and started.
+    return load_encoder(model.name, fingerprint=model.fingerprint, device="cpu")
 
 
 class Engine:
@@ -38,7 +44,13 @@ class Engine:
     """
 
     def __init__(
-        self, collection: Collection, catalogue: Catalogue, model: Model, encoder: Encoder | None
+        self,
+        collection: Collection,
+        catalogue: Catalogue,
+        model: Model,
+        encoder: Encoder | None,
+        load: Callable[[Model], Encoder] = _load,
+        patience: float = 0.0,
     ) -> None:
         self.collection = collection
         self.catalogue = catalogue
@@ -46,15 +58,27 @@ class Engine:
         self._encoder = encoder
         # A given encoder answers for its own model, whatever the collection changes to.
         self._follows = encoder is None
+        self._load = load
+        self._patience = patience
         self._index: VectorIndex | None = None
+        self._opened = 0.0
         self._estimator: tuple[Estimator | None] | None = None
 
     @classmethod
-    def open(cls, collection: Path | str | None = None, *, encoder: Encoder | None = None) -> Self:
+    def open(
+        cls,
+        collection: Path | str | None = None,
+        *,
+        encoder: Encoder | None = None,
+        load: Callable[[Model], Encoder] = _load,
+        patience: float = 0.0,
+    ) -> Self:
         """Open a collection: the one named, or found as `indexer.collection.locate` does.
 
         encoder: instead of the model that the collection was indexed with; for the same
-        fingerprint. Raises CollectionNotFound and its relatives, FingerprintMismatch, ModelError.
+        fingerprint. load: makes the encoder of the collection's model, for engines that share one.
+        patience: seconds that answers may lag behind what an index run commits, which spares a
+        busy engine from taking in every commit by itself. Raises CollectionNotFound and its relatives, FingerprintMismatch, ModelError.
         """
         place = locate(Path(collection) if collection is not None else None)
         catalogue = Catalogue.open(place)
@@ -69,7 +93,7 @@ class Engine:
         except BaseException:
             catalogue.close()
             raise
-        return cls(place, catalogue, model, encoder)
+        return cls(place, catalogue, model, encoder, load, patience)
 
     def close(self) -> None:
         """Close the catalogue and let go of the mapped vectors."""
@@ -86,10 +110,7 @@ class Engine:
     def encoder(self) -> Encoder:
         """The model that the collection's vectors are from."""
         if self._encoder is None:
-            # One query is answered before a GPU has been found and started.
-            self._encoder = load_encoder(
-                self.model.name, fingerprint=self.model.fingerprint, device="cpu"
-            )
+            self._encoder = self._load(self.model)
         return self._encoder
 
     def search(
@@ -106,7 +127,7 @@ class Engine:
         Raises QueryError for an empty or impossible query, ImageError for an unreadable picture.
         """
         query = Query(text, [Path(image) for image in images], without)
-        with self._question():
+        with self.question():
             check(options)
             return self.rank(self._vector(query), kind=query.kind, **options)
 
@@ -115,7 +136,7 @@ class Engine:
 
         image: a file, in the collection or not, or the id of a hit. options: see `Options`.
         """
-        with self._question():
+        with self.question():
             check(options)
             vector, own = self._vector_of(image)
             return self.rank(vector, kind="image", leave_out=own, **options)
@@ -132,11 +153,46 @@ class Engine:
 
         kind: what the vector stands for, "text", "image" or "mixed". options: see `Options`.
         """
-        among = None
-        for label, probability in options.get("labels", ()):
-            showing = self.showing(label, probability)
-            among = showing if among is None else np.intersect1d(among, showing)
-        ranking = Ranking(
+        return self._ranking(vector, kind, leave_out, self._passing(options)).page(options)
+
+    def answer(
+        self,
+        vector: Embeddings,
+        fingerprint: str,
+        *,
+        kind: str = "text",
+        leave_out: Sequence[int] = (),
+        **options: Unpack[Options],
+    ) -> tuple[list[Hit], int]:
+        """As `rank`, and how many pictures pass the filters, whatever their relevance.
+
+        fingerprint: of the model that made the vector. Raises FingerprintMismatch where another
+        model answers by now.
+        """
+        with self.question():
+            check(options)
+            if fingerprint != self.model.fingerprint:
+                raise FingerprintMismatch(
+                    f"the collection has changed to the model {self.model.name}: ask again"
+                )
+            among = self._passing(options)
+            hits = self._ranking(vector, kind, leave_out, among).page(options)
+            return hits, self._count(among) - len(leave_out)
+
+    def newest(self, **options: Unpack[Options]) -> tuple[list[Hit], int]:
+        """The pictures taken last, without scores, and how many pictures pass the filters."""
+        from .newest import newest
+
+        with self.question():
+            check(options)
+            among = self._passing(options)
+            hits = newest(self.catalogue, among, options.get("k", 10), options.get("offset", 0))
+            return passing_first(self.catalogue, options, hits), self._count(among)
+
+    def _ranking(
+        self, vector: Embeddings, kind: str, leave_out: Sequence[int], among: Ids | None
+    ) -> Ranking:
+        return Ranking(
             self.catalogue,
             self.index,
             self.model,
@@ -146,23 +202,24 @@ class Engine:
             leave_out,
             among,
         )
-        return ranking.page(options)
+
+    def _passing(self, options: Options) -> Ids | None:
+        """The contents `(n,)` that pass filter and labels; None where there are no conditions."""
+        chosen = options.get("filter")
+        among = chosen.ids(self.catalogue) if chosen else None
+        for label, probability in options.get("labels", ()):
+            showing = self.showing(label, probability)
+            among = showing if among is None else np.intersect1d(among, showing)
+        return among
+
+    def _count(self, among: Ids | None) -> int:
+        return self.catalogue.counts()[1] if among is None else len(among)
 
     def showing(self, label: str, probability: float) -> Ids:
         """The contents `(n,)` that show a label with an estimated probability above this."""
-        from .labels import DEFAULT_TEMPLATES, class_vectors
+        from .labels import showing
 
-        if self.estimator is None:
-            raise QueryError(
-                f"the model {self.model.name} carries no estimate of relevance, which --label needs"
-            )
-        query = class_vectors(self.encoder, [label], DEFAULT_TEMPLATES)[0]
-        spread = self.index.spread(query)
-        found = [np.empty(0, np.int64)]
-        for ids, vectors in self.catalogue.embeddings(self.model.fingerprint):
-            estimates = self.estimator.hits("text", vectors @ query, vectors, spread)
-            found.append(ids[estimates > probability])
-        return np.sort(np.concatenate(found))
+        return showing(self, label, probability)
 
     @property
     def estimator(self) -> Estimator | None:
@@ -177,15 +234,19 @@ class Engine:
         """The vectors as committed now."""
         from indexer.vectors import VectorIndex
 
-        if self._index is None or self._index.generation != self.catalogue.generation():
+        if self._index is None or (
+            time.monotonic() - self._opened >= self._patience
+            and self._index.generation != self.catalogue.generation()
+        ):
             self._index = VectorIndex.open(
                 self.collection, self.catalogue, self.model.fingerprint, self.model.dim
             )
+            self._opened = time.monotonic()
         return self._index
 
     def status(self) -> Status:
         """What the collection holds."""
-        with self._question():
+        with self.question():
             return Status.of(self.collection, self.catalogue, self.model)
 
     def stored(self, digest: bytes) -> tuple[int, Embeddings] | None:
@@ -233,8 +294,8 @@ class Engine:
         return encode_bytes(self.encoder, data, path, limits)[0], []
 
     @contextmanager
-    def _question(self) -> Iterator[None]:
-        """One question, answered by one model: the one that is active when it is asked."""
+    def question(self) -> Iterator[None]:
+        """A block of reads of the catalogue that is one question, answered by one model: the one that is active when it is asked."""
         with translated(str(self.collection.folder)):
             active = self.catalogue.active_model() if self._follows else None
             if active is not None and active.fingerprint != self.model.fingerprint:

@@ -67,6 +67,10 @@ class Hit:
             content.taken_offset,
         )
 
+    def ranked(self, rank: int) -> Self:
+        """The same hit at this place of a list."""
+        return replace(self, rank=rank)
+
     def with_first(self, paths: Container[bytes]) -> Self:
         """The same hit, these of its paths before the others."""
         order = sorted(range(len(self.raw_paths)), key=lambda at: self.raw_paths[at] not in paths)

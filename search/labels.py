@@ -20,6 +20,7 @@ from indexer.decode import Limits
 from indexer.encoder import Embeddings, Encoder, unit
 from indexer.errors import QueryError
 from indexer.lookup import Lookup
+from indexer.packed import Ids
 
 from .engine import Engine
 from .files import embed_files, tasks_of
@@ -111,6 +112,21 @@ def class_vectors(encoder: Encoder, labels: Sequence[str], templates: Sequence[s
     texts = [template.replace("{}", label) for label in labels for template in templates]
     vectors = encoder.encode_texts(texts)
     return unit(vectors.reshape(len(labels), len(templates), -1).mean(axis=1))
+
+
+def showing(engine: Engine, label: str, probability: float) -> Ids:
+    """The contents `(n,)`, rising, that show a label with an estimated probability above this."""
+    if engine.estimator is None:
+        raise QueryError(
+            f"the model {engine.model.name} carries no estimate of relevance, which --label needs"
+        )
+    query = class_vectors(engine.encoder, [label], DEFAULT_TEMPLATES)[0]
+    spread = engine.index.spread(query)
+    found = [np.empty(0, np.int64)]
+    for ids, vectors in engine.catalogue.embeddings(engine.model.fingerprint):
+        estimates = engine.estimator.hits("text", vectors @ query, vectors, spread)
+        found.append(ids[estimates > probability])
+    return np.sort(np.concatenate(found))
 
 
 def label_collection(engine: Engine, labeller: Labeller, *, top: int) -> Iterator[Labelled]:

@@ -17,7 +17,7 @@ def read_picture(path: Path, limits: Limits) -> bytes:
     try:
         return read_file(os.fsencode(path), limits)[1]
     except ImageError as exc:
-        raise ImageError(f"{path}: {exc}") from exc
+        raise type(exc)(f"{path}: {exc}") from exc
 
 
 def encode_pictures(
@@ -36,5 +36,5 @@ def encode_bytes(encoder: Encoder, data: bytes, name: Path, limits: Limits) -> E
     try:
         decoded = decode(data, limits, at_least=preprocess.size, name=os.fsencode(name))
     except ImageError as exc:
-        raise ImageError(f"{name}: {exc}") from exc
+        raise type(exc)(f"{name}: {exc}") from exc
     return encoder.encode_images(preprocess.pixels(decoded.image)[np.newaxis])

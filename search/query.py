@@ -30,28 +30,41 @@ class Query:
             return "text"
         return "mixed" if (self.text or "").strip() else "image"
 
+    @property
+    def texts(self) -> list[str]:
+        """What the text encoder has to encode: the text, if any, then the unwanted ones."""
+        text = (self.text or "").strip()
+        return [*([text] if text else []), *(word for word in self.without if word.strip())]
+
+    def check(self) -> None:
+        """Raise QueryError where nothing is asked for."""
+        if not (self.text or "").strip() and not self.images:
+            raise QueryError("nothing to search for: give a text, or a picture with --image")
+
     def vector(self, encoder: Encoder) -> Embeddings:
         """The weighted sum `(dim,)`, of unit norm.
 
         Raises QueryError where nothing is asked for or the parts cancel out, ImageError for a
         picture that cannot be read.
         """
-        text = (self.text or "").strip()
-        if not text and not self.images:
-            raise QueryError("nothing to search for: give a text, or a picture with --image")
-        total = np.zeros(encoder.dim, dtype=np.float32)
-        texts = [text] if text else []
-        unwanted = [word for word in self.without if word.strip()]
-        if texts or unwanted:
-            vectors = encoder.encode_texts([*texts, *unwanted])
-            if texts:
-                total += np.float32(self.text_weight) * vectors[0]
-            total -= vectors[len(texts) :].sum(axis=0)
-        if self.images:
-            from .pictures import encode_pictures
+        self.check()
+        nothing = np.zeros((0, encoder.dim), dtype=np.float32)
+        texts = encoder.encode_texts(self.texts) if self.texts else nothing
+        if not self.images:
+            return self.combined(texts, nothing)
+        from .pictures import encode_pictures
 
-            pictures = encode_pictures(encoder, self.images)
-            total += np.float32(self.image_weight) * pictures.sum(axis=0)
+        return self.combined(texts, encode_pictures(encoder, self.images))
+
+    def combined(self, texts: Embeddings, pictures: Embeddings) -> Embeddings:
+        """The weighted sum `(dim,)` of the vectors of `texts` and of the pictures, of unit norm.
+
+        Raises QueryError where the parts cancel out.
+        """
+        wanted = 1 if (self.text or "").strip() else 0
+        total = np.float32(self.text_weight) * texts[:wanted].sum(axis=0)
+        total = total - texts[wanted:].sum(axis=0)
+        total = total + np.float32(self.image_weight) * pictures.sum(axis=0)
         if not np.isfinite(total).all() or float(np.linalg.norm(total)) < SHORTEST:
             raise QueryError(
                 "the parts of this query cancel each other out: ask for something else"

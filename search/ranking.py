@@ -55,6 +55,15 @@ def check(options: Options) -> None:
             raise QueryError(f"the label {label!r} needs a probability from 0 to 1")
 
 
+def passing_first(catalogue: Catalogue, options: Options, hits: list[Hit]) -> list[Hit]:
+    """The hits, those of their paths first that pass the filter."""
+    chosen = options.get("filter")
+    if not chosen:
+        return hits
+    first = chosen.paths(catalogue, [hit.id for hit in hits])
+    return [hit.with_first(first.get(hit.id, set())) for hit in hits]
+
+
 @dataclass(frozen=True)
 class Ranking:
     """A collection's pictures in the order of one vector `(dim,)`.
@@ -73,15 +82,8 @@ class Ranking:
     among: Ids | None = None
 
     def page(self, options: Options) -> list[Hit]:
-        """The hits asked for, best first; `labels` have become `among`."""
-        chosen = options.get("filter")
-        if chosen:
-            passing = chosen.ids(self.catalogue)
-            among = passing if self.among is None else np.intersect1d(self.among, passing)
-            hits = replace(self, among=among)._page(options)
-            first = chosen.paths(self.catalogue, [hit.id for hit in hits])
-            return [hit.with_first(first.get(hit.id, set())) for hit in hits]
-        return self._page(options)
+        """The hits asked for, best first; `labels` and `filter` have become `among`."""
+        return passing_first(self.catalogue, options, self._page(options))
 
     def _page(self, options: Options) -> list[Hit]:
         k, offset = options.get("k", 10), options.get("offset", 0)

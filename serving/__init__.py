@@ -1,0 +1,1 @@
+"""What search over HTTP needs besides routes: limits, keys, jobs, pictures, batching."""

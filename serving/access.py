@@ -1,0 +1,61 @@
+"""Who may come in: API keys, the page's sessions, and the secret that this machine's user has.
+
+Keys are compared in constant time, and only taken from headers: URLs end up in logs, histories and
+referrers. The page exchanges a key for a session cookie, since `<img>` and EventSource send
+no headers.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Iterable
+
+COOKIE = "clipdex_session"
+SESSION_SECONDS = 7 * 24 * 3600
+MOST_SESSIONS = 10_000
+
+
+class Access:
+    """keys: any of them lets in; without one everybody is in."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._keys = [_digest(key) for key in keys if key]
+        self._sessions: dict[bytes, float] = {}
+        self.local_secret = secrets.token_urlsafe(32)
+
+    @property
+    def required(self) -> bool:
+        """Whether a client has to have a key."""
+        return bool(self._keys)
+
+    def knows_key(self, key: str) -> bool:
+        """Whether it is one of the keys; takes as long whichever it is, or none."""
+        digest = _digest(key)
+        return bool(sum([hmac.compare_digest(digest, known) for known in self._keys]))
+
+    def is_local(self, secret: str) -> bool:
+        """Whether it is what the server has written for this machine's user."""
+        return hmac.compare_digest(_digest(secret), _digest(self.local_secret))
+
+    def sign_in(self) -> str:
+        """A new session's token."""
+        now = time.monotonic()
+        self._sessions = {key: end for key, end in self._sessions.items() if end > now}
+        while len(self._sessions) >= MOST_SESSIONS:
+            self._sessions.pop(next(iter(self._sessions)))
+        token = secrets.token_urlsafe(32)
+        self._sessions[_digest(token)] = now + SESSION_SECONDS
+        return token
+
+    def sign_out(self, token: str) -> None:
+        """End a session."""
+        self._sessions.pop(_digest(token), None)
+
+    def knows_session(self, token: str) -> bool:
+        """Whether it is a session's token that has not run out."""
+        return self._sessions.get(_digest(token), 0.0) > time.monotonic()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "replace")).digest()
