@@ -114,6 +114,20 @@ def class_vectors(encoder: Encoder, labels: Sequence[str], templates: Sequence[s
     return unit(vectors.reshape(len(labels), len(templates), -1).mean(axis=1))
 
 
+def bound(text: str) -> tuple[str, float]:
+    """`LABEL>P` as (label, probability); one half without a number. Raises QueryError."""
+    label, found, number = text.rpartition(">")
+    if not found:
+        label, number = text, "0.5"
+    try:
+        probability = float(number)
+    except ValueError:
+        probability = -1.0
+    if not label.strip() or not 0 <= probability <= 1:
+        raise QueryError(f'{text!r}: expected "LABEL>P" with P from 0 to 1')
+    return label.strip(), probability
+
+
 def showing(engine: Engine, label: str, probability: float) -> Ids:
     """The contents `(n,)`, rising, that show a label with an estimated probability above this."""
     if engine.estimator is None:

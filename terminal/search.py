@@ -131,17 +131,13 @@ def _filter(
 
 
 def _bound(text: str) -> tuple[str, float]:
-    """`LABEL>P` as (label, probability); one half without a number."""
-    label, found, number = text.rpartition(">")
-    if not found:
-        label, number = text, "0.5"
+    from indexer.errors import QueryError
+    from search.labels import bound
+
     try:
-        probability = float(number)
-    except ValueError:
-        probability = -1.0
-    if not label.strip() or not 0 <= probability <= 1:
-        raise typer.BadParameter(f'--label {text!r}: expected "LABEL>P" with P from 0 to 1')
-    return label.strip(), probability
+        return bound(text)
+    except QueryError as exc:
+        raise typer.BadParameter(f"--label {exc}") from exc
 
 
 def _form(as_json: bool, as_csv: bool, paths: bool, print0: bool) -> "Form":
