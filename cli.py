@@ -1,7 +1,7 @@
 """The `clipdex` command; `python cli.py index ./photos` works too."""
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,12 +15,20 @@ from terminal import (
     models,
     once,
     search,
+    serve,
     status,
 )
 
+
+def _create_app(settings: Any) -> Any:
+    from api import create_app  # FastAPI is loaded by this command only
+
+    return create_app(settings)
+
+
 app = typer.Typer(
     name="clipdex",
-    help="Find photos by what they show: offline, from the terminal.",
+    help="Find photos by what they show: offline, from the terminal and the browser.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,6 +43,7 @@ app.command()(duplicates.duplicates)
 app.command("eval")(evaluate.evaluate)
 app.command()(status.status)
 app.command()(forget.forget)
+app.command()(serve.command(_create_app))
 app.command()(demo.demo)
 app.add_typer(models.app, name="models")
 
@@ -54,7 +63,7 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")
     ] = False,
 ) -> None:
-    """Find photos by what they show: offline, from the terminal."""
+    """Find photos by what they show: offline, from the terminal and the browser."""
     if debug:
         os.environ["CLIPDEX_DEBUG"] = "1"
 

@@ -25,8 +25,9 @@ from indexer.catalogue import Catalogue
 from indexer.collection import Collection
 from indexer.vectors import Spread
 from measure import report
+from search.hits import LIKELY
 from search.labels import DEFAULT_TEMPLATES, class_vectors
-from search.relevance import LIKELY, Estimator
+from search.relevance import Estimator
 
 TEMPLATES = ("{}", "a photo of a {}")
 

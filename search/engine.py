@@ -36,11 +36,10 @@ class Engine:
     """Text, picture and mixed search over one collection.
 
         with Engine.open("./photos.clipdex") as engine:
-            for hit in engine.search("a dog on a beach", k=5):
-                print(hit.score, hit.path)
+            hits = engine.search("a dog on a beach", k=5)
 
-    The encoder is loaded by the first question that needs it. What an index run commits meanwhile
-    is found by the next question; a change of the collection's model is followed.
+    The encoder is loaded by the first question that needs it. What is committed meanwhile is found
+    by the next question; a change of the collection's model is followed.
     """
 
     def __init__(
@@ -78,7 +77,8 @@ class Engine:
         encoder: instead of the model that the collection was indexed with; for the same
         fingerprint. load: makes the encoder of the collection's model, for engines that share one.
         patience: seconds that answers may lag behind what an index run commits, which spares a
-        busy engine from taking in every commit by itself. Raises CollectionNotFound and its relatives, FingerprintMismatch, ModelError.
+        busy engine from taking in every commit by itself.
+        Raises CollectionNotFound and its relatives, FingerprintMismatch, ModelError.
         """
         place = locate(Path(collection) if collection is not None else None)
         catalogue = Catalogue.open(place)
@@ -192,16 +192,8 @@ class Engine:
     def _ranking(
         self, vector: Embeddings, kind: str, leave_out: Sequence[int], among: Ids | None
     ) -> Ranking:
-        return Ranking(
-            self.catalogue,
-            self.index,
-            self.model,
-            self.estimator,
-            vector,
-            kind,
-            leave_out,
-            among,
-        )
+        facts = self.catalogue, self.index, self.model, self.estimator
+        return Ranking(*facts, vector, kind, leave_out, among)
 
     def _passing(self, options: Options) -> Ids | None:
         """The contents `(n,)` that pass filter and labels; None where there are no conditions."""
@@ -295,7 +287,7 @@ class Engine:
 
     @contextmanager
     def question(self) -> Iterator[None]:
-        """A block of reads of the catalogue that is one question, answered by one model: the one that is active when it is asked."""
+        """A block of reads that is answered by one model: the one that is active as it begins."""
         with translated(str(self.collection.folder)):
             active = self.catalogue.active_model() if self._follows else None
             if active is not None and active.fingerprint != self.model.fingerprint:

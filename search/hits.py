@@ -6,11 +6,14 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from indexer.catalogue import Content
+if TYPE_CHECKING:  # brings NumPy, which hits that come from a server do not need
+    from indexer.catalogue import Content
 
 EPOCH = datetime(1970, 1, 1)
+# Hits of at least this relevance are called matches.
+LIKELY = 0.5
 
 
 def display(path: bytes) -> str:
@@ -52,7 +55,7 @@ class Hit:
     collapsed: "tuple[Hit, ...] | None" = None
 
     @classmethod
-    def of(cls, content: Content, score: float, relevance: float | None) -> Self:
+    def of(cls, content: "Content", score: float, relevance: float | None) -> Self:
         """A hit that has no rank yet."""
         return cls(
             0,

@@ -24,9 +24,7 @@ def newest(catalogue: Catalogue, among: Ids | None, k: int, offset: int) -> list
         rows = catalogue.connection.execute(f"{ORDER} LIMIT ? OFFSET ?", (k, offset))
         ids = [row[0] for row in rows]
     else:
-        every = np.fromiter(
-            (row[0] for row in catalogue.connection.execute(ORDER)), dtype=np.int64
-        )
+        every = np.fromiter((row[0] for row in catalogue.connection.execute(ORDER)), dtype=np.int64)
         ids = every[np.isin(every, among)][offset : offset + k].tolist()
     contents = catalogue.contents(ids)
     hits = [Hit.of(contents[number], 0.0, None) for number in ids if number in contents]

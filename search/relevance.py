@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 # A collection of this many pictures lets (b) count half.
 HALF_WEIGHT = 200
-# From this on a hit is called a match.
-LIKELY = 0.5
 # Scores that differ by less are the same: a collection of one picture, or of equal ones.
 LEAST_DEVIATION = 1e-6
 

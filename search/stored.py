@@ -37,9 +37,7 @@ def kind_of(catalogue: Catalogue, content: int) -> tuple[bytes, str] | None:
 def folders_of(catalogue: Catalogue) -> list[tuple[bytes, int]]:
     """(path relative to its root, files in it and below) of each folder, by path."""
     counts: dict[bytes, int] = {}
-    for (path,) in catalogue.connection.execute(
-        "SELECT path FROM files WHERE content IS NOT NULL"
-    ):
+    for (path,) in catalogue.connection.execute("SELECT path FROM files WHERE content IS NOT NULL"):
         end = path.rfind(b"/")
         while end > 0:
             folder = path[:end]

@@ -32,7 +32,8 @@ def read_first(files: Iterable[StoredFile], roots: Iterable[bytes]) -> tuple[Sto
         if data is not None:
             return file, data
     raise Problem(
-        404, "the file is gone, has changed since it was indexed, or lies behind a link: index again"
+        404,
+        "the file is gone, has changed since it was indexed, or lies behind a link: index again",
     )
 
 

@@ -88,7 +88,9 @@ class Guard:
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         size += len(scope["raw_path"] or b"") + len(scope["query_string"])
         if size > MOST_HEADER_BYTES:
-            raise Problem(431, f"the headers and URL take {size} bytes: {MOST_HEADER_BYTES} at most")
+            raise Problem(
+                431, f"the headers and URL take {size} bytes: {MOST_HEADER_BYTES} at most"
+            )
         self._check_host(headers)
         if scope["method"] not in SAFE:
             self._check_origin(scope, headers)
@@ -128,7 +130,9 @@ class Guard:
         own = f"{scope['scheme']}://{headers.get('host', '')}"
         # Behind a proxy that ends TLS the scheme differs, the name does not.
         if origin not in (own, f"https://{headers.get('host', '')}", *self.settings.cors_origins):
-            raise Problem(403, f"a page of {origin[:80]!r} may not do this (--cors-origin allows it)")
+            raise Problem(
+                403, f"a page of {origin[:80]!r} may not do this (--cors-origin allows it)"
+            )
 
     def _check_key(self, scope: Scope, headers: Headers) -> None:
         state = scope.setdefault("state", {})

@@ -109,15 +109,15 @@ class LabelCountAnswer(Public):
 class StatusAnswer(Public):
     """What the collection holds. can_index: folders that jobs may read."""
 
-    images: int
-    contents: int
-    failed: int
-    model: str | None
-    fingerprint: str | None
-    dim: int | None
-    index: dict[str, Any] | None
-    roots: list[str]
-    can_index: list[str]
+    images: int = 0
+    contents: int = 0
+    failed: int = 0
+    model: str | None = None
+    fingerprint: str | None = None
+    dim: int | None = None
+    index: dict[str, Any] | None = None
+    roots: list[str] = []
+    can_index: list[str] = []
 
 
 class ModelFacts(Public):
@@ -167,7 +167,7 @@ class JobAnswer(Public):
     done: int
     total: int
     images_per_second: float
-    report: dict[str, float] | None
+    report: dict[str, int | float] | None
     error: str | None
     skipped: list[SkippedFile]
     finished_at: str | None

@@ -1,4 +1,4 @@
-"""What clients send. Unknown fields are refused, and so are numbers and texts that make no sense."""
+"""What clients send; unknown fields, and numbers and texts that make no sense, are refused."""
 
 import base64
 import binascii
@@ -13,6 +13,8 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+
+from .thumbnails import SIZES
 
 MOST_HITS = 500
 MOST_OFFSET = 10_000_000
@@ -47,6 +49,17 @@ Picture = Annotated[
     bytes,
     BeforeValidator(_decoded, json_schema_input_type=str),
     Field(description="A picture file's bytes in base64."),
+]
+
+
+def _is_size(value: int) -> int:
+    if value not in SIZES:
+        raise ValueError(f"one of {', '.join(map(str, SIZES))}")
+    return value
+
+
+ThumbnailSize = Annotated[
+    int, AfterValidator(_is_size), Field(json_schema_extra={"enum": list(SIZES)})
 ]
 
 

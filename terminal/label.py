@@ -82,8 +82,7 @@ def _read(file: Path) -> list[str]:
 
 
 def _write(labelled: "Iterable[Labelled]", as_json: bool, as_csv: bool) -> None:
-    from search.hits import display
-    from search.relevance import LIKELY
+    from search.hits import LIKELY, display
 
     from .output import csv_line
 

@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from enum import Enum
 
-from search.hits import Hit
-from search.relevance import LIKELY
+from search.hits import LIKELY, Hit
 
 from .console import is_terminal, note, out, out_bytes
 

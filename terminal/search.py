@@ -1,7 +1,7 @@
 """`clipdex search` and `clipdex similar`"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from .once import answer_once
 
 if TYPE_CHECKING:
     from search.filters import Filter
+    from search.hits import Hit
 
     from .output import Form
 
@@ -61,6 +62,26 @@ def search(
     if not text.strip() and not images:
         raise typer.BadParameter("give a text, or a picture with --image")
     form = _form(as_json, as_csv, paths, print0)
+    if not images:
+        hits = _from_server(
+            collection,
+            text,
+            without=without or (),
+            folders=folders or (),
+            since=since,
+            until=until,
+            exclude=exclude or (),
+            labels=label or (),
+            k=k,
+            offset=offset,
+            min_relevance=min_relevance,
+            collapse=collapse,
+        )
+        if hits is not None:
+            from .output import write_hits
+
+            write_hits(hits, form)
+            return
     asked = _filter(folders, since, until, exclude)
     labels = [_bound(one) for one in label or ()]
 
@@ -114,6 +135,18 @@ def similar(
             image, k=k, min_relevance=min_relevance, filter=asked, labels=labels, collapse=collapse
         )
         write_hits(hits, _form(as_json, False, False, False))
+
+
+def _from_server(collection: Path | None, text: str, **asked: Any) -> "list[Hit] | None":
+    """The hits from a running server of this collection, which has the model loaded."""
+    from indexer.collection import locate
+
+    folder = locate(collection).folder
+    if not (folder / "server.json").exists():
+        return None
+    from search.remote import ask_server, question
+
+    return ask_server(folder, question(text, **asked))
 
 
 def _filter(

@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "serving": {"indexer", "search"},
     "terminal": {"indexer", "search", "adaptation", "serving"},
     "api": {"indexer", "search", "serving"},
-    "cli": {"terminal"},
+    "cli": {"terminal", "api"},
 }
 COMPILING = tuple(f"indexer/{name}.py" for name in ("openclip", "sources", "towers", "compile"))
 RUNNING = tuple(

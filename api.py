@@ -1,0 +1,240 @@
+"""Search over HTTP: `create_app(settings)` is the FastAPI application; routes only."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, File, Header, Query, Response, UploadFile
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.cors import CORSMiddleware
+
+from indexer.errors import CollectionNotFound
+from search import Engine, Hit
+from search.hits import display
+from search.stored import files_of, kind_of
+from serving import internal, job_routes, operation, public, schemas, sessions
+from serving.access import Access
+from serving.answering import Asked
+from serving.asking import asked_by, asked_in, echo, filter_of, options_of
+from serving.document import describe
+from serving.embedding import embed
+from serving.guard import Guard
+from serving.labelling import count_labels, label_picture, label_stored
+from serving.metrics import Metrics
+from serving.problems import Problem, install
+from serving.service import Service, ServiceDep, running
+from serving.settings import Settings
+
+WEB = Path(__file__).parent / "serving" / "web"
+ImageId = Annotated[int, PathParameter(alias="id", ge=1, le=schemas.LARGEST_ID)]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application of one collection; `Settings()` where none are given."""
+    chosen = settings or Settings()
+    access, metrics = Access(chosen.api_keys), Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running(app, chosen, access, metrics):
+            yield
+
+    app = FastAPI(
+        title="clipdex", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    install(app)
+    if chosen.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=chosen.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key"],
+        )
+    app.add_middleware(Guard, settings=chosen, access=access, metrics=metrics)
+    app.mount("/static", StaticFiles(directory=WEB), name="static")
+    for add in (_page_routes, _search_routes, _image_routes, _model_routes):
+        add(app)
+    for router in (operation.router, job_routes.router, sessions.router, internal.router):
+        app.include_router(router)
+    describe(app)
+    return app
+
+
+def _page_routes(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+def _search_routes(app: FastAPI) -> None:
+    @app.get("/v1/search", summary="Search by text; the newest pictures without one")
+    async def search(
+        service: ServiceDep, query: Annotated[schemas.SearchQuery, Query()]
+    ) -> public.SearchAnswer:
+        return await _search(service, query, ())
+
+    @app.post("/v1/search", summary="Search by text, picture, or both")
+    async def search_json(service: ServiceDep, body: schemas.SearchBody) -> public.SearchAnswer:
+        began = time.perf_counter()
+        asked = asked_in(body)
+        _need_question(asked)
+        absolute = service.settings.expose_paths
+        options = options_of(body.filter, k=body.k, offset=body.offset, absolute=absolute)
+        hits, total = await service.answering.search(asked, options)
+        return await _page(service, echo(body), hits, total, began)
+
+    @app.post("/v1/search/image", summary="Search by an uploaded picture")
+    async def search_image(
+        service: ServiceDep,
+        query: Annotated[schemas.SearchQuery, Query()],
+        file: Annotated[UploadFile, File(description="A picture.")],
+    ) -> public.SearchAnswer:
+        return await _search(service, query, (await file.read(),))
+
+
+async def _search(
+    service: Service, query: schemas.SearchQuery, pictures: tuple[bytes, ...]
+) -> public.SearchAnswer:
+    began = time.perf_counter()
+    absolute = service.settings.expose_paths
+    options = options_of(filter_of(query), k=query.k, offset=query.offset, absolute=absolute)
+    asked = asked_by(query, pictures)
+    if not pictures and query.q is None and not query.without:
+        hits, total = await service.answering.newest(options)
+        return await _page(service, echo(query), hits, total, began, scored=False)
+    _need_question(asked)
+    hits, total = await service.answering.search(asked, options)
+    return await _page(service, echo(query), hits, total, began)
+
+
+def _need_question(asked: Asked) -> None:
+    if not asked.pictures and asked.image_id is None and not (asked.query.text or "").strip():
+        raise Problem(422, "nothing to search for: give a text or a picture")
+
+
+async def _page(
+    service: Service,
+    query: dict[str, Any],
+    hits: list[Hit],
+    total: int,
+    began: float,
+    *,
+    scored: bool = True,
+) -> public.SearchAnswer:
+    shown = await service.shown()
+    return public.SearchAnswer(
+        query=query,
+        total=total,
+        hits=[public.PublicHit.of(hit, shown, scored=scored) for hit in hits],
+        took_ms=round((time.perf_counter() - began) * 1000, 2),
+    )
+
+
+def _image_routes(app: FastAPI) -> None:
+    @app.get("/v1/images/{id}", summary="A picture's facts")
+    async def image(service: ServiceDep, number: ImageId) -> public.ImageAnswer:
+        shown = await service.shown()
+
+        def look(engine: Engine) -> public.ImageAnswer:
+            with engine.question():
+                found = engine.catalogue.contents([number])
+                kind = kind_of(engine.catalogue, number)
+                files = files_of(engine.catalogue, number)
+            if kind is None or number not in found or not files:
+                raise Problem(404, f"no picture has the id {number}")
+            hit = Hit.of(found[number], 0.0, None)
+            return public.ImageAnswer(
+                id=number,
+                **shown.facts(hit.raw_paths[0]),
+                paths=[display(shown.path(path)) for path in hit.raw_paths],
+                width=hit.width,
+                height=hit.height,
+                format=kind[1],
+                taken_at=hit.taken_at,
+                size_bytes=files[0].size,
+                **public.links(number),
+            )
+
+        return await service.answering.engines.ask(look)
+
+    @app.get(
+        "/v1/images/{id}/thumbnail",
+        summary="A small WebP of a picture",
+        response_class=Response,
+        responses={200: {"content": {"image/webp": {}}}, 304: {"description": "Not modified."}},
+    )
+    async def thumbnail(
+        service: ServiceDep,
+        number: ImageId,
+        size: schemas.ThumbnailSize = 320,
+        if_none_match: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        return await service.images.thumbnail(number, size, if_none_match)
+
+    @app.get(
+        "/v1/images/{id}/file",
+        summary="A picture's file, without its metadata",
+        response_class=Response,
+        responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not modified."}},
+    )
+    async def file(
+        service: ServiceDep, number: ImageId, if_none_match: Annotated[str | None, Header()] = None
+    ) -> Response:
+        return await service.images.file(number, if_none_match)
+
+    @app.get("/v1/images/{id}/similar", summary="The pictures most like one")
+    async def similar(
+        service: ServiceDep, number: ImageId, k: schemas.Count = 20, offset: schemas.Offset = 0
+    ) -> public.SearchAnswer:
+        body = schemas.SearchBody(image_id=number, k=k, offset=offset)
+        began = time.perf_counter()
+        hits, total = await service.answering.search(asked_in(body), {"k": k, "offset": offset})
+        return await _page(service, echo(body), hits, total, began)
+
+
+def _model_routes(app: FastAPI) -> None:
+    @app.post("/v1/label", summary="Which of these labels fits a picture best")
+    async def label(service: ServiceDep, body: schemas.LabelBody) -> public.LabelAnswer:
+        chosen = (body.labels, body.templates, body.top)
+        if body.image is not None:
+            ids: list[int | None] = [None]
+            answers = [await label_picture(service.answering, body.image, *chosen)]
+        else:
+            ids = list(body.image_ids)
+            answers = await label_stored(service.answering, body.image_ids, *chosen)
+        return public.LabelAnswer(
+            images=[
+                public.LabelledImage(
+                    id=number,
+                    labels=[public.LabelShare(label=n, probability=round(p, 6)) for n, p in best],
+                    none=none,
+                )
+                for number, (best, none) in zip(ids, answers, strict=True)
+            ]
+        )
+
+    @app.post("/v1/labels/count", summary="How many pictures show each of these labels")
+    async def counts(service: ServiceDep, body: schemas.LabelCountBody) -> public.LabelCountAnswer:
+        options = options_of(body.filter, absolute=service.settings.expose_paths)
+        try:
+            found = await count_labels(
+                service.answering, body.labels, body.min_probability, options
+            )
+        except CollectionNotFound:
+            found = [0] * len(body.labels)
+        return public.LabelCountAnswer(
+            counts=[
+                public.LabelCount(label=name, count=count)
+                for name, count in zip(body.labels, found, strict=True)
+            ]
+        )
+
+    @app.post("/v1/embeddings", summary="Vectors of texts and pictures, as OpenAI's clients ask")
+    async def embeddings(
+        service: ServiceDep, body: schemas.EmbeddingsBody
+    ) -> public.EmbeddingsAnswer:
+        return await embed(service.answering, body)

@@ -1,0 +1,282 @@
+"""The HTTP API, through the installed command: what each route answers."""
+
+import base64
+import io
+import json
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import COMMAND, make_photo
+from indexer.models import load_encoder
+from search import Engine
+from servers import Served, serving
+
+
+def names(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [hit["path"] for hit in answer.json()["hits"]]
+
+
+def test_a_text_finds_what_the_engine_finds(
+    served: Served, photos_indexed: tuple[Path, Path]
+) -> None:
+    answer = served.get("/v1/search", params={"q": "a cat", "k": 3, "not": "coffee"})
+    with Engine.open(photos_indexed[1]) as engine:
+        hits = engine.search("a cat", k=3, without=["coffee"])
+    body = answer.json()
+    assert [hit["id"] for hit in body["hits"]] == [hit.id for hit in hits]
+    for mine, its in zip(body["hits"], hits, strict=True):
+        assert mine["score"] == pytest.approx(its.score, abs=1e-5)
+        assert mine["relevance"] == its.relevance
+        assert (mine["width"], mine["height"], mine["taken_at"]) == (
+            its.width,
+            its.height,
+            its.taken_at,
+        )
+    assert body["query"] == {"q": "a cat", "k": 3, "not": ["coffee"]}
+    assert body["total"] == 6
+    assert body["hits"][0]["path"] == "chelsea.png"  # below its root: no path of this machine
+    assert names(served.get("/v1/search", params={"q": "a cat", "k": 3, "offset": 2, "not": "coffee"})) == [
+        Path(hit.path).name for hit in hits[2:]
+    ]
+
+
+def test_pictures_are_found_by_upload_base64_id_and_with_text(
+    served: Served, photos_indexed: tuple[Path, Path]
+) -> None:
+    data = (photos_indexed[0] / "coffee.png").read_bytes()
+    uploaded = served.post("/v1/search/image?k=2", files={"file": ("c.png", data)})
+    assert names(uploaded)[0] == "coffee.png"
+    sent = {"image": base64.b64encode(data).decode(), "k": 2}
+    assert served.post("/v1/search", json=sent).json()["hits"] == uploaded.json()["hits"]
+    number = uploaded.json()["hits"][0]["id"]
+    similar = served.get(f"/v1/images/{number}/similar", params={"k": 5})
+    assert "coffee.png" not in names(similar)
+    assert similar.json()["total"] == 5
+    assert names(served.post("/v1/search", json={"image_id": number, "k": 5})) == names(similar)
+    mixed = {"image_id": number, "text": "a rocket", "weights": {"image": 0.01}, "k": 1}
+    assert names(served.post("/v1/search", json=mixed)) == ["rocket.jpg"]
+
+
+def test_filters_narrow_and_no_question_shows_the_newest(served: Served) -> None:
+    assert len(names(served.get("/v1/search"))) == 6
+    old = served.get("/v1/search", params={"until": "2010"})
+    assert names(old) == ["chelsea.png"]  # the only one that says when it was taken
+    assert old.json()["total"] == 1
+    assert old.json()["hits"][0]["score"] is None
+    assert names(served.get("/v1/search", params={"q": "a rocket", "label": "cat>0.5"})) == [
+        "chelsea.png"
+    ]
+    counted = served.post("/v1/labels/count", json={"labels": ["cat", "zebra"]})
+    assert counted.json() == {
+        "counts": [{"label": "cat", "count": 1}, {"label": "zebra", "count": 0}]
+    }
+    assert names(served.get("/v1/search", params={"q": "a cat", "min_relevance": 0.9})) == [
+        "chelsea.png"
+    ]
+
+
+def test_labels_are_the_command_lines(
+    served: Served, photos_indexed: tuple[Path, Path]
+) -> None:
+    photos, collection = photos_indexed
+    done = subprocess.run(
+        [COMMAND, "label", photos / "chelsea.png", "--labels", "cat,dog", "--json"],
+        capture_output=True,
+        check=True,
+    )
+    expected = json.loads(done.stdout)
+    number = served.get("/v1/search", params={"q": "a cat", "k": 1}).json()["hits"][0]["id"]
+    picture = base64.b64encode((photos / "chelsea.png").read_bytes()).decode()
+    for what in ({"image_ids": [number]}, {"image": picture}):
+        (found,) = served.post("/v1/label", json={**what, "labels": ["cat", "dog"]}).json()["images"]
+        assert [one["label"] for one in found["labels"]] == ["cat", "dog"]
+        assert found["labels"][0]["probability"] == pytest.approx(
+            expected["labels"][0]["probability"], abs=2e-3
+        )
+
+
+def test_thumbnails_are_small_webp_and_kept(
+    served: Served, photos_indexed: tuple[Path, Path]
+) -> None:
+    answer = served.get("/v1/images/1/thumbnail", params={"size": 160})
+    assert answer.headers["content-type"] == "image/webp"
+    assert "immutable" in answer.headers["cache-control"]
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert (image.format, max(image.size)) == ("WEBP", 160)
+    etag = answer.headers["etag"]
+    again = served.get("/v1/images/1/thumbnail?size=160", headers={"If-None-Match": etag})
+    assert (again.status_code, again.content) == (304, b"")
+    assert list(photos_indexed[1].glob("thumbnails/*/1-160.webp"))
+    assert served.get("/v1/images/1/thumbnail?size=161").status_code == 422
+
+
+def test_openais_own_client_gets_the_models_vectors(
+    served: Served, photos_indexed: tuple[Path, Path]
+) -> None:
+    openai = pytest.importorskip("openai")
+    encoder = load_encoder(device="cpu")
+    data = base64.b64encode((photos_indexed[0] / "coffee.png").read_bytes()).decode()
+    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="none") as client:
+        made = client.embeddings.create(
+            model="pocket", input=["a cat", f"data:image/png;base64,{data}"]
+        )
+        plain = client.embeddings.create(model="pocket", input="a cat", encoding_format="float")
+        with pytest.raises(openai.NotFoundError, match="pocket"):
+            client.embeddings.create(model="text-embedding-3-small", input="a cat")
+    vectors = np.array([one.embedding for one in made.data], np.float32)
+    assert vectors[0] @ encoder.encode_texts(["a cat"])[0] == pytest.approx(1, abs=1e-4)
+    assert np.allclose(plain.data[0].embedding, vectors[0], atol=1e-6)
+    ids = served.get("/v1/search", params={"q": "coffee", "k": 1}).json()["hits"]
+    with Engine.open(photos_indexed[1]) as engine:
+        stored = engine.catalogue.embeddings_of(engine.model.fingerprint, [ids[0]["id"]])
+    assert vectors[1] @ stored[ids[0]["id"]] == pytest.approx(1, abs=1e-3)
+
+
+def test_the_command_asks_a_running_server(
+    served: Served, photos_indexed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    collection = photos_indexed[1]
+
+    def search(*options: str) -> bytes:
+        command = [COMMAND, "search", "a", "cat", "--json", "--collection", collection, *options]
+        return subprocess.run(command, capture_output=True, check=True).stdout
+
+    before = len([line for line in served.log if "/internal/search" in line])
+    warm = [search("-k", "3"), search("--in", str(photos_indexed[0]), "--label", "cat>0.5")]
+    told = [line for line in served.log if "/internal/search" in line]
+    assert len(told) == before + 2
+    copy = tmp_path / "copy"  # the same collection without a server
+    shutil.copytree(collection, copy)
+    (copy / "server.json").unlink()
+    alone = subprocess.run(
+        [COMMAND, "search", "a cat", "--json", "--collection", copy, "-k", "3"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert [json.loads(line) for line in warm[0].splitlines()] == [
+        json.loads(line) for line in alone.splitlines()
+    ]
+    assert len(warm[1].splitlines()) == 1
+    # A server that is gone without a word is no hindrance.
+    (copy / "server.json").write_text('{"pid": 1, "host": "127.0.0.1", "port": 9, "secret": "x"}')
+    command = [COMMAND, "search", "a cat", "--json", "--collection", copy, "-k", "3"]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == alone
+
+
+def test_new_pictures_are_found_without_a_restart(tmp_path: Path) -> None:
+    photos, collection = tmp_path / "photos", tmp_path / "collection"
+    for seed in range(3):
+        make_photo(photos / f"{seed}.png", seed)
+    with serving(collection) as server:  # of a collection that is not there yet
+        assert server.get("/v1/status").json()["images"] == 0
+        assert server.get("/v1/search?q=red").json()["hits"] == []
+        assert server.get("/readyz").json()["status"] == "nothing is indexed yet"
+        index = [COMMAND, "index", photos, "--collection", collection]
+        subprocess.run(index, check=True, capture_output=True)
+        assert server.get("/v1/search?q=red").json()["total"] == 3
+        make_photo(photos / "new.png", 99)
+        subprocess.run(index, check=True, capture_output=True)
+        deadline = time.monotonic() + 2
+        while "new.png" not in names(server.get("/v1/search?q=red")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_job_indexes_tells_its_progress_and_one_runs_at_a_time(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for seed in range(400):
+        make_photo(photos / f"{seed}.png", seed, (300, 200))
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    with serving(tmp_path / "collection", "--allow-index", photos) as server:
+        started = server.post("/v1/index", json={"paths": [str(photos)]})
+        assert started.status_code == 202
+        job = started.headers["location"]
+        assert server.post("/v1/index", json={}).status_code == 409
+        events = []
+        with server.client() as client, client.stream("GET", f"{job}/events") as stream:
+            for line in stream.iter_lines():
+                if line.startswith("data: "):
+                    events.append(json.loads(line.removeprefix("data: ")))
+        assert len(events) >= 2
+        assert (events[-1]["state"], events[-1]["report"]["indexed"]) == ("done", 400)
+        assert [skipped["path"] for skipped in events[-1]["skipped"]] == [str(photos / "broken.jpg")]
+        assert server.get(job).json() == events[-1]
+        assert server.get("/v1/status").json()["contents"] == 400
+        for seed in range(400, 1000):
+            make_photo(photos / f"{seed}.png", seed, (300, 200))
+        job = server.post("/v1/index", json={}).headers["location"]
+        while server.get(job).json()["done"] < 8:
+            time.sleep(0.05)
+        server.client().delete(job)
+        while server.get(job).json()["state"] == "running":
+            time.sleep(0.05)
+        assert server.get(job).json()["state"] == "cancelled"
+        assert 400 < server.get("/v1/status").json()["contents"] < 1000  # what it did is kept
+
+
+def test_a_job_that_a_kill_ended_is_called_interrupted(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for seed in range(600):
+        make_photo(photos / f"{seed}.png", seed, (300, 200))
+    collection = tmp_path / "collection"
+    with serving(collection, "--allow-index", photos) as server:
+        job = server.post("/v1/index", json={}).headers["location"]
+        while server.get(job).json()["done"] < 8:
+            time.sleep(0.05)
+        server.process.kill()
+        server.process.wait()
+    with serving(collection, "--allow-index", photos) as server:
+        found = server.get(job).json()
+        assert found["state"] == "interrupted"
+        assert "kept" in found["error"]
+        assert any("was interrupted" in line for line in server.log)
+        assert server.get("/v1/status").json()["contents"] >= 8
+        assert server.get("/v1/search?q=red").status_code == 200
+        deadline = time.monotonic() + 10  # the killed server's indexing process ends by itself
+        while (again := server.post("/v1/index", json={})).status_code != 202 or (
+            _ended(server, again.headers["location"])["state"] != "done"
+        ):
+            assert time.monotonic() < deadline
+        assert server.get("/v1/status").json()["contents"] == 600
+
+
+def _ended(server: Served, job: str) -> dict[str, object]:
+    while (found := server.get(job).json())["state"] == "running":
+        time.sleep(0.05)
+    return dict(found)
+
+
+def test_concurrent_searches_share_passes_and_a_full_queue_is_said(
+    photos_indexed: tuple[Path, Path],
+) -> None:
+    with serving(photos_indexed[1], "--queue", "4", "--query-cache", "0") as server:
+        statuses: list[int] = []
+        waits: set[str] = set()
+
+        def ask(worker: int) -> None:
+            with server.client() as client:
+                for number in range(30):
+                    answer = client.get("/v1/search", params={"q": f"{worker} and {number}"})
+                    statuses.append(answer.status_code)
+                    if answer.status_code == 503:
+                        waits.add(answer.headers["retry-after"])
+
+        threads = [threading.Thread(target=ask, args=(worker,)) for worker in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(statuses) == {200, 503}
+        assert waits == {"1"}
+        text = server.get("/metrics").text
+        passes = float(text.split('clipdex_stage_seconds_count{stage="encode"} ')[1].split("\n")[0])
+        assert passes < statuses.count(200)

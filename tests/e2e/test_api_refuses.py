@@ -1,0 +1,331 @@
+"""What a server has to refuse: foreign pages, wrong keys, bombs, traversal, floods."""
+
+import base64
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from conftest import COMMAND, make_photo
+from servers import Served, serving
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def locked(photos_indexed: tuple[Path, Path]) -> Iterator[Served]:
+    with serving(
+        photos_indexed[1], "--api-key", "first key", CLIPDEX_API_KEY_FILE=""
+    ) as server:
+        yield server
+
+
+def refused(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, (answer.status_code, answer.text)
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert "\n" not in problem["detail"]
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    return problem
+
+
+def test_keys_come_in_headers_only(locked: Served) -> None:
+    refused(locked.get("/v1/status"), 401)
+    refused(locked.get("/v1/status", headers={"Authorization": "Bearer wrong"}), 401)
+    refused(locked.get("/v1/status", headers={"X-API-Key": ""}), 401)
+    problem = refused(locked.get("/v1/status?api_key=first+key"), 401)
+    assert "URL" in problem["detail"]
+    for headers in ({"Authorization": "Bearer first key"}, {"X-API-Key": "first key"}):
+        assert locked.get("/v1/status", headers=headers).status_code == 200
+    for path in ("/v1/images/1/file", "/v1/images/1/thumbnail", "/metrics", "/v1/jobs"):
+        refused(locked.get(path), 401)
+    assert locked.get("/healthz").status_code == 200
+
+
+def test_the_page_exchanges_a_key_for_a_cookie(locked: Served) -> None:
+    with locked.client() as client:
+        assert client.get("/v1/session").json() == {"required": True, "signed_in": False}
+        refused(client.post("/v1/session", json={"key": "wrong"}), 401)
+        answer = client.post("/v1/session", json={"key": "first key"})
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert client.get("/v1/images/1/thumbnail").status_code == 200
+        assert client.get("/v1/session").json()["signed_in"]
+        kept = dict(client.cookies)
+        client.delete("/v1/session")
+        refused(client.get("/v1/images/1/thumbnail", cookies=kept), 401)
+
+
+def test_other_names_and_other_sites_are_refused(served: Served) -> None:
+    refused(served.get("/v1/status", headers={"Host": "evil.example"}), 421)
+    refused(served.get("/", headers={"Host": "evil.example:8765"}), 421)
+    evil = {"Origin": "https://evil.example"}
+    for path in ("/v1/search", "/v1/index", "/v1/label", "/v1/session", "/v1/search/image"):
+        refused(served.post(path, json={}, headers=evil), 403)
+    refused(served.post("/v1/search", json={}, headers={"Origin": "null"}), 403)
+    refused(served.post("/v1/search", json={}, headers={"Sec-Fetch-Site": "cross-site"}), 403)
+    own = {"Origin": served.url}
+    assert served.post("/v1/search", json={"text": "a cat"}, headers=own).status_code == 200
+    assert "access-control-allow-origin" not in served.get("/v1/status", headers=evil).headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/images/..%2f..%2fetc%2fpasswd/file",
+        "/v1/images/../../etc/passwd",
+        "/v1/images/%2e%2e/thumbnail",
+        "/static/../api.py",
+        "/static/..%2f..%2fapi.py",
+        "/static/%2e%2e/%2e%2e/pyproject.toml",
+        "/v1/jobs/..%2f..%2fcatalogue.sqlite3",
+        "/v1/search?q=a&in=../..",
+        "/v1/search?q=a&in=/etc",
+        "/v1/search?q=a&in=%00",
+    ],
+)
+def test_paths_lead_nowhere_else(served: Served, path: str) -> None:
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    answer = served.raw(request.encode())
+    assert answer.split()[1] in (b"404", b"422"), answer
+    assert b"root:" not in answer
+    assert b"create_app" not in answer
+
+
+def test_jobs_stay_in_the_allowed_folders(
+    served: Served, photos_indexed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    photos = photos_indexed[0]
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    link = photos / "link"
+    link.symlink_to(outside)
+    try:
+        for path in (outside, "/", photos / "..", link, photos.parent, f"{photos}-more"):
+            refused(served.post("/v1/index", json={"paths": [str(path)]}), 403)
+        refused(served.post("/v1/index", json={"paths": ["photos"]}), 422)
+        refused(served.post("/v1/index", json={"paths": [f"{photos}/missing"]}), 404)
+    finally:
+        link.unlink()
+    with serving(photos_indexed[1]) as server:
+        problem = refused(server.post("/v1/index", json={}), 403)
+        assert "--allow-index" in problem["detail"]
+
+
+def bomb() -> bytes:
+    """A PNG of 60,000 x 60,000 pixels in a few kilobytes."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + kind + data + check
+
+    header = (60000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1 << 20)))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_what_is_no_picture_or_too_large_is_refused(served: Served) -> None:
+    def upload(data: bytes, name: str = "x.png") -> httpx.Response:
+        return served.post("/v1/search/image", files={"file": (name, data)})
+
+    problem = refused(upload(bomb()), 413)
+    assert "megapixels" in problem["detail"]
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+    refused(upload(svg, "x.svg"), 415)
+    refused(upload(b"<!doctype html><script>alert(1)</script>", "x.html"), 415)
+    refused(upload(b"", "x.png"), 422)
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "PNG")
+    refused(upload(buffer.getvalue()[:60]), 422)
+    picture = base64.b64encode(bomb()).decode()
+    refused(served.post("/v1/search", json={"image": picture}), 413)
+    refused(served.post("/v1/label", json={"image": picture, "labels": ["a"]}), 413)
+    url = f"data:image/png;base64,{picture}"
+    refused(served.post("/v1/embeddings", json={"model": "pocket", "input": url}), 413)
+
+
+def test_large_slow_and_broken_requests_are_refused(
+    served: Served, photos_indexed: tuple[Path, Path]
+) -> None:
+    head = "POST /v1/search/image HTTP/1.1\r\nHost: localhost\r\n"
+    answer = served.raw(f"{head}Content-Length: {200 * 2**20}\r\n\r\n".encode() + bytes(1000))
+    assert answer.startswith(b"HTTP/1.1 413")
+    chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+    answer = served.raw(
+        head.encode() + b"Content-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 700
+    )
+    assert answer.startswith(b"HTTP/1.1 413") or answer == b""  # reset while we still sent
+    body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\nabc'
+    truncated = served.post(
+        "/v1/search/image",
+        content=body,
+        headers={"Content-Type": "multipart/form-data; boundary=x"},
+    )
+    assert truncated.status_code in (400, 422), truncated.text
+    refused(truncated, truncated.status_code)
+    large = served.raw(f"GET / HTTP/1.1\r\nHost: localhost\r\nX: {'a' * 65536}\r\n\r\n".encode())
+    assert large.split()[1] in (b"400", b"431"), large[:200]
+    refused(served.get("/v1/status", headers={"X": "a" * 20000}), 431)
+    with serving(photos_indexed[1], "--body-seconds", "1") as server:
+        with socket.create_connection(("127.0.0.1", server.port), 5) as slow:
+            slow.sendall(f"{head}Content-Length: 1000\r\n\r\nab".encode())
+            began = time.monotonic()
+            assert slow.recv(65536).startswith(b"HTTP/1.1 408")
+            assert time.monotonic() - began < 5
+        assert server.get("/v1/search?q=a").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/search?q=a&k=1000000000",
+        "/v1/search?q=a&k=0",
+        "/v1/search?q=a&k=x",
+        "/v1/search?q=a&offset=-1",
+        "/v1/search?q=a&min_relevance=nan",
+        "/v1/search?q=a&min_relevance=2",
+        "/v1/search?q=a&since=never",
+        "/v1/search?q=a&label=cat>7",
+        "/v1/search?q=a&unknown=1",
+        "/v1/search?not=a",
+        "/v1/search?q=%20",
+        "/v1/images/0",
+        "/v1/images/99999999999999999999999",
+        "/v1/images/1/similar?k=501",
+    ],
+)
+def test_parameters_that_make_no_sense(served: Served, path: str) -> None:
+    refused(served.get(path), 422)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"text": "a", "weights": {"text": NaN}}',
+        b'{"text": "a", "weights": {"text": Infinity}}',
+        b'{"text": "\\ud800"}',
+        b'{"text": "a", "k": 1000000000}',
+        b'{"text": "a", "unknown": 1}',
+        b'{"text": "a", "filter": {"unknown": 1}}',
+        b'{"image": "no base64!"}',
+        b'{"image_id": 1, "image": ""}',
+        b'{"text": "a", "not": ["a"]}',
+        b"{}",
+        b"[1, 2]",
+        b'{"text": "a"',
+        b"\xff\xfe",
+    ],
+)
+def test_bodies_that_make_no_sense(served: Served, body: bytes) -> None:
+    answer = served.post("/v1/search", content=body, headers=JSON)
+    refused(answer, 400 if body == b"\xff\xfe" and answer.status_code == 400 else 422)
+
+
+def test_an_unknown_picture_is_not_found(served: Served) -> None:
+    for path in ("", "/file", "/thumbnail", "/similar"):
+        refused(served.get(f"/v1/images/999999{path}"), 404)
+    refused(served.post("/v1/search", json={"image_id": 999999}), 404)
+    refused(served.post("/v1/label", json={"image_ids": [999999], "labels": ["a"]}), 404)
+    refused(served.get("/v1/nothing"), 404)
+    refused(served.post("/internal/search", json={}), 404)
+    refused(served.post("/v1/status"), 405)
+
+
+def test_a_public_address_needs_a_key(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [COMMAND, "serve", "--host", "0.0.0.0", "--collection", tmp_path], capture_output=True
+    )
+    assert done.returncode == 1
+    assert b"--api-key" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_port_in_use_is_one_line(served: Served, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [COMMAND, "serve", "--port", str(served.port), "--collection", tmp_path],
+        capture_output=True,
+    )
+    assert done.returncode == 1
+    assert b"--port" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_client_that_asks_too_often_has_to_wait(photos_indexed: tuple[Path, Path]) -> None:
+    with serving(photos_indexed[1], "--rate-limit", "1") as server:
+        answers = [server.get("/healthz") for _ in range(20)]
+        assert {answer.status_code for answer in answers} == {200, 429}
+        last = refused(answers[-1], 429)
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        assert last["title"] == "Too Many Requests"
+
+
+def test_files_tell_nothing_but_the_picture_and_links_are_not_followed(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    located = make_photo(photos / "located.jpg", 1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "SecretCamera"
+    exif.get_ifd(0x8825)[1] = "N"
+    exif.get_ifd(0x8825)[2] = (48.0, 12.0, 30.0)
+    with Image.open(located) as image:
+        image.save(located, exif=exif, comment=b"SecretComment", quality=95)
+    with open(located, "ab") as file:
+        file.write(b"SecretTail")
+    odd = os.fsencode(photos) + b"/caf\xe9.png"
+    shutil.copy(make_photo(photos / "plain.png", 2), odd)
+    (photos / "plain.png").unlink()
+    swapped = make_photo(photos / "swapped.png", 3)
+    collection = tmp_path / "collection"
+    index = [COMMAND, "index", photos, "--collection", collection]
+    subprocess.run(index, check=True, capture_output=True)
+    (tmp_path / "secret.png").write_bytes(swapped.read_bytes())
+    info = swapped.stat()
+    swapped.unlink()
+    swapped.symlink_to(tmp_path / "secret.png")
+    os.utime(tmp_path / "secret.png", ns=(info.st_atime_ns, info.st_mtime_ns))
+    with serving(collection) as server:
+        hits = {hit["path"]: hit for hit in server.get("/v1/search").json()["hits"]}
+        answer = server.get(hits["located.jpg"]["file"])
+        assert answer.status_code == 200
+        assert b"Secret" not in answer.content
+        with Image.open(io.BytesIO(answer.content)) as shown, Image.open(located) as original:
+            assert dict(shown.getexif()) == {0x0112: 6}  # it still stands upright
+            assert shown.tobytes() == original.tobytes()
+        named = hits["caf\ufffd.png"]
+        assert base64.b64decode(named["path_b64"]) == b"caf\xe9.png"
+        assert server.get(named["file"]).status_code == 200
+        with Image.open(io.BytesIO(server.get(named["file"]).content)) as shown:
+            assert shown.size == (96, 72)
+        refused(server.get(hits["swapped.png"]["file"]), 404)
+        refused(server.get(hits["swapped.png"]["thumbnail"]), 404)
+    with serving(collection, "--originals") as server:
+        assert server.get(hits["located.jpg"]["file"]).content == located.read_bytes()
+
+
+def test_answers_carry_the_headers_that_browsers_heed(served: Served) -> None:
+    headers = served.get("/").headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "server" not in headers
+    assert served.get("/v1/status").headers["cache-control"] == "no-store"
+    log = [json.loads(line) for line in served.log if line.startswith("{")]
+    assert log[-1].keys() == {"request_id", "client", "method", "path", "status", "bytes", "ms"}
