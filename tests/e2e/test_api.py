@@ -44,9 +44,9 @@ def test_a_text_finds_what_the_engine_finds(
     assert body["query"] == {"q": "a cat", "k": 3, "not": ["coffee"]}
     assert body["total"] == 6
     assert body["hits"][0]["path"] == "chelsea.png"  # below its root: no path of this machine
-    assert names(served.get("/v1/search", params={"q": "a cat", "k": 3, "offset": 2, "not": "coffee"})) == [
-        Path(hit.path).name for hit in hits[2:]
-    ]
+    assert names(
+        served.get("/v1/search", params={"q": "a cat", "k": 3, "offset": 2, "not": "coffee"})
+    ) == [Path(hit.path).name for hit in hits[2:]]
 
 
 def test_pictures_are_found_by_upload_base64_id_and_with_text(
@@ -84,9 +84,7 @@ def test_filters_narrow_and_no_question_shows_the_newest(served: Served) -> None
     ]
 
 
-def test_labels_are_the_command_lines(
-    served: Served, photos_indexed: tuple[Path, Path]
-) -> None:
+def test_labels_are_the_command_lines(served: Served, photos_indexed: tuple[Path, Path]) -> None:
     photos, collection = photos_indexed
     done = subprocess.run(
         [COMMAND, "label", photos / "chelsea.png", "--labels", "cat,dog", "--json"],
@@ -97,7 +95,9 @@ def test_labels_are_the_command_lines(
     number = served.get("/v1/search", params={"q": "a cat", "k": 1}).json()["hits"][0]["id"]
     picture = base64.b64encode((photos / "chelsea.png").read_bytes()).decode()
     for what in ({"image_ids": [number]}, {"image": picture}):
-        (found,) = served.post("/v1/label", json={**what, "labels": ["cat", "dog"]}).json()["images"]
+        (found,) = served.post("/v1/label", json={**what, "labels": ["cat", "dog"]}).json()[
+            "images"
+        ]
         assert [one["label"] for one in found["labels"]] == ["cat", "dog"]
         assert found["labels"][0]["probability"] == pytest.approx(
             expected["labels"][0]["probability"], abs=2e-3
@@ -208,7 +208,9 @@ def test_a_job_indexes_tells_its_progress_and_one_runs_at_a_time(tmp_path: Path)
                     events.append(json.loads(line.removeprefix("data: ")))
         assert len(events) >= 2
         assert (events[-1]["state"], events[-1]["report"]["indexed"]) == ("done", 400)
-        assert [skipped["path"] for skipped in events[-1]["skipped"]] == [str(photos / "broken.jpg")]
+        assert [skipped["path"] for skipped in events[-1]["skipped"]] == [
+            str(photos / "broken.jpg")
+        ]
         assert server.get(job).json() == events[-1]
         assert server.get("/v1/status").json()["contents"] == 400
         for seed in range(400, 1000):

@@ -25,9 +25,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 def locked(photos_indexed: tuple[Path, Path]) -> Iterator[Served]:
-    with serving(
-        photos_indexed[1], "--api-key", "first key", CLIPDEX_API_KEY_FILE=""
-    ) as server:
+    with serving(photos_indexed[1], "--api-key", "first key", CLIPDEX_API_KEY_FILE="") as server:
         yield server
 
 
@@ -128,6 +126,7 @@ def test_jobs_stay_in_the_allowed_folders(
 
 def bomb() -> bytes:
     """A PNG of 60,000 x 60,000 pixels in a few kilobytes."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         check = zlib.crc32(kind + data).to_bytes(4, "big")
         return len(data).to_bytes(4, "big") + kind + data + check
@@ -169,7 +168,9 @@ def test_large_slow_and_broken_requests_are_refused(
     assert answer.startswith(b"HTTP/1.1 413")
     chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
     answer = served.raw(
-        head.encode() + b"Content-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 700
+        head.encode()
+        + b"Content-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + chunk * 700
     )
     assert answer.startswith(b"HTTP/1.1 413") or answer == b""  # reset while we still sent
     body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\nabc'
