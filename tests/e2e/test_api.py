@@ -85,7 +85,7 @@ def test_filters_narrow_and_no_question_shows_the_newest(served: Served) -> None
 
 
 def test_labels_are_the_command_lines(served: Served, photos_indexed: tuple[Path, Path]) -> None:
-    photos, collection = photos_indexed
+    photos = photos_indexed[0]
     done = subprocess.run(
         [COMMAND, "label", photos / "chelsea.png", "--labels", "cat,dog", "--json"],
         capture_output=True,

@@ -1,0 +1,182 @@
+"""A server under load: requests a second, latency, errors, memory, with and without batching.
+
+usage: python benchmarks/serving.py FOLDER... [--seconds 30] [--connections 16,64] [--rounds 1]
+
+Indexes the folders with the built-in model, starts `clipdex serve`, and sends text queries out of a
+list of 500 from a process of its own (`benchmarks/load.py`). No vectors of texts are kept, so that each
+request is encoded. A lone client's latency stands beside what encoding and searching cost in a
+bare process.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from measure import report
+
+from search import Engine
+
+COMMAND = Path(sys.executable).parent / "clipdex"
+LOAD = Path(__file__).with_name("load.py")
+LONE = 300
+# Requests after which memory is measured.
+EARLY, LATE = 1_000, 20_000
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    asked.add_argument("folders", nargs="+", type=Path)
+    asked.add_argument("--seconds", type=float, default=30)
+    asked.add_argument("--connections", default="16,64")
+    asked.add_argument("--only", default="load,lone,memory")
+    given = asked.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        collection = Path(scratch) / "collection"
+        subprocess.run(
+            [COMMAND, "index", *given.folders, "--collection", collection],
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        queries = Path(scratch) / "queries.json"
+        queries.write_text(json.dumps(_queries()))
+        if "load" in given.only:
+            counts = [int(count) for count in given.connections.split(",")]
+            _load(collection, queries, given.seconds, counts)
+        if "lone" in given.only:
+            _lone(collection, queries)
+        if "memory" in given.only:
+            _memory(collection, queries)
+
+
+def _queries() -> list[str]:
+    things = "dog cat child bicycle beach mountain car boat horse street".split()
+    doing = "running,sleeping,in the snow,by the sea,at night,in red,on grass,jumping,alone,in a crowd"
+    places = "in a city,in a field,at home,under a tree,in the rain"
+    return [f"a {t} {d} {p}" for t in things for d in doing.split(",") for p in places.split(",")]
+
+
+@contextmanager
+def _server(collection: Path, *options: str) -> Iterator[tuple[str, int]]:
+    """(address, process id)"""
+    command = [COMMAND, "serve", "--collection", collection, "--port", "0", "--no-access-log"]
+    process = subprocess.Popen(
+        [*command, "--query-cache", "0", "--queue", "1024", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    found = re.search(r"http://\S+", process.stderr.readline())
+    assert found
+    try:
+        httpx.get(f"{found[0]}/readyz", timeout=60).raise_for_status()
+        yield found[0], process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _load(collection: Path, queries: Path, seconds: float, counts: list[int]) -> None:
+    rows = []
+    for count in counts:
+        rates = {}
+        for options in (("--no-batching",), ()):
+            with _server(collection, *options) as (url, _):
+                facts = _ask(url, queries, count, seconds=seconds)
+            rates[options] = facts["rate"]
+            rows.append(
+                {
+                    "connections": count,
+                    "batched": "no" if options else "yes",
+                    "requests/s": f"{facts['rate']:.0f}",
+                    "p50, ms": f"{facts['p50'] * 1000:.1f}",
+                    "p99, ms": f"{facts['p99'] * 1000:.1f}",
+                    "errors": facts["errors"],
+                    "batched / not": ""
+                    if options
+                    else f"{facts['rate'] / rates[('--no-batching',)]:.2f}",
+                }
+            )
+    report(
+        "serving",
+        "Text queries over HTTP",
+        rows,
+        notes=[f"{len(json.loads(queries.read_text()))} queries, {seconds:g} s a row."],
+    )
+
+
+def _ask(url: str, queries: Path, connections: int, **bound: float) -> dict[str, float]:
+    options = [f"--{name}={value:g}" for name, value in bound.items()]
+    done = subprocess.run(
+        [sys.executable, LOAD, url, queries, f"--connections={connections}", *options],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    facts: dict[str, float] = json.loads(done.stdout)
+    return facts
+
+
+def _lone(collection: Path, queries: Path) -> None:
+    texts = json.loads(queries.read_text())[:LONE]
+    with Engine.open(collection) as engine:
+        engine.search("warm up")
+        for _ in range(10):
+            engine.encoder.encode_texts(["warm up"])
+        encode, search = [], []
+        for text in texts:
+            began = time.perf_counter()
+            (vector,) = engine.encoder.encode_texts([text])
+            encoded = time.perf_counter()
+            engine.index.search(vector, 20)
+            encode.append(encoded - began)
+            search.append(time.perf_counter() - encoded)
+    with _server(collection) as (url, _):
+        facts = _ask(url, queries, 1, requests=LONE)
+    bare = statistics.median(encode) + statistics.median(search)
+    row = {
+        "encode text, ms": f"{statistics.median(encode) * 1000:.2f}",
+        "search vectors, ms": f"{statistics.median(search) * 1000:.2f}",
+        "p50 over HTTP, ms": f"{facts['p50'] * 1000:.2f}",
+        "added, ms (at most 5)": f"{(facts['p50'] - bare) * 1000:.2f}",
+    }
+    report("serving_lone", "A lone client", [row])
+
+
+def _memory(collection: Path, queries: Path) -> None:
+    with _server(collection) as (url, process):
+        _ask(url, queries, 16, requests=EARLY, mixed=1)
+        early = _resident(process)
+        _ask(url, queries, 16, requests=LATE - EARLY, mixed=1)
+        late = _resident(process)
+    row = {
+        f"after {EARLY:,}, MiB": f"{early:.0f}",
+        f"after {LATE:,}, MiB": f"{late:.0f}",
+        "ratio (at most 1.1)": f"{late / early:.3f}",
+    }
+    report(
+        "serving_memory",
+        "Memory of a server under mixed requests",
+        [row],
+        notes=["Searches, searches by picture, thumbnails, files and facts by turns."],
+    )
+
+
+def _resident(process: int) -> float:
+    """MiB."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+if __name__ == "__main__":
+    main()
