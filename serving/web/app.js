@@ -1,0 +1,211 @@
+// The page: a state, shown; a search for each state, the last one counts.
+
+import { get, post, postPicture } from "./api.js";
+import { $, debounced, make, number, percent } from "./elements.js";
+import { Filters } from "./filters.js";
+import { FIRST_PAGE, Grid } from "./grid.js";
+import { JobsPanel } from "./jobs.js";
+import { Lightbox } from "./lightbox.js";
+import { OwnPicture } from "./picture.js";
+import { watchSession } from "./session.js";
+import { asks, filter, isFiltered, parameters, read, write } from "./state.js";
+
+const TYPING = 150;
+// From this relevance on a hit is called a match, as in the terminal.
+const LIKELY = 0.5;
+
+let state = read();
+let current = new AbortController();
+let typing = false;
+let opened = false;
+
+const grid = new Grid({
+  load: (k, offset) => ask(k, offset, current.signal),
+  open: (hit) => openPicture(hit.id),
+  like: (hit) => change({ like: hit.id, picture: false }),
+  failed: (problem) => fail(problem),
+});
+const lightbox = new Lightbox({
+  grid,
+  moved: (id) => go({ ...state, open: id }, "replace"),
+  closed: (id) => closePicture(id),
+  like: (hit) => change({ like: hit.id, picture: false, open: null }),
+});
+const picture = new OwnPicture(() => change({ picture: true, like: null }));
+const filters = new Filters((part) => change(part));
+const jobs = new JobsPanel(() => search());
+
+/** Let the state be another, in the URL too. */
+function go(next, how = "push") {
+  state = next;
+  if (how === "push") history.pushState(null, "", write(state));
+  else if (how === "replace") history.replaceState(null, "", write(state));
+}
+
+/** Change a part of the search. */
+function change(part, how = "push") {
+  go({ ...state, ...part }, how);
+  if (!state.picture) picture.forget();
+  search();
+}
+
+function ask(k, offset, signal) {
+  const given = parameters(state, k, offset);
+  if (state.picture && picture.blob) return postPicture(`/v1/search/image?${given}`, picture.blob, signal);
+  if (!state.like) return get(`/v1/search?${given}`, signal);
+  const body = { image_id: state.like, not: state.without, k, offset, filter: filter(state) };
+  if (state.q.trim()) body.text = state.q;
+  return post("/v1/search", body, signal);
+}
+
+async function search() {
+  current.abort();
+  current = new AbortController();
+  const { signal } = current;
+  draw();
+  grid.markStale();
+  try {
+    const answer = await ask(FIRST_PAGE, 0, signal);
+    if (signal.aborted) return;
+    $("message").hidden = true;
+    grid.show(answer);
+    await summarise(answer, signal);
+    if (state.open && lightbox.hit?.id !== state.open) await lightbox.show(state.open);
+  } catch (problem) {
+    if (problem.name !== "AbortError" && !signal.aborted) fail(problem);
+  }
+}
+
+/** Everything but the pictures. */
+function draw() {
+  if (document.activeElement !== $("text")) $("text").value = state.q;
+  filters.show(state);
+  if (isFiltered(state) || state.counted.length) filters.toggle(true);
+  const chips = state.without.map((text) =>
+    chip(`not ${text}`, () => change({ without: state.without.filter((one) => one !== text) })),
+  );
+  if (state.like) {
+    chips.unshift(
+      chip("like this", () => change({ like: null }), `/v1/images/${state.like}/thumbnail?size=160`),
+    );
+  }
+  if (state.picture) chips.unshift(chip("your picture", () => change({ picture: false }), picture.url));
+  $("chips").replaceChildren(...chips);
+  document.title = state.q ? `${state.q} · clipdex` : "clipdex";
+}
+
+function chip(text, removed, source) {
+  const close = make("button", { type: "button", "aria-label": `Remove: ${text}` }, "×");
+  close.addEventListener("click", removed);
+  const parts = [make("span", {}, text), close];
+  if (source) parts.unshift(make("img", { src: source, alt: "" }));
+  return make("span", { className: "chip" }, ...parts);
+}
+
+async function summarise(answer, signal) {
+  const known = answer.hits.map((hit) => hit.relevance).filter((one) => one !== null);
+  const best = known.length ? Math.max(...known) : null;
+  const unsure = asks(state) && (!answer.hits.length || (best !== null && best < LIKELY));
+  $("summary").classList.toggle("unsure", unsure && answer.hits.length > 0);
+  const count = `${number(answer.total)} ${answer.total === 1 ? "picture" : "pictures"}`;
+  if (state.picture && !picture.blob) {
+    say("This search was made with somebody's own picture, which a link cannot carry", "Drop or choose a picture to search by it.");
+    return;
+  }
+  if (!answer.hits.length) return nothing(signal);
+  if (!asks(state)) $("summary").textContent = `${count}, newest first`;
+  else if (unsure) $("summary").textContent = `Nothing here seems to match. These come closest, of ${count}.`;
+  else $("summary").textContent = best === null ? count : `${count}, best match ${percent(best)}`;
+}
+
+async function nothing(signal) {
+  $("summary").textContent = "";
+  const status = await get("/v1/status", signal);
+  if (status.images) {
+    const clear = isFiltered(state) ? button("Clear filters", () => $("clear").click()) : null;
+    say("Nothing here matches", isFiltered(state) ? "No picture passes all filters." : "Try other words.", clear);
+    $("summary").textContent = "Nothing here matches";
+    return;
+  }
+  const how = make("p", {}, "Run ", make("code", {}, "clipdex index FOLDER"), " in a terminal, or index from here.");
+  say("No pictures yet", how, button("Index pictures", () => jobs.open()));
+}
+
+function fail(problem) {
+  grid.clear();
+  $("summary").textContent = "";
+  const title = problem.status === 0 ? "No answer" : problem.status === 401 ? "Sign in" : "That did not work";
+  say(title, problem.message, button("Try again", () => search()));
+  $("message").classList.add("bad");
+}
+
+function say(title, text, action) {
+  const parts = [make("h2", {}, title), typeof text === "string" ? make("p", {}, text) : text];
+  if (action) parts.push(action);
+  $("message").replaceChildren(...parts);
+  $("message").classList.remove("bad");
+  $("message").hidden = false;
+}
+
+function button(text, pressed) {
+  const made = make("button", { type: "button" }, text);
+  made.addEventListener("click", pressed);
+  return made;
+}
+
+function openPicture(id) {
+  opened = true;
+  go({ ...state, open: id });
+  lightbox.show(id);
+}
+
+function closePicture(id) {
+  if (opened) history.back();
+  else go({ ...state, open: null }, "replace");
+  opened = false;
+  grid.focus(id);
+}
+
+const typed = debounced(() => search(), TYPING);
+$("text").addEventListener("input", () => {
+  go({ ...state, q: $("text").value }, typing ? "replace" : "push");
+  typing = true;
+  typed();
+});
+$("text").addEventListener("change", () => (typing = false));
+$("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  typing = false;
+  search();
+});
+$("home").addEventListener("click", (event) => {
+  event.preventDefault();
+  go(read(""));
+  picture.forget();
+  search();
+});
+document.addEventListener("keydown", (event) => {
+  const writes = event.target.matches("input, textarea");
+  if (event.key === "/" && !writes && !document.querySelector("dialog[open]")) {
+    event.preventDefault();
+    $("text").select();
+  }
+});
+addEventListener("popstate", async () => {
+  const before = write({ ...state, open: null });
+  state = read();
+  typing = opened = false;
+  if (!state.open) lightbox.hide();
+  if (state.picture) await picture.restore();
+  if (write({ ...state, open: null }) !== before) await search();
+  else if (state.open) await lightbox.show(state.open);
+});
+
+if (state.picture) await picture.restore();
+draw();
+try {
+  if (await watchSession(() => search())) await search();
+} catch (problem) {
+  fail(problem);
+}
+if (!state.q && !state.open) $("text").focus();

@@ -1,0 +1,118 @@
+// One picture large, with its facts; arrow keys go through the hits.
+
+import { get } from "./api.js";
+import { $, make, nameOf, percent, size } from "./elements.js";
+
+export class Lightbox {
+  /** @param grid  the hits to go through  @param moved (id)  @param closed (id)  @param like (hit) */
+  constructor({ grid, moved, closed, like }) {
+    Object.assign(this, { grid, moved, closed, like });
+    this.hit = null;
+    $("previous").addEventListener("click", () => this.step(-1));
+    $("next").addEventListener("click", () => this.step(1));
+    $("close").addEventListener("click", () => $("lightbox").close());
+    $("lightbox").addEventListener("close", () => {
+      const id = this.hit?.id;
+      this.hit = null;
+      $("shown").removeAttribute("src");
+      if (id) this.closed(id);
+    });
+    $("lightbox").addEventListener("keydown", (event) => this.key(event));
+    $("like-shown").addEventListener("click", () => {
+      const hit = this.hit;
+      this.hit = null; // what closes it is a new search, which is no way back
+      $("lightbox").close();
+      this.like(hit);
+    });
+    $("copy-link").addEventListener("click", () => this.copy());
+  }
+
+  key(event) {
+    const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
+    if (event.key in steps && !event.altKey && !event.metaKey) {
+      event.preventDefault();
+      this.step(steps[event.key]);
+    }
+  }
+
+  /** Show a hit, or a picture of which only the id is known. */
+  async show(id) {
+    const hit = this.grid.hits.find((one) => one.id === id);
+    this.hit = hit ?? { id, path: "", relevance: null };
+    if (!$("lightbox").open) $("lightbox").showModal();
+    this.draw();
+    await this.describe(id);
+  }
+
+  draw() {
+    const { id, path, width, height } = this.hit;
+    const shown = $("shown");
+    shown.src = `/v1/images/${id}/thumbnail?size=1600`;
+    shown.alt = nameOf(path);
+    if (width) Object.assign(shown, { width, height });
+    $("shown-name").textContent = nameOf(path);
+    $("open-file").href = `/v1/images/${id}/file`;
+    const at = this.position();
+    $("previous").disabled = at <= 0;
+    $("next").disabled = at < 0 || (at === this.grid.hits.length - 1 && this.grid.ended);
+    for (const neighbour of [this.grid.hits[at - 1], this.grid.hits[at + 1]]) {
+      if (at >= 0 && neighbour) new Image().src = `/v1/images/${neighbour.id}/thumbnail?size=1600`;
+    }
+  }
+
+  async describe(id) {
+    let facts;
+    try {
+      facts = await get(`/v1/images/${id}`);
+    } catch (problem) {
+      facts = null;
+      if (this.hit?.id === id) $("facts").replaceChildren(make("dd", {}, problem.message));
+    }
+    if (!facts || this.hit?.id !== id) return;
+    const { relevance } = this.hit;
+    this.hit = { ...facts, relevance };
+    $("shown-name").textContent = $("shown").alt = nameOf(facts.path);
+    const rows = [
+      ["Match", relevance === null || relevance === undefined ? null : percent(relevance)],
+      ["Folder", facts.path.includes("/") ? facts.path.slice(0, facts.path.lastIndexOf("/")) : null],
+      ["Taken", facts.taken_at?.replace("T", " ").replace(/[+-]\d\d:\d\d$/, "")],
+      ["Size", `${facts.width} × ${facts.height}`],
+      ["File", `${facts.format}, ${size(facts.size_bytes)}`],
+      ["Also at", facts.paths.slice(1).join(", ") || null],
+    ];
+    $("facts").replaceChildren(
+      ...rows.filter(([, value]) => value).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]),
+    );
+  }
+
+  position() {
+    return this.grid.hits.findIndex((one) => one.id === this.hit?.id);
+  }
+
+  async step(by) {
+    const at = this.position();
+    if (at < 0) return;
+    if (at + by >= this.grid.hits.length) await this.grid.more();
+    const to = Math.max(0, Math.min(this.grid.hits.length - 1, at + by));
+    if (to === at) return;
+    const { id } = this.grid.hits[to];
+    this.moved(id);
+    await this.show(id);
+  }
+
+  async copy() {
+    const said = $("copy-link").textContent;
+    try {
+      await navigator.clipboard.writeText(location.href);
+      $("copy-link").textContent = "Copied";
+    } catch {
+      $("copy-link").textContent = "Not allowed here";
+    }
+    setTimeout(() => ($("copy-link").textContent = said), 1500);
+  }
+
+  hide() {
+    this.hit = null;
+    if ($("lightbox").open) $("lightbox").close();
+  }
+}

@@ -1,0 +1,84 @@
+// What is being looked at, and the URL that says so: a search can be shared, and taken back.
+
+/**
+ * @typedef {object} State
+ * @property {string} q  what the picture shows
+ * @property {string[]} without  what to steer away from
+ * @property {string[]} folders
+ * @property {string} since
+ * @property {string} until
+ * @property {number} relevance  the least, in percent
+ * @property {string[]} labels  each `word>0.5`
+ * @property {string[]} counted  words whose pictures are counted
+ * @property {number|null} like  a picture of the collection to find others like
+ * @property {boolean} picture  whether an own picture is part of the search
+ * @property {number|null} open  the picture in the lightbox
+ */
+
+/** @returns {State} */
+export function read(search = location.search) {
+  const given = new URLSearchParams(search);
+  const number = (name) => (/^\d+$/.test(given.get(name) ?? "") ? Number(given.get(name)) : null);
+  return {
+    q: given.get("q") ?? "",
+    without: given.getAll("not"),
+    folders: given.getAll("in"),
+    since: given.get("since") ?? "",
+    until: given.get("until") ?? "",
+    relevance: Math.min(95, number("min_relevance") ?? 0),
+    labels: given.getAll("label"),
+    counted: (given.get("count") ?? "").split(",").filter(Boolean),
+    like: number("like"),
+    picture: given.get("picture") === "own",
+    open: number("open"),
+  };
+}
+
+/** The URL of a state, without what is empty. @param {State} state */
+export function write(state) {
+  const made = new URLSearchParams();
+  if (state.q) made.set("q", state.q);
+  if (state.like) made.set("like", state.like);
+  if (state.picture) made.set("picture", "own");
+  state.without.forEach((text) => made.append("not", text));
+  state.folders.forEach((folder) => made.append("in", folder));
+  if (state.since) made.set("since", state.since);
+  if (state.until) made.set("until", state.until);
+  if (state.relevance) made.set("min_relevance", state.relevance);
+  state.labels.forEach((label) => made.append("label", label));
+  if (state.counted.length) made.set("count", state.counted.join(","));
+  if (state.open) made.set("open", state.open);
+  const text = made.toString();
+  return text ? `/?${text}` : "/";
+}
+
+/** The conditions as the API's filter. @param {State} state */
+export function filter(state) {
+  const made = { in: state.folders, labels: state.labels, min_relevance: state.relevance / 100 };
+  if (state.since) made.since = state.since;
+  if (state.until) made.until = state.until;
+  return made;
+}
+
+/** The search as parameters of the API. @param {State} state */
+export function parameters(state, k, offset) {
+  const made = new URLSearchParams({ k, offset });
+  if (state.q.trim()) made.set("q", state.q);
+  state.without.forEach((text) => made.append("not", text));
+  state.folders.forEach((folder) => made.append("in", folder));
+  if (state.since) made.set("since", state.since);
+  if (state.until) made.set("until", state.until);
+  if (state.relevance) made.set("min_relevance", state.relevance / 100);
+  state.labels.forEach((label) => made.append("label", label));
+  return made;
+}
+
+/** Whether anything is asked, rather than the newest shown. @param {State} state */
+export const asks = (state) => Boolean(state.q.trim() || state.like || state.picture);
+
+/** Whether any condition is set. @param {State} state */
+export const isFiltered = (state) =>
+  Boolean(
+    state.without.length || state.folders.length || state.since || state.until ||
+      state.relevance || state.labels.length,
+  );
