@@ -16,6 +16,8 @@ from .console import guarded, note
 # What is not given is as `serving.settings.Settings` says: its defaults are shown here.
 Texts = list[str] | None
 
+BACKLOG = 1024
+
 
 def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
     """The command. create_app: makes the application of its settings; called when it is run."""
@@ -217,6 +219,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(BACKLOG)  # who comes while the model is loaded waits for it
     except OSError as exc:
         listening.close()
         from serving.service import AddressUnavailable

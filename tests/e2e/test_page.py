@@ -1,0 +1,221 @@
+"""The page in a real browser: Debian's Chromium, through Playwright."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servers import Served, serving
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
+FIRST_TILE = "#grid li:first-child .tile"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, served: Served) -> Iterator[Any]:
+    """A fresh profile's page; anything in its console that is an error fails the test."""
+    context = browser.new_context(base_url=served.url, viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: said.type == "error" and errors.append(said.text))
+    yield page
+    context.close()
+    assert errors == []
+
+
+def first(page: Any, name: str) -> None:
+    """Wait until this picture is the first."""
+    playwright.expect(page.locator(FIRST_TILE)).to_have_attribute(
+        "aria-label", playwright_pattern(name)
+    )
+
+
+def playwright_pattern(start: str) -> Any:
+    import re
+
+    return re.compile("^" + re.escape(start))
+
+
+def test_typing_finds_and_the_address_is_the_search(page: Any, served: Served) -> None:
+    page.goto("/")
+    playwright.expect(page.locator("#grid li")).to_have_count(6)
+    page.keyboard.press("/")
+    page.keyboard.type("a cat")
+    first(page, "chelsea.png")
+    playwright.expect(page.locator("#summary")).to_contain_text("best match 99 %")
+    assert page.url == f"{served.url}/?q=a+cat"
+    page.goto(page.url)  # as somebody else opens it
+    first(page, "chelsea.png")
+    assert page.input_value("#text") == "a cat"
+    page.fill("#text", "a rocket launch")
+    page.keyboard.press("Enter")
+    first(page, "rocket.jpg")
+    page.go_back()
+    first(page, "chelsea.png")
+    page.fill("#text", "a submarine under ice")
+    playwright.expect(page.locator("#summary")).to_contain_text("Nothing here seems to match")
+
+
+def test_a_dropped_picture_is_searched_by_and_survives_a_reload(
+    page: Any, photos_indexed: tuple[Path, Path]
+) -> None:
+    page.goto("/")
+    page.set_input_files("#file", photos_indexed[0] / "coffee.png")
+    first(page, "coffee.png")
+    assert "picture=own" in page.url
+    page.reload()
+    first(page, "coffee.png")
+    page.get_by_role("button", name="Remove: your picture").click()
+    playwright.expect(page.locator("#summary")).to_contain_text("newest first")
+    # Dropped, as a file manager does it.
+    handle = page.evaluate_handle(
+        """async () => {
+            const blob = await (await fetch("/v1/images/1/file")).blob();
+            const data = new DataTransfer();
+            data.items.add(new File([blob], "dropped.png", { type: blob.type }));
+            return data;
+        }"""
+    )
+    page.dispatch_event("body", "dragenter", {"dataTransfer": handle})
+    playwright.expect(page.locator("#drop")).to_be_visible()
+    page.dispatch_event("body", "drop", {"dataTransfer": handle})
+    playwright.expect(page.locator("#drop")).to_be_hidden()
+    first(page, "camera.png")
+
+
+def test_filters_and_counted_labels_narrow(page: Any) -> None:
+    page.goto("/?q=animal")
+    playwright.expect(page.locator("#grid li")).to_have_count(6)
+    page.click("#show-filters")
+    page.fill("#labels", "cat, zebra")
+    page.keyboard.press("Enter")
+    cat = page.get_by_role("button", name="cat 1", exact=True)
+    cat.click()
+    playwright.expect(page.locator("#grid li")).to_have_count(1)
+    playwright.expect(cat).to_have_attribute("aria-pressed", "true")
+    page.reload()
+    playwright.expect(page.locator("#grid li")).to_have_count(1)
+    page.click("#clear")
+    playwright.expect(page.locator("#grid li")).to_have_count(6)
+    page.fill("#until", "2010-12-31")
+    page.keyboard.press("Tab")
+    playwright.expect(page.locator("#grid li")).to_have_count(1)
+    page.fill("#until", "1990-12-31")
+    page.keyboard.press("Tab")
+    playwright.expect(page.locator("#message")).to_contain_text("No picture passes all filters")
+
+
+def test_the_lightbox_goes_by_keyboard_and_gives_the_focus_back(page: Any) -> None:
+    page.goto("/?q=a+cat")
+    first(page, "chelsea.png")
+    page.focus(FIRST_TILE)
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#shown-name")).to_have_text("chelsea.png")
+    playwright.expect(page.locator("#facts")).to_contain_text("451 × 300")
+    playwright.expect(page.locator("#facts")).to_contain_text("2009-02-09 09:11:30")
+    assert "open=" in page.url
+    page.keyboard.press("ArrowRight")
+    playwright.expect(page.locator("#shown-name")).not_to_have_text("chelsea.png")
+    page.keyboard.press("End")
+    playwright.expect(page.locator("#next")).to_be_disabled()
+    page.keyboard.press("Home")
+    playwright.expect(page.locator("#shown-name")).to_have_text("chelsea.png")
+    shared = page.url
+    page.keyboard.press("Escape")
+    playwright.expect(page.locator("#lightbox")).to_be_hidden()
+    playwright.expect(page.locator(FIRST_TILE)).to_be_focused()
+    assert "open=" not in page.url
+    page.goto(shared)
+    playwright.expect(page.locator("#shown-name")).to_have_text("chelsea.png")
+    page.get_by_role("button", name="More like this").last.click()
+    playwright.expect(page.locator("#lightbox")).to_be_hidden()
+    playwright.expect(page.locator("#grid li")).to_have_count(5)
+    assert "like=" in page.url
+
+
+@pytest.mark.parametrize("path", ["/", "/?q=a+cat&count=cat,dog&not=people", "/?q=a+cat&open=1"])
+def test_a_narrow_screen_needs_no_sideways_scrolling(page: Any, path: str) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(path)
+    playwright.expect(page.locator("#grid li").first).to_be_attached()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/?q=a+cat&count=cat,dog&not=people", "/?q=a+cat&open=1"])
+def test_axe_finds_nothing_serious(page: Any, path: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.goto(path)
+    playwright.expect(page.locator("#grid li").first).to_be_attached()
+    page.wait_for_load_state("networkidle")
+    # The page's own policy lets no foreign script in; the test's comes through the debugger.
+    found = axe.run(page).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious] == []
+
+
+def test_the_first_load_is_small_and_asks_nobody_else(page: Any, served: Served) -> None:
+    sizes: dict[str, int] = {}
+    page.on("response", lambda got: sizes.update({got.url: len(got.body())}))
+    page.goto("/?q=a+cat")
+    first(page, "chelsea.png")
+    assert all(url.startswith(served.url) for url in sizes)
+    assert sum(size for url, size in sizes.items() if "thumbnail" not in url) < 100_000
+
+
+def test_a_key_is_asked_for_and_pictures_show_with_it(
+    browser: Any, photos_indexed: tuple[Path, Path]
+) -> None:
+    with serving(photos_indexed[1], "--api-key", "open sesame") as server:
+        context = browser.new_context(base_url=server.url)
+        page = context.new_page()
+        page.goto("/")
+        page.fill("#key", "wrong")
+        page.keyboard.press("Enter")
+        playwright.expect(page.locator("#sign-in-problem")).to_contain_text("no key of this server")
+        page.fill("#key", "open sesame")
+        page.keyboard.press("Enter")
+        playwright.expect(page.locator("#grid li")).to_have_count(6)
+        page.wait_for_function("document.querySelector('.tile img').naturalWidth > 0")
+        page.click("#sign-out")
+        playwright.expect(page.locator("#sign-in")).to_be_visible()
+        context.close()
+
+
+def test_an_empty_collection_is_filled_from_the_page(
+    browser: Any, photos_indexed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(photos_indexed[0], tmp_path / "photos")
+    (tmp_path / "photos" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    with serving(tmp_path / "collection", "--allow-index", tmp_path / "photos") as server:
+        context = browser.new_context(base_url=server.url)
+        page = context.new_page()
+        page.goto("/")
+        playwright.expect(page.locator("#message")).to_contain_text("No pictures yet")
+        page.locator("#message button").click()
+        page.click("#start-job")
+        playwright.expect(page.locator("#job-report")).to_contain_text("6 new", timeout=60_000)
+        playwright.expect(page.locator("#job-skipped")).to_contain_text("1 files could not be read")
+        page.keyboard.press("Escape")
+        playwright.expect(page.locator("#grid li")).to_have_count(6)
+        server.process.kill()
+        page.fill("#text", "a cat")
+        playwright.expect(page.locator("#message")).to_contain_text("cannot be reached")
+        context.close()
