@@ -25,7 +25,7 @@ from measure import report, spread
 from random_collection import make_collection, random_vectors
 from search import Engine, Filter
 
-SHARES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.005)
+SHARES = (0.5, 0.1, 0.02, 0.01, 0.005, 0.002, 0.001)
 K = 10
 
 

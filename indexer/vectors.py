@@ -27,9 +27,9 @@ from .packed import Ids, Scores
 ALWAYS_REWRITE = 20_000
 REWRITE_SHARE = 20
 
-# Vectors that pass a filter are gathered and multiplied when they are at most this share of a part,
+# Vectors that pass a filter are gathered and multiplied where they are one in this many or fewer,
 # otherwise FAISS passes over the others: measured by benchmarks/filters.py.
-GATHER_SHARE = 10
+GATHER_SHARE = 300
 # A query's scores over a larger collection are judged by an even sample of this many.
 SAMPLE = 4096
 
