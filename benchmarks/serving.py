@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from measure import report
 
+from measure import report
 from search import Engine
 
 COMMAND = Path(sys.executable).parent / "clipdex"
@@ -60,8 +60,21 @@ def main() -> None:
 
 
 def _queries() -> list[str]:
-    things = "dog cat child bicycle beach mountain car boat horse street".split()
-    doing = "running,sleeping,in the snow,by the sea,at night,in red,on grass,jumping,alone,in a crowd"
+    things = [
+        "dog",
+        "cat",
+        "child",
+        "bicycle",
+        "beach",
+        "mountain",
+        "car",
+        "boat",
+        "horse",
+        "street",
+    ]
+    doing = (
+        "running,sleeping,in the snow,by the sea,at night,in red,on grass,jumping,alone,in a crowd"
+    )
     places = "in a city,in a field,at home,under a tree,in the rain"
     return [f"a {t} {d} {p}" for t in things for d in doing.split(",") for p in places.split(",")]
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import faiss
@@ -148,20 +149,26 @@ class VectorIndex:
 
     def spread(self, query: Embeddings) -> Spread:
         """How the scores of `query` `(dim,)` lie over all vectors; measured on an even sample."""
+        sampled, count = self._sample
+        if not len(sampled):
+            return Spread(0.0, 0.0, 0)
+        scores = sampled @ query
+        return Spread(float(scores.mean()), float(scores.std()), count)
+
+    @cached_property
+    def _sample(self) -> tuple[Embeddings, int]:
+        """At most SAMPLE of the vectors that are there, `(m, dim)`, and how many there are."""
         step = max(1, -(-sum(part.size for part in self.parts) // SAMPLE))
         removed = np.fromiter(self.removed, dtype=np.int64)
-        sampled = [np.empty(0, np.float32)]
+        sampled = [np.empty((0, 0), np.float32)]
         count = 0
         for part in self.parts:
             kept = np.ones(part.size, dtype=bool)
             if removed.size:
                 kept = ~np.isin(part.ids, removed)
             count += int(kept.sum())
-            sampled.append((part.halves[::step].astype(np.float32) @ query)[kept[::step]])
-        scores = np.concatenate(sampled)
-        if not scores.size:
-            return Spread(0.0, 0.0, 0)
-        return Spread(float(scores.mean()), float(scores.std()), count)
+            sampled.append(part.halves[::step][kept[::step]].astype(np.float32))
+        return np.concatenate(sampled[1:] or sampled), count
 
 
 def file_name(fingerprint: str, generation: int) -> str:

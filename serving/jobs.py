@@ -57,6 +57,11 @@ class Job:
         """Whether it has not ended yet."""
         return self.state in RUNNING
 
+    def end(self, state: str) -> None:
+        """It has ended so; the state comes last, since other threads wait for it."""
+        self.finished_at = _now()
+        self.state = state
+
 
 class Jobs:
     """allowed: folders that jobs may read; without one there are no jobs."""
@@ -155,12 +160,11 @@ class Jobs:
             process.join()
             with self._lock:
                 if job.running:
-                    job.state = "failed"
                     job.error = (
                         f"the indexing process was ended from outside (exit code "
                         f"{process.exitcode}); what was committed is kept: start it again"
                     )
-                job.finished_at = _now()
+                    job.end("failed")
                 self._remember()
                 self._connection = None
             ours.close()
@@ -181,11 +185,13 @@ class Jobs:
                     {"path": display(path), "reason": reason},
                 ]
             case ("done", report):
-                job.report, job.state = report, "done"
+                job.report = report
+                job.end("done")
             case ("failed", why):
-                job.error, job.state = why, "failed"
+                job.error = why
+                job.end("failed")
             case ("cancelled", _):
-                job.state = "cancelled"
+                job.end("cancelled")
 
     @property
     def _file(self) -> Path:
@@ -211,8 +217,8 @@ class Jobs:
             return {}
         for job in jobs:
             if job.running:
-                job.state, job.finished_at = "interrupted", job.finished_at or _now()
                 job.error = "the server ended while it ran; what was committed is kept"
+                job.end("interrupted")
                 log.warning("job %s was interrupted: the server ended while it ran", job.id)
         return {job.id: job for job in jobs}
 

@@ -105,7 +105,7 @@ export class Filters {
       ...(this.counts ?? []).map(({ label, count }) => {
         const written = `${label}>${PROBABILITY}`;
         const pressed = state.labels.includes(written);
-        const button = make("button", { type: "button", "aria-pressed": String(pressed) }, label, make("b", {}, number(count)));
+        const button = make("button", { type: "button", "aria-pressed": String(pressed) }, `${label} `, make("b", {}, number(count)));
         button.addEventListener("click", () =>
           this.change({
             labels: pressed ? state.labels.filter((one) => one !== written) : [...state.labels, written],

@@ -39,8 +39,8 @@ export class Lightbox {
   async show(id) {
     const hit = this.grid.hits.find((one) => one.id === id);
     this.hit = hit ?? { id, path: "", relevance: null };
-    if (!$("lightbox").open) $("lightbox").showModal();
     this.draw();
+    if (!$("lightbox").open) $("lightbox").showModal();
     await this.describe(id);
   }
 
@@ -53,8 +53,10 @@ export class Lightbox {
     $("shown-name").textContent = nameOf(path);
     $("open-file").href = `/v1/images/${id}/file`;
     const at = this.position();
-    $("previous").disabled = at <= 0;
-    $("next").disabled = at < 0 || (at === this.grid.hits.length - 1 && this.grid.ended);
+    const last = at === this.grid.hits.length - 1 && this.grid.ended;
+    // Not `disabled`: a disabled button that has the focus swallows the arrow keys.
+    $("previous").setAttribute("aria-disabled", String(at <= 0));
+    $("next").setAttribute("aria-disabled", String(at < 0 || last));
     for (const neighbour of [this.grid.hits[at - 1], this.grid.hits[at + 1]]) {
       if (at >= 0 && neighbour) new Image().src = `/v1/images/${neighbour.id}/thumbnail?size=1600`;
     }

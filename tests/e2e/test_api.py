@@ -30,10 +30,10 @@ def test_a_text_finds_what_the_engine_finds(
 ) -> None:
     answer = served.get("/v1/search", params={"q": "a cat", "k": 3, "not": "coffee"})
     with Engine.open(photos_indexed[1]) as engine:
-        hits = engine.search("a cat", k=3, without=["coffee"])
+        hits = engine.search("a cat", k=5, without=["coffee"])
     body = answer.json()
-    assert [hit["id"] for hit in body["hits"]] == [hit.id for hit in hits]
-    for mine, its in zip(body["hits"], hits, strict=True):
+    assert [hit["id"] for hit in body["hits"]] == [hit.id for hit in hits[:3]]
+    for mine, its in zip(body["hits"], hits[:3], strict=True):
         assert mine["score"] == pytest.approx(its.score, abs=1e-5)
         assert mine["relevance"] == its.relevance
         assert (mine["width"], mine["height"], mine["taken_at"]) == (
@@ -130,8 +130,9 @@ def test_openais_own_client_gets_the_models_vectors(
             model="pocket", input=["a cat", f"data:image/png;base64,{data}"]
         )
         plain = client.embeddings.create(model="pocket", input="a cat", encoding_format="float")
-        with pytest.raises(openai.NotFoundError, match="pocket"):
+        with pytest.raises(openai.NotFoundError) as refused:
             client.embeddings.create(model="text-embedding-3-small", input="a cat")
+    assert "pocket" in refused.value.response.json()["detail"]
     vectors = np.array([one.embedding for one in made.data], np.float32)
     assert vectors[0] @ encoder.encode_texts(["a cat"])[0] == pytest.approx(1, abs=1e-4)
     assert np.allclose(plain.data[0].embedding, vectors[0], atol=1e-6)
@@ -218,7 +219,7 @@ def test_a_job_indexes_tells_its_progress_and_one_runs_at_a_time(tmp_path: Path)
         job = server.post("/v1/index", json={}).headers["location"]
         while server.get(job).json()["done"] < 8:
             time.sleep(0.05)
-        server.client().delete(job)
+        httpx.delete(server.url + job)
         while server.get(job).json()["state"] == "running":
             time.sleep(0.05)
         assert server.get(job).json()["state"] == "cancelled"

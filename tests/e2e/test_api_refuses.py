@@ -166,10 +166,10 @@ def test_large_slow_and_broken_requests_are_refused(
     head = "POST /v1/search/image HTTP/1.1\r\nHost: localhost\r\n"
     answer = served.raw(f"{head}Content-Length: {200 * 2**20}\r\n\r\n".encode() + bytes(1000))
     assert answer.startswith(b"HTTP/1.1 413")
-    chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     answer = served.raw(
-        head.encode()
-        + b"Content-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\n"
+        + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         + chunk * 700
     )
     assert answer.startswith(b"HTTP/1.1 413") or answer == b""  # reset while we still sent
@@ -186,7 +186,8 @@ def test_large_slow_and_broken_requests_are_refused(
     refused(served.get("/v1/status", headers={"X": "a" * 20000}), 431)
     with serving(photos_indexed[1], "--body-seconds", "1") as server:
         with socket.create_connection(("127.0.0.1", server.port), 5) as slow:
-            slow.sendall(f"{head}Content-Length: 1000\r\n\r\nab".encode())
+            kind = "Content-Type: multipart/form-data; boundary=x"
+            slow.sendall(f"{head}{kind}\r\nContent-Length: 1000\r\n\r\n--".encode())
             began = time.monotonic()
             assert slow.recv(65536).startswith(b"HTTP/1.1 408")
             assert time.monotonic() - began < 5
