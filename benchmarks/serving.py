@@ -1,10 +1,10 @@
 """A server under load: requests a second, latency, errors, memory, with and without batching.
 
-usage: python benchmarks/serving.py FOLDER... [--seconds 30] [--connections 16,64] [--rounds 1]
+usage: python benchmarks/serving.py FOLDER... [--seconds 30] [--connections 16,64]
 
 Indexes the folders with the built-in model, starts `clipdex serve`, and sends text queries out of a
-list of 500 from a process of its own (`benchmarks/load.py`). No vectors of texts are kept, so that each
-request is encoded. A lone client's latency stands beside what encoding and searching cost in a
+list of 500 from a process of its own (`benchmarks/load.py`). No vectors of texts are kept, so that
+each request is encoded. A lone client's latency stands beside what encoding and searching cost in a
 bare process.
 """
 
@@ -36,12 +36,13 @@ EARLY, LATE = 1_000, 20_000
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     asked.add_argument("folders", nargs="+", type=Path)
+    asked.add_argument("--collection", type=Path, help="kept; a temporary one otherwise")
     asked.add_argument("--seconds", type=float, default=30)
     asked.add_argument("--connections", default="16,64")
     asked.add_argument("--only", default="load,lone,memory")
     given = asked.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        collection = Path(scratch) / "collection"
+        collection = given.collection or Path(scratch) / "collection"
         subprocess.run(
             [COMMAND, "index", *given.folders, "--collection", collection],
             check=False,
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def _queries() -> list[str]:
-    things = [
+    things = (
         "dog",
         "cat",
         "child",
@@ -71,12 +72,11 @@ def _queries() -> list[str]:
         "boat",
         "horse",
         "street",
-    ]
-    doing = (
-        "running,sleeping,in the snow,by the sea,at night,in red,on grass,jumping,alone,in a crowd"
     )
-    places = "in a city,in a field,at home,under a tree,in the rain"
-    return [f"a {t} {d} {p}" for t in things for d in doing.split(",") for p in places.split(",")]
+    doing = ("running", "sleeping", "in snow", "by the sea", "at night", "in red", "on grass")
+    doing = (*doing, "jumping", "alone", "in a crowd")
+    places = ("in a city", "in a field", "at home", "under a tree", "in the rain")
+    return [f"a {thing} {how} {place}" for thing in things for how in doing for place in places]
 
 
 @contextmanager

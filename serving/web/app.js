@@ -80,7 +80,8 @@ async function search() {
 function draw() {
   if (document.activeElement !== $("text")) $("text").value = state.q;
   filters.show(state);
-  if (isFiltered(state) || state.counted.length) filters.toggle(true);
+  const wide = innerWidth >= 720;
+  if (wide && (isFiltered(state) || state.counted.length)) filters.toggle(true);
   const chips = state.without.map((text) =>
     chip(`not ${text}`, () => change({ without: state.without.filter((one) => one !== text) })),
   );
@@ -208,4 +209,5 @@ try {
 } catch (problem) {
   fail(problem);
 }
-if (!state.q && !state.open) $("text").focus();
+// Not where a keyboard would slide over the pictures.
+if (!state.q && !state.open && matchMedia("(hover: hover)").matches) $("text").focus();

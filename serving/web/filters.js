@@ -69,7 +69,7 @@ export class Filters {
 
   say() {
     const least = Number($("relevance").value);
-    $("relevance-shown").textContent = least ? percent(least / 100) : "any";
+    $("relevance-shown").textContent = least ? `at least ${percent(least / 100)}` : "any";
   }
 
   async count(state) {

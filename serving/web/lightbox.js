@@ -3,6 +3,9 @@
 import { get } from "./api.js";
 import { $, make, nameOf, percent, size } from "./elements.js";
 
+// How much a small picture is enlarged.
+const LARGEST = 2.5;
+
 export class Lightbox {
   /** @param grid  the hits to go through  @param moved (id)  @param closed (id)  @param like (hit) */
   constructor({ grid, moved, closed, like }) {
@@ -49,7 +52,7 @@ export class Lightbox {
     const shown = $("shown");
     shown.src = `/v1/images/${id}/thumbnail?size=1600`;
     shown.alt = nameOf(path);
-    if (width) Object.assign(shown, { width, height });
+    if (width) this.place(width, height);
     $("shown-name").textContent = nameOf(path);
     $("open-file").href = `/v1/images/${id}/file`;
     const at = this.position();
@@ -74,6 +77,7 @@ export class Lightbox {
     const { relevance } = this.hit;
     this.hit = { ...facts, relevance };
     $("shown-name").textContent = $("shown").alt = nameOf(facts.path);
+    this.place(facts.width, facts.height);
     const rows = [
       ["Match", relevance === null || relevance === undefined ? null : percent(relevance)],
       ["Folder", facts.path.includes("/") ? facts.path.slice(0, facts.path.lastIndexOf("/")) : null],
@@ -85,6 +89,12 @@ export class Lightbox {
     $("facts").replaceChildren(
       ...rows.filter(([, value]) => value).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]),
     );
+  }
+
+  /** Small pictures are enlarged a little, large ones fit. */
+  place(width, height) {
+    Object.assign($("shown"), { width, height });
+    $("shown").style.width = `${LARGEST * width}px`;
   }
 
   position() {

@@ -49,6 +49,7 @@ def first(page: Any, name: str) -> None:
 def test_typing_finds_and_the_address_is_the_search(page: Any, served: Served) -> None:
     page.goto("/")
     playwright.expect(page.locator("#grid li")).to_have_count(6)
+    page.keyboard.press("Tab")
     page.keyboard.press("/")
     page.keyboard.type("a cat")
     first(page, "chelsea.png")
