@@ -9,6 +9,7 @@ than the server does.
 import argparse
 import asyncio
 import json
+import sys
 import time
 from itertools import cycle
 from pathlib import Path
@@ -24,7 +25,8 @@ def main() -> None:
     asked.add_argument("--requests", type=int, default=0)
     asked.add_argument("--mixed", type=int, default=0)
     given = asked.parse_args()
-    json.loads(given.queries.read_text())
+    queries = json.loads(given.queries.read_text())
+    sys.stdout.write(json.dumps(asyncio.run(_run(given, queries))))
 
 
 async def _run(given: argparse.Namespace, queries: list[str]) -> dict[str, float]:
