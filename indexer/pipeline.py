@@ -29,7 +29,7 @@ from .taken import Taken
 
 # A batch is encoded, full or not, when this many seconds have passed since the last one.
 FLUSH_SECONDS = 2.0
-# Encoded pictures are committed when there are this many, or after this long.
+# Encoded batches go out together: when they hold this many files, or after this long.
 GROUP = 8
 GROUP_SECONDS = 0.25
 # For encoders that do not say what suits them.
@@ -177,9 +177,9 @@ def _run(
     ready = _Ready()
 
     def commit() -> Iterator[Batch]:
-        if batch := ready.take():
-            yield batch
-            pending.difference_update(item.digest for item in batch.fresh)
+        batch = ready.take()
+        yield batch
+        pending.difference_update(item.digest for item in batch.fresh)
 
     def refill() -> None:
         window = tuner.size * plan.lanes + 2 * plan.decoders
@@ -212,7 +212,8 @@ def _run(
             ready.add(encoding.popleft().result())
             if ready.due:
                 yield from commit()
-        if ready.due or not (reading or files or encoding):
+        ended = not (reading or files or encoding)
+        if ready.due or (ended and ready.batches):
             yield from commit()
 
 
@@ -239,11 +240,9 @@ class _Ready:
             or time.monotonic() - self._since >= GROUP_SECONDS
         )
 
-    def take(self) -> Batch | None:
+    def take(self) -> Batch:
         """All of them as one."""
         batches, self.batches = self.batches, []
-        if len(batches) < 2:
-            return batches[0] if batches else None
         vectors = [batch.vectors for batch in batches if batch.vectors is not None]
         return Batch(
             [item for batch in batches for item in batch.files],

@@ -15,6 +15,7 @@ import pytest
 from conftest import REPOSITORY, Run, json_lines, make_photo
 from indexer import build
 from indexer.errors import RootUnavailable
+from indexer.models import BUILT_IN_FOLDER
 from indexer.testing import FakeEncoder
 from search import Engine
 
@@ -179,3 +180,17 @@ class Interrupted(FakeEncoder):
         if len(self.batches) == 2:
             raise KeyboardInterrupt
         return super().encode_images(pixels)
+
+
+def test_a_bundle_that_its_folder_names_is_found_again_by_searches(
+    clipdex: Run, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "mine"
+    shutil.copytree(BUILT_IN_FOLDER, bundle)
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    (bundle / "bundle.json").write_text(json.dumps({**manifest, "name": "pocket, retouched"}))
+    make_photo(tmp_path / "photos" / "a.png", 1)
+    clipdex("index", tmp_path / "photos", "--model", bundle)
+    (hit,) = json_lines(clipdex("search", "colours", "--json"))
+    assert hit["path"] == str(tmp_path / "photos" / "a.png")
+    assert json_lines(clipdex("status", "--json"))[0]["model"] == str(bundle)

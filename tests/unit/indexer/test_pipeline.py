@@ -1,5 +1,6 @@
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from conftest import make_photo
 from indexer import Progress, Skipped, build
+from indexer.catalogue import Catalogue
+from indexer.collection import Collection
 from indexer.encoder import Embeddings, Pixels
 from indexer.testing import FakeEncoder
 
@@ -47,6 +50,22 @@ def test_batches_may_be_larger_than_what_is_let_pass_unencoded(
     encoder = FakeEncoder()
     build([tmp_path], collection=tmp_path / "c", encoder=encoder, batch_size=12)
     assert encoder.batches == [12, 8]
+
+
+def test_small_batches_are_committed_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from indexer import pipeline
+
+    monkeypatch.setattr(pipeline, "GROUP_SECONDS", 60.0)
+    for number in range(20):
+        make_photo(tmp_path / f"{number:02}.png", number)
+    encoder, collection = FakeEncoder(), Collection(tmp_path / "c")
+    build([tmp_path], collection=collection.folder, encoder=encoder, batch_size=1)
+    assert encoder.batches == [1] * 20
+    with closing(Catalogue.open(collection)) as catalogue:
+        assert catalogue.generation() == 3  # of 8, 8 and 4 pictures
+        assert catalogue.counts() == (20, 20, 0)
 
 
 def test_copies_in_one_run_are_encoded_once(tmp_path: Path) -> None:
