@@ -19,6 +19,8 @@
     │   ├── CompileError            a model that cannot be compiled, or differs from open_clip
     │   ├── DeviceUnavailable       the device asked for is not in this machine
     │   └── OutOfMemory             a batch does not fit into a device's memory
+    ├── HeadError                   a trained head is missing, damaged or was changed
+    ├── ExamplesError               examples that nothing can be learnt from
     ├── QueryError                  nothing to search for, or a query that makes no vector
     └── GroundTruthError            labels or captions for `eval` that cannot be understood
 
@@ -101,6 +103,14 @@ class DeviceUnavailable(ModelError):
 
 class OutOfMemory(ModelError):
     """A batch does not fit into the memory of the device that encodes it."""
+
+
+class HeadError(ClipdexError):
+    """A trained head is missing, damaged or not what was written."""
+
+
+class ExamplesError(ClipdexError):
+    """Examples that nothing can be learnt from, or not what was asked."""
 
 
 class QueryError(ClipdexError):

@@ -1,0 +1,4 @@
+"""Labels in, a head out: what clipdex learns from a user's examples.
+
+Only the modules that train import torch, and only while they do.
+"""
