@@ -22,6 +22,7 @@ from .query import Query
 from .ranking import Options, Ranking, check, passing_first
 from .relevance import Estimator
 from .status import Status
+from .stored import Tally
 
 if TYPE_CHECKING:  # FAISS is loaded while the first query is being encoded
     from indexer.vectors import VectorIndex
@@ -60,6 +61,7 @@ class Engine:
         self._load = load
         self._patience = patience
         self._index: VectorIndex | None = None
+        self._tally = Tally(catalogue)
         self._opened = 0.0
         self._estimator: tuple[Estimator | None] | None = None
 
@@ -205,7 +207,7 @@ class Engine:
         return among
 
     def _count(self, among: Ids | None) -> int:
-        return self.catalogue.counts()[1] if among is None else len(among)
+        return self._tally.pictures() if among is None else len(among)
 
     def showing(self, label: str, probability: float) -> Ids:
         """The contents `(n,)` that show a label with an estimated probability above this."""

@@ -44,8 +44,11 @@ class Background:
         """`scores` `(m,)` or `(m, k)` of the pictures `vectors` `(m, dim)` in standard deviations
         above each picture's mean over the bank.
         """
-        usual = (vectors @ self.bank.T).astype(np.float64)
-        mean, deviation = usual.mean(axis=1), np.maximum(usual.std(axis=1), LEAST_DEVIATION)
+        usual = vectors @ self.bank.T
+        count = usual.shape[1]
+        mean = usual.sum(axis=1, dtype=np.float64) / count
+        squares = np.einsum("nc,nc->n", usual, usual).astype(np.float64) / count
+        deviation = np.sqrt(np.maximum(squares - mean**2, LEAST_DEVIATION**2))
         if scores.ndim == 2:
             mean, deviation = mean[:, np.newaxis], deviation[:, np.newaxis]
         standard: Floats = (scores - mean) / deviation

@@ -14,6 +14,22 @@ class StoredFile:
     mtime_ns: int
 
 
+class Tally:
+    """How many pictures a catalogue holds, counted again only when somebody has written to it."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._counted: tuple[int, int] | None = None
+
+    def pictures(self) -> int:
+        """Contents that have a file."""
+        query = self._catalogue.connection.execute
+        version: int = query("PRAGMA data_version").fetchone()[0]
+        if self._counted is None or self._counted[0] != version:
+            self._counted = version, self._catalogue.counts()[1]
+        return self._counted[1]
+
+
 def files_of(catalogue: Catalogue, content: int) -> list[StoredFile]:
     """A content's files, oldest entry first."""
     return [

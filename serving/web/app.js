@@ -3,7 +3,7 @@
 import { get, post, postPicture } from "./api.js";
 import { $, debounced, make, number, percent } from "./elements.js";
 import { Filters } from "./filters.js";
-import { FIRST_PAGE, Grid } from "./grid.js";
+import { FIRST_PAGE, Grid, LIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
 import { Lightbox } from "./lightbox.js";
 import { OwnPicture } from "./picture.js";
@@ -11,8 +11,6 @@ import { watchSession } from "./session.js";
 import { asks, filter, isFiltered, parameters, read, write } from "./state.js";
 
 const TYPING = 150;
-// From this relevance on a hit is called a match, as in the terminal.
-const LIKELY = 0.5;
 
 let state = read();
 let current = new AbortController();

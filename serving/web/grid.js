@@ -5,6 +5,8 @@ import { $, make, nameOf, percent } from "./elements.js";
 const ROW_HEIGHT = 220;
 const NARROW_ROW_HEIGHT = 130;
 const PAGE = 60;
+// From this relevance on a hit is called a match, as in the terminal.
+export const LIKELY = 0.5;
 
 export class Grid {
   /** @param load (k, offset) => answer  @param open (hit)  @param like (hit) */
@@ -17,6 +19,7 @@ export class Grid {
     new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.more(), {
       rootMargin: "800px",
     }).observe($("sentinel"));
+    $("grid").addEventListener("keydown", (event) => this.key(event));
   }
 
   /** Show a first page in place of what was there. */
@@ -59,8 +62,17 @@ export class Grid {
     this.ended = answer.hits.length < PAGE;
     const known = new Set(this.hits.map((hit) => hit.id));
     const fresh = answer.hits.filter((hit) => !known.has(hit.id));
-    this.hits.push(...fresh);
-    $("grid").append(...fresh.map((hit) => this.tile(hit)));
+    for (const hit of fresh) {
+      const before = this.hits.at(-1);
+      this.hits.push(hit);
+      if (isLikely(before) && hit.relevance !== null && hit.relevance < LIKELY) {
+        $("grid").append(
+          make("li", { className: "filler", "aria-hidden": "true" }),
+          make("li", { className: "less" }, make("span", {}, "Less likely from here")),
+        );
+      }
+      $("grid").append(this.tile(hit));
+    }
     $("end").hidden = !this.ended || this.hits.length < PAGE;
   }
 
@@ -99,12 +111,43 @@ export class Grid {
     return item;
   }
 
+  /** Arrow keys go from picture to picture, up and down to the closest of the next row. */
+  key(event) {
+    const here = event.target.closest(".tile");
+    if (!here || event.altKey || event.ctrlKey || event.metaKey) return;
+    const all = [...$("grid").querySelectorAll(".tile")];
+    const at = all.indexOf(here);
+    const found = {
+      ArrowLeft: () => all[at - 1],
+      ArrowRight: () => all[at + 1],
+      ArrowUp: () => closest(here, all.slice(0, at).reverse()),
+      ArrowDown: () => closest(here, all.slice(at + 1)),
+    }[event.key];
+    if (!found) return;
+    event.preventDefault();
+    found()?.focus();
+  }
+
   /** Bring a picture's tile into view and give it the focus. */
   focus(id) {
     const tile = $("grid").querySelector(`li[data-id="${id}"] .tile`);
     tile?.scrollIntoView({ block: "nearest" });
     tile?.focus({ preventScroll: true });
   }
+}
+
+function isLikely(hit) {
+  return hit !== undefined && hit.relevance !== null && hit.relevance >= LIKELY;
+}
+
+/** The tile of the first other row among `tiles` that lies closest, in the horizontal. */
+function closest(here, tiles) {
+  const middle = (tile) => tile.getBoundingClientRect().left + tile.getBoundingClientRect().width / 2;
+  const top = (tile) => Math.round(tile.getBoundingClientRect().top);
+  const others = tiles.filter((tile) => top(tile) !== top(here));
+  const row = others.filter((tile) => top(tile) === top(others[0]));
+  const distance = (tile) => Math.abs(middle(tile) - middle(here));
+  return row.sort((a, b) => distance(a) - distance(b))[0];
 }
 
 export const FIRST_PAGE = PAGE;

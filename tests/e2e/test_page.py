@@ -48,7 +48,7 @@ def first(page: Any, name: str) -> None:
 
 def test_typing_finds_and_the_address_is_the_search(page: Any, served: Served) -> None:
     page.goto("/")
-    playwright.expect(page.locator("#grid li")).to_have_count(6)
+    playwright.expect(page.locator("#grid .tile")).to_have_count(6)
     page.keyboard.press("Tab")
     page.keyboard.press("/")
     page.keyboard.type("a cat")
@@ -63,7 +63,7 @@ def test_typing_finds_and_the_address_is_the_search(page: Any, served: Served) -
     first(page, "rocket.jpg")
     page.go_back()
     first(page, "chelsea.png")
-    page.fill("#text", "a submarine under ice")
+    page.fill("#text", "a football match")
     playwright.expect(page.locator("#summary")).to_contain_text("Nothing here seems to match")
 
 
@@ -96,24 +96,37 @@ def test_a_dropped_picture_is_searched_by_and_survives_a_reload(
 
 def test_filters_and_counted_labels_narrow(page: Any) -> None:
     page.goto("/?q=animal")
-    playwright.expect(page.locator("#grid li")).to_have_count(6)
+    playwright.expect(page.locator("#grid .tile")).to_have_count(6)
     page.click("#show-filters")
     page.fill("#labels", "cat, zebra")
     page.keyboard.press("Enter")
     cat = page.get_by_role("button", name="cat 1", exact=True)
     cat.click()
-    playwright.expect(page.locator("#grid li")).to_have_count(1)
+    playwright.expect(page.locator("#grid .tile")).to_have_count(1)
     playwright.expect(cat).to_have_attribute("aria-pressed", "true")
     page.reload()
-    playwright.expect(page.locator("#grid li")).to_have_count(1)
+    playwright.expect(page.locator("#grid .tile")).to_have_count(1)
     page.click("#clear")
-    playwright.expect(page.locator("#grid li")).to_have_count(6)
+    playwright.expect(page.locator("#grid .tile")).to_have_count(6)
     page.fill("#until", "2010-12-31")
     page.keyboard.press("Tab")
-    playwright.expect(page.locator("#grid li")).to_have_count(1)
+    playwright.expect(page.locator("#grid .tile")).to_have_count(1)
     page.fill("#until", "1990-12-31")
     page.keyboard.press("Tab")
     playwright.expect(page.locator("#message")).to_contain_text("No picture passes all filters")
+
+
+def test_arrow_keys_go_through_the_grid_and_a_line_says_where_matches_end(page: Any) -> None:
+    page.goto("/?q=a+cat")
+    first(page, "chelsea.png")
+    playwright.expect(page.locator("#grid li").nth(2)).to_have_text("Less likely from here")
+    page.focus(FIRST_TILE)
+    page.keyboard.press("ArrowDown")
+    playwright.expect(page.locator("#grid .tile").nth(1)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    playwright.expect(page.locator("#grid .tile").nth(2)).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    playwright.expect(page.locator(FIRST_TILE)).to_be_focused()
 
 
 def test_the_lightbox_goes_by_keyboard_and_gives_the_focus_back(page: Any) -> None:
@@ -135,12 +148,12 @@ def test_the_lightbox_goes_by_keyboard_and_gives_the_focus_back(page: Any) -> No
     page.keyboard.press("Escape")
     playwright.expect(page.locator("#lightbox")).to_be_hidden()
     playwright.expect(page.locator(FIRST_TILE)).to_be_focused()
-    assert "open=" not in page.url
+    page.wait_for_url(lambda url: "open=" not in url)
     page.goto(shared)
     playwright.expect(page.locator("#shown-name")).to_have_text("chelsea.png")
     page.get_by_role("button", name="More like this").last.click()
     playwright.expect(page.locator("#lightbox")).to_be_hidden()
-    playwright.expect(page.locator("#grid li")).to_have_count(5)
+    playwright.expect(page.locator("#grid .tile")).to_have_count(5)
     assert "like=" in page.url
 
 
@@ -148,7 +161,7 @@ def test_the_lightbox_goes_by_keyboard_and_gives_the_focus_back(page: Any) -> No
 def test_a_narrow_screen_needs_no_sideways_scrolling(page: Any, path: str) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto(path)
-    playwright.expect(page.locator("#grid li").first).to_be_attached()
+    playwright.expect(page.locator("#grid .tile").first).to_be_attached()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
@@ -158,7 +171,7 @@ def test_axe_finds_nothing_serious(page: Any, path: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.goto(path)
-    playwright.expect(page.locator("#grid li").first).to_be_attached()
+    playwright.expect(page.locator("#grid .tile").first).to_be_attached()
     page.wait_for_load_state("networkidle")
     # The page's own policy lets no foreign script in; the test's comes through the debugger.
     found = axe.run(page).response["violations"]
@@ -187,7 +200,7 @@ def test_a_key_is_asked_for_and_pictures_show_with_it(
         playwright.expect(page.locator("#sign-in-problem")).to_contain_text("no key of this server")
         page.fill("#key", "open sesame")
         page.keyboard.press("Enter")
-        playwright.expect(page.locator("#grid li")).to_have_count(6)
+        playwright.expect(page.locator("#grid .tile")).to_have_count(6)
         while not page.evaluate("document.querySelector('.tile img').naturalWidth"):
             page.wait_for_timeout(50)
         page.click("#sign-out")
@@ -210,7 +223,7 @@ def test_an_empty_collection_is_filled_from_the_page(
         playwright.expect(page.locator("#job-report")).to_contain_text("6 new", timeout=60_000)
         playwright.expect(page.locator("#job-skipped")).to_contain_text("1 files could not be read")
         page.keyboard.press("Escape")
-        playwright.expect(page.locator("#grid li")).to_have_count(6)
+        playwright.expect(page.locator("#grid .tile")).to_have_count(6)
         server.process.kill()
         page.fill("#text", "a cat")
         playwright.expect(page.locator("#message")).to_contain_text("cannot be reached")

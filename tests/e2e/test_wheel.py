@@ -31,10 +31,13 @@ def test_the_wheel_carries_the_code_and_the_model_and_nothing_else(wheel: Path) 
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {
         "indexer",
         "search",
+        "serving",
         "terminal",
+        "api.py",
         "cli.py",
     }
     assert "indexer/pocket/image.onnx.data" in names
+    assert "serving/web/index.html" in names
     assert any(name.endswith("licenses/NOTICE") for name in names)
     assert wheel.stat().st_size < 60 * 2**20
 
