@@ -22,7 +22,11 @@
     ├── HeadError                   a trained head is missing, damaged or was changed
     ├── ExamplesError               examples that nothing can be learnt from
     ├── QueryError                  nothing to search for, or a query that makes no vector
-    └── GroundTruthError            labels or captions for `eval` that cannot be understood
+    ├── GroundTruthError            labels or captions for `eval` that cannot be understood
+    └── SidecarError                labels cannot be written beside a photo
+        ├── SidecarFormatError      a sidecar is no XMP, damaged or unusual
+        ├── TagError                a label that a sidecar cannot hold
+        └── JournalError            the journal of a run cannot be kept, read or found
 
 Each message is one line: what happened, why, what to do. Errors of Pillow, FAISS, ONNX Runtime,
 SQLite and torch are translated where they enter, `from exc`.
@@ -119,3 +123,19 @@ class QueryError(ClipdexError):
 
 class GroundTruthError(ClipdexError):
     """Labels or captions of a user's own pictures cannot be understood."""
+
+
+class SidecarError(ClipdexError):
+    """Labels cannot be written beside a photo; the text is a reason that a report keeps."""
+
+
+class SidecarFormatError(SidecarError):
+    """A sidecar that is no XMP, is damaged, or says a thing in a way that is not understood."""
+
+
+class TagError(SidecarError):
+    """A label that a sidecar cannot hold."""
+
+
+class JournalError(SidecarError):
+    """The journal that makes a run undoable cannot be kept, read or found."""

@@ -1,0 +1,156 @@
+"""An XML document as elements that know where in its bytes they stand.
+
+A document that is parsed and written anew loses what XML does not count: quotes, line ends, how
+attributes are laid out. Those who edit it by these places leave all other bytes as they are.
+Documents with a DOCTYPE are refused, and with it every entity of their own: XMP has neither.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from xml.parsers import expat
+
+from indexer.errors import SidecarFormatError
+
+Name = tuple[str, str]
+"""A namespace and a local name."""
+
+# What is left of a start tag is well-formed: the parser has passed it already.
+_ATTRIBUTE = re.compile(rb"""\s+([^\s=/>]+)\s*=\s*("[^"]*"|'[^']*')""")
+_TAG_END = re.compile(rb"\s*(/?)>")
+_GAP = re.compile(rb"(?:\r?\n|\r)?[ \t]*\Z")
+# Far above real ones; as many take about 400 MB of memory.
+_MOST_NAMESPACES = 500
+_MOST_ELEMENTS = 500_000
+
+
+class Attribute(NamedTuple):
+    """An attribute's value, and the bytes from the white space before it to its last quote."""
+
+    value: str
+    start: int
+    end: int
+
+
+@dataclass(eq=False, slots=True)
+class Element:
+    """An element of a document.
+
+    written: its name with the prefix, as in the document. scope: namespaces by prefix.
+    start, inside, end, after: byte offsets of its start tag, of what follows that, of its end tag,
+    and of what follows that; an element closed in its start tag has its last three in one.
+    """
+
+    name: Name
+    written: str
+    scope: dict[str, str]
+    attributes: dict[Name, Attribute]
+    start: int
+    inside: int
+    closed: bool
+    end: int = 0
+    after: int = 0
+    children: "list[Element]" = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """Its own character data, without its children's."""
+        return "".join(self.pieces)
+
+
+def gap_before(document: bytes, offset: int) -> bytes:
+    """The line break and indentation that end at `offset`; empty where there are none."""
+    found = _GAP.search(document, max(0, offset - 1000), offset)
+    return found.group() if found else b""
+
+
+def parse(document: bytes) -> Element:
+    """The root of a document in UTF-8, also of one that was decoded and declares UTF-16.
+
+    Raises SidecarFormatError for what is not well-formed, holds a DOCTYPE or is not in Unicode.
+    """
+    reader = _Reader(document)
+    try:
+        reader.parser.Parse(document, True)
+        # And whether prefixes are as they must be, which a parser of namespaces checks.
+        expat.ParserCreate("utf-8", " ").Parse(document, True)
+    except expat.ExpatError as exc:
+        raise SidecarFormatError(f"no well-formed XML: {exc}") from exc
+    return reader.root
+
+
+class _Reader:
+    def __init__(self, document: bytes) -> None:
+        self.document = document
+        self.root: Element
+        self.open: list[Element] = []
+        self.count = 0
+        self.parser = expat.ParserCreate("utf-8")
+        self.parser.buffer_text = True
+        self.parser.XmlDeclHandler = self._declaration
+        self.parser.StartDoctypeDeclHandler = self._doctype
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._text
+
+    def _declaration(self, version: str, encoding: str | None, standalone: int) -> None:
+        if encoding is not None and not encoding.lower().startswith("utf"):
+            raise SidecarFormatError(f"it is in {encoding}, and XMP in UTF-8, UTF-16 or UTF-32")
+
+    def _doctype(self, *_: object) -> None:
+        raise SidecarFormatError("it has a DOCTYPE, which no XMP has and which can do harm")
+
+    def _start(self, written: str, attributes: dict[str, str]) -> None:
+        scope = self.open[-1].scope if self.open else {"xml": "xml", "": ""}
+        declared = {name[6:]: uri for name, uri in attributes.items() if _declares(name)}
+        if declared:
+            scope = {**scope, **declared}
+        self.count += 1
+        if len(scope) > _MOST_NAMESPACES or self.count > _MOST_ELEMENTS:
+            raise SidecarFormatError(
+                f"it has more than {_MOST_ELEMENTS:,} elements or {_MOST_NAMESPACES} namespaces"
+            )
+        start = self.parser.CurrentByteIndex
+        at = start + 1 + len(written.encode())
+        found = {}
+        while attribute := _ATTRIBUTE.match(self.document, at):
+            at = attribute.end()
+            name = attribute[1].decode()
+            if not _declares(name):
+                found[_expanded(name, scope, "")] = Attribute(attributes[name], *attribute.span())
+        ending = _TAG_END.match(self.document, at)
+        assert ending is not None, "the parser has seen the tag's end"
+        closed = bool(ending[1])
+        expanded = _expanded(written, scope, scope[""])
+        element = Element(expanded, written, scope, found, start, ending.end(), closed)
+        if self.open:
+            self.open[-1].children.append(element)
+        else:
+            self.root = element
+        self.open.append(element)
+
+    def _end(self, written: str) -> None:
+        element = self.open.pop()
+        element.end = element.after = element.inside
+        if not element.closed:
+            element.end = self.parser.CurrentByteIndex
+            element.after = self.document.index(b">", element.end) + 1
+
+    def _text(self, data: str) -> None:
+        self.open[-1].pieces.append(data)
+
+
+def _declares(written: str) -> bool:
+    """Whether an attribute of this name gives a prefix its namespace."""
+    return written == "xmlns" or written.startswith("xmlns:")
+
+
+def _expanded(written: str, scope: dict[str, str], default: str) -> Name:
+    """default: the namespace of a name without a prefix."""
+    prefix, colon, local = written.rpartition(":")
+    if not colon:
+        return default, local
+    if prefix not in scope:
+        raise SidecarFormatError(f"{written} has a prefix of no namespace")
+    return scope[prefix], local
