@@ -32,13 +32,15 @@ class Annotated:
     """The pictures that could be read, one row each different content.
 
     vectors: `(n, dim)`. labels, captions: of each row, from all files that hold the content.
-    skipped: (path, reason) of files that could not be read.
+    paths, digests: of each row, the first file and its content's hash. skipped: (path, reason) of files that could not be read.
     """
 
     vectors: Embeddings
     labels: list[list[str]]
     captions: list[list[str]]
     skipped: list[tuple[bytes, str]] = field(default_factory=list)
+    paths: list[bytes] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ def annotate(
             vectors.append(file.value)
             result.labels.append([])
             result.captions.append([])
+            result.paths.append(file.path)
+            result.digests.append(file.digest)
         row, known = rows[file.digest], truth[file.path]
         result.labels[row] += [one for one in known.labels if one not in result.labels[row]]
         result.captions[row] += known.captions

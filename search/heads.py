@@ -211,4 +211,5 @@ def find_head(collection: Path, name: str) -> Head:
 
 def head_names(collection: Path) -> list[str]:
     """The names of a collection's heads, in order."""
-    return sorted(place.parent.name for place in heads_folder(collection).glob(f"*/{MANIFEST}"))
+    names = (place.parent.name for place in heads_folder(collection).glob(f"*/{MANIFEST}"))
+    return sorted(name for name in names if not name.startswith("."))  # half-written ones

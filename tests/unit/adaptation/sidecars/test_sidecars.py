@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from adaptation.planning import Change
+from adaptation.sidecars.planning import Change
 from adaptation.sidecars import SidecarReport, plan, undo, write
-from adaptation.xmp import merge
+from adaptation.sidecars.xmp import merge
 from indexer.errors import JournalError, TagError
 from sidecar_samples import DIGIKAM, LIGHTROOM, keywords
 
@@ -303,7 +303,7 @@ def test_a_sidecar_keeps_its_permissions_and_attributes(photos: Path, journal: P
 def test_a_sidecar_that_changes_while_a_run_plans_is_left(
     photos: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adaptation.journal import Draft
+    from adaptation.sidecars.journal import Draft
 
     kept = Draft.keep
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adaptation.xmp import merge
+from adaptation.sidecars.xmp import merge
 from indexer.errors import SidecarFormatError, TagError
 from sidecar_samples import KEYWORDS, LIGHTROOM, SAMPLES, described, keywords
 

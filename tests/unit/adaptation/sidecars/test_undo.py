@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptation.journal import sole_writer
+from adaptation.sidecars.journal import sole_writer
 from adaptation.sidecars import undo, write
 from indexer.errors import JournalError
 from sidecar_samples import SAMPLES
