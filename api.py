@@ -125,7 +125,7 @@ async def _page(
     *,
     scored: bool = True,
 ) -> public.SearchAnswer:
-    shown = await service.shown(path for hit in hits for path in hit.raw_paths)
+    shown = await service.shown([path for hit in hits for path in hit.raw_paths])
     return public.SearchAnswer(
         query=query,
         total=total,

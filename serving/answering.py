@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,12 +142,12 @@ class Answering:
         except CollectionNotFound:
             return [], 0
 
-    async def shown(self, paths: Iterable[bytes]) -> Shown:
+    async def shown(self, paths: Sequence[bytes]) -> Shown:
         """How these paths are shown, below the roots: those of a second ago, unless one of the
         paths is below none of them.
         """
         old = time.monotonic() - self._looked > PATIENCE
-        if old or not all(self._shown.covers(path) for path in paths):
+        if paths and old or not all(self._shown.covers(path) for path in paths):
             self._looked = time.monotonic()
             roots = await self.engines.ask(lambda engine: list(engine.catalogue.roots().values()))
             self._shown = Shown(roots, whole=False)

@@ -1,7 +1,7 @@
 """All that one server holds, made when it starts and let go when it ends."""
 
 import ipaddress
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -42,7 +42,7 @@ class Service:
     images: Images
     jobs: Jobs
 
-    async def shown(self, paths: Iterable[bytes]) -> Shown:
+    async def shown(self, paths: Sequence[bytes]) -> Shown:
         """How these paths are shown to clients."""
         if self.settings.expose_paths:
             return Shown((), whole=True)
