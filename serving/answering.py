@@ -147,7 +147,7 @@ class Answering:
         paths is below none of them.
         """
         old = time.monotonic() - self._looked > PATIENCE
-        if paths and old or not all(self._shown.covers(path) for path in paths):
+        if (paths and old) or not all(self._shown.covers(path) for path in paths):
             self._looked = time.monotonic()
             roots = await self.engines.ask(lambda engine: list(engine.catalogue.roots().values()))
             self._shown = Shown(roots, whole=False)
