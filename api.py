@@ -125,7 +125,7 @@ async def _page(
     *,
     scored: bool = True,
 ) -> public.SearchAnswer:
-    shown = await service.shown()
+    shown = await service.shown([path for hit in hits for path in hit.raw_paths])
     return public.SearchAnswer(
         query=query,
         total=total,
@@ -137,29 +137,28 @@ async def _page(
 def _image_routes(app: FastAPI) -> None:
     @app.get("/v1/images/{id}", summary="A picture's facts")
     async def image(service: ServiceDep, number: ImageId) -> public.ImageAnswer:
-        shown = await service.shown()
-
-        def look(engine: Engine) -> public.ImageAnswer:
+        def look(engine: Engine) -> tuple[Hit, str, int]:
             with engine.question():
                 found = engine.catalogue.contents([number])
                 kind = kind_of(engine.catalogue, number)
                 files = files_of(engine.catalogue, number)
             if kind is None or number not in found or not files:
                 raise Problem(404, f"no picture has the id {number}")
-            hit = Hit.of(found[number], 0.0, None)
-            return public.ImageAnswer(
-                id=number,
-                **shown.facts(hit.raw_paths[0]),
-                paths=[display(shown.path(path)) for path in hit.raw_paths],
-                width=hit.width,
-                height=hit.height,
-                format=kind[1],
-                taken_at=hit.taken_at,
-                size_bytes=files[0].size,
-                **public.links(number),
-            )
+            return Hit.of(found[number], 0.0, None), kind[1], files[0].size
 
-        return await service.answering.engines.ask(look)
+        hit, form, size = await service.answering.engines.ask(look)
+        shown = await service.shown(hit.raw_paths)
+        return public.ImageAnswer(
+            id=number,
+            **shown.facts(hit.raw_paths[0]),
+            paths=[display(shown.path(path)) for path in hit.raw_paths],
+            width=hit.width,
+            height=hit.height,
+            format=form,
+            taken_at=hit.taken_at,
+            size_bytes=size,
+            **public.links(number),
+        )
 
     @app.get(
         "/v1/images/{id}/thumbnail",

@@ -11,7 +11,6 @@ Querybank Normalisation, CVPR 2022.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,28 +30,46 @@ LEAST_DEVIATION = 1e-6
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
 class Background:
-    """What pictures score with captions that have nothing to do with the query.
+    """What pictures score with captions that have nothing to do with the query."""
 
-    bank: `(captions, dim)` unit vectors.
-    """
-
-    bank: Embeddings
+    def __init__(self, bank: Embeddings) -> None:
+        """bank: `(captions, dim)` unit vectors."""
+        self.bank = bank
+        self._judged = 0
+        self._moments: tuple[Embeddings, Embeddings] | None = None
 
     def standard(self, scores: Scores, vectors: Embeddings) -> Floats:
         """`scores` `(m,)` or `(m, k)` of the pictures `vectors` `(m, dim)` in standard deviations
         above each picture's mean over the bank.
         """
-        usual = vectors @ self.bank.T
-        count = usual.shape[1]
-        mean = usual.sum(axis=1, dtype=np.float64) / count
-        squares = np.einsum("nc,nc->n", usual, usual).astype(np.float64) / count
-        deviation = np.sqrt(np.maximum(squares - mean**2, LEAST_DEVIATION**2))
+        mean, variance = self._usual(vectors)
+        deviation = np.sqrt(np.maximum(variance, LEAST_DEVIATION**2))
         if scores.ndim == 2:
             mean, deviation = mean[:, np.newaxis], deviation[:, np.newaxis]
         standard: Floats = (scores - mean) / deviation
         return standard
+
+    def _usual(self, vectors: Embeddings) -> tuple[Floats, Floats]:
+        """Mean and variance `(m,)` of each picture's scores with the captions.
+
+        The bank's own mean and covariance give the same for half the work, and are made once they
+        would have paid: a single search never waits for them.
+        """
+        captions, dim = self.bank.shape
+        self._judged += len(vectors)
+        if self._moments is None and self._judged > dim:
+            middle = self.bank.mean(axis=0)
+            apart = self.bank - middle
+            self._moments = middle, apart.T @ apart / np.float32(captions)
+        if self._moments is not None:
+            middle, covariance = self._moments
+            variance = np.einsum("nd,nd->n", vectors @ covariance, vectors)
+            return (vectors @ middle).astype(np.float64), variance.astype(np.float64)
+        usual = vectors @ self.bank.T
+        mean = usual.sum(axis=1, dtype=np.float64) / captions
+        squares = np.einsum("nc,nc->n", usual, usual).astype(np.float64) / captions
+        return mean, squares - mean**2
 
 
 class Estimator:

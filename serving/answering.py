@@ -19,9 +19,10 @@ from search.query import Query
 from search.ranking import Options
 
 from .batching import TextBatcher
-from .engines import Engines
+from .engines import PATIENCE, Engines
 from .metrics import Metrics
 from .problems import Busy, Problem
+from .public import Shown
 from .settings import Settings
 
 T = TypeVar("T")
@@ -61,6 +62,8 @@ class Answering:
         self.settings = settings
         self.metrics = metrics
         self._ready: _Ready | None = None
+        self._shown = Shown((), whole=False)
+        self._looked = 0.0
         self._preparing = asyncio.Lock()
         self._pictures = ThreadPoolExecutor(settings.workers, thread_name_prefix="pictures")
         self._pictures_pending = 0
@@ -138,6 +141,17 @@ class Answering:
             return await self.engines.ask(lambda engine: engine.newest(**options))
         except CollectionNotFound:
             return [], 0
+
+    async def shown(self, paths: Sequence[bytes]) -> Shown:
+        """How these paths are shown, below the roots: those of a second ago, unless one of the
+        paths is below none of them.
+        """
+        old = time.monotonic() - self._looked > PATIENCE
+        if (paths and old) or not all(self._shown.covers(path) for path in paths):
+            self._looked = time.monotonic()
+            roots = await self.engines.ask(lambda engine: list(engine.catalogue.roots().values()))
+            self._shown = Shown(roots, whole=False)
+        return self._shown
 
     async def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """`(n, dim)`, together with those of other clients."""

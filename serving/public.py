@@ -239,6 +239,10 @@ class Shown:
         self._roots = sorted((root.rstrip(b"/") + b"/" for root in roots), key=len, reverse=True)
         self._whole = whole
 
+    def covers(self, path: bytes) -> bool:
+        """Whether an absolute path lies below one of the roots."""
+        return any(path.startswith(root) for root in self._roots)
+
     def path(self, path: bytes) -> bytes:
         """What a client sees of an absolute path."""
         if self._whole:

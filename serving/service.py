@@ -1,7 +1,7 @@
 """All that one server holds, made when it starts and let go when it ends."""
 
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -42,15 +42,11 @@ class Service:
     images: Images
     jobs: Jobs
 
-    async def shown(self) -> Shown:
-        """How paths are shown to clients."""
+    async def shown(self, paths: Sequence[bytes]) -> Shown:
+        """How these paths are shown to clients."""
         if self.settings.expose_paths:
             return Shown((), whole=True)
-        try:
-            roots = await self.answering.engines.ask(lambda e: list(e.catalogue.roots().values()))
-        except CollectionNotFound:
-            roots = []
-        return Shown(roots, whole=False)
+        return await self.answering.shown(paths)
 
 
 def check_address(settings: Settings) -> None:
