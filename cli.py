@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from terminal import (
+    adapt,
     demo,
     duplicates,
     evaluate,
@@ -17,6 +18,7 @@ from terminal import (
     search,
     serve,
     status,
+    tags,
 )
 
 
@@ -46,6 +48,8 @@ app.command()(forget.forget)
 app.command()(serve.command(_create_app))
 app.command()(demo.demo)
 app.add_typer(models.app, name="models")
+app.add_typer(adapt.app, name="adapt")
+app.add_typer(tags.app, name="tags")
 
 
 def _version(wanted: bool) -> None:

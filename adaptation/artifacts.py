@@ -1,51 +1,50 @@
-"""A head as files: written whole or not at all, listed and removed."""
+"""What was learnt, as files (`search/artifact.py`): written whole or not at all, and removed."""
 
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 
-from indexer.collection import Collection
 from indexer.digest import digest
-from indexer.errors import CollectionStorageError, HeadError
-from search.heads import FORMAT, MANIFEST, WEIGHTS, Arrays, heads_folder, manifest_digest
+from indexer.errors import ArtifactError, CollectionStorageError
+from search.artifact import ARRAYS, FORMAT, MANIFEST, Arrays, manifest_digest
 
 NAME = re.compile(r"[\w][\w.-]{0,63}")
 
 
 def check_name(name: str) -> None:
-    """Raise HeadError for what cannot name a head."""
+    """Raise ArtifactError for what cannot name a head or concept."""
     if not NAME.fullmatch(name):
-        raise HeadError(
-            f"{name!r} cannot name a head: letters, digits, -, _ and . only, at most 64, and the "
+        raise ArtifactError(
+            f"{name!r} cannot be a name: letters, digits, -, _ and . only, at most 64, and the "
             "first one a letter or digit"
         )
 
 
-def save(collection: Collection, name: str, facts: Mapping[str, Any], arrays: Arrays) -> Path:
-    """Write a head into the collection, in place of one of the same name; returns its folder.
+def save(folders: Path, name: str, facts: Mapping[str, Any], arrays: Arrays) -> Path:
+    """Write an artifact among others, in place of one of the same name; returns its folder.
 
     facts: its manifest without what is computed here. Raises CollectionStorageError.
     """
-    from safetensors.numpy import save as packed
+    from safetensors.numpy import save as pack
 
     check_name(name)
-    weights = packed({key: np.ascontiguousarray(array) for key, array in arrays.items()})
-    manifest = {"format": FORMAT, "name": name, **facts, "weights": digest(weights).hex()}
+    packed = pack({key: np.ascontiguousarray(array) for key, array in arrays.items()})
+    manifest = {"format": FORMAT, "name": name, **facts, "arrays": digest(packed).hex()}
     manifest["digest"] = manifest_digest(manifest)
-    folder = heads_folder(collection.folder) / name
+    folder = folders / name
     with _storage(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
         try:
-            _write(fresh / WEIGHTS, weights)
+            _write(fresh / ARRAYS, packed)
             text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
             _write(fresh / MANIFEST, text.encode())
             if folder.exists():
@@ -60,13 +59,10 @@ def save(collection: Collection, name: str, facts: Mapping[str, Any], arrays: Ar
     return folder
 
 
-def remove(collection: Collection, name: str) -> None:
-    """Delete a head. Raises HeadError where there is none of that name."""
-    folder = heads_folder(collection.folder) / name
-    if not NAME.fullmatch(name) or not (folder / MANIFEST).exists():
-        raise HeadError(f"no head is called {name}: `clipdex adapt list` says which there are")
+def remove(folder: Path) -> None:
+    """Delete an artifact's folder."""
     with _storage(folder):
-        # Unlisted first: half of a head is none.
+        # Unlisted first: half of one is none.
         (folder / MANIFEST).unlink()
         shutil.rmtree(folder)
 

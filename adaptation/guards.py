@@ -86,16 +86,12 @@ def _conflict(examples: Examples, pairs: Sequence[Pair]) -> Finding | None:
     )
 
 
-def _leak(
-    examples: Examples, validation: Examples | None, pairs: Sequence[Pair]
-) -> Finding | None:
+def _leak(examples: Examples, validation: Examples | None, pairs: Sequence[Pair]) -> Finding | None:
     if validation is None:
         return None
     count = len(examples.targets)
     known = {digest: row for row, digest in enumerate(examples.digests)}
-    leaks = {
-        row: known[digest] for row, digest in enumerate(validation.digests) if digest in known
-    }
+    leaks = {row: known[digest] for row, digest in enumerate(validation.digests) if digest in known}
     for left, right in pairs:
         if left < count <= right:
             leaks.setdefault(right - count, left)

@@ -32,7 +32,7 @@ class LinearProbe:
         """One weaker and one stronger: by 10 ** 0.5, then by 10 ** 0.25."""
         if number > ROUNDS or self.c is None:
             return ()
-        step = 10 ** 0.5**number
+        step = 10**0.5**number
         return [replace(self, c=self.c / step), replace(self, c=self.c * step)]
 
     def fit(self, task: Task, seed: int) -> Fitted:

@@ -10,7 +10,7 @@ Classification, PAMI 2013; of the hold-out: leave-one-class-out, as open-set rec
 import numpy as np
 
 from indexer.encoder import unit
-from search.heads import Arrays
+from search.artifact import Arrays
 
 from .task import Task, float32
 

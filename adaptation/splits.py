@@ -33,7 +33,7 @@ def folds(
         return []
     place: dict[int, int] = {}
     for numbers in own:
-        start = random.integers(count)
+        start = int(random.integers(count))
         for position, group in enumerate(random.permutation(numbers).tolist()):
             place.setdefault(group, (start + position) % count)
     part = np.array([place[group] for group in groups.tolist()])

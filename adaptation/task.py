@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.encoder import Embeddings
-from search.heads import KINDS, Arrays, Floats
+from search.artifact import Arrays
+from search.heads import KINDS, Floats
 
 Targets = NDArray[np.int64]
 """`(n,)`: the number of each example's class."""

@@ -82,6 +82,8 @@ class TipAdapterF(TipAdapter):
 
         from .batches import batches
 
+        assert self.alpha is not None
+        assert self.beta is not None
         start = super().fit(task, seed)
         weights, keys, values = (
             torch.from_numpy(start.arrays[name].copy()) for name in ("weights", "keys", "values")

@@ -10,7 +10,8 @@ import numpy as np
 from indexer.collection import Collection
 from indexer.encoder import Encoder
 from indexer.errors import ExamplesError
-from search.heads import Arrays, Head
+from search.artifact import Arrays
+from search.heads import Head, heads_folder
 from search.labels import DEFAULT_LOGIT_SCALE, DEFAULT_TEMPLATES, class_vectors
 
 from .artifacts import check_name, save
@@ -55,7 +56,7 @@ def train(
 
     encoder: that of the examples' vectors. model: its name. validation: of the same classes, only
     measured on. templates: of the class names' texts. force: go on where a guard objects.
-    Raises ExamplesError for what a guard finds, HeadError for a bad name.
+    Raises ExamplesError for what a guard finds, ArtifactError for a bad name.
     """
     check_name(name)
     everything = [examples, *([validation] if validation else [])]
@@ -85,7 +86,7 @@ def train(
         "model": model,
         "temperature": temperature,
         "method": method.name,
-        "config": asdict(choice.method),  # type: ignore[call-overload]
+        "config": asdict(choice.method),
         "seed": seed,
         "templates": list(templates or DEFAULT_TEMPLATES),
         "examples": examples.counts(),
@@ -93,7 +94,7 @@ def train(
         "warnings": [asdict(one) for one in findings],
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    folder = save(collection, name, facts, arrays)
+    folder = save(heads_folder(collection.folder), name, facts, arrays)
     return Trained(Head.load(folder), tuple(findings), figures)
 
 

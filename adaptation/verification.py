@@ -33,7 +33,7 @@ def verify(vectors: Embeddings, targets: Targets) -> Verification:
 
 def area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     """The area under the ROC curve of `scores` `(n,)`."""
-    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     # The mean rank, from 1, of all that share a score.
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     positives, negatives = int(positive.sum()), int((~positive).sum())

@@ -48,7 +48,7 @@ class ZeroShotProbe:
         """One weaker and one stronger, by 10 ** 0.5."""
         if number > ROUNDS or self.strength is None:
             return ()
-        step = 10 ** 0.5**number
+        step = 10**0.5**number
         return [replace(self, strength=self.strength * by) for by in (1 / step, step)]
 
     def fit(self, task: Task, seed: int) -> Fitted:

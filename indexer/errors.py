@@ -19,7 +19,7 @@
     │   ├── CompileError            a model that cannot be compiled, or differs from open_clip
     │   ├── DeviceUnavailable       the device asked for is not in this machine
     │   └── OutOfMemory             a batch does not fit into a device's memory
-    ├── HeadError                   a trained head is missing, damaged or was changed
+    ├── ArtifactError               a head or concept is missing, damaged or was changed
     ├── ExamplesError               examples that nothing can be learnt from
     ├── QueryError                  nothing to search for, or a query that makes no vector
     ├── GroundTruthError            labels or captions for `eval` that cannot be understood
@@ -109,8 +109,8 @@ class OutOfMemory(ModelError):
     """A batch does not fit into the memory of the device that encodes it."""
 
 
-class HeadError(ClipdexError):
-    """A trained head is missing, damaged or not what was written."""
+class ArtifactError(ClipdexError):
+    """A head or concept is missing, damaged or not what was written."""
 
 
 class ExamplesError(ClipdexError):

@@ -55,6 +55,7 @@ def prune(catalogue: Catalogue, among: Iterable[int] | None = None) -> int:
         rows = [(number,) for number in doomed]
         connection.executemany(f"INSERT INTO tombstones VALUES (?, {generation})", rows)
         connection.executemany("DELETE FROM embeddings WHERE content = ?", rows)
+        connection.executemany("DELETE FROM labels WHERE content = ?", rows)
         connection.executemany("DELETE FROM contents WHERE id = ?", rows)
     return len(doomed)
 

@@ -20,6 +20,7 @@ APPLICATION_ID = 0x636C7064  # "clpd"
 #              being filled in before it becomes the active one), the others were active once
 # embeddings   one float16 vector a content and fingerprint; `generation` is the commit it came in
 # tombstones   contents whose vectors were removed, and in which generation
+# labels       what a picture was said to show: by its user, or by a head ("head:NAME")
 # vector_files FAISS files that are complete: a file that is not in this table is not trusted
 # state        generation: counts the commits that changed embeddings
 MIGRATIONS = (
@@ -97,6 +98,16 @@ MIGRATIONS = (
     ALTER TABLE contents ADD COLUMN taken_offset INTEGER;
     ALTER TABLE contents ADD COLUMN sketch BLOB;
     ALTER TABLE models ADD COLUMN pending INTEGER NOT NULL DEFAULT 0;
+    """,
+    """
+    CREATE TABLE labels (
+        content INTEGER NOT NULL REFERENCES contents (id),
+        label TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        probability REAL NOT NULL,
+        PRIMARY KEY (label, content, origin)
+    ) WITHOUT ROWID;
+    CREATE INDEX labels_by_content ON labels (content);
     """,
 )
 

@@ -17,6 +17,7 @@ from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
 from indexer.models import find_bundle, load_encoder, require_fingerprint
 from indexer.packed import Ids
 
+from .concepts import understood
 from .hits import Hit
 from .query import Query
 from .ranking import Options, Ranking, check, passing_first
@@ -128,9 +129,10 @@ class Engine:
         without: texts whose vectors are taken off the query. options: see `Options`.
         Raises QueryError for an empty or impossible query, ImageError for an unreadable picture.
         """
-        query = Query(text, [Path(image) for image in images], without)
         with self.question():
             check(options)
+            query = Query(text, [Path(image) for image in images], without)
+            query = understood(query, self.collection.folder, self.model)
             return self.rank(self._vector(query), kind=query.kind, **options)
 
     def similar(self, image: Path | str | int, **options: Unpack[Options]) -> list[Hit]:
@@ -140,7 +142,7 @@ class Engine:
         """
         with self.question():
             check(options)
-            vector, own = self._vector_of(image)
+            vector, own = self.vector_of(image)
             return self.rank(vector, kind="image", leave_out=own, **options)
 
     def rank(
@@ -268,7 +270,7 @@ class Engine:
         finally:
             opening.join()
 
-    def _vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
+    def vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
         """The vector `(dim,)` of a picture, and its content's id where the collection has it."""
         if isinstance(image, int):
             found = self.catalogue.embeddings_of(self.model.fingerprint, [image])

@@ -32,7 +32,8 @@ class Annotated:
     """The pictures that could be read, one row each different content.
 
     vectors: `(n, dim)`. labels, captions: of each row, from all files that hold the content.
-    paths, digests: of each row, the first file and its content's hash. skipped: (path, reason) of files that could not be read.
+    paths, digests: of each row, the first file and its content's hash. skipped: (path, reason) of
+    files that could not be read.
     """
 
     vectors: Embeddings

@@ -1,30 +1,23 @@
-"""Heads: classifiers on frozen vectors, trained by `clipdex adapt`, evaluated here in NumPy.
+"""Heads: classifiers on frozen vectors, learnt by `clipdex adapt train`, evaluated in NumPy."""
 
-A head is a folder of two files. `head.json` says what the head is, for which fingerprint, how it
-was made and what was measured; `head.safetensors` holds its arrays. Both are covered by digests:
-a head that was changed by hand or by accident is refused. Nothing is unpickled.
-"""
-
-import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.digest import digest
 from indexer.encoder import Embeddings, unit
-from indexer.errors import FingerprintMismatch, HeadError
+from indexer.errors import ArtifactError
 
-FORMAT = 1
-MANIFEST, WEIGHTS = "head.json", "head.safetensors"
+from .artifact import MANIFEST, Arrays, Artifact, load, names
+
 # A vote that no neighbour gave still has a logarithm.
 LEAST_VOTE = 1e-6
 
 Floats = NDArray[np.float64]
-Arrays = Mapping[str, NDArray[np.float32]]
 
 
 def linear(vectors: Embeddings, arrays: Arrays) -> Floats:
@@ -89,20 +82,25 @@ class Head:
 
     temperature: what logits are divided by. The arrays `centres` `(classes, dim)` and `rejection`
     (intercept, slope) give the probability that a picture is of none of the classes, where there
-    are any. facts: how it was made and what was measured, as in its manifest.
+    are any.
     """
 
-    name: str
-    kind: str
+    artifact: Artifact
     classes: tuple[str, ...]
-    fingerprint: str
     temperature: float
-    arrays: Arrays
-    facts: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """As it is called in the collection."""
+        return self.artifact.name
+
+    @property
+    def _arrays(self) -> Arrays:
+        return self.artifact.arrays
 
     def logits(self, vectors: Embeddings) -> Floats:
         """`(n, dim)` unit vectors to `(n, classes)`, before the temperature."""
-        return KINDS[self.kind][0](vectors, self.arrays)
+        return KINDS[self.artifact.kind][0](vectors, self._arrays)
 
     def probabilities(self, vectors: Embeddings) -> Floats:
         """`(n, dim)` unit vectors to `(n, classes)`, each row summing to 1."""
@@ -110,9 +108,9 @@ class Head:
 
     def none(self, vectors: Embeddings) -> Floats | None:
         """`(n,)`: the probability that none of the classes fits; None where it was not learnt."""
-        if "rejection" not in self.arrays:
+        if "rejection" not in self._arrays:
             return None
-        return none_of_these(vectors, self.arrays["centres"], self.arrays["rejection"])
+        return none_of_these(vectors, self._arrays["centres"], self._arrays["rejection"])
 
     def best(
         self, vectors: Embeddings, top: int
@@ -127,44 +125,13 @@ class Head:
             for row, columns, one in zip(shares, order, rejected, strict=True)
         ]
 
-    def require(self, fingerprint: str, model: str) -> None:
-        """Raise FingerprintMismatch unless the head is for vectors of this fingerprint."""
-        if self.fingerprint != fingerprint:
-            raise FingerprintMismatch(
-                f"the head {self.name} was trained on vectors of another model "
-                f"({self.facts.get('model', 'unknown')}) than this collection's ({model}). Train "
-                "it again with `clipdex adapt train`, or index with its model"
-            )
-
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The head in a folder. Raises HeadError for one that is missing, damaged or changed."""
-        try:
-            manifest = json.loads((folder / MANIFEST).read_bytes())
-            weights = (folder / WEIGHTS).read_bytes()
-        except (OSError, ValueError) as exc:
-            raise HeadError(f"the head at {folder} cannot be read: {exc}") from exc
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise HeadError(
-                f"the head at {folder} is of another format than this clipdex's ({FORMAT}): train "
-                "it again, or upgrade clipdex"
-            )
-        if manifest.get("digest") != manifest_digest(manifest) or (
-            manifest.get("weights") != digest(weights).hex()
-        ):
-            raise HeadError(
-                f"the head at {folder} is not what `clipdex adapt` wrote: its files were changed. "
-                "Train it again"
-            )
-        return cls(
-            manifest["name"],
-            manifest["kind"],
-            tuple(manifest["classes"]),
-            manifest["fingerprint"],
-            float(manifest["temperature"]),
-            _arrays(weights, manifest, folder),
-            manifest,
-        )
+        """The head in a folder. Raises ArtifactError for one that is missing or changed."""
+        found = load(folder)
+        if found.kind not in KINDS or not set(KINDS[found.kind][1]) <= found.arrays.keys():
+            raise ArtifactError(f"{folder} holds no head of a kind that this clipdex knows")
+        return cls(found, tuple(found.facts["classes"]), float(found.facts["temperature"]))
 
 
 def none_of_these(vectors: Embeddings, centres: Embeddings, rejection: Embeddings) -> Floats:
@@ -174,42 +141,26 @@ def none_of_these(vectors: Embeddings, centres: Embeddings, rejection: Embedding
     return shares
 
 
-def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """Of all its entries but the digest itself."""
-    rest = {key: value for key, value in manifest.items() if key != "digest"}
-    return digest(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hex()
-
-
-def _arrays(weights: bytes, manifest: Mapping[str, Any], folder: Path) -> Arrays:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        arrays: dict[str, NDArray[np.float32]] = load(weights)
-    except SafetensorError as exc:
-        raise HeadError(f"the weights of the head at {folder} cannot be read: {exc}") from exc
-    kind = manifest.get("kind")
-    if kind not in KINDS or not set(KINDS[kind][1]) <= arrays.keys():
-        raise HeadError(f"the head at {folder} is of a kind that this clipdex does not know")
-    return arrays
-
-
 def heads_folder(collection: Path) -> Path:
     """Where a collection keeps its heads, one folder each."""
     return collection / "heads"
 
 
 def find_head(collection: Path, name: str) -> Head:
-    """A head by its name in the collection, or by its folder. Raises HeadError for none."""
-    places = [Path(name)] if "/" in name else [heads_folder(collection) / name, Path(name)]
-    for place in places:
+    """A head by its name in the collection, or by its folder. Raises ArtifactError for none."""
+    own = heads_folder(collection) / name
+    for place in [own, Path(name)] if os.sep not in name else [Path(name)]:
         if (place / MANIFEST).exists():
             return Head.load(place)
-    known = ", ".join(head_names(collection)) or "none yet: see `clipdex adapt train --help`"
-    raise HeadError(f"no head is called {name} in this collection; there are: {known}")
+    known = ", ".join(names(heads_folder(collection))) or "none yet, see `clipdex adapt train -h`"
+    raise ArtifactError(f"no head is called {name} here. There are: {known}")
 
 
-def head_names(collection: Path) -> list[str]:
-    """The names of a collection's heads, in order."""
-    names = (place.parent.name for place in heads_folder(collection).glob(f"*/{MANIFEST}"))
-    return sorted(name for name in names if not name.startswith("."))  # half-written ones
+def head_with(collection: Path, label: str, fingerprint: str) -> Head | None:
+    """The newest head for vectors of this fingerprint that knows a label; None where none does."""
+    folder = heads_folder(collection)
+    known = [Head.load(folder / name) for name in names(folder)]
+    fitting = [
+        head for head in known if label in head.classes and head.artifact.fingerprint == fingerprint
+    ]
+    return max(fitting, key=lambda head: str(head.artifact.facts.get("made")), default=None)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,9 @@ from indexer.packed import Ids
 
 from .engine import Engine
 from .files import embed_files, tasks_of
+from .heads import Head, head_with
 from .hits import path_facts
+from .kept_labels import with_label
 from .relevance import Estimator
 
 DEFAULT_TEMPLATES = ("a photo of a {}",)
@@ -60,6 +62,13 @@ class Labelled:
         }
 
 
+class Labels(Protocol):
+    """What names pictures by their vectors: a `Labeller`, or a head."""
+
+    def best(self, vectors: Embeddings, top: int) -> list[Answer]:
+        """For each of `(n, dim)` its `top` best labels, best first, and P(none fits)."""
+
+
 class Labeller:
     """A set of labels, ready to be compared with pictures."""
 
@@ -67,7 +76,6 @@ class Labeller:
         self, encoder: Encoder, labels: Sequence[str], templates: Sequence[str] = ()
     ) -> None:
         """templates: with `{}` where the label goes. Raises QueryError for none or a bad one."""
-        self.encoder = encoder
         self.labels = list(dict.fromkeys(label.strip() for label in labels if label.strip()))
         if not self.labels:
             raise QueryError('no labels: name some with --labels "cat,dog" or --labels-file FILE')
@@ -129,7 +137,32 @@ def bound(text: str) -> tuple[str, float]:
 
 
 def showing(engine: Engine, label: str, probability: float) -> Ids:
-    """The contents `(n,)`, rising, that show a label with an estimated probability above this."""
+    """The contents `(n,)`, rising, that show a label with a probability above this.
+
+    Those that keep the label are among them. Of the others the newest head that knows the label
+    tells, and where none does, the estimated relevance of the label as a text.
+    """
+    head = head_with(engine.collection.folder, label, engine.model.fingerprint)
+    told = (
+        _by_text(engine, label, probability)
+        if head is None
+        else _by_head(engine, head, label, probability)
+    )
+    return np.union1d(told, with_label(engine.catalogue, label, probability))
+
+
+def _by_head(engine: Engine, head: Head, label: str, probability: float) -> Ids:
+    column = head.classes.index(label)
+    found = [np.empty(0, np.int64)]
+    for ids, vectors in engine.catalogue.embeddings(engine.model.fingerprint):
+        shares = head.probabilities(vectors)[:, column]
+        none = head.none(vectors)
+        fitting = shares if none is None else shares * (1 - none)
+        found.append(ids[fitting > probability])
+    return np.concatenate(found)
+
+
+def _by_text(engine: Engine, label: str, probability: float) -> Ids:
     if engine.estimator is None:
         raise QueryError(
             f"the model {engine.model.name} carries no estimate of relevance, which --label needs"
@@ -140,10 +173,10 @@ def showing(engine: Engine, label: str, probability: float) -> Ids:
     for ids, vectors in engine.catalogue.embeddings(engine.model.fingerprint):
         estimates = engine.estimator.hits("text", vectors @ query, vectors, spread)
         found.append(ids[estimates > probability])
-    return np.sort(np.concatenate(found))
+    return np.concatenate(found)
 
 
-def label_collection(engine: Engine, labeller: Labeller, *, top: int) -> Iterator[Labelled]:
+def label_collection(engine: Engine, labeller: Labels, *, top: int) -> Iterator[Labelled]:
     """Every file of the collection, from its stored vectors."""
     catalogue, fingerprint = engine.catalogue, engine.model.fingerprint
     for ids, vectors in catalogue.embeddings(fingerprint):
@@ -156,7 +189,8 @@ def label_collection(engine: Engine, labeller: Labeller, *, top: int) -> Iterato
 
 def label_files(
     paths: Iterable[Path],
-    labeller: Labeller,
+    labeller: Labels,
+    encoder: Encoder,
     *,
     top: int,
     engine: Engine | None = None,
@@ -165,8 +199,9 @@ def label_files(
 ) -> Iterator[Labelled]:
     """Files, and all pictures of folders; nothing is stored.
 
-    engine: a collection of the labeller's model, whose vectors are used for the pictures that it
-    holds; all others are encoded now. Raises RootUnavailable for a path that is not there.
+    encoder: of the labeller's model. engine: a collection of that model, whose vectors are used
+    for the pictures that it holds; all others are encoded now. Raises RootUnavailable for a path
+    that is not there.
     """
     tasks, unreadable = tasks_of(paths)
     with ExitStack() as stack:
@@ -177,7 +212,7 @@ def label_files(
         )
         for file in embed_files(
             tasks,
-            labeller.encoder,
+            encoder,
             lambda vectors: labeller.best(vectors, top),
             stored=stored,
             workers=workers,

@@ -15,18 +15,22 @@ SHORTEST = 1e-3
 
 @dataclass(frozen=True)
 class Query:
-    """What to look for. Weights multiply unit vectors; `without` counts with weight -1 each."""
+    """What to look for. Weights multiply unit vectors; `without` counts with weight -1 each.
+
+    concepts: vectors `(dim,)` that stand for words of the user's own.
+    """
 
     text: str | None = None
     images: Sequence[Path] = ()
     without: Sequence[str] = ()
     text_weight: float = 1.0
     image_weight: float = 1.0
+    concepts: Sequence[Embeddings] = ()
 
     @property
     def kind(self) -> str:
-        """ "text", "image", or "mixed" of both."""
-        if not self.images:
+        """ "text", "image", or "mixed" of both; a concept is as good as a picture."""
+        if not self.images and not self.concepts:
             return "text"
         return "mixed" if (self.text or "").strip() else "image"
 
@@ -38,7 +42,7 @@ class Query:
 
     def check(self) -> None:
         """Raise QueryError where nothing is asked for."""
-        if not (self.text or "").strip() and not self.images:
+        if not (self.text or "").strip() and not self.images and not self.concepts:
             raise QueryError("nothing to search for: give a text, or a picture with --image")
 
     def vector(self, encoder: Encoder) -> Embeddings:
@@ -65,6 +69,8 @@ class Query:
         total = np.float32(self.text_weight) * texts[:wanted].sum(axis=0)
         total = total - texts[wanted:].sum(axis=0)
         total = total + np.float32(self.image_weight) * pictures.sum(axis=0)
+        for vector in self.concepts:
+            total = total + np.float32(self.image_weight) * vector
         if not np.isfinite(total).all() or float(np.linalg.norm(total)) < SHORTEST:
             raise QueryError(
                 "the parts of this query cancel each other out: ask for something else"

@@ -14,6 +14,7 @@ from indexer.catalogue import Model
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
 from search import Engine, Hit
+from search.concepts import understood
 from search.pictures import encode_bytes
 from search.query import Query
 from search.ranking import Options
@@ -126,6 +127,8 @@ class Answering:
         for _ in range(ATTEMPTS):
             try:
                 ready = await self.ready()
+                folder = self.engines.collection.folder
+                asked = replace(asked, query=understood(asked.query, folder, ready.model))
                 vector, leave_out = await self._vector(ready, asked)
                 return await self._rank(ready, asked, vector, leave_out, options)
             except CollectionNotFound:

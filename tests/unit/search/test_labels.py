@@ -47,7 +47,7 @@ def test_stored_and_fresh_vectors_give_the_same_labels(tmp_path: Path) -> None:
     encoded = sum(encoder.batches)
     with Engine.open(tmp_path / "c", encoder=encoder) as engine:
         stored = {item.path: item.labels for item in label_collection(engine, labeller, top=3)}
-        both = list(label_files([tmp_path / "p"], labeller, top=3, engine=engine))
+        both = list(label_files([tmp_path / "p"], labeller, encoder, top=3, engine=engine))
     assert sum(encoder.batches) == encoded + 1
     reused = {item.path: item.labels for item in both if item.reason is None}
     new = str(tmp_path / "p" / "new.png").encode()
@@ -55,7 +55,7 @@ def test_stored_and_fresh_vectors_give_the_same_labels(tmp_path: Path) -> None:
     assert reused.keys() == stored.keys()
     for path, labels in stored.items():
         assert dict(reused[path]) == pytest.approx(dict(labels), abs=1e-6)
-    fresh = {item.path: item for item in label_files([tmp_path / "p"], labeller, top=3)}
+    fresh = {item.path: item for item in label_files([tmp_path / "p"], labeller, encoder, top=3)}
     assert fresh.pop(str(tmp_path / "p" / "bad.jpg").encode()).reason is not None
     assert fresh.pop(new).labels
     assert stored.keys() == fresh.keys()

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from adaptation.sidecars.planning import Change
 from adaptation.sidecars import SidecarReport, plan, undo, write
+from adaptation.sidecars.planning import Change
 from adaptation.sidecars.xmp import merge
 from indexer.errors import JournalError, TagError
 from sidecar_samples import DIGIKAM, LIGHTROOM, keywords

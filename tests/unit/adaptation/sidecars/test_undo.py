@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from adaptation.sidecars.journal import sole_writer
 from adaptation.sidecars import undo, write
+from adaptation.sidecars.journal import sole_writer
 from indexer.errors import JournalError
 from sidecar_samples import SAMPLES
 

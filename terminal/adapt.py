@@ -1,0 +1,266 @@
+"""`clipdex adapt`"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+from .console import SOME_FILES_FAILED, guarded, note, out
+
+if TYPE_CHECKING:
+    from adaptation.training import Trained
+
+app = typer.Typer(help="Teach it your own domain by examples.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What it is called.")]
+Force = Annotated[bool, typer.Option("--force", help="Go on where a check objects.")]
+
+
+@app.command()
+@guarded
+def train(
+    name: Name,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="A folder of one folder a class, a CSV with the header path,label, or JSONL with "
+            '"image" and "label".',
+            show_default="the labels of `clipdex tags`",
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="M",
+            help="zero-shot-probe, linear-probe, lp++, mlp, tip-adapter, tip-adapter-f, "
+            "prototypes, k-nn or siamese.",
+            show_default="zero-shot-probe",
+        ),
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(metavar="DATA", help="Pictures to measure on, in the end and only once."),
+    ] = None,
+    template: options.Templates = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of splits and of drawn weights.")] = 0,
+    force: Force = False,
+    workers: options.Workers = None,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+) -> None:
+    """Learn to tell your own classes apart.
+
+    The result, a head, is kept in the collection: `clipdex label --head NAME` uses it, and so does
+    `clipdex search --label "CLASS>0.8"`. Pictures that the collection holds are not encoded again.
+    Settings are chosen on examples that are held out in turn. Most methods need clipdex[torch];
+    prototypes, k-nn, tip-adapter and lp++ do not.
+
+    Example: clipdex adapt train machine-parts ./labelled
+    """
+    options.check_templates(template)
+
+    from contextlib import ExitStack
+
+    from adaptation.examples import read_examples
+    from adaptation.methods import METHODS, RECOMMENDED
+    from adaptation.training import train as learn
+    from indexer import load_encoder
+    from indexer.collection import locate
+    from indexer.cores import available_cores
+    from indexer.database import translated
+    from indexer.lookup import Lookup
+    from indexer.models import active_model
+    from search.ground_truth import read_ground_truth
+    from search.hits import display
+    from search.kept_labels import own_labels
+
+    chosen = method or RECOMMENDED
+    if chosen not in METHODS:
+        raise typer.BadParameter(f"--method: {chosen!r} is none of {', '.join(METHODS)}")
+    place = locate(collection)
+    truth = own_labels(place) if data is None else read_ground_truth(data)
+    model, fingerprint = active_model(place)
+    encoder = load_encoder(model, fingerprint=fingerprint, threads=available_cores())
+    with ExitStack() as stack:
+        stored = None
+        if place.exists:
+            stack.enter_context(translated(str(place.folder)))
+            stored = stack.enter_context(Lookup(place, encoder.fingerprint))
+        examples = read_examples(truth, encoder, stored=stored, workers=workers)
+        held = None
+        if validation is not None:
+            held = read_examples(
+                read_ground_truth(validation),
+                encoder,
+                classes=examples.classes,
+                stored=stored,
+                workers=workers,
+            )
+    skipped = [*examples.skipped, *(held.skipped if held else ())]
+    for path, reason in skipped:
+        note(f"skipped {display(path)}: {reason}")
+    trained = learn(
+        place,
+        name,
+        examples,
+        encoder,
+        METHODS[chosen](),
+        model=model,
+        validation=held,
+        templates=template or (),
+        seed=seed,
+        force=force,
+        on_note=note,
+    )
+    facts = trained.head.artifact.facts
+    out(json.dumps(facts, ensure_ascii=False) if as_json else _told(trained))
+    if skipped:
+        raise typer.Exit(SOME_FILES_FAILED)
+
+
+@app.command()
+@guarded
+def concept(
+    name: Name,
+    like: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A picture that shows it.")
+    ] = None,
+    unlike: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="One that does not, but seems to.")
+    ] = None,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+) -> None:
+    """Make a word of your own, from pictures that show what it means.
+
+    It counts as a word in every text of a query; `@NAME` can mean nothing else.
+
+    Example: clipdex adapt concept rex --like rex1.jpg --like rex2.jpg --unlike wolf.jpg
+    """
+    if not like:
+        raise typer.BadParameter("name a picture that shows it with --like FILE")
+
+    import numpy as np
+
+    from adaptation.concepts import learn_concept
+    from search import Engine
+
+    with Engine.open(collection) as engine:
+        with engine.question():
+            liked, unliked = (
+                np.array([engine.vector_of(path)[0] for path in paths], np.float32)
+                for paths in (like, unlike or [])
+            )
+        made = learn_concept(
+            engine.collection,
+            name,
+            liked,
+            unliked,
+            fingerprint=engine.model.fingerprint,
+            model=engine.model.name,
+            pictures={"like": like, "unlike": unlike or []},
+        )
+    if as_json:
+        out(json.dumps(made.artifact.facts, ensure_ascii=False))
+    else:
+        out(f"{name} is a word now: try `clipdex search {name}`")
+
+
+@app.command("list")
+@guarded
+def list_learnt(collection: options.Collection = None, as_json: options.Json = False) -> None:
+    """List the heads and concepts of a collection.
+
+    Example: clipdex adapt list
+    """
+    for artifact in _learnt(collection):
+        facts = artifact.facts
+        if as_json:
+            out(json.dumps(_summary(facts), ensure_ascii=False))
+        elif "classes" in facts:
+            out(f"{artifact.name}  {len(facts['classes']):,} classes, {facts['method']}")
+        else:
+            out(f"{artifact.name}  a concept of {len(facts['pictures']['like'])} pictures")
+
+
+@app.command()
+@guarded
+def show(name: Name, collection: options.Collection = None) -> None:
+    """Print all that is known of a head or concept, as JSON.
+
+    Example: clipdex adapt show machine-parts
+    """
+    for artifact in _named(name, collection):
+        out(json.dumps(artifact.facts, ensure_ascii=False, indent=1))
+
+
+@app.command()
+@guarded
+def remove(name: Name, collection: options.Collection = None) -> None:
+    """Delete a head or concept; labels that a head gave go with it.
+
+    Example: clipdex adapt remove machine-parts
+    """
+    from adaptation.artifacts import remove as delete
+    from indexer.collection import locate
+    from search.concepts import concepts_folder
+    from search.heads import heads_folder
+    from search.kept_labels import by_head, drop_origin, writing
+
+    place = locate(collection)
+    _named(name, collection)
+    for folder in (heads_folder(place.folder) / name, concepts_folder(place.folder) / name):
+        if folder.exists():
+            delete(folder)
+    if place.exists:
+        with writing(place, "adapt remove") as catalogue:
+            drop_origin(catalogue, by_head(name))
+    out(f"{name} removed")
+
+
+def _learnt(collection: Path | None) -> list[Any]:
+    from indexer.collection import locate
+    from search.artifact import load, names
+    from search.concepts import concepts_folder
+    from search.heads import heads_folder
+
+    place = locate(collection).folder
+    folders = (heads_folder(place), concepts_folder(place))
+    return [load(folder / name) for folder in folders for name in names(folder)]
+
+
+def _named(name: str, collection: Path | None) -> list[Any]:
+    from indexer.errors import ArtifactError
+
+    found = [artifact for artifact in _learnt(collection) if artifact.name == name]
+    if not found:
+        raise ArtifactError(
+            f"no head or concept is called {name} here: `clipdex adapt list` says which there are"
+        )
+    return found
+
+
+def _summary(facts: Any) -> dict[str, Any]:
+    keys = ("name", "kind", "method", "classes", "model", "fingerprint", "figures", "made")
+    return {key: facts[key] for key in keys if key in facts}
+
+
+def _told(trained: "Trained") -> str:
+    figures, head = trained.figures, trained.head
+    lines = [f"{head.name}: {len(head.classes):,} classes"]
+    if held := figures["held_out"]:
+        lines.append(
+            f"right on {held['accuracy']:.1%} of {held['pictures']:,} held-out examples "
+            f"(zero-shot {figures['zero_shot']:.1%}), probabilities off by "
+            f"{held['calibration_error']:.1%}"
+        )
+    if measured := figures["validation"]:
+        lines.append(
+            f"right on {measured['accuracy']:.1%} of {measured['pictures']:,} validation pictures "
+            f"(zero-shot {measured['zero_shot']:.1%}), probabilities off by "
+            f"{measured['calibration_error']:.1%}"
+        )
+    return "\n".join([*lines, f"use it: clipdex label --head {head.name}"])

@@ -1,0 +1,177 @@
+"""`clipdex tags`"""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options
+from .console import SOME_FILES_FAILED, guarded, note, out
+
+if TYPE_CHECKING:
+    from adaptation.sidecars import Skipped
+
+app = typer.Typer(
+    help="Labels that the collection keeps: yours, and those of heads.", no_args_is_help=True
+)
+
+Tag = Annotated[str, typer.Argument(metavar="LABEL", help="The label.")]
+MinProbability = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, metavar="P", help="Leave out a head's labels less likely than this."
+    ),
+]
+
+
+@app.command()
+@guarded
+def add(
+    label: Tag,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures or folders.")],
+    collection: options.Collection = None,
+) -> None:
+    """Say that indexed pictures show something.
+
+    `clipdex adapt train NAME` learns from such labels, `clipdex search --label` finds them.
+
+    Example: clipdex tags add pear ./orchard/IMG_0815.jpg
+    """
+    from indexer.collection import locate
+    from search.kept_labels import OWN, Kept, contents_at, keep, writing
+
+    label = label.strip()
+    if not label:
+        raise typer.BadParameter("the label is empty")
+    with writing(locate(collection), "tags add") as catalogue:
+        contents = contents_at(catalogue, paths)
+        count = keep(catalogue, [Kept(number, label, 1.0, OWN) for number in contents])
+    out(f"{label}: {count:,} pictures")
+
+
+@app.command()
+@guarded
+def remove(
+    label: Tag,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH...]", help="Pictures or folders; all, where none is named."),
+    ] = None,
+    collection: options.Collection = None,
+) -> None:
+    """Take a label off pictures, whoever gave it.
+
+    Example: clipdex tags remove pear ./orchard/IMG_0815.jpg
+    """
+    from indexer.collection import locate
+    from search.kept_labels import contents_at, drop, writing
+
+    with writing(locate(collection), "tags remove") as catalogue:
+        count = drop(catalogue, label, contents_at(catalogue, paths) if paths else None)
+    out(f"{label}: taken off {count:,} pictures")
+
+
+@app.command("list")
+@guarded
+def list_tags(collection: options.Collection = None, as_json: options.Json = False) -> None:
+    """List the labels, who gave them, and to how many pictures.
+
+    Example: clipdex tags list
+    """
+    from search import Engine
+    from search.kept_labels import counts
+
+    with Engine.open(collection) as engine:
+        for label, origin, count in counts(engine.catalogue):
+            facts = {"label": label, "origin": origin, "pictures": count}
+            if as_json:
+                out(json.dumps(facts, ensure_ascii=False))
+            else:
+                out(f"{label}\t{count:,}\t{origin}")
+
+
+@app.command()
+@guarded
+def export(
+    as_xmp: Annotated[
+        bool, typer.Option("--xmp", help="Sidecars beside the photos, merged with what is there.")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    as_json: options.Json = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --xmp: only say what would be written.")
+    ] = False,
+    stem: Annotated[
+        bool, typer.Option("--stem", help="With --xmp: a.xmp for a.jpg rather than a.jpg.xmp.")
+    ] = False,
+    min_probability: MinProbability = 0.5,
+    collection: options.Collection = None,
+) -> None:
+    """Write the labels out for other programs. Photos are never touched.
+
+    Sidecars hold them as keywords that digiKam, Lightroom and darktable read; `clipdex tags undo`
+    takes the last such run back.
+
+    Example: clipdex tags export --xmp --dry-run
+    """
+    if [as_xmp, as_csv, as_json].count(True) != 1:
+        raise typer.BadParameter("choose one of --xmp, --csv and --json")
+
+    from search import Engine
+    from search.hits import path_facts
+    from search.kept_labels import kept_by_path
+
+    from .output import csv_line
+
+    with Engine.open(collection) as engine:
+        found = kept_by_path(engine.catalogue, least=min_probability)
+        if as_xmp:
+            from adaptation.sidecars import Tags, write
+
+            tags: Tags = {path: [(one.label,) for one in labels] for path, labels in found.items()}
+            journal = engine.collection.folder / "sidecars"
+            report = write(tags, journal, dry_run=dry_run, naming="stem" if stem else "full")
+            would = "would be " if dry_run else ""
+            out(
+                f"{len(report.created):,} sidecars {would}made, {len(report.merged):,} {would}"
+                f"added to, {len(report.unchanged):,} already right"
+            )
+            _skipped(report.skipped)
+            return
+    if as_csv:
+        out(csv_line(["path", "label", "probability", "origin"]))
+    for path, labels in found.items():
+        if as_json:
+            facts = [
+                {"label": one.label, "probability": one.probability, "origin": one.origin}
+                for one in labels
+            ]
+            out(json.dumps({**path_facts(path), "labels": facts}, ensure_ascii=False))
+            continue
+        for one in labels:
+            shown = path.decode("utf-8", "replace")
+            out(csv_line([shown, one.label, f"{one.probability:.6f}", one.origin]))
+
+
+@app.command()
+@guarded
+def undo(collection: options.Collection = None) -> None:
+    """Give the sidecars of the last `export --xmp` their former bytes; those it made are removed.
+
+    Example: clipdex tags undo
+    """
+    from adaptation.sidecars import undo as take_back
+    from indexer.collection import locate
+
+    report = take_back(locate(collection).folder / "sidecars")
+    out(f"{len(report.restored):,} sidecars restored, {len(report.removed):,} removed")
+    _skipped([*report.left, *report.failed])
+
+
+def _skipped(skipped: "list[Skipped]") -> None:
+    for one in skipped:
+        note(f"skipped {os.fsdecode(one.path)}: {one.reason}".encode("utf-8", "replace").decode())
+    if skipped:
+        raise typer.Exit(SOME_FILES_FAILED)
