@@ -22,6 +22,7 @@ class LinearProbe:
     """c: the inverse of the L2 penalty's strength, as scikit-learn has it; None: swept."""
 
     name: ClassVar[str] = "linear-probe"
+    needs_torch: ClassVar[bool] = True
     c: float | None = None
 
     def candidates(self, task: Task) -> Sequence[Self]:

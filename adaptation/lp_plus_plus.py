@@ -25,6 +25,7 @@ class LPPlusPlus:
     """
 
     name: ClassVar[str] = "lp++"
+    needs_torch: ClassVar[bool] = False
     iterations: int = 300
     momentum: float = 0.9
     alpha_every: int = 10

@@ -16,6 +16,7 @@ class MLP:
     """
 
     name: ClassVar[str] = "mlp"
+    needs_torch: ClassVar[bool] = True
     hidden: int = 512
     dropout: float = 0.5
     weight_decay: float | None = None

@@ -16,8 +16,10 @@ from indexer.sketch import SIDE, sketch
 from search.alignment import correlations
 from search.sketchbook import THRESHOLD
 
-# Copies that were resized, recompressed or cropped a little have vectors closer than this.
-LEAST_COSINE = 0.9
+# Copies that were resized, recompressed or cropped a little have vectors closer than this, and
+# are among this many nearest.
+LEAST_COSINE = 0.8
+NEAREST = 5
 BLOCK = 1024
 # Pictures are decoded to no more than this many times a sketch's side.
 DECODED = 8
@@ -40,14 +42,17 @@ def near_duplicates(
 
 
 def _proposed(vectors: Embeddings) -> list[Pair]:
-    pairs: list[Pair] = []
+    pairs: set[Pair] = set()
     for start in range(0, len(vectors), BLOCK):
-        close = vectors[start : start + BLOCK] @ vectors.T >= LEAST_COSINE
-        left, right = np.nonzero(close)
-        left = left + start
-        kept = left < right
-        pairs += zip(left[kept].tolist(), right[kept].tolist(), strict=True)
-    return pairs
+        cosines = vectors[start : start + BLOCK] @ vectors.T
+        rows = np.arange(len(cosines))
+        cosines[rows, start + rows] = -1
+        count = min(NEAREST, len(vectors) - 1)
+        for column in np.argpartition(-cosines, count - 1, axis=1)[:, :count].T:
+            close = cosines[rows, column] >= LEAST_COSINE
+            ends = np.sort(np.stack([start + rows[close], column[close]]), axis=0)
+            pairs.update(zip(*ends.tolist(), strict=True))
+    return sorted(pairs)
 
 
 def _sketches(

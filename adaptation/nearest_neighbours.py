@@ -18,6 +18,7 @@ class NearestNeighbours:
     """k: how many vote; None: chosen. temperature: the smaller, the more the nearest count."""
 
     name: ClassVar[str] = "k-nn"
+    needs_torch: ClassVar[bool] = False
     k: int | None = None
     temperature: float = 0.07
 

@@ -21,6 +21,7 @@ class Prototypes:
     """Nothing to set: calibration finds the scale."""
 
     name: ClassVar[str] = "prototypes"
+    needs_torch: ClassVar[bool] = False
 
     def candidates(self, task: Task) -> Sequence[Self]:
         """Itself."""

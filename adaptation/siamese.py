@@ -26,6 +26,7 @@ class Siamese:
     """
 
     name: ClassVar[str] = "siamese"
+    needs_torch: ClassVar[bool] = True
     size: int = 256
     margin: float = 1.0
     learning_rate: float = 3e-4

@@ -75,6 +75,7 @@ class Method(Protocol):
     """
 
     name: ClassVar[str]
+    needs_torch: ClassVar[bool]
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def candidates(self, task: Task) -> Sequence[Self]:

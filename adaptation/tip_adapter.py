@@ -25,6 +25,7 @@ class TipAdapter:
     """
 
     name: ClassVar[str] = "tip-adapter"
+    needs_torch: ClassVar[bool] = False
     alpha: float | None = None
     beta: float | None = None
 
@@ -63,6 +64,7 @@ class TipAdapterF(TipAdapter):
     """learning_rate, epochs, batch_size: of AdamW with cosine decay, as in the paper."""
 
     name: ClassVar[str] = "tip-adapter-f"
+    needs_torch: ClassVar[bool] = True
     learning_rate: float = 1e-3
     epochs: int = 20
     batch_size: int = 256

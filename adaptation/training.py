@@ -59,6 +59,7 @@ def train(
     Raises ExamplesError for what a guard finds, ArtifactError for a bad name.
     """
     check_name(name)
+    _require_torch(method)
     everything = [examples, *([validation] if validation else [])]
     pairs = near_duplicates(
         np.concatenate([one.vectors for one in everything]),
@@ -96,6 +97,17 @@ def train(
     }
     folder = save(heads_folder(collection.folder), name, facts, arrays)
     return Trained(Head.load(folder), tuple(findings), figures)
+
+
+def _require_torch(method: Method) -> None:
+    if method.needs_torch:
+        try:
+            import torch  # noqa: F401
+        except ImportError as exc:
+            raise ExamplesError(
+                f"{method.name} is learnt with torch, which is not here ({exc}): pip install "
+                "'clipdex[torch]', or choose --method prototypes, k-nn, tip-adapter or lp++"
+            ) from exc
 
 
 def task_of(examples: Examples, encoder: Encoder, templates: Sequence[str] = ()) -> Task:

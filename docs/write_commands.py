@@ -20,6 +20,16 @@ COMMANDS = (
     ("models", "add"),
     ("models", "verify"),
     ("serve",),
+    ("adapt", "train"),
+    ("adapt", "concept"),
+    ("adapt", "list"),
+    ("adapt", "show"),
+    ("adapt", "remove"),
+    ("tags", "add"),
+    ("tags", "remove"),
+    ("tags", "list"),
+    ("tags", "export"),
+    ("tags", "undo"),
     ("demo",),
 )
 

@@ -1,0 +1,280 @@
+"""Heads, concepts and kept labels by the installed command, on pictures that the tests draw."""
+
+import csv
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from adaptation.artifacts import save
+from conftest import Run, json_lines
+from search.artifact import load
+from sidecar_samples import read_by_exiftool
+
+CLASSES = ("disc", "stripes", "grain")
+
+
+def draw(path: Path, kind: str, seed: int) -> Path:
+    """A picture of one of three kinds, in drawn colours and places."""
+    random = np.random.default_rng([seed, CLASSES.index(kind)])
+    back, front = (tuple(int(v) for v in random.integers(0, 256, 3)) for _ in range(2))
+    image = Image.new("RGB", (160, 160), back)
+    pen = ImageDraw.Draw(image)
+    if kind == "disc":
+        for x, y, size in random.integers(10, 80, (3, 3)).tolist():
+            pen.ellipse((x, y, x + size, y + size), fill=front)
+    elif kind == "stripes":
+        width = int(random.integers(6, 14))
+        for left in range(0, 160, 2 * width):
+            pen.rectangle((left, 0, left + width, 160), fill=front)
+    else:
+        image = Image.fromarray(random.integers(0, 256, (160, 160, 3), dtype=np.uint8))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+def labelled(folder: Path, seeds: range) -> Path:
+    for kind in CLASSES:
+        for seed in seeds:
+            draw(folder / kind / f"{seed}.png", kind, seed)
+    return folder
+
+
+def facts_of(path: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(file.relative_to(path)): (file.read_bytes(), file.stat().st_mtime_ns)
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+
+
+def test_a_head_is_learnt_used_kept_and_removed(clipdex: Run, tmp_path: Path) -> None:
+    train = labelled(tmp_path / "train", range(8))
+    photos = labelled(tmp_path / "photos", range(100, 106))
+    clipdex("index", photos)
+    (made,) = json_lines(
+        clipdex("adapt", "train", "shapes", train, "--validation", photos, "--json")
+    )
+    assert made["classes"] == sorted(CLASSES)
+    measured = made["figures"]["validation"]
+    assert measured["pictures"] == 18
+    assert measured["accuracy"] >= max(0.9, measured["zero_shot"])
+    found = json_lines(clipdex("label", "--head", "shapes", "--json"))
+    right = [item["labels"][0]["label"] == Path(item["path"]).parent.name for item in found]
+    assert len(right) == 18
+    assert np.mean(right) == pytest.approx(measured["accuracy"])
+    # A folder that is not indexed, by the same head.
+    fresh = json_lines(clipdex("label", train, "--head", "shapes", "--json"))
+    assert {item["labels"][0]["label"] for item in fresh} == set(CLASSES)
+    narrowed = json_lines(
+        clipdex("search", "a picture", "--label", "stripes>0.5", "--json", "-k", "50")
+    )
+    assert narrowed
+    assert all("/stripes/" in hit["path"] for hit in narrowed)
+    said = clipdex("label", "--head", "shapes", "--save", "--json").stderr.decode()
+    kept = json_lines(clipdex("tags", "list", "--json"))
+    assert {item["origin"] for item in kept} == {"head:shapes"}
+    assert f"{sum(item['pictures'] for item in kept)} labels kept" in said
+    (one,) = json_lines(clipdex("adapt", "list", "--json"))
+    assert one["name"] == "shapes"
+    clipdex("adapt", "remove", "shapes")
+    assert json_lines(clipdex("adapt", "list", "--json")) == []
+    assert json_lines(clipdex("tags", "list", "--json")) == []
+    assert b"no head is called shapes" in clipdex("label", "--head", "shapes", code=1).stderr
+
+
+def test_a_few_clicks_teach_a_head(clipdex: Run, tmp_path: Path) -> None:
+    photos = labelled(tmp_path / "photos", range(12))
+    clipdex("index", photos)
+    assert b"nothing to learn from" in clipdex("adapt", "train", "mine", code=1).stderr
+    for kind in ("disc", "stripes"):
+        clipdex("tags", "add", kind, *sorted((photos / kind).iterdir())[:4])
+    clipdex("adapt", "train", "mine", "--method", "prototypes")
+    found = json_lines(clipdex("label", photos / "disc", "--head", "mine", "--json"))
+    assert np.mean([item["labels"][0]["label"] == "disc" for item in found]) > 0.8
+    # A label of the user's own is found by it, whatever a head says.
+    grain = photos / "grain" / "0.png"
+    clipdex("tags", "add", "disc", grain)
+    hits = json_lines(clipdex("search", "x", "--label", "disc>0.9", "-k", "99", "--json"))
+    assert str(grain) in [hit["path"] for hit in hits]
+    clipdex("tags", "remove", "disc", grain)
+    hits = json_lines(clipdex("search", "x", "--label", "disc>0.9", "-k", "99", "--json"))
+    assert str(grain) not in [hit["path"] for hit in hits]
+
+
+def test_a_concept_is_a_word_of_every_query(clipdex: Run, sample_photos: Path) -> None:
+    clipdex("index", sample_photos, code=3)  # one of them is no photo
+    cat = sample_photos / "chelsea.png"
+    clipdex("adapt", "concept", "chelsea", "--like", cat, "--unlike", sample_photos / "coffee.png")
+    for query in ("chelsea", "@chelsea", "a photo of @chelsea"):
+        (hit,) = json_lines(clipdex("search", query, "-k", "1", "--json"))
+        assert Path(hit["path"]).name == "chelsea.png"
+    plain = json_lines(clipdex("search", "a rocket", "--json"))
+    mixed = json_lines(clipdex("search", "a rocket chelsea", "--json"))
+    assert [hit["path"] for hit in plain] != [hit["path"] for hit in mixed]
+    assert b"no concept is called nobody" in clipdex("search", "@nobody", code=1).stderr
+    clipdex("adapt", "remove", "chelsea")
+    assert b"no concept is called chelsea" in clipdex("search", "@chelsea", code=1).stderr
+
+
+def test_labels_go_out_as_csv_json_and_sidecars_and_come_back(clipdex: Run, tmp_path: Path) -> None:
+    photos = labelled(tmp_path / "photos", range(2))
+    clipdex("index", photos)
+    clipdex("tags", "add", "Scheibe, rund", photos / "disc")
+    clipdex("tags", "add", "gestreift", photos / "stripes" / "0.png")
+    before = facts_of(photos)
+    rows = list(csv.DictReader(io.StringIO(clipdex("tags", "export", "--csv").stdout.decode())))
+    assert [(Path(row["path"]).name, row["label"]) for row in rows] == [
+        ("0.png", "Scheibe, rund"),
+        ("1.png", "Scheibe, rund"),
+        ("0.png", "gestreift"),
+    ]
+    (first, *_) = json_lines(clipdex("tags", "export", "--json"))
+    assert first["labels"] == [{"label": "Scheibe, rund", "probability": 1.0, "origin": "user"}]
+    said = clipdex("tags", "export", "--xmp", "--dry-run").stdout
+    assert said.startswith(b"3 sidecars would be made")
+    assert facts_of(photos) == before
+    clipdex("tags", "export", "--xmp")
+    after = facts_of(photos)
+    assert {name: after[name] for name in before} == before  # the photos as they were
+    sidecar = photos / "disc" / "0.png.xmp"
+    if shutil.which("exiftool"):
+        read = read_by_exiftool(sidecar)
+        assert read["XMP-dc:Subject"] == "Scheibe, rund"
+        assert read["XMP-lr:HierarchicalSubject"] == "Scheibe, rund"
+        assert read["XMP-digiKam:TagsList"] == "Scheibe, rund"
+    assert b"3 already right" in clipdex("tags", "export", "--xmp").stdout
+    clipdex("tags", "undo")
+    assert facts_of(photos) == before
+
+
+def test_guards_stop_what_would_mislead(clipdex: Run, tmp_path: Path) -> None:
+    train = labelled(tmp_path / "train", range(4))
+    val = labelled(tmp_path / "val", range(50, 53))
+
+    def refused(*options: object) -> str:
+        done = clipdex("adapt", "train", "shapes", train, *options, code=1)
+        return done.stderr.decode()
+
+    shutil.rmtree(train / "grain")
+    draw(train / "grain" / "0.png", "grain", 0)
+    assert "'grain' has fewer than 2 examples" in refused()
+    for seed in range(40):
+        draw(train / "disc" / f"{seed}.png", "disc", seed)
+    assert "more than 10 times as many" in refused()
+    labelled(train, range(8))
+    # Reduced and recompressed, it is the same picture.
+    small = Image.open(train / "stripes" / "3.png").resize((120, 120))
+    small.save(val / "stripes" / "copy.jpg", quality=80)
+    assert "validation nearly alike" in refused("--validation", val)
+    (val / "stripes" / "copy.jpg").unlink()
+    shutil.copy(train / "disc" / "1.png", train / "stripes" / "wrong.png")
+    assert "in several classes" in refused()
+    assert not (tmp_path / "collection" / "heads").exists()
+    done = clipdex("adapt", "train", "shapes", train, "--force", "--json")
+    assert b"warning: 1 picture is in several classes" in done.stderr
+    (made,) = json_lines(done)
+    assert [one["check"] for one in made["warnings"]] == ["conflict"]
+    (train / "stripes" / "wrong.png").unlink()
+    (made,) = json_lines(clipdex("adapt", "train", "shapes", train, "--validation", val, "--json"))
+    assert made["warnings"] == []
+
+
+@pytest.fixture
+def head(clipdex: Run, tmp_path: Path) -> Path:
+    train = labelled(tmp_path / "train", range(4))
+    clipdex("index", train)
+    clipdex("adapt", "train", "shapes", train, "--method", "prototypes")
+    return tmp_path / "collection" / "heads" / "shapes"
+
+
+def test_a_head_is_json_and_safetensors_and_nothing_else(head: Path) -> None:
+    assert sorted(file.name for file in head.iterdir()) == ["arrays.safetensors", "manifest.json"]
+    assert json.loads((head / "manifest.json").read_text())["method"] == "prototypes"
+    size = int.from_bytes((head / "arrays.safetensors").read_bytes()[:8], "little")
+    header = json.loads((head / "arrays.safetensors").read_bytes()[8 : 8 + size])
+    assert set(header) == {"weights", "bias", "centres", "rejection"}
+
+
+def test_a_head_that_was_changed_is_refused(head: Path, clipdex: Run) -> None:
+    manifest, arrays = head / "manifest.json", head / "arrays.safetensors"
+    whole = manifest.read_bytes(), arrays.read_bytes()
+
+    def refused() -> bytes:
+        return clipdex("label", "--head", "shapes", code=1).stderr
+
+    manifest.write_bytes(whole[0].replace(b'"disc"', b'"disk"'))
+    assert b"were changed" in refused()
+    manifest.write_bytes(whole[0])
+    arrays.write_bytes(whole[1][:-1] + bytes([whole[1][-1] ^ 1]))
+    assert b"were changed" in refused()
+    arrays.write_bytes(whole[1][:100])
+    assert b"were changed" in refused()
+    arrays.write_bytes(whole[1])
+    manifest.write_bytes(b"{")
+    assert b"cannot be read" in refused()
+
+
+def test_a_head_for_another_model_is_refused_with_the_reason(head: Path, clipdex: Run) -> None:
+    whole = load(head)
+    facts = {key: whole.facts[key] for key in whole.facts if key not in ("arrays", "digest")}
+    other = {**facts, "fingerprint": "0" * 32, "model": "ViT-B-32/laion2b_s34b_b79k"}
+    save(head.parent, "shapes", other, whole.arrays)
+    done = clipdex("label", "--head", "shapes", code=1)
+    assert b"learnt from vectors of another model (ViT-B-32/laion2b_s34b_b79k)" in done.stderr
+    # Nor does a search go by it.
+    hits = json_lines(clipdex("search", "x", "--label", "disc>0.999", "--json"))
+    assert len(hits) < 4
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/b", "", ".hidden", "x" * 65])
+def test_a_name_is_no_path(name: str, clipdex: Run, tmp_path: Path) -> None:
+    train = labelled(tmp_path / "train", range(2))
+    done = clipdex("adapt", "train", name, train, "--method", "prototypes", code=1)
+    assert b"cannot be a name" in done.stderr
+    clipdex("adapt", "remove", name, code=1)
+    assert (tmp_path / "train").exists()
+
+
+def test_all_but_training_runs_without_torch(head: Path, clipdex: Run, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    for name in ("torch", "open_clip"):
+        (blocked / name).mkdir(parents=True)
+        (blocked / name / "__init__.py").write_text("raise ImportError('blocked')")
+    path = os.pathsep.join([str(blocked), os.environ.get("PYTHONPATH", "")])
+    without = {"PYTHONPATH": path}
+    train = tmp_path / "train"
+    for method in ("prototypes", "k-nn", "tip-adapter", "lp++"):
+        name = method.rstrip("+")
+        clipdex("adapt", "train", name, train, "--method", method, env=without)
+        assert json_lines(clipdex("label", train, "--head", name, "--json", env=without))
+    clipdex("adapt", "concept", "round", "--like", train / "disc" / "0.png", env=without)
+    clipdex("search", "round", "--label", "disc>0.5", env=without)
+    done = clipdex("adapt", "train", "probe", train, code=1, env=without)
+    assert b"clipdex[torch]" in done.stderr
+
+
+@pytest.mark.shared
+def test_examples_beat_zero_shot_on_real_photos(
+    clipdex: Run, development_data: Path, tmp_path: Path
+) -> None:
+    names = ("pizza", "starfish", "umbrella", "wrench", "wheelchair", "llama")
+    for split in ("train", "val"):
+        for name in names:
+            source = development_data / "datasets" / "caltech101" / split / name
+            if not source.is_dir():
+                pytest.skip(f"no {name} in the development data")
+            shutil.copytree(source, tmp_path / split / name)
+    done = clipdex(
+        "adapt", "train", "six", tmp_path / "train", "--validation", tmp_path / "val",
+        "--force", "--json",
+    )  # fmt: skip
+    measured = json_lines(done)[0]["figures"]["validation"]
+    assert measured["accuracy"] > measured["zero_shot"]
+    assert measured["accuracy"] > 0.9

@@ -1,0 +1,94 @@
+"""Measures, splits and the estimate of strangers, against scikit-learn or by hand."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from adaptation.calibration import calibration_error, fit_temperature, log_loss
+from adaptation.episodes import run_episodes
+from adaptation.prototypes import Prototypes
+from adaptation.rejection import learn_rejection
+from adaptation.splits import folds, group_pairs, take_shots
+from adaptation.task import Task
+from adaptation.verification import area, equal_error_rate
+from clusters import clustered
+from search.heads import none_of_these, softmax
+
+
+def test_area_and_equal_error_rate_are_scikit_learns() -> None:
+    random = np.random.default_rng(0)
+    positive = random.random(500) < 0.3
+    scores = np.round(random.normal(size=500) + positive, 1)  # with ties
+    assert area(scores, positive) == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
+    false, right, _ = roc_curve(positive, scores, drop_intermediate=False)
+    at = np.argmin(np.abs(1 - right - false))
+    assert equal_error_rate(scores, positive) == pytest.approx((1 - right + false)[at] / 2)
+
+
+def test_the_temperature_is_that_of_the_draw() -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(20_000, 5)) * 4
+    shares = softmax(logits, 2.5)
+    targets = (random.random((20_000, 1)) > shares.cumsum(axis=1)).sum(axis=1).clip(max=4)
+    temperature = fit_temperature(logits, targets)
+    assert temperature == pytest.approx(2.5, rel=0.05)
+    assert log_loss(logits, targets, temperature) < log_loss(logits, targets)
+    assert calibration_error(logits, targets, temperature) < 0.02
+    assert calibration_error(logits, targets) > 0.1
+
+
+def test_the_calibration_error_is_the_gap_of_each_bin() -> None:
+    # Two bins: sure (0.9) and right every time, less sure (0.6) and right half of the time.
+    logits = np.log([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 4)
+    targets = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    assert calibration_error(logits, targets) == pytest.approx(0.5 * 0.1 + 0.5 * 0.1)
+
+
+def test_folds_hold_each_class_out_in_turn_and_keep_copies_together() -> None:
+    targets = np.repeat([0, 1, 2], [10, 7, 5])
+    groups = group_pairs(len(targets), [(0, 1), (1, 2), (12, 13)])
+    parts = folds(targets, 0, groups=groups)
+    assert len(parts) == 5
+    held = np.concatenate([validation for _, validation in parts])
+    assert sorted(held.tolist()) == list(range(len(targets)))
+    for training, validation in parts:
+        assert not set(groups[training]) & set(groups[validation])
+        assert set(targets[validation]) == {0, 1, 2} or len(set(groups[targets == 1])) < 6
+    again = folds(targets, 0, groups=groups)
+    assert all((a[1] == b[1]).all() for a, b in zip(parts, again, strict=True))
+
+
+def test_a_class_of_one_example_leaves_nothing_to_hold_out() -> None:
+    assert folds(np.array([0, 0, 1]), 0) == []
+    # Nor does one of three copies.
+    assert folds(np.array([0, 0, 1, 1, 1]), 0, groups=np.array([0, 1, 2, 2, 2])) == []
+
+
+def test_shots_are_of_every_class_and_the_seeds() -> None:
+    targets = np.repeat([0, 1, 2], [10, 7, 1])
+    rows = take_shots(targets, 3, 5)
+    assert np.bincount(targets[rows]).tolist() == [3, 3, 1]
+    np.testing.assert_array_equal(rows, take_shots(targets, 3, 5))
+
+
+def test_strangers_are_told_from_members() -> None:
+    known, unknown = clustered(12, 0, classes=8), clustered(40, 1, classes=8)
+    rows = np.flatnonzero(known.targets < 4)
+    task = Task(known.vectors[rows], known.targets[rows], known.text[:4], 20.0)
+    learnt = learn_rejection(task)
+    none = none_of_these(unknown.vectors, learnt["centres"], learnt["rejection"])
+    strange = unknown.targets >= 4
+    assert roc_auc_score(strange, none) > 0.9
+    assert (none[strange] > 0.5).mean() > 0.8
+    assert (none[~strange] > 0.5).mean() < 0.2
+
+
+def test_nothing_is_said_of_strangers_where_a_class_has_one_example(train: Task) -> None:
+    assert learn_rejection(train.subset(take_shots(train.targets, 1, 0))) == {}
+
+
+def test_episodes_are_the_mean_of_what_they_draw(val: Task) -> None:
+    found = run_episodes(Prototypes(), val, ways=3, shots=2, queries=4, count=50, seed=1)
+    assert found == run_episodes(Prototypes(), val, ways=3, shots=2, queries=4, count=50, seed=1)
+    assert 0.7 < found.accuracy < 1
+    assert 0 < found.interval < 0.05
