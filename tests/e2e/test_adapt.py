@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from adaptation.artifacts import save
 from conftest import Run, json_lines
 from search.artifact import load
+from servers import serving
 from sidecar_samples import read_by_exiftool
 
 CLASSES = ("disc", "stripes", "grain")
@@ -29,9 +30,11 @@ def draw(path: Path, kind: str, seed: int) -> Path:
         for x, y, size in random.integers(10, 80, (3, 3)).tolist():
             pen.ellipse((x, y, x + size, y + size), fill=front)
     elif kind == "stripes":
-        width = int(random.integers(6, 14))
-        for left in range(0, 160, 2 * width):
+        left = 0
+        while left < 160:
+            width, gap = random.integers(4, 18, 2).tolist()
             pen.rectangle((left, 0, left + width, 160), fill=front)
+            left += width + gap
     else:
         image = Image.fromarray(random.integers(0, 256, (160, 160, 3), dtype=np.uint8))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +124,29 @@ def test_a_concept_is_a_word_of_every_query(clipdex: Run, sample_photos: Path) -
     assert b"no concept is called nobody" in clipdex("search", "@nobody", code=1).stderr
     clipdex("adapt", "remove", "chelsea")
     assert b"no concept is called chelsea" in clipdex("search", "@chelsea", code=1).stderr
+
+
+def test_a_server_knows_concepts_and_kept_labels(
+    clipdex: Run, photos_indexed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    photos, collection = tmp_path / "photos", tmp_path / "collection"
+    shutil.copytree(photos_indexed[0], photos)
+    clipdex("index", photos)
+    with serving(collection) as server:
+        assert server.get("/v1/search?q=@mine").status_code == 422
+        clipdex("adapt", "concept", "mine", "--like", photos / "moon.png")
+        clipdex("tags", "add", "sky", photos / "moon.png")
+        hits = server.get("/v1/search?q=mine").json()["hits"]
+        assert hits[0]["path"] == "moon.png"
+        both = server.post("/v1/search", json={"text": "a cat @mine", "k": 2}).json()["hits"]
+        assert {hit["path"] for hit in both} == {"moon.png", "chelsea.png"}
+        hits = server.get("/v1/search?q=x&label=sky>0.99").json()["hits"]
+        assert [hit["path"] for hit in hits] == ["moon.png"]
+        # A search at the terminal asks this server.
+        (hit,) = json_lines(clipdex("search", "mine", "-k", "1", "--json"))
+        assert Path(hit["path"]).name == "moon.png"
+    clipdex("forget", photos / "moon.png")
+    assert json_lines(clipdex("tags", "list", "--json")) == []
 
 
 def test_labels_go_out_as_csv_json_and_sidecars_and_come_back(clipdex: Run, tmp_path: Path) -> None:

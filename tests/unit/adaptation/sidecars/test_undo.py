@@ -14,7 +14,7 @@ from adaptation.sidecars.journal import sole_writer
 from indexer.errors import JournalError
 from sidecar_samples import SAMPLES
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 Tree = dict[str, tuple[bytes, int, int]]
 DOG = [("Animals", "Dog")]
 
