@@ -12,9 +12,12 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
 
+from indexer.catalogue import Model
+from indexer.encoder import Encoder
 from indexer.errors import CollectionNotFound
 from search import Engine, Hit
 from search.hits import display
+from search.labels import Labeller, Labels
 from search.stored import files_of, kind_of
 from serving import internal, job_routes, operation, public, schemas, sessions
 from serving.access import Access
@@ -23,7 +26,7 @@ from serving.asking import asked_by, asked_in, echo, filter_of, options_of
 from serving.document import describe
 from serving.embedding import embed
 from serving.guard import Guard
-from serving.labelling import count_labels, label_picture, label_stored
+from serving.labelling import count_labels, label_picture, label_stored, own_head
 from serving.metrics import Metrics
 from serving.problems import Problem, install
 from serving.service import Service, ServiceDep, running
@@ -198,13 +201,17 @@ def _image_routes(app: FastAPI) -> None:
 def _model_routes(app: FastAPI) -> None:
     @app.post("/v1/label", summary="Which of these labels fits a picture best")
     async def label(service: ServiceDep, body: schemas.LabelBody) -> public.LabelAnswer:
-        chosen = (body.labels, body.templates, body.top)
+        def chosen(encoder: Encoder, model: Model) -> Labels:
+            if body.head is None:
+                return Labeller(encoder, body.labels, body.templates)
+            return own_head(service.answering, body.head, model)
+
         if body.image is not None:
             ids: list[int | None] = [None]
-            answers = [await label_picture(service.answering, body.image, *chosen)]
+            answers = [await label_picture(service.answering, body.image, chosen, body.top)]
         else:
             ids = list(body.image_ids)
-            answers = await label_stored(service.answering, body.image_ids, *chosen)
+            answers = await label_stored(service.answering, body.image_ids, chosen, body.top)
         return public.LabelAnswer(
             images=[
                 public.LabelledImage(

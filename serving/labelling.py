@@ -1,35 +1,50 @@
 """Labels for pictures of a collection or of a request, and how many pictures show each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from indexer.encoder import Embeddings
+from indexer.catalogue import Model
+from indexer.encoder import Embeddings, Encoder
+from indexer.errors import FingerprintMismatch
 from search import Engine
-from search.labels import Answer, Labeller
+from search.artifact import names
+from search.heads import find_head, heads_folder
+from search.labels import Answer, Labels
 from search.ranking import Options
 
 from .answering import Answering
 from .problems import Problem
 
+Chosen = Callable[[Encoder, Model], Labels]
 
-async def label_picture(
-    answering: Answering, data: bytes, labels: Sequence[str], templates: Sequence[str], top: int
-) -> Answer:
+
+def own_head(answering: Answering, name: str, model: Model) -> Labels:
+    """A head of the collection. Raises Problem (404) for none of that name, 409 for another
+    model's.
+    """
+    folder = answering.engines.collection.folder
+    if name not in names(heads_folder(folder)):
+        raise Problem(404, f"no head is called {name}")
+    head = find_head(folder, name)
+    try:
+        head.artifact.require(model.fingerprint, model.name)
+    except FingerprintMismatch as exc:
+        raise Problem(409, str(exc)) from exc
+    return head
+
+
+async def label_picture(answering: Answering, data: bytes, chosen: Chosen, top: int) -> Answer:
     """A picture that came with the request."""
     vectors = await answering.encode_pictures([data])
-    encoder = (await answering.ready()).encoder
+    ready = await answering.ready()
     return await answering.with_pictures(
-        lambda: Labeller(encoder, labels, templates).best(vectors, top)[0]
+        lambda: chosen(ready.encoder, ready.model).best(vectors, top)[0]
     )
 
 
 async def label_stored(
-    answering: Answering,
-    numbers: Sequence[int],
-    labels: Sequence[str],
-    templates: Sequence[str],
-    top: int,
+    answering: Answering, numbers: Sequence[int], chosen: Chosen, top: int
 ) -> list[Answer]:
     """Pictures of the collection, by id. Raises Problem (404) for an unknown one."""
 
@@ -40,7 +55,7 @@ async def label_stored(
                 if number not in found:
                     raise Problem(404, f"no picture has the id {number}")
             vectors: Embeddings = np.stack([found[number] for number in numbers])
-            return Labeller(engine.encoder, labels, templates).best(vectors, top)
+            return chosen(engine.encoder, engine.model).best(vectors, top)
 
     return await answering.engines.ask(label)
 

@@ -126,11 +126,16 @@ class SearchBody(Strict):
 
 
 class LabelBody(Strict):
-    """Labels to choose from, for a picture or for pictures of the collection."""
+    """Labels to choose from, or a head that has learnt some, for a picture or for pictures of the
+    collection.
+    """
 
     image: Picture | None = None
     image_ids: list[ImageId] = Field([], max_length=MOST_HITS)
-    labels: list[Words] = Field(min_length=1, max_length=1000, examples=[["cat", "dog"]])
+    labels: list[Words] = Field([], max_length=1000, examples=[["cat", "dog"]])
+    head: str | None = Field(
+        None, pattern=r"^\w[\w.-]{0,63}$", description="Of `clipdex adapt train`."
+    )
     templates: list[Words] = Field([], max_length=100, examples=[["a photo of a {}"]])
     top: int = Field(5, ge=1, le=1000)
 
@@ -138,6 +143,10 @@ class LabelBody(Strict):
     def _something(self) -> Self:
         if (self.image is None) == (not self.image_ids):
             raise ValueError("give either image or image_ids")
+        if (self.head is None) == (not self.labels):
+            raise ValueError("give either labels or head")
+        if self.head is not None and self.templates:
+            raise ValueError("a head has learnt its labels: templates do not change it")
         return self
 
 

@@ -220,6 +220,22 @@ def head(clipdex: Run, tmp_path: Path) -> Path:
     return tmp_path / "collection" / "heads" / "shapes"
 
 
+def test_a_server_labels_by_a_head_of_its_collection(head: Path, tmp_path: Path) -> None:
+    with serving(head.parents[1]) as server:
+        asked = {"image_ids": list(range(1, 13)), "head": "shapes", "top": 1}
+        found = server.post("/v1/label", json=asked).json()["images"]
+        paths = [server.get(f"/v1/images/{one['id']}").json()["path"] for one in found]
+        right = [
+            one["labels"][0]["label"] == path.split("/")[0]
+            for one, path in zip(found, paths, strict=True)
+        ]
+        assert np.mean(right) > 0.9
+        assert server.post("/v1/label", json={**asked, "head": "none"}).status_code == 404
+        for name in ("../heads/shapes", str(head), "shapes/", "."):
+            assert server.post("/v1/label", json={**asked, "head": name}).status_code in (404, 422)
+        assert server.post("/v1/label", json={**asked, "labels": ["x"]}).status_code == 422
+
+
 def test_a_head_is_json_and_safetensors_and_nothing_else(head: Path) -> None:
     assert sorted(file.name for file in head.iterdir()) == ["arrays.safetensors", "manifest.json"]
     assert json.loads((head / "manifest.json").read_text())["method"] == "prototypes"
