@@ -29,14 +29,14 @@ class Siamese:
     needs_torch: ClassVar[bool] = True
     size: int = 256
     margin: float = 1.0
-    learning_rate: float = 3e-4
+    learning_rate: float = 3e-5
     weight_decay: float = 1e-3
     steps: int | None = None
     batch_size: int = 128
 
     def candidates(self, task: Task) -> Sequence[Self]:
-        """Short and long training."""
-        steps = (100, 300) if self.steps is None else (self.steps,)
+        """Short and long training; the longer, the more classes that were not seen suffer."""
+        steps = (30, 100, 300) if self.steps is None else (self.steps,)
         return [replace(self, steps=one) for one in steps]
 
     def refined(self, number: int) -> Sequence[Self]:
@@ -73,7 +73,7 @@ class Siamese:
 
 
 def _principal(vectors: Embeddings, size: int) -> Embeddings:
-    """`(size, dim)`: the directions in which the vectors spread most, about their mean too."""
+    """`(size, dim)`: the directions that hold most of the vectors."""
     _, _, directions = np.linalg.svd(vectors, full_matrices=False)
     return np.ascontiguousarray(directions[:size], dtype=np.float32)
 

@@ -233,7 +233,7 @@ def test_a_job_that_a_kill_ended_is_called_interrupted(tmp_path: Path) -> None:
     collection = tmp_path / "collection"
     with serving(collection, "--allow-index", photos) as server:
         job = server.post("/v1/index", json={}).headers["location"]
-        while server.get(job).json()["done"] < 8:
+        while server.get("/v1/status").json()["contents"] < 8:
             time.sleep(0.05)
         server.process.kill()
         server.process.wait()
