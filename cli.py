@@ -19,6 +19,7 @@ from terminal import (
     serve,
     status,
     tags,
+    tune,
 )
 
 
@@ -48,6 +49,7 @@ app.command()(forget.forget)
 app.command()(serve.command(_create_app))
 app.command()(demo.demo)
 app.add_typer(models.app, name="models")
+adapt.app.command()(tune.tune)
 app.add_typer(adapt.app, name="adapt")
 app.add_typer(tags.app, name="tags")
 

@@ -1,0 +1,72 @@
+"""A tuned image tower as a model of its own: compiled, kept in the cache, known by a name."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+
+import torch
+from blake3 import blake3
+from torch import nn
+
+from indexer import cache
+from indexer.bundle import BANK, Bundle
+from indexer.errors import ModelError
+from indexer.graph_tower import require_same_vectors
+from indexer.integrity import digests
+from indexer.kept_tower import keep_tower
+from indexer.spelling import BUILT_IN
+from indexer.towers import export_image
+
+
+class _Model(nn.Module):
+    """What the exporter asks of an open_clip model."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def encode_image(self, pixels: torch.Tensor, normalize: bool) -> torch.Tensor:
+        """`(n, 3, h, w)` to unit vectors."""
+        return nn.functional.normalize(self.visual(pixels), dim=-1)
+
+
+def keep_tuned(base: Bundle, visual: nn.Module, name: str) -> Bundle:
+    """Compile the base model with this image tower, under `name`; its text tower is the base's.
+
+    Raises ModelError for a name that a model of another kind has, CompileError where it cannot be
+    exported, or its bundle differs from the tower.
+    """
+    known = cache.read_record(name)
+    if name == BUILT_IN or (known is not None and not known.source.startswith("tuned:")):
+        raise ModelError(f"{name} is the name of another model: choose a name of your own")
+    models = cache.models_folder()
+    models.mkdir(parents=True, exist_ok=True)
+    work = models / os.path.basename(tempfile.mkdtemp(prefix=".tuned-", dir=models))
+    try:
+        export_image(_Model(visual), base.image, work / "image.onnx")
+        for file in ("text.onnx", "text.onnx.data", base.text.file, BANK):
+            if (base.folder / file).is_file():
+                shutil.copyfile(base.folder / file, work / file)
+        made = replace(
+            base,
+            folder=work,
+            name=name,
+            checksums={},
+            source=f"{base.source}, tuned by clipdex",
+        )
+        sums = digests(made)
+        facts = f"{base.fingerprint} {sums['image.onnx']} {sums['image.onnx.data']}"
+        mark = blake3(facts.encode()).hexdigest(length=16)
+        made = replace(made, fingerprint=mark, checksums=sums)
+        require_same_vectors(visual, made)
+        made.save()
+        work.chmod(0o755)
+        folder = models / mark
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(work, folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    keep_tower(visual, base.architecture, mark)
+    cache.write_record(cache.Record(name, mark, f"tuned:{base.name}", None, []))
+    return replace(made, folder=folder)

@@ -1,0 +1,34 @@
+"""What a tuning run does: the dataclass is saved beside its results."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Fine-tuning in two phases: the head's optimum on the frozen tower, then both together.
+
+    method: "full" moves every weight, "lora" a low-rank product beside some. epochs, batch_size:
+    of phase two. rate: peak learning rate of the tower's last layer; each layer before it has
+    `layer_decay` times the next one's. head_rate: of the head. warmup: share of the steps.
+    unfreeze_per_epoch: how many more layers move each epoch, from the last; 0: all from the start.
+    patience: epochs without a better likelihood on held-out examples before it stops.
+    rank, alpha: of LoRA.
+    """
+
+    method: Literal["full", "lora"] = "full"
+    epochs: int = 10
+    batch_size: int = 32
+    rate: float = 3e-5
+    head_rate: float = 1e-3
+    layer_decay: float = 0.8
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    unfreeze_per_epoch: int = 0
+    patience: int = 4
+    rank: int = 4
+    alpha: float = 8.0
+    seed: int = 0
+
+
+LORA_RATE = 1e-3
