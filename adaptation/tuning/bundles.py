@@ -18,6 +18,9 @@ from indexer.kept_tower import keep_tower
 from indexer.spelling import BUILT_IN
 from indexer.towers import export_image
 
+# How the cache's records tell that a model was tuned.
+TUNED = "tuned:"
+
 
 class _Model(nn.Module):
     """What the exporter asks of an open_clip model."""
@@ -31,15 +34,18 @@ class _Model(nn.Module):
         return nn.functional.normalize(self.visual(pixels), dim=-1)
 
 
+def require_free(name: str) -> None:
+    """Raise ModelError for a name that a model of another kind has."""
+    known = cache.read_record(name)
+    if name == BUILT_IN or (known is not None and not known.source.startswith(TUNED)):
+        raise ModelError(f"{name} is the name of another model: choose a name of your own")
+
+
 def keep_tuned(base: Bundle, visual: nn.Module, name: str) -> Bundle:
     """Compile the base model with this image tower, under `name`; its text tower is the base's.
 
-    Raises ModelError for a name that a model of another kind has, CompileError where it cannot be
-    exported, or its bundle differs from the tower.
+    Raises CompileError where it cannot be exported, ModelError where its bundle differs.
     """
-    known = cache.read_record(name)
-    if name == BUILT_IN or (known is not None and not known.source.startswith("tuned:")):
-        raise ModelError(f"{name} is the name of another model: choose a name of your own")
     models = cache.models_folder()
     models.mkdir(parents=True, exist_ok=True)
     work = models / os.path.basename(tempfile.mkdtemp(prefix=".tuned-", dir=models))
@@ -68,5 +74,5 @@ def keep_tuned(base: Bundle, visual: nn.Module, name: str) -> Bundle:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     keep_tower(visual, base.architecture, mark)
-    cache.write_record(cache.Record(name, mark, f"tuned:{base.name}", None, []))
+    cache.write_record(cache.Record(name, mark, f"{TUNED}{base.name}", None, []))
     return replace(made, folder=folder)

@@ -23,7 +23,7 @@ from ..splits import folds
 from ..task import Task
 from ..training import task_of
 from ..zero_shot_probe import ZeroShotProbe
-from .bundles import keep_tuned
+from .bundles import keep_tuned, require_free
 from .loop import STATE, Loop, Side
 from .lora import add_lora, merge_lora
 from .pictures import Pictures
@@ -66,8 +66,9 @@ def tune(
 
     encoder: of `base`. old: labelled pictures whose zero-shot accuracy is to stay. folder: keeps
     the run's state and log; a run of the same settings that was cut off goes on there.
-    Raises ExamplesError where nothing can be held out.
+    Raises ExamplesError where nothing can be held out, ModelError for the name of another model.
     """
+    require_free(name)
     parts = folds(examples.targets, settings.seed)
     if not parts:
         raise ExamplesError("each class needs two examples or more: one is held out")

@@ -7,32 +7,19 @@ import time
 from pathlib import Path
 
 import pytest
-from test_adapt import labelled
 
 from conftest import COMMAND, Run, json_lines
+from shapes import labelled
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_tuned_model_is_indexed_with_and_searched(
     method: str, clipdex: Run, tmp_path: Path
 ) -> None:
-    train, photos = (
-        labelled(tmp_path / "train", range(6)),
-        labelled(tmp_path / "new", range(20, 22)),
-    )
-    done = clipdex(
-        "adapt",
-        "tune",
-        "mine",
-        train,
-        "--epochs",
-        "2",
-        "--method",
-        method,
-        "--old",
-        photos,
-        "--json",
-    )
+    train = labelled(tmp_path / "train", range(6))
+    photos = labelled(tmp_path / "new", range(20, 22))
+    options = ("--epochs", "2", "--method", method, "--old", photos, "--json")
+    done = clipdex("adapt", "tune", "mine", train, *options)
     (facts,) = json_lines(done)
     assert facts["tuning"]["method"] == method
     assert [one["epoch"] for one in facts["epochs"]] == [1, 2]
