@@ -21,6 +21,7 @@ COMMANDS = (
     ("models", "verify"),
     ("serve",),
     ("adapt", "train"),
+    ("adapt", "tune"),
     ("adapt", "concept"),
     ("adapt", "list"),
     ("adapt", "show"),

@@ -48,7 +48,7 @@ def add(
     with writing(locate(collection), "tags add") as catalogue:
         contents = contents_at(catalogue, paths)
         count = keep(catalogue, [Kept(number, label, 1.0, OWN) for number in contents])
-    out(f"{label}: {count:,} pictures")
+    out(f"{label}: {_pictures(count)}")
 
 
 @app.command()
@@ -70,7 +70,7 @@ def remove(
 
     with writing(locate(collection), "tags remove") as catalogue:
         count = drop(catalogue, label, contents_at(catalogue, paths) if paths else None)
-    out(f"{label}: taken off {count:,} pictures")
+    out(f"{label}: taken off {_pictures(count)}")
 
 
 @app.command("list")
@@ -168,6 +168,10 @@ def undo(collection: options.Collection = None) -> None:
     report = take_back(locate(collection).folder / "sidecars")
     out(f"{len(report.restored):,} sidecars restored, {len(report.removed):,} removed")
     _skipped([*report.left, *report.failed])
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"
 
 
 def _skipped(skipped: "list[Skipped]") -> None:
