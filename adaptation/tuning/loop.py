@@ -95,7 +95,7 @@ class Loop:
         """`(n, classes)` of pictures as they are indexed."""
         parts = []
         with torch.inference_mode():
-            for _, pixels in pictures.batches(self.settings.batch_size):
+            for _, pixels in pictures.batches(self.settings.at_once):
                 parts.append(self.head(self.tower(torch.from_numpy(pixels))).double().numpy())
         return np.concatenate(parts)
 
@@ -109,13 +109,18 @@ class Loop:
         )
         for group, depth in zip(self.optimiser.param_groups, self._moving(epoch), strict=True):
             group["lr"] = share * group["peak"] * depth
-        logits = self.head(self.tower(torch.from_numpy(pixels)))
-        loss = functional.cross_entropy(logits, torch.from_numpy(train.targets[rows]))
+        targets = torch.from_numpy(train.targets[rows])
         self.optimiser.zero_grad()
-        loss.backward()
+        total = 0.0
+        for start in range(0, len(rows), settings.at_once):
+            part = slice(start, start + settings.at_once)
+            logits = self.head(self.tower(torch.from_numpy(pixels[part])))
+            loss = functional.cross_entropy(logits, targets[part], reduction="sum") / len(rows)
+            loss.backward()
+            total += float(loss.detach())
         self.optimiser.step()
         self.step += 1
-        return float(loss.detach())
+        return total
 
     def _moving(self, epoch: int) -> list[float]:
         """1 for groups that move in this epoch, else 0; the head's last."""

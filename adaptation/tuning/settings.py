@@ -9,7 +9,8 @@ class Tuning:
     """Fine-tuning in two phases: the head's optimum on the frozen tower, then both together.
 
     method: "full" moves every weight, "lora" a low-rank product beside some. epochs, batch_size:
-    of phase two. rate: peak learning rate of the tower's last layer; each layer before it has
+    of phase two. at_once: pictures whose activations are held at a time; gradients add up over a
+    batch, so it changes memory and nothing else. rate: peak learning rate of the tower's last layer; each layer before it has
     `layer_decay` times the next one's. head_rate: of the head. warmup: share of the steps.
     unfreeze_per_epoch: how many more layers move each epoch, from the last; 0: all from the start.
     patience: epochs without a better likelihood on held-out examples before it stops.
@@ -19,6 +20,7 @@ class Tuning:
     method: Literal["full", "lora"] = "full"
     epochs: int = 10
     batch_size: int = 32
+    at_once: int = 8
     rate: float = 3e-5
     head_rate: float = 1e-3
     layer_decay: float = 0.8

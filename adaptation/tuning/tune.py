@@ -164,7 +164,7 @@ def _sweep(
             pictures, targets, text = old
             kept = []
             with torch.inference_mode():
-                for _, pixels in pictures.batches(loop.settings.batch_size):
+                for _, pixels in pictures.batches(loop.settings.at_once):
                     kept.append((loop.tower(torch.from_numpy(pixels)) @ text.T).argmax(1).numpy())
             figures["old"] = float((np.concatenate(kept) == targets).mean())
         found.append(figures)

@@ -119,6 +119,15 @@ def test_each_layer_has_its_rate_and_its_turn(sides: tuple[Side, Side], tmp_path
     assert "head.weight" in moved
 
 
+def test_gradients_add_up_to_the_batchs(sides: tuple[Side, Side], tmp_path: Path) -> None:
+    whole = loop(tmp_path / "whole", replace(SETTINGS, at_once=4))
+    parts = loop(tmp_path / "parts", replace(SETTINGS, at_once=1))
+    next(whole.run(*sides))
+    next(parts.run(*sides))
+    for name, expected in whole.state().items():
+        torch.testing.assert_close(parts.state()[name], expected, atol=1e-5, rtol=0)
+
+
 def test_crops_are_the_seeds(sides: tuple[Side, Side]) -> None:
     pictures, rows = sides[0].pictures, np.arange(3)
     first = pictures.augmented(rows, seed=1, epoch=2)
