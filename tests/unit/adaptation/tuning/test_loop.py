@@ -125,7 +125,7 @@ def test_gradients_add_up_to_the_batchs(sides: tuple[Side, Side], tmp_path: Path
     next(whole.run(*sides))
     next(parts.run(*sides))
     for name, expected in whole.state().items():
-        torch.testing.assert_close(parts.state()[name], expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(parts.state()[name], expected, atol=1e-4, rtol=0)
 
 
 def test_crops_are_the_seeds(sides: tuple[Side, Side]) -> None:
