@@ -60,7 +60,11 @@ def full_precision(name: str) -> str:
 
 
 def int8(
-    base: Bundle, paths: Sequence[Path], *, on_progress: Report = lambda line: None
+    base: Bundle,
+    paths: Sequence[Path],
+    *,
+    limits: Limits | None = None,
+    on_progress: Report = lambda line: None,
 ) -> tuple[Bundle, Loss]:
     """The 8-bit twin of `base`, from the cache, or made from pictures below `paths`.
 
@@ -73,7 +77,7 @@ def int8(
         if kept is not None and kept.quantized.get("base") == base.fingerprint:
             return replace(kept, name=name), Loss(**kept.quantized["loss"])
         on_progress(f"bringing {base.name} to 8 bits, once, on some of your pictures")
-        made, loss = _make(base, name, sample_pixels(paths, base.image))
+        made, loss = _make(base, name, sample_pixels(paths, base.image, limits or Limits()))
         cache.write_record(cache.Record(name, made.fingerprint, base.name, None, []))
     return made, loss
 
@@ -129,7 +133,7 @@ def _encode(encoder: OnnxEncoder, pixels: Pixels) -> Embeddings:
     return np.concatenate(parts)
 
 
-def sample_pixels(paths: Sequence[Path], preprocess: Preprocess) -> Pixels:
+def sample_pixels(paths: Sequence[Path], preprocess: Preprocess, limits: Limits) -> Pixels:
     """Pixels `(n, 3, h, w)` of pictures taken evenly from those below `paths`."""
     files = list(islice(_files(paths), AMONG))
     wanted = CALIBRATED + MEASURED
@@ -139,8 +143,8 @@ def sample_pixels(paths: Sequence[Path], preprocess: Preprocess) -> Pixels:
     pixels = []
     for file in even:
         try:
-            _, data = read_file(file, Limits())
-            decoded = decode(data, Limits(), at_least=preprocess.size, name=file)
+            _, data = read_file(file, limits)
+            decoded = decode(data, limits, at_least=preprocess.size, name=file)
         except ImageError:
             continue
         pixels.append(preprocess.pixels(decoded.image))

@@ -11,6 +11,7 @@ from . import options
 from .console import SOME_FILES_FAILED, guarded, note, out
 
 if TYPE_CHECKING:
+    from indexer.decode import Limits
     from indexer.encoder import Encoder
 
 
@@ -84,6 +85,10 @@ def index(
 
     say = note
     encoder = None
+    defaults = Limits()
+    limits = Limits(
+        max_bytes=max_bytes or defaults.max_bytes, max_pixels=max_pixels or defaults.max_pixels
+    )
     if precision == "int8" and device not in ("auto", "cpu"):
         raise typer.BadParameter("--precision int8 is for the CPU: leave out --device")
     if model is not None or device != "auto" or precision is not None:
@@ -95,9 +100,9 @@ def index(
             available_cores(),
             precision,
             paths,
+            limits,
             lambda line: say(line),
         )
-    defaults = Limits()
     with ProgressBar() as progress:
         say = progress.note  # above the bar, from here on
 
@@ -114,10 +119,7 @@ def index(
                 prune_vanished=prune,
                 workers=workers,
                 batch_size=batch_size,
-                limits=Limits(
-                    max_bytes=max_bytes or defaults.max_bytes,
-                    max_pixels=max_pixels or defaults.max_pixels,
-                ),
+                limits=limits,
                 on_progress=progress.update,
                 on_skip=report_skip,
                 on_note=progress.note,
@@ -150,6 +152,7 @@ def _encoder(
     threads: int,
     precision: str | None,
     paths: list[Path],
+    limits: "Limits",
     say: Callable[[str], None],
 ) -> "Encoder":
     """The model that was asked for, or the collection's own on another device or in another
@@ -168,7 +171,7 @@ def _encoder(
         model, fingerprint = full_precision(model), None
         if precision == "int8":
             base = obtain(model, arch=arch, on_progress=say)
-            twin, loss = int8(base, paths, on_progress=say)
+            twin, loss = int8(base, paths, limits=limits, on_progress=say)
             say(f"{twin.name}: {loss}")
             model, arch, fingerprint, device = twin.name, None, twin.fingerprint, "cpu"
     return load_encoder(

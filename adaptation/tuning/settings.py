@@ -11,8 +11,9 @@ class Tuning:
     method: "full" moves every weight, "lora" a low-rank product beside some. epochs, batch_size:
     of phase two. at_once: pictures whose activations are held at a time; gradients add up over a
     batch, so it changes memory and nothing else. rate: peak learning rate of the tower's last
-    layer; each layer before it has `layer_decay` times the next one's. head_rate: of the head. warmup: share of the steps.
-    unfreeze_per_epoch: how many more layers move each epoch, from the last; 0: all from the start.
+    layer; each layer before it has `layer_decay` times the next one's. head_rate: of the head.
+    warmup: share of the steps. unfreeze_per_epoch: how many more layers move each epoch, from the
+    last; 0: all from the start.
     patience: epochs without a better likelihood on held-out examples before it stops.
     rank, alpha: of LoRA.
     """

@@ -19,7 +19,8 @@ from indexer.picture_tower import PictureTower
 
 from ..choice import choose
 from ..examples import Examples
-from ..splits import folds
+from ..near_duplicates import near_duplicates
+from ..splits import folds, group_pairs
 from ..task import Task
 from ..training import task_of
 from ..zero_shot_probe import ZeroShotProbe
@@ -69,7 +70,9 @@ def tune(
     Raises ExamplesError where nothing can be held out, ModelError for the name of another model.
     """
     require_free(name)
-    parts = folds(examples.targets, settings.seed)
+    pairs = near_duplicates(examples.vectors, examples.paths)
+    groups = group_pairs(len(examples.targets), pairs)
+    parts = folds(examples.targets, settings.seed, groups=groups)
     if not parts:
         raise ExamplesError("each class needs two examples or more: one is held out")
     task = task_of(examples, encoder, templates)
