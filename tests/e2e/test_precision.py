@@ -80,6 +80,13 @@ def test_too_few_pictures_and_other_devices_are_refused(clipdex: Run, tmp_path: 
     clipdex("index", tmp_path / "few", "--precision", "int8", "--device", "cuda", code=2)
 
 
+def test_the_pictures_that_8_bits_are_adjusted_on_keep_to_the_limits(
+    clipdex: Run, photos: Path
+) -> None:
+    options = ("--precision", "int8", "--max-pixels", "1000")
+    assert b"0 could be read" in clipdex("index", photos, *options, code=1).stderr
+
+
 def test_a_transformer_is_brought_to_8_bits_without_calibration(tmp_path: Path) -> None:
     from indexer.compile import compile_model
     from indexer.onnx_encoder import OnnxEncoder
