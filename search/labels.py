@@ -24,7 +24,7 @@ from indexer.packed import Ids
 
 from .engine import Engine
 from .files import embed_files, tasks_of
-from .heads import Head, head_with
+from .heads import Head, head_with, softmax
 from .hits import path_facts
 from .kept_labels import with_label
 from .relevance import Estimator
@@ -89,10 +89,7 @@ class Labeller:
 
     def _shares(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         """The softmax of cosines `(n, labels)` at the model's logit scale."""
-        logits = self.logit_scale * scores.astype(np.float64)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return shares
+        return softmax(scores.astype(np.float64), 1 / self.logit_scale)
 
     def best(self, vectors: Embeddings, top: int) -> list[Answer]:
         """For each vector its `top` best labels with probabilities, best first, and P(none fits).
