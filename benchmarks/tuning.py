@@ -87,6 +87,38 @@ def main() -> None:
         ],
         sweeps=sweeps,
     )
+    plot(sweeps)
+
+
+def plot(sweeps: dict[str, list[dict[str, list[dict[str, float]]]]]) -> None:
+    """`docs/wise_ft.svg`: what is won and lost between the base model and the tuned one."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    matplotlib.rcParams["svg.hashsalt"] = "clipdex"
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    for method, runs in sweeps.items():
+        if method not in ("full", "lora"):
+            continue
+        steps = [[run["sweep"][at] for run in runs] for at in range(len(runs[0]["sweep"]))]
+        old, new = (
+            [100 * statistics.mean(one[key] for one in step) for step in steps]
+            for key in ("old", "new")
+        )
+        axes.plot(old, new, marker="o", markersize=4, label=method)
+        for at in (0, len(steps) - 1):
+            text = f"alpha {steps[at][0]['alpha']:g}"
+            axes.annotate(text, (old[at], new[at]), fontsize=8, xytext=(4, -10),
+                          textcoords="offset points")  # fmt: skip
+    axes.set_xlabel("old queries: zero-shot on Caltech-101 photos, %")
+    axes.set_ylabel("held-out paintings, %")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    target = Path(__file__).parents[1] / "docs" / "wise_ft.svg"
+    figure.savefig(target, metadata={"Date": None})
 
 
 def _share(values: list[float]) -> str:
