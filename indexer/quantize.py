@@ -6,17 +6,14 @@ The text tower stays as it is. The result has a fingerprint of its own, so its v
 mixed with those of the model that it was made from. Needs the onnx package.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from blake3 import blake3
 from onnxruntime.quantization import (
     CalibrationDataReader,
     QuantFormat,
@@ -26,11 +23,11 @@ from onnxruntime.quantization import (
 )
 
 from . import graphs
-from .bundle import BANK, Bundle
+from .bundle import Bundle
 from .encoder import Pixels
 from .errors import CompileError
-from .integrity import digests
 from .quiet import quiet
+from .twin import complete
 
 MATRICES = ["MatMul", "Gemm"]
 
@@ -52,15 +49,7 @@ def quantize(base: Bundle, pixels: Pixels, folder: Path, name: str) -> Bundle:
         raise CompileError(f"{base.name} cannot be brought to 8 bits: {line}") from exc
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    for file in ("text.onnx", "text.onnx.data", base.text.file, BANK):
-        if (base.folder / file).is_file():
-            _same_file(base.folder / file, folder / file)
-    made = replace(
-        base, folder=folder, name=name, checksums={}, quantized={"base": base.fingerprint}
-    )
-    sums = digests(made)
-    mark = blake3(f"{base.fingerprint} {sums['image.onnx']} {sums['image.onnx.data']}".encode())
-    return replace(made, fingerprint=mark.hexdigest(length=16), checksums=sums)
+    return complete(base, folder, name, quantized={"base": base.fingerprint})
 
 
 def is_conv(model: onnx.ModelProto) -> bool:
@@ -99,11 +88,3 @@ def _run(source: Path, target: Path, pixels: Pixels, *, convolutional: bool) -> 
         )
     else:
         quantize_dynamic(str(source), str(target), op_types_to_quantize=MATRICES, **common)
-
-
-def _same_file(source: Path, target: Path) -> None:
-    """Without taking its space again, where the file system can do that."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

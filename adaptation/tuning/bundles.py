@@ -4,19 +4,19 @@ import os
 import shutil
 import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import torch
-from blake3 import blake3
 from torch import nn
 
 from indexer import cache
-from indexer.bundle import BANK, Bundle
+from indexer.bundle import Bundle
 from indexer.errors import ModelError
 from indexer.graph_tower import require_same_vectors
-from indexer.integrity import digests
 from indexer.kept_tower import keep_tower
 from indexer.spelling import BUILT_IN
 from indexer.towers import export_image
+from indexer.twin import complete
 
 # How the cache's records tell that a model was tuned.
 TUNED = "tuned:"
@@ -48,31 +48,18 @@ def keep_tuned(base: Bundle, visual: nn.Module, name: str) -> Bundle:
     """
     models = cache.models_folder()
     models.mkdir(parents=True, exist_ok=True)
-    work = models / os.path.basename(tempfile.mkdtemp(prefix=".tuned-", dir=models))
+    work = Path(tempfile.mkdtemp(prefix=".tuned-", dir=models))
     try:
         export_image(_Model(visual), base.image, work / "image.onnx")
-        for file in ("text.onnx", "text.onnx.data", base.text.file, BANK):
-            if (base.folder / file).is_file():
-                shutil.copyfile(base.folder / file, work / file)
-        made = replace(
-            base,
-            folder=work,
-            name=name,
-            checksums={},
-            source=f"{base.source}, tuned by clipdex",
-        )
-        sums = digests(made)
-        facts = f"{base.fingerprint} {sums['image.onnx']} {sums['image.onnx.data']}"
-        mark = blake3(facts.encode()).hexdigest(length=16)
-        made = replace(made, fingerprint=mark, checksums=sums)
+        made = complete(base, work, name, source=f"{base.source}, tuned by clipdex")
         require_same_vectors(visual, made)
         made.save()
         work.chmod(0o755)
-        folder = models / mark
+        folder = models / made.fingerprint
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    keep_tower(visual, base.architecture, mark)
-    cache.write_record(cache.Record(name, mark, f"{TUNED}{base.name}", None, []))
+    keep_tower(visual, base.architecture, made.fingerprint)
+    cache.write_record(cache.Record(name, made.fingerprint, f"{TUNED}{base.name}", None, []))
     return replace(made, folder=folder)
