@@ -1,7 +1,8 @@
 """`clipdex label`"""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from . import options
 from .console import SOME_FILES_FAILED, guarded, note, out
 
 if TYPE_CHECKING:
+    from indexer.encoder import Encoder
     from search.labels import Labelled
 
 
@@ -64,80 +66,53 @@ def label(
         raise typer.BadParameter("name the labels with one of --labels, --labels-file and --head")
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
-    if head is not None:
-        if template:
-            raise typer.BadParameter("a head has learnt its labels: --template does not change it")
-        _write(_by_head(head, paths, top, workers, collection, save), as_json, as_csv)
-        return
-    if save:
+    if head is not None and template:
+        raise typer.BadParameter("a head has learnt its labels: --template does not change it")
+    if save and head is None:
         raise typer.BadParameter("--save keeps what a head says: name one with --head")
+    if save and paths:
+        raise typer.BadParameter("--save keeps labels of the whole collection: leave out PATH")
     names = _read(labels_file) if labels_file else (labels or "").split(",")
-    if not any(name.strip() for name in names):
+    if head is None and not any(name.strip() for name in names):
         raise typer.BadParameter("there are no labels in it")
     options.check_templates(template)
 
     from indexer import load_encoder
     from indexer.collection import locate
     from indexer.cores import available_cores
-    from search import Engine
-    from search.labels import Labeller, label_collection, label_files
-
-    if paths and not locate(collection).exists:
-        encoder = load_encoder(threads=available_cores())
-        labeller = Labeller(encoder, names, template or ())
-        _write(label_files(paths, labeller, encoder, top=top, workers=workers), as_json, as_csv)
-        return
-    with Engine.open(collection) as engine:
-        encoder = load_encoder(
-            engine.model.name, fingerprint=engine.model.fingerprint, threads=available_cores()
-        )
-        labeller = Labeller(encoder, names, template or ())
-        if paths:
-            labelled = label_files(
-                paths, labeller, encoder, top=top, engine=engine, workers=workers
-            )
-        else:
-            labelled = label_collection(engine, labeller, top=top)
-        _write(labelled, as_json, as_csv)
-
-
-def _by_head(
-    name: str,
-    paths: list[Path] | None,
-    top: int,
-    workers: int | None,
-    collection: Path | None,
-    save: bool,
-) -> "Iterator[Labelled]":
-    from indexer.collection import locate
+    from indexer.models import active_model
     from search import Engine
     from search.heads import find_head
-    from search.labels import label_collection, label_files
+    from search.kept_labels import keep_by_head
+    from search.labels import Labeller, label_collection, label_files
 
-    if save and paths:
-        raise typer.BadParameter("--save keeps labels of the whole collection: leave out PATH")
     place = locate(collection)
-    head = find_head(place.folder, name)
-    if not place.exists and paths:
-        from indexer import load_encoder
-        from indexer.cores import available_cores
+    learnt = find_head(place.folder, head) if head is not None else None
+    with ExitStack() as stack:
+        engine = None
+        if place.exists or not paths:
+            engine = stack.enter_context(Engine.open(collection))
+        model, fingerprint = active_model(place)
 
-        encoder = load_encoder(threads=available_cores())
-        head.artifact.require(encoder.fingerprint, "pocket")
-        yield from label_files(paths, head, encoder, top=top, workers=workers)
-        return
-    with Engine.open(collection) as engine:
-        head.artifact.require(engine.model.fingerprint, engine.model.name)
-        if paths:
-            yield from label_files(
-                paths, head, engine.encoder, top=top, engine=engine, workers=workers
-            )
+        def load() -> "Encoder":
+            return load_encoder(model, fingerprint=fingerprint, threads=available_cores())
+
+        if engine is not None and not paths:  # stored vectors: a head needs no encoder
+            if learnt is not None:
+                learnt.artifact.require(engine.model.fingerprint, model)
+            labeller = learnt or Labeller(load(), names, template or ())
+            _write(label_collection(engine, labeller, top=top), as_json, as_csv)
+            if save and learnt is not None:
+                note(f"{keep_by_head(engine, learnt):,} labels kept")
             return
-        yield from label_collection(engine, head, top=top)
-        if save:
-            from search.kept_labels import keep_by_head
-
-            note(f"{keep_by_head(engine, head):,} labels kept")
+        encoder = load()
+        if learnt is not None:
+            learnt.artifact.require(encoder.fingerprint, model)
+        labeller = learnt or Labeller(encoder, names, template or ())
+        labelled = label_files(
+            paths or (), labeller, encoder, top=top, engine=engine, workers=workers
+        )
+        _write(labelled, as_json, as_csv)
 
 
 def _read(file: Path) -> list[str]:
