@@ -24,7 +24,6 @@ def fit_softmax(
     prior: Embeddings | None = None,
     scale: float = 1.0,
     bias: bool = True,
-    tolerance: float = TOLERANCE,
 ) -> tuple[Floats, Floats]:
     """The weights `(classes, dim)` and biases `(classes,)` of the minimum, in double precision.
 
@@ -43,7 +42,7 @@ def fit_softmax(
         max_iter=ITERATIONS,
         max_eval=2 * ITERATIONS,
         history_size=20,
-        tolerance_grad=tolerance,
+        tolerance_grad=TOLERANCE,
         tolerance_change=1e-14,
         line_search_fn="strong_wolfe",
     )

@@ -26,7 +26,6 @@ def folds(
     """
     groups = np.arange(len(targets)) if groups is None else groups
     random = np.random.default_rng(seed)
-    part = np.zeros(len(targets), np.int64)
     own = [np.unique(groups[targets == number]) for number in np.unique(targets)]
     count = min(MOST_FOLDS, *(len(numbers) for numbers in own))
     if count < 2:

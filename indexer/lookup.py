@@ -1,12 +1,25 @@
 """Which contents have a vector already, asked from decoder threads."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from .catalogue import Catalogue
 from .collection import Collection
+from .database import translated
 from .encoder import Embeddings
 from .packed import unpacked
+
+
+@contextmanager
+def lookup_where(collection: Collection, fingerprint: str) -> Iterator["Lookup | None"]:
+    """What a collection holds of this fingerprint; None where there is no collection."""
+    if not collection.exists:
+        yield None
+        return
+    with translated(str(collection.folder)), Lookup(collection, fingerprint) as stored:
+        yield stored
 
 
 class Lookup:

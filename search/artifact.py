@@ -18,6 +18,7 @@ from indexer.errors import ArtifactError, FingerprintMismatch
 
 FORMAT = 1
 MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
+CHANGED = "{} is not what `clipdex adapt` wrote: its files were changed. Learn it again"
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -46,9 +47,21 @@ def load(folder: Path) -> Artifact:
     """Read an artifact. Raises ArtifactError for one that is missing, damaged or changed."""
     from indexer.digest import digest
 
+    manifest = read_manifest(folder)
+    try:
+        packed = (folder / ARRAYS).read_bytes()
+    except OSError as exc:
+        raise ArtifactError(f"{folder} cannot be read: {exc}") from exc
+    if manifest.get("arrays") != digest(packed).hex():
+        raise ArtifactError(CHANGED.format(folder))
+    arrays = unpack(packed, folder)
+    return Artifact(manifest["name"], manifest["kind"], manifest["fingerprint"], arrays, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What an artifact says of itself, without its arrays. Raises ArtifactError likewise."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        packed = (folder / ARRAYS).read_bytes()
     except (OSError, ValueError) as exc:
         raise ArtifactError(f"{folder} cannot be read: {exc}") from exc
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -56,19 +69,9 @@ def load(folder: Path) -> Artifact:
             f"{folder} is of another format than this clipdex's ({FORMAT}): learn it again, or "
             "upgrade clipdex"
         )
-    if manifest.get("digest") != manifest_digest(manifest) or (
-        manifest.get("arrays") != digest(packed).hex()
-    ):
-        raise ArtifactError(
-            f"{folder} is not what `clipdex adapt` wrote: its files were changed. Learn it again"
-        )
-    return Artifact(
-        manifest["name"],
-        manifest["kind"],
-        manifest["fingerprint"],
-        unpack(packed, folder),
-        manifest,
-    )
+    if manifest.get("digest") != manifest_digest(manifest):
+        raise ArtifactError(CHANGED.format(folder))
+    return manifest
 
 
 def unpack(packed: bytes, place: Path) -> Arrays:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from indexer.encoder import Embeddings, unit
 from indexer.errors import ArtifactError
 
-from .artifact import MANIFEST, Arrays, Artifact, load, names
+from .artifact import MANIFEST, Arrays, Artifact, load, names, read_manifest
 
 # A vote that no neighbour gave still has a logarithm.
 LEAST_VOTE = 1e-6
@@ -159,8 +159,11 @@ def find_head(collection: Path, name: str) -> Head:
 def head_with(collection: Path, label: str, fingerprint: str) -> Head | None:
     """The newest head for vectors of this fingerprint that knows a label; None where none does."""
     folder = heads_folder(collection)
-    known = [Head.load(folder / name) for name in names(folder)]
+    known = [read_manifest(folder / name) for name in names(folder)]
     fitting = [
-        head for head in known if label in head.classes and head.artifact.fingerprint == fingerprint
+        facts
+        for facts in known
+        if label in facts["classes"] and facts["fingerprint"] == fingerprint
     ]
-    return max(fitting, key=lambda head: str(head.artifact.facts.get("made")), default=None)
+    newest = max(fitting, key=lambda one: str(one.get("made")), default=None)
+    return Head.load(folder / newest["name"]) if newest else None

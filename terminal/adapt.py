@@ -62,16 +62,13 @@ def train(
     """
     options.check_templates(template)
 
-    from contextlib import ExitStack
-
     from adaptation.examples import read_examples
     from adaptation.methods import METHODS, RECOMMENDED
     from adaptation.training import train as learn
     from indexer import load_encoder
     from indexer.collection import locate
     from indexer.cores import available_cores
-    from indexer.database import translated
-    from indexer.lookup import Lookup
+    from indexer.lookup import lookup_where
     from indexer.models import active_model
     from search.ground_truth import read_ground_truth
     from search.hits import display
@@ -84,11 +81,7 @@ def train(
     truth = own_labels(place) if data is None else read_ground_truth(data)
     model, fingerprint = active_model(place)
     encoder = load_encoder(model, fingerprint=fingerprint, threads=available_cores())
-    with ExitStack() as stack:
-        stored = None
-        if place.exists:
-            stack.enter_context(translated(str(place.folder)))
-            stored = stack.enter_context(Lookup(place, encoder.fingerprint))
+    with lookup_where(place, encoder.fingerprint) as stored:
         examples = read_examples(truth, encoder, stored=stored, workers=workers)
         held = None
         if validation is not None:
@@ -176,14 +169,13 @@ def list_learnt(collection: options.Collection = None, as_json: options.Json = F
 
     Example: clipdex adapt list
     """
-    for artifact in _learnt(collection):
-        facts = artifact.facts
+    for facts in _learnt(collection):
         if as_json:
             out(json.dumps(_summary(facts), ensure_ascii=False))
         elif "classes" in facts:
-            out(f"{artifact.name}  {len(facts['classes']):,} classes, {facts['method']}")
+            out(f"{facts['name']}  {len(facts['classes']):,} classes, {facts['method']}")
         else:
-            out(f"{artifact.name}  a concept of {len(facts['pictures']['like'])} pictures")
+            out(f"{facts['name']}  a concept of {len(facts['pictures']['like'])} pictures")
 
 
 @app.command()
@@ -193,8 +185,8 @@ def show(name: Name, collection: options.Collection = None) -> None:
 
     Example: clipdex adapt show machine-parts
     """
-    for artifact in _named(name, collection):
-        out(json.dumps(artifact.facts, ensure_ascii=False, indent=1))
+    for facts in _named(name, collection):
+        out(json.dumps(facts, ensure_ascii=False, indent=1))
 
 
 @app.command()
@@ -221,21 +213,21 @@ def remove(name: Name, collection: options.Collection = None) -> None:
     out(f"{name} removed")
 
 
-def _learnt(collection: Path | None) -> list[Any]:
+def _learnt(collection: Path | None) -> list[dict[str, Any]]:
     from indexer.collection import locate
-    from search.artifact import load, names
+    from search.artifact import names, read_manifest
     from search.concepts import concepts_folder
     from search.heads import heads_folder
 
     place = locate(collection).folder
     folders = (heads_folder(place), concepts_folder(place))
-    return [load(folder / name) for folder in folders for name in names(folder)]
+    return [read_manifest(folder / name) for folder in folders for name in names(folder)]
 
 
-def _named(name: str, collection: Path | None) -> list[Any]:
+def _named(name: str, collection: Path | None) -> list[dict[str, Any]]:
     from indexer.errors import ArtifactError
 
-    found = [artifact for artifact in _learnt(collection) if artifact.name == name]
+    found = [facts for facts in _learnt(collection) if facts["name"] == name]
     if not found:
         raise ArtifactError(
             f"no head or concept is called {name} here: `clipdex adapt list` says which there are"

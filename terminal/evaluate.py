@@ -63,13 +63,10 @@ def evaluate(
     """
     options.check_templates(template)
 
-    from contextlib import ExitStack
-
     from indexer import load_encoder
     from indexer.collection import locate
     from indexer.cores import available_cores
-    from indexer.database import translated
-    from indexer.lookup import Lookup
+    from indexer.lookup import lookup_where
     from indexer.models import active_model
     from search.evaluation import annotate
     from search.evaluation import evaluate as measure
@@ -84,11 +81,7 @@ def evaluate(
         encoder = load_encoder(
             name, fingerprint=fingerprint, threads=available_cores(), on_progress=note
         )
-        with ExitStack() as stack:
-            stored = None
-            if place.exists:
-                stack.enter_context(translated(str(place.folder)))
-                stored = stack.enter_context(Lookup(place, encoder.fingerprint))
+        with lookup_where(place, encoder.fingerprint) as stored:
             annotated = annotate(truth, encoder, stored=stored, workers=workers)
         if not results:  # the same files fail for every model
             for path, reason in annotated.skipped:

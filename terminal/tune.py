@@ -64,6 +64,8 @@ def tune(
         raise typer.BadParameter("--method is full or lora")
     options.check_templates(template)
 
+    from functools import partial
+
     from adaptation.artifacts import check_name
     from adaptation.examples import read_examples
     from adaptation.tuning.checks import check_settings
@@ -72,6 +74,7 @@ def tune(
     from indexer.collection import locate
     from indexer.cores import available_cores
     from indexer.errors import ExamplesError
+    from indexer.lookup import lookup_where
     from indexer.models import active_model, find_bundle
     from search.ground_truth import read_ground_truth
 
@@ -92,8 +95,10 @@ def tune(
     base, fingerprint = (model, None) if model else active_model(place)
     bundle = find_bundle(base, fingerprint)
     encoder = load_encoder(base, fingerprint=bundle.fingerprint, threads=available_cores())
-    examples = read_examples(read_ground_truth(data), encoder, workers=workers)
-    kept = read_examples(read_ground_truth(old), encoder, workers=workers) if old else None
+    with lookup_where(place, bundle.fingerprint) as stored:
+        read = partial(read_examples, encoder=encoder, stored=stored, workers=workers)
+        examples = read(read_ground_truth(data))
+        kept = read(read_ground_truth(old)) if old else None
     try:
         from adaptation.tuning.tune import facts_of
         from adaptation.tuning.tune import tune as learn
