@@ -1,4 +1,4 @@
-"""What examples teach: probes, few-shot heads, episodes, verification, "none of these".
+"""What examples teach: the linear probe, heads by examples a class, calibration, other domains.
 
 usage: python benchmarks/few_shot.py CALTECH101 [--pacs PACS] [--only probe,shots,...]
     CALTECH101: a folder with `train` and `val`, each of CLASS/*.jpg
@@ -10,8 +10,6 @@ figure. Five seeds where anything is drawn: mean and standard deviation.
 import argparse
 import statistics
 import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,27 +18,20 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 from adaptation.calibration import calibration_error, fit_temperature
 from adaptation.choice import choose
-from adaptation.episodes import run_episodes
-from adaptation.examples import read_examples
 from adaptation.linear_probe import LinearProbe
 from adaptation.lp_plus_plus import LPPlusPlus
 from adaptation.mlp import MLP
 from adaptation.nearest_neighbours import NearestNeighbours
 from adaptation.prototypes import Prototypes
-from adaptation.rejection import learn_rejection
-from adaptation.siamese import Siamese
 from adaptation.softmax_regression import fit_softmax
 from adaptation.splits import take_shots
 from adaptation.task import Method, Task
 from adaptation.tip_adapter import TipAdapter, TipAdapterF
-from adaptation.training import task_of
-from adaptation.verification import area, verify
 from adaptation.zero_shot_probe import ZeroShotProbe
 from indexer import load_encoder
-from indexer.encoder import Encoder, unit
+from indexer.encoder import Encoder
+from labelled import share, task_in, zero_shot
 from measure import report
-from search.ground_truth import read_ground_truth
-from search.heads import none_of_these
 
 SEEDS = range(5)
 SHOTS = (1, 2, 4, 8, 16)
@@ -54,7 +45,7 @@ METHODS: tuple[Method, ...] = (
     LPPlusPlus(),
     MLP(),
 )
-SECTIONS = "probe,shots,episodes,verification,none,pacs"
+SECTIONS = "probe,shots,pacs"
 
 
 def main() -> None:
@@ -64,35 +55,15 @@ def main() -> None:
     asked.add_argument("--only", default=SECTIONS)
     given = asked.parse_args()
     encoder = load_encoder()
-    train = _task(given.data / "train", encoder)
-    val = _task(given.data / "val", encoder)
+    train = task_in(given.data / "train", encoder)
+    val = task_in(given.data / "val", encoder)
     only = given.only.split(",")
     if "probe" in only:
         probe(train, val)
     if "shots" in only:
         shots(train, val)
-    if "episodes" in only:
-        episodes(val)
-    if "verification" in only:
-        verification(train, val)
-    if "none" in only:
-        none(train, val)
     if "pacs" in only and given.pacs:
         pacs(given.pacs, encoder)
-
-
-def _task(folder: Path, encoder: Encoder) -> Task:
-    return task_of(read_examples(read_ground_truth(folder), encoder), encoder)
-
-
-def _zero_shot(task: Task) -> float:
-    return float(((task.vectors @ task.text.T).argmax(axis=1) == task.targets).mean())
-
-
-def _share(values: list[float]) -> str:
-    """Mean and standard deviation, in percent."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{100 * statistics.mean(values):.1f} ± {100 * deviation:.1f}"
 
 
 def probe(train: Task, val: Task) -> None:
@@ -134,7 +105,7 @@ def probe(train: Task, val: Task) -> None:
         "The linear probe and scikit-learn's optimum",
         rows,
         notes=[
-            f"zero-shot: {100 * _zero_shot(val):.2f} %",
+            f"zero-shot: {100 * zero_shot(val):.2f} %",
             f"{len(train.targets):,} vectors of {train.classes} classes: sweep and fit "
             f"{swept - imported:.1f} s, importing torch {imported - began:.1f} s",
         ],
@@ -148,14 +119,14 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 def shots(train: Task, val: Task) -> None:
     """Accuracy on val by examples a class, and what calibration leaves."""
-    rows = [{"method": "zero-shot", **{str(k): f"{100 * _zero_shot(val):.1f}" for k in SHOTS}}]
-    curves = {"zero-shot": [[_zero_shot(val)] for _ in SHOTS]}
+    rows = [{"method": "zero-shot", **{str(k): f"{100 * zero_shot(val):.1f}" for k in SHOTS}}]
+    curves = {"zero-shot": [[zero_shot(val)] for _ in SHOTS]}
     for method in METHODS:
         curves[method.name] = [
             [_learnt(method, train.subset(take_shots(train.targets, k, s)), val, s) for s in SEEDS]
             for k in SHOTS
         ]
-        shown = {str(k): _share(v) for k, v in zip(SHOTS, curves[method.name], strict=True)}
+        shown = {str(k): share(v) for k, v in zip(SHOTS, curves[method.name], strict=True)}
         rows.append({"method": method.name, **shown})
     report(
         "adaptation_shots",
@@ -218,107 +189,21 @@ def plot(curves: dict[str, list[list[float]]]) -> None:
     figure.savefig(target, metadata={"Date": None})
 
 
-def episodes(val: Task) -> None:
-    """5-way episodes on classes of val."""
-    rows = []
-    for method in (Prototypes(), ZeroShotProbe(strength=0.03), NearestNeighbours(k=1)):
-        row = {"method": method.name}
-        for count in (1, 5):
-            found = run_episodes(method, val, shots=count, queries=5, count=600)
-            row[f"5-way {count}-shot, %"] = (
-                f"{100 * found.accuracy:.2f} ± {100 * found.interval:.2f}"
-            )
-        rows.append(row)
-    report(
-        "adaptation_episodes",
-        "Episodes of five classes",
-        rows,
-        notes=["600 episodes, 5 queries a class, 95 % intervals of the mean; nothing was tuned."],
-    )
-
-
-def _halves() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(seed, one half of the classes, the other), drawn."""
-    for seed in SEEDS:
-        order = np.random.default_rng(seed).permutation(100)
-        yield seed, np.sort(order[:50]), np.sort(order[50:])
-
-
-def _of_classes(task: Task, classes: np.ndarray) -> Task:
-    renumbered = np.full(task.classes, -1)
-    renumbered[classes] = np.arange(len(classes))
-    rows = np.flatnonzero(renumbered[task.targets] >= 0)
-    part = task.subset(rows)
-    return replace(part, targets=renumbered[part.targets], text=task.text[classes])
-
-
-def verification(train: Task, val: Task) -> None:
-    """Pairs of val photos of 50 classes that the Siamese network has not seen."""
-    found: dict[str, list[tuple[float, float]]] = {"siamese": [], "frozen vectors": []}
-    for seed, seen, unseen in _halves():
-        known, strangers = _of_classes(train, seen), _of_classes(val, unseen)
-        method = choose(Siamese(), known, seed).method
-        projection = method.fit(known, seed).arrays["projection"]
-        for name, vectors in (
-            ("siamese", unit(strangers.vectors @ projection.T)),
-            ("frozen vectors", strangers.vectors),
-        ):
-            result = verify(vectors, strangers.targets)
-            found[name].append((result.auc, result.eer))
-    rows = [
-        {
-            "pairs compared by": name,
-            "ROC-AUC, %": _share([auc for auc, _ in values]),
-            "equal error rate, %": _share([eer for _, eer in values]),
-        }
-        for name, values in found.items()
-    ]
-    report("adaptation_verification", "Are two photos of one class? Unseen classes", rows)
-
-
-def none(train: Task, val: Task) -> None:
-    """ "None of these" of heads for 50 classes, asked of photos of the other 50."""
-    rows = []
-    for shots_ in (4, 24):
-        figures: dict[str, list[float]] = {"auc": [], "members": [], "strangers": []}
-        for seed, seen, unseen in _halves():
-            known = _of_classes(train, seen)
-            known = known.subset(take_shots(known.targets, shots_, seed))
-            learnt = learn_rejection(known)
-            members, strangers = (
-                none_of_these(_of_classes(val, own).vectors, learnt["centres"], learnt["rejection"])
-                for own in (seen, unseen)
-            )
-            outside = np.repeat([False, True], [len(members), len(strangers)])
-            figures["auc"].append(area(np.concatenate([members, strangers]), outside))
-            figures["members"].append(float((members > 0.5).mean()))
-            figures["strangers"].append(float((strangers > 0.5).mean()))
-        rows.append(
-            {
-                "examples a class": shots_,
-                "AUROC, %": _share(figures["auc"]),
-                "members called none, %": _share(figures["members"]),
-                "strangers called none, %": _share(figures["strangers"]),
-            }
-        )
-    report("adaptation_none", "None of these: 50 classes learnt, 50 unknown", rows)
-
-
 def pacs(data: Path, encoder: Encoder) -> None:
     """Four domains, seven classes; all photos that are no examples are asked."""
     rows = []
     for domain in sorted(folder.name for folder in data.iterdir() if folder.is_dir()):
-        task = _task(data / domain, encoder)
+        task = task_in(data / domain, encoder)
         for count in (1, 4, 16):
             figures: dict[str, list[float]] = {}
             for seed in SEEDS:
                 known = take_shots(task.targets, count, seed)
                 asked = task.subset(np.setdiff1d(np.arange(len(task.targets)), known))
-                figures.setdefault("zero-shot", []).append(_zero_shot(asked))
+                figures.setdefault("zero-shot", []).append(zero_shot(asked))
                 for method in (ZeroShotProbe(), LinearProbe(), Prototypes()):
                     right = _learnt(method, task.subset(known), asked, seed)
                     figures.setdefault(method.name, []).append(right)
-            shown = {name: _share(values) for name, values in figures.items()}
+            shown = {name: share(values) for name, values in figures.items()}
             rows.append({"domain": domain, "examples a class": count, **shown})
     report(
         "adaptation_pacs",

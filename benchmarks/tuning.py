@@ -21,7 +21,6 @@ from torch import nn
 from adaptation.choice import choose
 from adaptation.examples import Examples, read_examples
 from adaptation.splits import folds
-from adaptation.task import Task
 from adaptation.training import task_of
 from adaptation.tuning.loop import Loop, Side
 from adaptation.tuning.pictures import Pictures
@@ -35,6 +34,7 @@ from indexer.encoder import Encoder
 from indexer.models import find_bundle
 from indexer.onnx_encoder import OnnxEncoder
 from indexer.picture_tower import PictureTower, build_visual
+from labelled import share, zero_shot
 from measure import report
 from search.ground_truth import GroundTruth, read_ground_truth
 
@@ -64,16 +64,16 @@ def main() -> None:
         for seed in range(given.seeds):
             known, tested = _split(paintings, encoder, seed)
             began = time.perf_counter()
-            share, kept, sweep = _measure(method, seed, bundle, encoder, known, tested, old)
+            accuracy, kept, sweep = _measure(method, seed, bundle, encoder, known, tested, old)
             minutes.append((time.perf_counter() - began) / 60)
-            right.append(share)
+            right.append(accuracy)
             old_right.append(kept)
             sweeps.setdefault(method, []).append(sweep)
         rows.append(
             {
                 "method": method,
-                "test, %": _share(right),
-                "old queries, %": _share(old_right) if None not in old_right else "",
+                "test, %": share(right),
+                "old queries, %": share(old_right) if None not in old_right else "",
                 "minutes": f"{statistics.mean(minutes):.1f}",
             }
         )
@@ -87,7 +87,8 @@ def main() -> None:
         ],
         sweeps=sweeps,
     )
-    plot(sweeps)
+    if {"full", "lora"} & sweeps.keys():
+        plot(sweeps)
 
 
 def plot(sweeps: dict[str, list[dict[str, list[dict[str, float]]]]]) -> None:
@@ -121,11 +122,6 @@ def plot(sweeps: dict[str, list[dict[str, list[dict[str, float]]]]]) -> None:
     figure.savefig(target, metadata={"Date": None})
 
 
-def _share(values: list[float]) -> str:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{100 * statistics.mean(values):.1f} ± {100 * deviation:.1f}"
-
-
 def _some(truth: GroundTruth, each: int) -> GroundTruth:
     counts: dict[str, int] = {}
     chosen = {}
@@ -150,10 +146,6 @@ def _split(truth: GroundTruth, encoder: Encoder, seed: int) -> tuple[Examples, E
     )
 
 
-def _zero_shot(task: Task) -> float:
-    return float(((task.vectors @ task.text.T).argmax(axis=1) == task.targets).mean())
-
-
 def _measure(
     method: str,
     seed: int,
@@ -166,10 +158,10 @@ def _measure(
     """(share right on test, zero-shot share on old pictures, the sweep)."""
     task, test, before = (task_of(one, encoder) for one in (known, tested, old))
     if method == "zero-shot":
-        return _zero_shot(test), _zero_shot(before), None
+        return zero_shot(test), zero_shot(before), None
     if method == "probe":
         fitted = choose(ZeroShotProbe(), task, seed).method.fit(task, seed)
-        return fitted.accuracy(test), _zero_shot(before), None
+        return fitted.accuracy(test), zero_shot(before), None
     settings = replace(SETTINGS[method], seed=seed)
     with tempfile.TemporaryDirectory() as scratch:
         if method == "scratch":
@@ -184,7 +176,7 @@ def _measure(
     ]
     fitted = choose(ZeroShotProbe(), again[0], seed).method.fit(again[0], seed)
     facts = {"alpha": tuned.alpha, "sweep": tuned.sweep, "epochs": tuned.epochs}
-    return fitted.accuracy(again[1]), _zero_shot(again[2]), facts
+    return fitted.accuracy(again[1]), zero_shot(again[2]), facts
 
 
 def _known(examples: Examples, number: int):

@@ -1,0 +1,26 @@
+"""Labelled pictures as tasks, and how shares are written; for the benchmarks of adaptation."""
+
+import statistics
+from pathlib import Path
+
+from adaptation.examples import read_examples
+from adaptation.task import Task
+from adaptation.training import task_of
+from indexer.encoder import Encoder
+from search.ground_truth import read_ground_truth
+
+
+def task_in(folder: Path, encoder: Encoder) -> Task:
+    """The labelled pictures of a folder of one folder a class."""
+    return task_of(read_examples(read_ground_truth(folder), encoder), encoder)
+
+
+def zero_shot(task: Task) -> float:
+    """The share of a task's examples that the class names alone tell right."""
+    return float(((task.vectors @ task.text.T).argmax(axis=1) == task.targets).mean())
+
+
+def share(values: list[float]) -> str:
+    """Mean and standard deviation, in percent."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{100 * statistics.mean(values):.1f} ± {100 * deviation:.1f}"
