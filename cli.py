@@ -50,6 +50,7 @@ app.command()(serve.command(_create_app))
 app.command()(demo.demo)
 app.add_typer(models.app, name="models")
 adapt.app.command()(tune.tune)
+adapt.app.command()(tune.merge)
 app.add_typer(adapt.app, name="adapt")
 app.add_typer(tags.app, name="tags")
 

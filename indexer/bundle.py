@@ -76,6 +76,8 @@ class Bundle:
     checksums: BLAKE3 of each file, by its name; empty in a bundle of an earlier version.
     quantized: of an 8-bit image tower, the fingerprint of the model that it was made from (`base`)
     and what it loses against that (`loss`, see `precision`).
+    tuned: of a model that `clipdex adapt tune` or `merge` made, its base's fingerprint (`base`) and
+    name (`base_name`), settings and figures.
     architecture: open_clip's `model_cfg`, for building the image tower in torch; likewise empty.
     """
 
@@ -92,6 +94,7 @@ class Bundle:
     relevance: dict[str, Any] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
     quantized: dict[str, Any] = field(default_factory=dict)
+    tuned: dict[str, Any] = field(default_factory=dict)
     architecture: dict[str, Any] = field(default_factory=dict)
 
     @cached_property

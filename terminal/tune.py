@@ -1,13 +1,20 @@
-"""`clipdex adapt tune`"""
+"""`clipdex adapt tune` and `clipdex adapt merge`"""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options
 from .console import guarded, note, out
+
+if TYPE_CHECKING:
+    import torch
+
+    from indexer.torch_device import Precision
 
 
 @guarded
@@ -17,8 +24,9 @@ def tune(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="A folder of one folder a class, a CSV with the header path,label, or JSONL with "
-            '"image" and "label".',
+            help="Classes: a folder of one folder a class, a CSV with the header path,label, or "
+            'JSONL with "image" and "label". Captions: a CSV with path,caption, or JSONL with '
+            '"image" and "captions".',
         ),
     ],
     model: Annotated[
@@ -39,38 +47,62 @@ def tune(
             help="Other labelled pictures, on which zero-shot accuracy may not fall by a point.",
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the examples.")] = 10,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the pictures.")] = 10,
     rate: Annotated[
         float | None,
         typer.Option(metavar="R", help="Peak learning rate.", show_default="3e-05, lora 1e-03"),
     ] = None,
     warmup: Annotated[float, typer.Option(metavar="S", help="Share of steps it rises.")] = 0.1,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=2, metavar="N", help="Pictures a step.", show_default="32, captions 128"),
+    ] = None,
+    unfreeze: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Layers that begin to move each epoch, from the last; 0: all at once.",
+        ),
+    ] = 0,
+    checkpointing: Annotated[
+        bool,
+        typer.Option("--checkpointing", help="Compute activations twice instead of keeping them."),
+    ] = False,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write TensorBoard's event files there, too."),
+    ] = None,
     template: options.Templates = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of splits, order and crops.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Go on where a check objects.")] = False,
+    device: Annotated[
+        str, typer.Option(metavar="D", help="auto, cpu, cuda or mps; cuda:1 for the second.")
+    ] = "auto",
     workers: options.Workers = None,
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
-    """Fine-tune a model's image tower on your own classes; needs clipdex[torch].
+    """Fine-tune a model's image tower on your own classes or captions; needs clipdex[torch].
 
-    Where a head (`clipdex adapt train`) is not enough. A head is learnt first, then both; in the
-    end the weights are taken back towards the old ones as far as held-out examples do not suffer.
-    The result is a model of its own: `clipdex index --model NAME`. A run that was cut off goes on.
+    Where a head (`clipdex adapt train`) is not enough. Of classes a head is learnt first, then
+    both; in the end the weights are taken back towards the old ones as far as held-out pictures do
+    not suffer. The result is a model of its own: `clipdex index --model NAME`, and `clipdex models
+    export NAME` for other programs. A run that was cut off goes on.
 
     Example: clipdex adapt tune mine ./labelled --old ./everyday
     """
-    if method not in ("full", "lora"):
-        raise typer.BadParameter("--method is full or lora")
     options.check_templates(template)
 
     from functools import partial
 
     from adaptation.artifacts import check_name
     from adaptation.examples import read_examples
-    from adaptation.tuning.checks import check_settings
-    from adaptation.tuning.settings import LORA_RATE, Tuning
+    from adaptation.pairs import read_pairs
+    from adaptation.tuning.checks import check_model, check_settings
+    from adaptation.tuning.settings import CAPTIONS_BATCH, RATES, Tuning
     from indexer import load_encoder
+    from indexer.cache import cache_folder
     from indexer.collection import locate
     from indexer.cores import available_cores
     from indexer.errors import ExamplesError
@@ -79,58 +111,112 @@ def tune(
     from search.ground_truth import read_ground_truth
 
     check_name(name)
+    if method not in RATES:
+        raise typer.BadParameter(f"--method is one of {', '.join(RATES)}")
+    truth = read_ground_truth(data)
+    captioned = not any(known.labels for known in truth.values())
     chosen = Tuning(
-        method="lora" if method == "lora" else "full",
+        method=method,
         epochs=epochs,
-        rate=rate if rate is not None else LORA_RATE if method == "lora" else Tuning.rate,
+        batch_size=batch_size or (CAPTIONS_BATCH if captioned else Tuning.batch_size),
+        rate=RATES[method] if rate is None else rate,
         warmup=warmup,
+        unfreeze_per_epoch=unfreeze,
+        checkpointing=checkpointing,
         seed=seed,
     )
-    findings = check_settings(chosen)
+    place = locate(collection)
+    base, fingerprint = (model, None) if model else active_model(place)
+    bundle = find_bundle(base, fingerprint)
+    findings = [*check_settings(chosen), *check_model(bundle)]
     if findings and not force:
         raise ExamplesError(
             "; ".join(one.message for one in findings) + ". --force trains all the same"
         )
-    place = locate(collection)
-    base, fingerprint = (model, None) if model else active_model(place)
-    bundle = find_bundle(base, fingerprint)
+    for one in findings:
+        note(f"warning: {one.message}")
     encoder = load_encoder(base, fingerprint=bundle.fingerprint, threads=available_cores())
     with lookup_where(place, bundle.fingerprint) as stored:
         read = partial(read_examples, encoder=encoder, stored=stored, workers=workers)
-        examples = read(read_ground_truth(data))
+        examples = (
+            read_pairs(truth, encoder, stored=stored, workers=workers) if captioned else read(truth)
+        )
         kept = read(read_ground_truth(old)) if old else None
-    try:
-        from adaptation.tuning.tune import facts_of
+    with needs_torch():
+        from adaptation.tuning.tune import Where
         from adaptation.tuning.tune import tune as learn
-    except ImportError as exc:
-        raise ExamplesError(
-            f"fine-tuning needs torch and open_clip, which are not here ({exc}): pip install "
-            "'clipdex[torch]', or learn a head with `clipdex adapt train`"
-        ) from exc
-    from indexer.cache import cache_folder
-
+    where = Where(cache_folder() / "tuning" / name, *_device(device), tensorboard)
     tuned = learn(
         bundle,
         encoder,
         examples,
         chosen,
         name,
-        cache_folder() / "tuning" / name,
+        where,
         old=kept,
         templates=template or (),
+        warnings=[one.check for one in findings],
         on_note=note,
     )
-    facts: dict[str, Any] = {
-        "name": name,
-        "fingerprint": tuned.bundle.fingerprint,
-        "warnings": [one.check for one in findings],
-        **facts_of(tuned, chosen),
-    }
     if as_json:
-        out(json.dumps(facts, ensure_ascii=False))
+        facts = {"name": name, "fingerprint": tuned.bundle.fingerprint, **tuned.bundle.tuned}
+        out(json.dumps({**facts, "epochs": tuned.epochs}, ensure_ascii=False))
         return
-    before, after = tuned.sweep[0], next(one for one in tuned.sweep if one["alpha"] == tuned.alpha)
-    out(f"{name}: {after['new']:.1%} of held-out examples, {before['new']:.1%} before")
+    before, after = tuned.sweep[0], tuned.at_alpha
+    what = "mean reciprocal rank of held-out captions" if captioned else "of held-out examples"
+    out(f"{name}: {after['new']:.1%} {what}, {before['new']:.1%} before")
     if "old" in after:
         out(f"zero-shot on the old pictures {after['old']:.1%}, {before['old']:.1%} before")
     out(f"use it: clipdex index --model {name}")
+
+
+@guarded
+def merge(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the model will be called.")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Tuned from one base, two or more.")
+    ],
+) -> None:
+    """Average models that were tuned from one base: often better than each of them.
+
+    Of several seeds or settings (`clipdex adapt tune --seed`), or of several sets of pictures. What
+    the result is worth `clipdex eval DATA --model NAME --model MODEL` tells.
+
+    Example: clipdex adapt merge mine mine-0 mine-1 mine-2
+    """
+    from adaptation.artifacts import check_name
+    from indexer.models import find_bundle
+
+    check_name(name)
+    bundles = [find_bundle(one) for one in models]
+    with needs_torch():
+        from adaptation.tuning.merging import merge as average
+    average(bundles, name)
+    out(f"{name}: the average of {', '.join(models)}")
+    out(f"use it: clipdex index --model {name}")
+
+
+@contextmanager
+def needs_torch() -> Iterator[None]:
+    """Say in one line that torch is missing, where an import in it fails."""
+    from indexer.errors import ExamplesError
+
+    try:
+        yield
+    except ImportError as exc:
+        raise ExamplesError(
+            f"fine-tuning needs torch and open_clip, which are not here ({exc}): pip install "
+            "'clipdex[torch]', or learn a head with `clipdex adapt train`"
+        ) from exc
+
+
+def _device(name: str) -> "tuple[torch.device, Precision]":
+    """The device and what it computes in: half precision only as bf16, whose range is float32's, so
+    that gradients need no scaling.
+    """
+    from indexer.accelerators import devices
+    from indexer.torch_device import default_precision, find_device
+
+    found = find_device(next(iter(devices()), "cpu") if name == "auto" else name)
+    precision = default_precision(found)
+    return found, precision if precision == "bf16" else "fp32"

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,9 +42,10 @@ def require_free(name: str) -> None:
         raise ModelError(f"{name} is the name of another model: choose a name of your own")
 
 
-def keep_tuned(base: Bundle, visual: nn.Module, name: str) -> Bundle:
+def keep_tuned(base: Bundle, visual: nn.Module, name: str, facts: dict[str, Any]) -> Bundle:
     """Compile the base model with this image tower, under `name`; its text tower is the base's.
 
+    facts: what the manifest says of how it came to be, beside the base.
     Raises CompileError where it cannot be exported, ModelError where its bundle differs.
     """
     models = cache.models_folder()
@@ -51,7 +53,13 @@ def keep_tuned(base: Bundle, visual: nn.Module, name: str) -> Bundle:
     work = Path(tempfile.mkdtemp(prefix=".tuned-", dir=models))
     try:
         export_image(_Model(visual), base.image, work / "image.onnx")
-        made = complete(base, work, name, source=f"{base.source}, tuned by clipdex")
+        made = complete(
+            base,
+            work,
+            name,
+            source=f"{base.source}, tuned by clipdex",
+            tuned={"base": base.fingerprint, "base_name": base.name, **facts},
+        )
         require_same_vectors(visual, made)
         made.save()
         work.chmod(0o755)

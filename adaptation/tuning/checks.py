@@ -1,14 +1,22 @@
 """Settings that are known to wreck a model, found before it is trained.
 
-What else goes wrong in such scripts cannot here: pixels are normalised, and sized, by the tower's
-own settings (`PictureTower`, `Preprocess`), and texts are the base model's vectors.
+Pixels are sized and normalised, and texts cut into tokens, by the base model's own settings; so
+what can be wrong with these is what its configuration says.
 """
+
+from typing import Any
+
+from indexer.bundle import Bundle
 
 from ..guards import Finding
 from .settings import Tuning
 
 # The tower must move this many times slower than the head, which starts from nothing known.
 SLOWER = 10
+
+
+# Means and deviations of pictures' channels, on a scale of 0 to 1, lie well within these.
+MEANS, DEVIATIONS = (0.2, 0.8), (0.1, 0.6)
 
 
 def check_settings(settings: Tuning) -> list[Finding]:
@@ -32,3 +40,65 @@ def check_settings(settings: Tuning) -> list[Finding]:
             Finding("all-frozen", "nothing of the tower moves: give a --rate and --epochs above 0")
         )
     return found
+
+
+def check_model(base: Bundle) -> list[Finding]:
+    """What a base model's configuration has wrong about its pictures and texts."""
+    vision, text = (base.architecture.get(key, {}) for key in ("vision_cfg", "text_cfg"))
+    found = [_normalisation(base), _input_size(base, vision), _tokenizer(base, text)]
+    return [one for one in found if one is not None]
+
+
+def _normalisation(base: Bundle) -> Finding | None:
+    mean, std = base.image.mean, base.image.std
+    if all(MEANS[0] <= one <= MEANS[1] for one in mean) and all(
+        DEVIATIONS[0] <= one <= DEVIATIONS[1] for one in std
+    ):
+        return None
+    return Finding(
+        "normalisation",
+        f"{base.name} normalises pictures by mean {_numbers(mean)} and std {_numbers(std)}, which "
+        "no encoder was trained with: correct preprocess_cfg in its open_clip_config.json and add "
+        "it again (`clipdex models add`)",
+    )
+
+
+def _input_size(base: Bundle, vision: dict[str, Any]) -> Finding | None:
+    wanted = vision.get("image_size")
+    if wanted is None:
+        return None
+    height, width = (wanted, wanted) if isinstance(wanted, int) else wanted
+    if (height, width) == tuple(base.image.size):
+        return None
+    return Finding(
+        "input-size",
+        f"{base.name} was built for pictures of {height} x {width} and is given "
+        f"{base.image.size[0]} x {base.image.size[1]}: make preprocess_cfg's size the same as "
+        "vision_cfg's image_size and add it again (`clipdex models add`)",
+    )
+
+
+def _tokenizer(base: Bundle, text: dict[str, Any]) -> Finding | None:
+    """Byte-pair texts end with an id that the text tower must have a vector for, the last one."""
+    if not text:
+        return None
+    of_huggingface = bool(text.get("hf_tokenizer_name") or text.get("hf_model_name"))
+    size = text.get("vocab_size", 49408)
+    reason = None
+    if of_huggingface != (base.text.kind == "huggingface"):
+        reason = f"names {'a' if of_huggingface else 'no'} tokenizer of Hugging Face's"
+    elif base.text.kind == "bpe" and base.text.end != size - 1:
+        reason = f"has {size:,} words, and texts end with number {base.text.end:,}"
+    elif text.get("context_length", 77) != base.text.context_length:
+        reason = f"reads {text.get('context_length', 77)} tokens, not {base.text.context_length}"
+    if reason is None:
+        return None
+    return Finding(
+        "tokenizer",
+        f"the tokenizer of {base.name} is not its text tower's, which {reason}: correct text_cfg "
+        "in its open_clip_config.json and add it again (`clipdex models add`)",
+    )
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

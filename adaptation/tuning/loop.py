@@ -4,61 +4,63 @@ Every draw is a function of seed, epoch and example, and normalisation layers ke
 that they came with, so weights, the optimiser's moments and the step's number are the whole state.
 """
 
-import csv
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn import functional
 
 from indexer.picture_tower import PictureTower
 
-from ..calibration import log_loss
-from ..task import Targets
 from .depths import layers
+from .log import Log
+from .objectives import Objective, Targets
 from .pictures import Pictures
 from .schedules import by_depth, unfrozen, warmup_cosine
 from .settings import Tuning
-
-STATE, LOG = "state.safetensors", "log.csv"
+from .state import Identity, Weights, read_state, write_state
 
 
 @dataclass(frozen=True)
 class Side:
-    """Pictures of known classes. targets: `(n,)`."""
+    """Pictures and what is known of them. targets: `(n, ...)`, as the objective takes them."""
 
     pictures: Pictures
     targets: Targets
 
 
 class Loop:
-    """One run. tower: changed in place. head: linear, over unit vectors. folder: of its state."""
+    """One run. tower: changed in place, on its own device. objective: a module. folder: of its
+    state and log.
+    """
 
     def __init__(
         self,
         tower: PictureTower,
-        head: nn.Linear,
+        objective: Objective,
         settings: Tuning,
         folder: Path,
         *,
         steps: int,
         key: str,
+        log: Log | None = None,
     ) -> None:
         """steps: of an epoch. key: of data and model; what another one left is not gone on with."""
-        self.key = key
-        self.tower, self.head, self.settings, self.folder = tower, head, settings, folder
+        self.identity: Identity = {"settings": asdict(settings), "key": key}
+        self.tower, self.objective, self.settings, self.folder = tower, objective, settings, folder
+        self.modules = nn.ModuleDict({"tower": tower.visual, "objective": _module(objective)})
+        self.device = tower.mean.device
+        self.modules.to(self.device)
         self.steps = steps
-        self.groups = parameter_groups(tower.visual, head, settings)
+        self.groups = parameter_groups(tower.visual, _module(objective), settings)
         self.optimiser = torch.optim.AdamW(self.groups, weight_decay=settings.weight_decay)
+        self.log = log or Log(folder)
         self.step = 0
         self.best: tuple[float, int] = (float("inf"), 0)
-        self.best_state = self.state()
+        self.best_weights = self.weights()
         self.history: list[dict[str, float]] = []
 
     @property
@@ -76,145 +78,140 @@ class Loop:
             if epoch - self.best[1] > self.settings.patience:
                 break
             losses = [self._step(train, epoch, at) for at in range(self.steps)]
-            logits = self.logits(held_out.pictures)
             figures = {
                 "epoch": epoch + 1.0,
                 "loss": float(np.mean(losses)),
-                "held_out_loss": log_loss(logits, held_out.targets),
-                "held_out_accuracy": float((logits.argmax(axis=1) == held_out.targets).mean()),
+                **self.judge(held_out),
             }
             if figures["held_out_loss"] < self.best[0]:
                 self.best = figures["held_out_loss"], epoch + 1
-                self.best_state = self.state()
+                self.best_weights = self.weights()
             self.history.append(figures)
             self.save()
             yield figures
-        self.load(self.best_state)
+        self.load(self.best_weights)
 
-    def logits(self, pictures: Pictures) -> np.ndarray:
-        """`(n, classes)` of pictures as they are indexed."""
-        parts = []
-        with torch.inference_mode():
-            for _, pixels in pictures.batches(self.settings.at_once):
-                parts.append(self.head(self.tower(torch.from_numpy(pixels))).double().numpy())
-        return np.concatenate(parts)
+    def judge(self, side: Side) -> dict[str, float]:
+        """The objective's figures of pictures as they are indexed."""
+        with torch.no_grad():
+            return self.objective.judge(self.vectors(side.pictures), side.targets)
+
+    def vectors(self, pictures: Pictures) -> torch.Tensor:
+        """`(n, dim)` of pictures as they are indexed."""
+        with torch.no_grad():
+            return torch.cat(
+                [self._embed(pixels) for _, pixels in pictures.batches(self.settings.at_once)]
+            )
+
+    def _embed(self, pixels: np.ndarray) -> torch.Tensor:
+        vectors: torch.Tensor = self.tower(torch.from_numpy(pixels).to(self.device))
+        return vectors
 
     def _step(self, train: Side, epoch: int, at: int) -> float:
         settings = self.settings
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(train.targets))
         rows = order[at * settings.batch_size : (at + 1) * settings.batch_size]
+        random = np.random.default_rng([settings.seed, epoch, at])
+        drawn = self.objective.drawn(train.targets[rows], random).to(self.device)
         pixels = train.pictures.augmented(rows, seed=settings.seed, epoch=epoch)
         share = warmup_cosine(
             self.step, warmup=round(settings.warmup * self.total), total=self.total
         )
         for group, depth in zip(self.optimiser.param_groups, self._moving(epoch), strict=True):
             group["lr"] = share * group["peak"] * depth
-        targets = torch.from_numpy(train.targets[rows])
         self.optimiser.zero_grad()
-        total = 0.0
-        for start in range(0, len(rows), settings.at_once):
-            part = slice(start, start + settings.at_once)
-            logits = self.head(self.tower(torch.from_numpy(pixels[part])))
-            loss = functional.cross_entropy(logits, targets[part], reduction="sum") / len(rows)
-            loss.backward()
-            total += float(loss.detach())
+        loss = self._backward(pixels, drawn)
         self.optimiser.step()
         self.step += 1
-        return total
+        return loss
+
+    def _backward(self, pixels: np.ndarray, drawn: torch.Tensor) -> float:
+        """Add up a batch's gradients, with the activations of few pictures at a time.
+
+        Where pictures are held against each other, their vectors come first, without activations;
+        the loss's gradients in the vectors then go on into the tower part by part.
+        Source: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup,
+        RepL4NLP 2021.
+        """
+        size = self.settings.at_once
+        parts = [slice(start, start + size) for start in range(0, len(pixels), size)]
+        total = 0.0
+        if self.objective.separable or len(parts) == 1:
+            for part in parts:
+                share = len(pixels[part]) / len(pixels)
+                loss = share * self.objective.loss(self._embed(pixels[part]), drawn[part])
+                loss.backward()
+                total += float(loss.detach())
+            return total
+        with torch.no_grad():
+            vectors = torch.cat([self._embed(pixels[part]) for part in parts])
+        vectors.requires_grad_()
+        loss = self.objective.loss(vectors, drawn)
+        loss.backward()
+        assert vectors.grad is not None
+        for part in parts:
+            self._embed(pixels[part]).backward(vectors.grad[part])
+        return float(loss.detach())
 
     def _moving(self, epoch: int) -> list[float]:
-        """1 for groups that move in this epoch, else 0; the head's last."""
-        depths = len(self.groups) - 1
+        """1 for groups that move in this epoch, else 0; the objective's own, if any, last."""
+        depths = sum("depth" in group for group in self.groups)
         free = unfrozen(epoch, depths=depths, per_epoch=self.settings.unfreeze_per_epoch)
-        return [float(depth >= depths - free) for depth in range(depths)] + [1.0]
+        own = [1.0] * (len(self.groups) - depths)
+        return [float(depth >= depths - free) for depth in range(depths)] + own
 
     # -- state -----------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """A copy of all weights, the tower's and the head's."""
-        modules = {"tower": self.tower.visual, "head": self.head}
+    def weights(self) -> Weights:
+        """A copy of all weights, the tower's and the objective's."""
         return {
-            f"{prefix}.{name}": value.detach().clone().contiguous()
-            for prefix, module in modules.items()
-            for name, value in module.state_dict().items()
+            name: value.detach().clone().contiguous()
+            for name, value in self.modules.state_dict().items()
         }
 
-    def load(self, state: dict[str, torch.Tensor]) -> None:
-        """Take in what `state` gave."""
-        for prefix, module in (("tower", self.tower.visual), ("head", self.head)):
-            own = {
-                name.removeprefix(f"{prefix}."): value
-                for name, value in state.items()
-                if name.startswith(f"{prefix}.")
-            }
-            module.load_state_dict(own)
+    def load(self, weights: Weights) -> None:
+        """Take in what `weights` gave."""
+        self.modules.load_state_dict(weights)
 
     def save(self) -> None:
-        """The whole state, beside and renamed: a run that is killed goes on from the last one."""
-        tensors = {f"now.{name}": value for name, value in self.state().items()}
-        tensors |= {f"best.{name}": value for name, value in self.best_state.items()}
-        for number, moments in self.optimiser.state_dict()["state"].items():
-            for name, value in moments.items():
-                tensors[f"moments.{number}.{name}"] = value.clone().contiguous()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        facts = {
-            "step": self.step,
-            "best": list(self.best),
-            "history": self.history,
-            **self._identity(),
-        }
-        save_file(tensors, str(self.folder / f"{STATE}.new"), {"facts": json.dumps(facts)})
-        os.replace(self.folder / f"{STATE}.new", self.folder / STATE)
-        self._log()
-
-    def _identity(self) -> dict[str, object]:
-        return {"settings": asdict(self.settings), "key": self.key}
+        """The whole state and the log: a run that is killed goes on from here."""
+        facts = {"step": self.step, "best": list(self.best), "history": self.history}
+        moments = self.optimiser.state_dict()["state"]
+        write_state(self.folder, self.identity, facts, self.weights(), self.best_weights, moments)
+        self.log.write(self.history)
 
     def resume(self) -> None:
         """Go on from a state of the same settings, if there is one."""
-        from safetensors import safe_open
-
-        file = self.folder / STATE
-        if not file.exists():
+        found = read_state(self.folder, self.identity)
+        if found is None:
             return
-        with safe_open(str(file), "pt") as opened:
-            facts = json.loads(opened.metadata()["facts"])
-        if {name: facts[name] for name in ("settings", "key")} != self._identity():
-            return
-        tensors = load_file(str(file))
-        self.load({n.removeprefix("now."): t for n, t in tensors.items() if n.startswith("now.")})
-        self.best_state = {
-            n.removeprefix("best."): t for n, t in tensors.items() if n.startswith("best.")
-        }
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("moments."):
-                _, number, moment = name.split(".")
-                state.setdefault(int(number), {})[moment] = value
+        self.load(found.weights)
+        self.best_weights = found.best_weights
         whole = self.optimiser.state_dict()
-        self.optimiser.load_state_dict({**whole, "state": state})
-        self.step, self.best = facts["step"], (facts["best"][0], facts["best"][1])
-        self.history = facts["history"]
-
-    def _log(self) -> None:
-        with open(self.folder / LOG, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(self.history[0]))
-            writer.writeheader()
-            writer.writerows(self.history)
+        self.optimiser.load_state_dict({**whole, "state": found.moments})
+        self.step, self.history = found.facts["step"], found.facts["history"]
+        self.best = (found.facts["best"][0], found.facts["best"][1])
 
 
 def parameter_groups(
-    visual: nn.Module, head: nn.Linear, settings: Tuning
-) -> list[dict[str, object]]:
-    """A group for each of the tower's layers, from the input on, then the head's.
+    visual: nn.Module, objective: nn.Module, settings: Tuning
+) -> list[dict[str, Any]]:
+    """A group for each of the tower's layers, from the input on, then the objective's, if any.
 
-    peak: the highest rate of each.
+    peak: the highest rate of each. depth: of the tower's, from 0.
     """
     depths = [[p for p in layer if p.requires_grad] for layer in layers(visual)]
     shares = by_depth(len(depths), settings.layer_decay)
-    groups: list[dict[str, object]] = [
-        {"params": layer, "peak": settings.rate * share, "lr": 0.0}
-        for layer, share in zip(depths, shares, strict=True)
+    groups: list[dict[str, Any]] = [
+        {"params": layer, "peak": settings.rate * share, "lr": 0.0, "depth": depth}
+        for depth, (layer, share) in enumerate(zip(depths, shares, strict=True))
     ]
-    head_group = {"params": list(head.parameters()), "peak": settings.head_rate, "lr": 0.0}
-    return [*groups, head_group]
+    own = list(objective.parameters())
+    if own:
+        groups.append({"params": own, "peak": settings.head_rate, "lr": 0.0})
+    return groups
+
+
+def _module(objective: Objective) -> nn.Module:
+    assert isinstance(objective, nn.Module)
+    return objective

@@ -1,24 +1,25 @@
 """What a tuning run does: the dataclass is saved beside its results."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Fine-tuning in two phases: the head's optimum on the frozen tower, then both together.
+    """Of classes in two phases: the head's optimum on the frozen tower, then both together; of
+    captions the tower alone.
 
     method: "full" moves every weight, "lora" a low-rank product beside some. epochs, batch_size:
     of phase two. at_once: pictures whose activations are held at a time; gradients add up over a
-    batch, so it changes memory and nothing else. rate: peak learning rate of the tower's last
-    layer; each layer before it has `layer_decay` times the next one's. head_rate: of the head.
-    warmup: share of the steps. unfreeze_per_epoch: how many more layers move each epoch, from the
-    last; 0: all from the start.
-    patience: epochs without a better likelihood on held-out examples before it stops.
+    batch, so it changes memory and nothing else, and of captions time: each picture is seen twice.
+    rate: peak learning rate of the tower's last layer; each layer before it has `layer_decay` times
+    the next one's. head_rate: of the head. warmup: share of the steps. unfreeze_per_epoch: how many
+    more layers move each epoch, from the last; 0: all from the start. checkpointing: activations
+    inside blocks are computed twice instead of kept. patience: epochs without a better likelihood
+    on held-out pictures before it stops.
     rank, alpha: of LoRA.
     """
 
-    method: Literal["full", "lora"] = "full"
+    method: str = "full"
     epochs: int = 10
     batch_size: int = 32
     at_once: int = 8
@@ -28,10 +29,14 @@ class Tuning:
     warmup: float = 0.1
     weight_decay: float = 0.01
     unfreeze_per_epoch: int = 0
+    checkpointing: bool = False
     patience: int = 4
     rank: int = 4
     alpha: float = 8.0
     seed: int = 0
 
 
-LORA_RATE = 1e-3
+# Each method's peak rate.
+RATES = {"full": Tuning.rate, "lora": 1e-3}
+# Pictures of a batch are each other's wrong answers where captions are learnt.
+CAPTIONS_BATCH = 128

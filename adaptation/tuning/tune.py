@@ -1,47 +1,49 @@
-"""From labelled pictures to a tuned model, and as little of the old one lost as can be."""
+"""From labelled or captioned pictures to a tuned model, and as little of the old lost as can be."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from indexer.bundle import Bundle
-from indexer.decode import Limits
-from indexer.digest import digest
 from indexer.encoder import Encoder
-from indexer.errors import ExamplesError
 from indexer.kept_tower import obtain_tower
 from indexer.picture_tower import PictureTower
+from indexer.torch_device import Precision
 
-from ..choice import choose
 from ..examples import Examples
-from ..near_duplicates import near_duplicates
-from ..splits import folds, group_pairs
-from ..task import Task
-from ..training import task_of
-from ..zero_shot_probe import ZeroShotProbe
+from ..pairs import Pairs
 from .bundles import keep_tuned, require_free
-from .loop import STATE, Loop, Side
+from .log import Log
+from .loop import Loop
 from .lora import add_lora, merge_lora
-from .pictures import Pictures
+from .material import of_examples, of_pairs
 from .settings import Tuning
+from .state import STATE
+from .sweep import Old, chosen, sweep
 from .wise_ft import interpolate
-
-ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))
-# How much of accuracy on the old pictures may be lost at the chosen alpha.
-LOST = 0.01
 
 Report = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Where:
+    """Where a run computes and what it leaves. folder: of its state and log, from which a run of
+    the same settings goes on. events: TensorBoard's folder.
+    """
+
+    folder: Path
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: Precision = "fp32"
+    events: Path | None = None
+
+
 @dataclass
 class Tuned:
-    """bundle: the model, compiled. epochs: figures of each. sweep: by alpha, accuracy on held-out
-    examples ("new") and zero-shot on the old pictures ("old").
+    """bundle: the model, compiled. epochs: figures of each. sweep: by alpha, the gain on held-out
+    pictures ("new") and zero-shot accuracy on the old ones ("old").
     """
 
     bundle: Bundle
@@ -49,144 +51,79 @@ class Tuned:
     epochs: list[dict[str, float]] = field(default_factory=list)
     sweep: list[dict[str, float]] = field(default_factory=list)
 
+    @property
+    def at_alpha(self) -> dict[str, float]:
+        """The sweep's figures of the model."""
+        return next(one for one in self.sweep if one["alpha"] == self.alpha)
+
 
 def tune(
     base: Bundle,
     encoder: Encoder,
-    examples: Examples,
+    data: Examples | Pairs,
     settings: Tuning,
     name: str,
-    folder: Path,
+    where: Where,
     *,
     old: Examples | None = None,
     templates: Sequence[str] = (),
+    warnings: Sequence[str] = (),
     on_note: Report = lambda line: None,
 ) -> Tuned:
-    """Head first, then head and tower; then the way back towards the base model (WiSE-FT), as far
-    as held-out examples gain and old pictures do not lose.
+    """Train the image tower (of classes a head first, then both); then go back towards the base
+    model (WiSE-FT), as far as held-out pictures gain and old ones do not lose.
 
-    encoder: of `base`. old: labelled pictures whose zero-shot accuracy is to stay. folder: keeps
-    the run's state and log; a run of the same settings that was cut off goes on there.
+    encoder: of `base`. old: labelled pictures whose zero-shot accuracy is to stay. warnings: names
+    of checks that objected, which the bundle remembers.
     Raises ExamplesError where nothing can be held out, ModelError for the name of another model.
     """
     require_free(name)
-    pairs = near_duplicates(examples.vectors, examples.paths)
-    groups = group_pairs(len(examples.targets), pairs)
-    parts = folds(examples.targets, settings.seed, groups=groups)
-    if not parts:
-        raise ExamplesError("each class needs two examples or more: one is held out")
-    task = task_of(examples, encoder, templates)
-    limits = Limits()
-    training, held_out = (
-        Side(
-            Pictures([examples.paths[row] for row in rows], base.image, limits),
-            examples.targets[rows],
-        )
-        for rows in parts[0]
+    material = (
+        of_examples(base, encoder, data, settings.seed, templates)
+        if isinstance(data, Examples)
+        else of_pairs(base, encoder, data, settings.seed)
     )
     torch.manual_seed(settings.seed)
     visual = obtain_tower(base)
-    start = copy.deepcopy(visual.state_dict())
-    if settings.method == "lora":
-        learnt = add_lora(visual, settings.rank, settings.alpha)
-        on_note(f"{sum(p.numel() for p in learnt):,} parameters of the tower learn")
-    tower = PictureTower(visual, base.image, "fp32")
-    head = _head(task.subset(parts[0][0]))
-    steps = -(-len(training.targets) // settings.batch_size)
-    loop = Loop(tower, head, settings, folder, steps=steps, key=_key(base, examples))
-    first = copy.deepcopy(head.state_dict())
-    for figures in loop.run(training, held_out):
-        on_note(
-            f"epoch {figures['epoch']:.0f}: loss {figures['loss']:.3f}, held out "
-            f"{figures['held_out_loss']:.3f}, {figures['held_out_accuracy']:.1%} right"
-        )
-    merge_lora(visual)
-    sweep = _sweep(
-        loop, (start, first), held_out, _old_side(old, base, encoder, templates), on_note
+    start = {f"tower.{name}": value.clone() for name, value in visual.state_dict().items()}
+    learnt = _prepare(visual, settings)
+    on_note(f"{learnt:,} parameters of the tower learn")
+    tower = PictureTower(visual, base.image, where.precision).to(where.device)
+    steps = -(-len(material.training.targets) // settings.batch_size)
+    loop = Loop(
+        tower,
+        material.objective,
+        settings,
+        where.folder,
+        steps=steps,
+        key=material.key,
+        log=Log(where.folder, where.events),
     )
-    chosen = _chosen(sweep)
-    _mix(loop, (start, first), (visual.state_dict(), head.state_dict()), chosen)
-    bundle = keep_tuned(base, visual, name)
-    (folder / STATE).unlink(missing_ok=True)
-    return Tuned(bundle, chosen, loop.history, sweep)
+    first = loop.weights()
+    for figures in loop.run(material.training, material.held_out):
+        on_note(", ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in figures.items()))
+    merge_lora(visual)
+    end = loop.weights()
+    first = {name: first[name] if name in first else start[name] for name in end}
+    before = None if old is None else Old.of(old, base, encoder, templates)
+    found = sweep(loop, first, end, material.held_out, before, on_note)
+    alpha = chosen(found)
+    loop.load(interpolate(first, end, alpha))
+    _recompute(visual, False)
+    facts = {"tuning": asdict(settings), "learnt": learnt, "alpha": alpha, "sweep": found}
+    bundle = keep_tuned(base, visual.cpu(), name, {**facts, "warnings": list(warnings)})
+    (where.folder / STATE).unlink(missing_ok=True)
+    return Tuned(bundle, alpha, loop.history, found)
 
 
-def _key(base: Bundle, examples: Examples) -> str:
-    """Alike for the same pictures, classes and model."""
-    facts = [base.fingerprint, *examples.classes, str(examples.targets.tolist())]
-    return digest("\n".join(facts).encode() + b"".join(examples.digests)).hex()
+def _prepare(visual: nn.Module, settings: Tuning) -> int:
+    """Leave to learn what the method moves; returns how many parameters that is."""
+    if settings.method == "lora":
+        add_lora(visual, settings.rank, settings.alpha)
+    _recompute(visual, settings.checkpointing)
+    return sum(p.numel() for p in visual.parameters() if p.requires_grad)
 
 
-def facts_of(tuned: Tuned, settings: Tuning) -> dict[str, object]:
-    """What a head's manifest says of the run."""
-    return {
-        "tuning": asdict(settings),
-        "alpha": tuned.alpha,
-        "epochs": tuned.epochs,
-        "sweep": tuned.sweep,
-    }
-
-
-def _head(task: Task) -> nn.Linear:
-    """Phase one: the zero-shot probe's optimum on the frozen tower."""
-    fitted = choose(ZeroShotProbe(), task, 0).method.fit(task, 0)
-    head = nn.Linear(task.vectors.shape[1], task.classes)
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(fitted.arrays["weights"]))
-        head.bias.copy_(torch.from_numpy(fitted.arrays["bias"]))
-    return head
-
-
-Weights = dict[str, torch.Tensor]
-
-
-def _old_side(
-    old: Examples | None, base: Bundle, encoder: Encoder, templates: Sequence[str]
-) -> tuple[Pictures, np.ndarray, torch.Tensor] | None:
-    if old is None:
-        return None
-    pictures = Pictures(old.paths, base.image, Limits())
-    return pictures, old.targets, torch.from_numpy(task_of(old, encoder, templates).text)
-
-
-def _sweep(
-    loop: Loop,
-    start: tuple[Weights, Weights],
-    held_out: Side,
-    old: tuple[Pictures, np.ndarray, torch.Tensor] | None,
-    on_note: Report,
-) -> list[dict[str, float]]:
-    """Figures at each alpha; the loop's modules are left as they were."""
-    end = copy.deepcopy((loop.tower.visual.state_dict(), loop.head.state_dict()))
-    found = []
-    for alpha in ALPHAS:
-        _mix(loop, start, end, alpha)
-        right = loop.logits(held_out.pictures).argmax(axis=1) == held_out.targets
-        figures = {"alpha": alpha, "new": float(right.mean())}
-        if old is not None:
-            pictures, targets, text = old
-            kept = []
-            with torch.inference_mode():
-                for _, pixels in pictures.batches(loop.settings.at_once):
-                    kept.append((loop.tower(torch.from_numpy(pixels)) @ text.T).argmax(1).numpy())
-            figures["old"] = float((np.concatenate(kept) == targets).mean())
-        found.append(figures)
-        on_note(", ".join(f"{key} {value:.3g}" for key, value in figures.items()))
-    _mix(loop, start, end, 1.0)
-    return found
-
-
-def _mix(
-    loop: Loop, start: tuple[Weights, Weights], end: tuple[Weights, Weights], alpha: float
-) -> None:
-    loop.tower.visual.load_state_dict(interpolate(start[0], end[0], alpha))
-    loop.head.load_state_dict(interpolate(start[1], end[1], alpha))
-
-
-def _chosen(sweep: list[dict[str, float]]) -> float:
-    """The alpha that is best on new pictures among those that lose little of the old, the least of
-    equal ones.
-    """
-    before = sweep[0].get("old")
-    allowed = [one for one in sweep if before is None or before - one["old"] <= LOST + 1e-9]
-    return max(allowed, key=lambda one: (one["new"], -one["alpha"]))["alpha"]
+def _recompute(visual: nn.Module, enable: bool) -> None:
+    """Whether blocks' activations are computed again on the way back instead of kept."""
+    visual.set_grad_checkpointing(enable)  # type: ignore[operator]

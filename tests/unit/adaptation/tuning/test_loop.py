@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from adaptation.tuning.checks import check_settings
-from adaptation.tuning.loop import STATE, Loop, Side, parameter_groups
+from adaptation.tuning.loop import Loop, Side, parameter_groups
 from adaptation.tuning.lora import add_lora
+from adaptation.tuning.objectives import Classification
 from adaptation.tuning.pictures import Pictures
-from adaptation.tuning.settings import LORA_RATE, Tuning
+from adaptation.tuning.settings import RATES, Tuning
+from adaptation.tuning.state import STATE
 from conftest import make_photo
 from indexer.decode import Limits
 from indexer.picture_tower import PictureTower
@@ -46,7 +48,7 @@ def loop(folder: Path, settings: Tuning = SETTINGS, key: str = "k") -> Loop:
     if settings.method == "lora":
         add_lora(visual, settings.rank, settings.alpha)
     tower = PictureTower(visual, PREPROCESS, "fp32")
-    return Loop(tower, nn.Linear(16, 3), settings, folder, steps=3, key=key)
+    return Loop(tower, Classification(nn.Linear(16, 3)), settings, folder, steps=3, key=key)
 
 
 def finished(run: Iterator[object]) -> None:
@@ -68,8 +70,8 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
     again = loop(tmp_path / "cut", settings)
     finished(again.run(*sides))
     assert again.step == whole.step == 12
-    for name, expected in whole.state().items():
-        torch.testing.assert_close(again.state()[name], expected, atol=1e-6, rtol=0)
+    for name, expected in whole.weights().items():
+        torch.testing.assert_close(again.weights()[name], expected, atol=1e-6, rtol=0)
     for mine, expected_figures in zip(again.history, whole.history, strict=True):
         assert mine == pytest.approx(expected_figures)
 
@@ -94,7 +96,8 @@ def test_training_lowers_the_loss_and_keeps_the_best(
     finished(one.run(*sides))
     assert one.history[-1]["loss"] < 0.7 * one.history[0]["loss"]
     best = min(figures["held_out_loss"] for figures in one.history)
-    logits = one.logits(sides[1].pictures)
+    vectors = one.vectors(sides[1].pictures)
+    logits = one.objective.head(vectors).detach().numpy()
     own = logits[np.arange(6), sides[1].targets]
     assert (np.log(np.exp(logits).sum(axis=1)) - own).mean() == pytest.approx(best, abs=1e-6)
 
@@ -109,14 +112,14 @@ def test_patience_ends_a_run(sides: tuple[Side, Side], tmp_path: Path) -> None:
 def test_each_layer_has_its_rate_and_its_turn(sides: tuple[Side, Side], tmp_path: Path) -> None:
     settings = replace(SETTINGS, layer_decay=0.5, unfreeze_per_epoch=2)
     one = loop(tmp_path, settings)
-    peaks = [group["peak"] for group in parameter_groups(one.tower.visual, one.head, settings)]
+    peaks = [group["peak"] for group in parameter_groups(one.tower.visual, one.objective, settings)]
     assert peaks == pytest.approx([1e-3 * 0.5**n for n in (4, 3, 2, 1, 0)] + [1e-2])
-    before = one.state()
+    before = one.weights()
     next(one.run(*sides))
-    moved = {name for name, value in one.state().items() if not torch.equal(value, before[name])}
+    moved = {name for name, value in one.weights().items() if not torch.equal(value, before[name])}
     assert any("resblocks.2" in name for name in moved)
     assert not any("resblocks.0" in name or "resblocks.1" in name for name in moved)
-    assert "head.weight" in moved
+    assert "objective.head.weight" in moved
 
 
 def test_gradients_add_up_to_the_batchs(sides: tuple[Side, Side], tmp_path: Path) -> None:
@@ -124,8 +127,8 @@ def test_gradients_add_up_to_the_batchs(sides: tuple[Side, Side], tmp_path: Path
     parts = loop(tmp_path / "parts", replace(SETTINGS, at_once=1))
     next(whole.run(*sides))
     next(parts.run(*sides))
-    for name, expected in whole.state().items():
-        torch.testing.assert_close(parts.state()[name], expected, atol=1e-4, rtol=0)
+    for name, expected in whole.weights().items():
+        torch.testing.assert_close(parts.weights()[name], expected, atol=1e-4, rtol=0)
 
 
 def test_crops_are_the_seeds(sides: tuple[Side, Side]) -> None:
@@ -142,7 +145,7 @@ def test_checks_fire_on_what_they_are_for_and_not_on_sound_settings() -> None:
         return [one.check for one in check_settings(settings)]
 
     assert found(Tuning()) == []
-    assert found(Tuning(method="lora", rate=LORA_RATE)) == []
+    assert found(Tuning(method="lora", rate=RATES["lora"])) == []
     assert found(Tuning(rate=1e-3)) == ["tower-rate"]
     assert found(Tuning(warmup=0.0)) == ["no-warm-up"]
     assert found(Tuning(rate=0.0)) == ["all-frozen"]

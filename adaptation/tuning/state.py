@@ -1,0 +1,74 @@
+"""A run's state on disk: one safetensors file, written beside and renamed."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+STATE = "state.safetensors"
+
+Identity = dict[str, Any]
+"""What must be the same for a run to go on: settings, and a key of data and model."""
+
+Weights = dict[str, torch.Tensor]
+Moments = dict[int, dict[str, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class State:
+    """facts: numbers. weights, best_weights: by name. moments: the optimiser's, by parameter."""
+
+    facts: dict[str, Any]
+    weights: Weights
+    best_weights: Weights
+    moments: Moments
+
+
+def write_state(
+    folder: Path,
+    identity: Identity,
+    facts: dict[str, Any],
+    weights: Weights,
+    best_weights: Weights,
+    moments: Moments,
+) -> None:
+    """Raises OSError where the folder cannot be written; the former state stays then."""
+    tensors = {f"now.{name}": value for name, value in weights.items()}
+    tensors |= {f"best.{name}": value.clone() for name, value in best_weights.items()}
+    for number, own in moments.items():
+        tensors |= {f"moments.{number}.{name}": v.clone().contiguous() for name, v in own.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f"{STATE}.new"
+    try:
+        save_file(tensors, str(beside), {"facts": json.dumps({**facts, **identity})})
+    except SafetensorError as exc:  # what it makes of a full disk
+        raise OSError(f"cannot write {beside}: {exc}") from exc
+    os.replace(beside, folder / STATE)
+
+
+def read_state(folder: Path, identity: Identity) -> State | None:
+    """The state of a run of the same identity; None where there is none, or it is damaged."""
+    file = folder / STATE
+    try:
+        with safe_open(str(file), "pt") as opened:
+            facts = json.loads(opened.metadata()["facts"])
+        if {name: facts[name] for name in identity} != identity:
+            return None
+        tensors = load_file(str(file))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return None
+    moments: Moments = {}
+    for name, value in tensors.items():
+        if name.startswith("moments."):
+            _, number, moment = name.split(".")
+            moments.setdefault(int(number), {})[moment] = value
+    weights, best = (
+        {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        for prefix in ("now.", "best.")
+    )
+    return State(facts, weights, best, moments)

@@ -1,0 +1,74 @@
+"""The way back: what is won and lost between the base model and the tuned one (WiSE-FT)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from indexer.bundle import Bundle
+from indexer.decode import Limits
+from indexer.encoder import Embeddings, Encoder
+
+from ..examples import Examples
+from ..task import Targets
+from ..training import task_of
+from .loop import Loop, Side
+from .pictures import Pictures
+from .state import Weights
+from .wise_ft import interpolate
+
+ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))
+# How much of accuracy on the old pictures may be lost at the chosen alpha.
+LOST = 0.01
+
+
+@dataclass(frozen=True)
+class Old:
+    """Labelled pictures whose zero-shot accuracy is to stay. text: `(classes, dim)`."""
+
+    pictures: Pictures
+    targets: Targets
+    text: Embeddings
+
+    @classmethod
+    def of(
+        cls, examples: Examples, base: Bundle, encoder: Encoder, templates: Sequence[str] = ()
+    ) -> "Old":
+        """encoder: of the base model, whose class weights stay."""
+        pictures = Pictures(examples.paths, base.image, Limits())
+        return cls(pictures, examples.targets, task_of(examples, encoder, templates).text)
+
+    def accuracy(self, loop: Loop) -> float:
+        """Of the loop's tower as it is."""
+        cosines = loop.vectors(self.pictures).cpu().numpy() @ self.text.T
+        return float((cosines.argmax(axis=1) == self.targets).mean())
+
+
+def sweep(
+    loop: Loop,
+    start: Weights,
+    end: Weights,
+    held_out: Side,
+    old: Old | None,
+    on_note: Callable[[str], None],
+) -> list[dict[str, float]]:
+    """For each alpha the objective's gain on held-out pictures ("new") and accuracy on the old ones
+    ("old"). Leaves the loop with some mixture.
+    """
+    found = []
+    for alpha in ALPHAS:
+        loop.load(interpolate(start, end, alpha))
+        judged = loop.judge(held_out)
+        figures = {"alpha": alpha, "new": judged[loop.objective.gain]}
+        if old is not None:
+            figures["old"] = old.accuracy(loop)
+        found.append(figures)
+        on_note(", ".join(f"{key} {value:.3g}" for key, value in figures.items()))
+    return found
+
+
+def chosen(found: list[dict[str, float]]) -> float:
+    """The alpha that is best on new pictures among those that lose little of the old, the least of
+    equal ones.
+    """
+    before = found[0].get("old")
+    allowed = [one for one in found if before is None or before - one["old"] <= LOST + 1e-9]
+    return max(allowed, key=lambda one: (one["new"], -one["alpha"]))["alpha"]
