@@ -7,7 +7,7 @@ from adaptation.examples import read_examples
 from adaptation.task import Task
 from adaptation.training import task_of
 from indexer.encoder import Encoder
-from search.ground_truth import read_ground_truth
+from search.ground_truth import GroundTruth, read_ground_truth
 
 
 def task_in(folder: Path, encoder: Encoder) -> Task:
@@ -24,3 +24,15 @@ def share(values: list[float]) -> str:
     """Mean and standard deviation, in percent."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{100 * statistics.mean(values):.1f} ± {100 * deviation:.1f}"
+
+
+def few_of_each(truth: GroundTruth, each: int) -> GroundTruth:
+    """The first pictures of each label."""
+    counts: dict[str, int] = {}
+    chosen = {}
+    for path, known in truth.items():
+        label = known.labels[0]
+        counts[label] = counts.get(label, 0) + 1
+        if counts[label] <= each:
+            chosen[path] = known
+    return chosen

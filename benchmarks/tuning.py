@@ -1,17 +1,21 @@
 """Fine-tuning on few pictures of another kind: what it gains there and loses elsewhere.
 
-usage: python benchmarks/tuning.py PACS CALTECH101 [--seeds 3] [--methods probe,full,lora,scratch]
+usage: python benchmarks/tuning.py PACS CALTECH101 [--seeds 5] [--methods probe,full,scratch]
+                                   [--name tuning]
 
 500 of PACS' art paintings, 100 of each of dog, elephant, giraffe, house and person; by seed 400 to
 learn from, a fifth of which is held out to choose by, and 100 to test, read once. Old queries:
 zero-shot on two val photos of each of Caltech-101's classes, at every step between the two models.
+Methods: those of `clipdex adapt tune`, heads of `clipdex adapt train`, and scratch, which is full
+from random weights. name: of the results.
 """
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +24,15 @@ from torch import nn
 
 from adaptation.choice import choose
 from adaptation.examples import Examples, read_examples
+from adaptation.methods import METHODS
 from adaptation.splits import folds
+from adaptation.task import Task
 from adaptation.training import task_of
 from adaptation.tuning.loop import Loop, Side
+from adaptation.tuning.objectives import Classification
 from adaptation.tuning.pictures import Pictures
-from adaptation.tuning.settings import LORA_RATE, Tuning
-from adaptation.tuning.tune import tune
+from adaptation.tuning.settings import RATES, Tuning
+from adaptation.tuning.tune import Where, tune
 from adaptation.zero_shot_probe import ZeroShotProbe
 from indexer import load_encoder
 from indexer.bundle import Bundle
@@ -34,103 +41,87 @@ from indexer.encoder import Encoder
 from indexer.models import find_bundle
 from indexer.onnx_encoder import OnnxEncoder
 from indexer.picture_tower import PictureTower, build_visual
-from labelled import share, zero_shot
+from labelled import few_of_each, share, zero_shot
 from measure import report
-from search.ground_truth import GroundTruth, read_ground_truth
+from peak import peak_mib, reset_peak
+from search.ground_truth import GroundTruth, Known, read_ground_truth
+from tuning_plots import plot_curves, plot_sweeps
 
 CLASSES = ("dog", "elephant", "giraffe", "house", "person")
 EACH, TESTED, OLD_EACH = 100, 20, 2
-SETTINGS = {
-    "full": Tuning(epochs=8),
-    "lora": Tuning(method="lora", rate=LORA_RATE, epochs=8),
-    "scratch": Tuning(epochs=8, rate=1e-3, head_rate=1e-2, layer_decay=1.0),
-}
+EPOCHS = 8
+SCRATCH = Tuning(epochs=EPOCHS, rate=1e-3, head_rate=1e-2, layer_decay=1.0)
+
+
+@dataclass
+class Measured:
+    """One run. right: share of test. old: zero-shot share of the old pictures, where it changed.
+    learnt: parameters that moved.
+    """
+
+    right: float
+    old: float | None = None
+    learnt: int = 0
+    minutes: float = 0.0
+    peak: float = 0.0
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    sweep: list[dict[str, float]] = field(default_factory=list)
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     asked.add_argument("pacs", type=Path)
     asked.add_argument("caltech", type=Path)
-    asked.add_argument("--seeds", type=int, default=3)
-    asked.add_argument("--methods", default="probe,full,lora,scratch")
+    asked.add_argument("--seeds", type=int, default=5)
+    asked.add_argument("--methods", default="probe,full,scratch")
+    asked.add_argument("--name", default="tuning")
     given = asked.parse_args()
-    encoder, bundle = load_encoder(), find_bundle("pocket")
-    old = read_examples(_some(read_ground_truth(given.caltech / "val"), OLD_EACH), encoder)
+    encoder, bundle = load_encoder(threads=torch.get_num_threads()), find_bundle("pocket")
+    old = read_examples(few_of_each(read_ground_truth(given.caltech / "val"), OLD_EACH), encoder)
     paintings = read_ground_truth(given.pacs / "art_painting")
-    rows = []
-    sweeps: dict[str, list[object]] = {}
-    for method in ["zero-shot", *given.methods.split(",")]:
-        right, old_right, minutes = [], [], []
-        for seed in range(given.seeds):
-            known, tested = _split(paintings, encoder, seed)
+    runs: dict[str, list[Measured]] = {}
+    for seed in range(given.seeds):
+        known, tested = _split(paintings, encoder, seed)
+        for method in ["zero-shot", *given.methods.split(",")]:
+            reset_peak()
             began = time.perf_counter()
-            accuracy, kept, sweep = _measure(method, seed, bundle, encoder, known, tested, old)
-            minutes.append((time.perf_counter() - began) / 60)
-            right.append(accuracy)
-            old_right.append(kept)
-            sweeps.setdefault(method, []).append(sweep)
-        rows.append(
-            {
-                "method": method,
-                "test, %": share(right),
-                "old queries, %": share(old_right) if None not in old_right else "",
-                "minutes": f"{statistics.mean(minutes):.1f}",
-            }
-        )
+            one = _measure(method, seed, bundle, encoder, known, tested, old)
+            one.minutes = (time.perf_counter() - began) / 60
+            one.peak = peak_mib()
+            runs.setdefault(method, []).append(one)
+            line = f"{method}, seed {seed}: {one.right:.1%}, {one.minutes:.1f} min\n"
+            sys.stderr.write(line)
+    before = zero_shot(task_of(old, encoder))
     report(
-        "tuning",
+        given.name,
         "500 paintings of five classes",
-        rows,
+        [_row(method, own, runs["zero-shot"], before) for method, own in runs.items()],
         notes=[
             f"Mean and standard deviation of {given.seeds} seeds. Old queries: zero-shot accuracy "
-            f"on {len(old.targets)} photos of Caltech-101 val."
+            f"on {len(old.targets)} photos of Caltech-101 val, {before:.1%} before. Minutes are of "
+            "training, the sweep between the models and compilation, medians; memory is the peak."
         ],
-        sweeps=sweeps,
+        runs={method: [vars(one) for one in own] for method, own in runs.items()},
     )
-    if {"full", "lora"} & sweeps.keys():
-        plot(sweeps)
+    if given.name == "tuning":
+        plot_sweeps({m: [one.sweep for one in own] for m, own in runs.items() if own[0].sweep})
+        plot_curves({m: [one.epochs for one in own] for m, own in runs.items() if own[0].epochs})
 
 
-def plot(sweeps: dict[str, list[dict[str, list[dict[str, float]]]]]) -> None:
-    """`docs/wise_ft.svg`: what is won and lost between the base model and the tuned one."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    matplotlib.rcParams["svg.hashsalt"] = "clipdex"
-    figure, axes = pyplot.subplots(figsize=(6, 4))
-    for method, runs in sweeps.items():
-        if method not in ("full", "lora"):
-            continue
-        steps = [[run["sweep"][at] for run in runs] for at in range(len(runs[0]["sweep"]))]
-        old, new = (
-            [100 * statistics.mean(one[key] for one in step) for step in steps]
-            for key in ("old", "new")
-        )
-        axes.plot(old, new, marker="o", markersize=4, label=method)
-        for at in (0, len(steps) - 1):
-            text = f"alpha {steps[at][0]['alpha']:g}"
-            axes.annotate(text, (old[at], new[at]), fontsize=8, xytext=(4, -10),
-                          textcoords="offset points")  # fmt: skip
-    axes.set_xlabel("old queries: zero-shot on Caltech-101 photos, %")
-    axes.set_ylabel("held-out paintings, %")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.tight_layout()
-    target = Path(__file__).parents[1] / "docs" / "wise_ft.svg"
-    figure.savefig(target, metadata={"Date": None})
-
-
-def _some(truth: GroundTruth, each: int) -> GroundTruth:
-    counts: dict[str, int] = {}
-    chosen = {}
-    for path, known in truth.items():
-        label = known.labels[0]
-        counts[label] = counts.get(label, 0) + 1
-        if counts[label] <= each:
-            chosen[path] = known
-    return chosen
+def _row(
+    method: str, own: list[Measured], start: list[Measured], before: float
+) -> dict[str, object]:
+    moved = [one.old for one in own if one.old is not None]
+    gains = [one.right - zero.right for one, zero in zip(own, start, strict=True)]
+    return {
+        "method": method,
+        "parameters": f"{own[0].learnt:,}" if own[0].learnt else "",
+        "test, %": share([one.right for one in own]),
+        "over zero-shot": share(gains) if method != "zero-shot" else "",
+        "old queries, %": share(moved) if moved else "",
+        "minutes": f"{statistics.median(one.minutes for one in own):.1f}",
+        "MiB": f"{max(one.peak for one in own):,.0f}",
+    }
 
 
 def _split(truth: GroundTruth, encoder: Encoder, seed: int) -> tuple[Examples, Examples]:
@@ -154,40 +145,41 @@ def _measure(
     known: Examples,
     tested: Examples,
     old: Examples,
-) -> tuple[float, float | None, object]:
-    """(share right on test, zero-shot share on old pictures, the sweep)."""
-    task, test, before = (task_of(one, encoder) for one in (known, tested, old))
+) -> Measured:
+    task, test = (task_of(one, encoder) for one in (known, tested))
     if method == "zero-shot":
-        return zero_shot(test), zero_shot(before), None
-    if method == "probe":
-        fitted = choose(ZeroShotProbe(), task, seed).method.fit(task, seed)
-        return fitted.accuracy(test), zero_shot(before), None
-    settings = replace(SETTINGS[method], seed=seed)
+        return Measured(zero_shot(test))
+    if method in METHODS or method == "probe":
+        return _head(ZeroShotProbe() if method == "probe" else METHODS[method](), task, test, seed)
     with tempfile.TemporaryDirectory() as scratch:
         if method == "scratch":
-            return _from_scratch(settings, bundle, known, tested, Path(scratch)), None, None
+            return _from_scratch(replace(SCRATCH, seed=seed), bundle, known, tested, Path(scratch))
+        settings = Tuning(method=method, rate=RATES[method], epochs=EPOCHS, seed=seed)
         name = f"benchmark-{method}-{seed}"
-        tuned = tune(bundle, encoder, known, settings, name, Path(scratch), old=old)
-    moved = OnnxEncoder(tuned.bundle, device="cpu")
-    truths = [{p: _known(e, n) for n, p in enumerate(e.paths)} for e in (known, tested, old)]
-    again = [
-        task_of(read_examples(truth, moved, classes=e.classes), moved)
-        for truth, e in zip(truths, (known, tested, old), strict=True)
-    ]
-    fitted = choose(ZeroShotProbe(), again[0], seed).method.fit(again[0], seed)
-    facts = {"alpha": tuned.alpha, "sweep": tuned.sweep, "epochs": tuned.epochs}
-    return fitted.accuracy(again[1]), zero_shot(again[2]), facts
+        tuned = tune(bundle, encoder, known, settings, name, Where(Path(scratch)), old=old)
+    moved = OnnxEncoder(tuned.bundle, device="cpu", threads=torch.get_num_threads())
+    again, test, after = (_embedded(one, moved) for one in (known, tested, old))
+    head = _head(ZeroShotProbe(), again, test, seed)
+    learnt = int(str(tuned.bundle.tuned["learnt"]))
+    return Measured(head.right, zero_shot(after), learnt, epochs=tuned.epochs, sweep=tuned.sweep)
 
 
-def _known(examples: Examples, number: int):
-    from search.ground_truth import Known
+def _head(method, task: Task, test: Task, seed: int) -> Measured:
+    fitted = choose(method, task, seed).method.fit(task, seed)
+    return Measured(fitted.accuracy(test), learnt=sum(one.size for one in fitted.arrays.values()))
 
-    return Known([examples.classes[examples.targets[number]]])
+
+def _embedded(examples: Examples, encoder: Encoder) -> Task:
+    truth = {
+        path: Known([examples.classes[number]])
+        for path, number in zip(examples.paths, examples.targets.tolist(), strict=True)
+    }
+    return task_of(read_examples(truth, encoder, classes=examples.classes), encoder)
 
 
 def _from_scratch(
     settings: Tuning, bundle: Bundle, known: Examples, tested: Examples, folder: Path
-) -> float:
+) -> Measured:
     torch.manual_seed(settings.seed)
     tower = PictureTower(build_visual(bundle.architecture), bundle.image, "fp32")
     rows, held = folds(known.targets, settings.seed)[0]
@@ -199,12 +191,12 @@ def _from_scratch(
         for part in (rows, held)
     ]
     steps = -(-len(rows) // settings.batch_size)
-    head = nn.Linear(bundle.dim, len(known.classes))
-    loop = Loop(tower, head, settings, folder, steps=steps, key="scratch")
-    for _ in loop.run(*sides):
-        pass
-    logits = loop.logits(Pictures(tested.paths, bundle.image, Limits()))
-    return float((logits.argmax(axis=1) == tested.targets).mean())
+    objective = Classification(nn.Linear(bundle.dim, len(known.classes)))
+    loop = Loop(tower, objective, settings, folder, steps=steps, key="scratch")
+    epochs = list(loop.run(*sides))
+    test = Side(Pictures(tested.paths, bundle.image, Limits()), tested.targets)
+    learnt = sum(p.numel() for p in tower.visual.parameters())
+    return Measured(loop.judge(test)["held_out_accuracy"], learnt=learnt, epochs=epochs)
 
 
 if __name__ == "__main__":

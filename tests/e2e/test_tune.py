@@ -1,5 +1,7 @@
 """`clipdex adapt tune` by the installed command: small pictures, two epochs, the built-in model."""
 
+import csv
+import json
 import os
 import signal
 import subprocess
@@ -7,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from conftest import COMMAND, Run, json_lines
-from shapes import labelled
+from shapes import CLASSES, labelled
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
@@ -34,9 +38,70 @@ def test_a_tuned_model_is_indexed_with_and_searched(
     assert b"good" in clipdex("models", "verify", "mine").stdout
     clipdex("adapt", "train", "shapes", train)  # a head for its vectors
     assert json_lines(clipdex("label", "--head", "shapes", "--json"))
+    before, after = json_lines(
+        clipdex("eval", photos, "--model", "pocket", "--model", "mine", "--json")
+    )
+    assert before["zero_shot"]["top_1"] == pytest.approx(facts["sweep"][0]["old"])
+    assert after["zero_shot"]["top_1"] == pytest.approx(chosen["old"])
 
 
-def test_a_run_that_was_killed_goes_on(clipdex: Run, tmp_path: Path) -> None:
+def captioned(folder: Path, seeds: range) -> Path:
+    """Pictures with captions that fit their kind."""
+    labelled(folder, seeds)
+    with open(folder / "captions.jsonl", "w", encoding="utf-8") as stream:
+        for kind in CLASSES:
+            for seed in seeds:
+                captions = [f"{kind} number {seed}", f"a drawing of {kind}"]
+                row = {"image": f"{kind}/{seed}.png", "captions": captions}
+                stream.write(json.dumps(row) + "\n")
+    return folder / "captions.jsonl"
+
+
+def test_captions_tune_a_model_and_several_are_averaged(clipdex: Run, tmp_path: Path) -> None:
+    data = captioned(tmp_path / "train", range(5))
+    for seed in ("0", "1"):
+        done = clipdex(
+            *("adapt", "tune", f"mine-{seed}", data, "--epochs", "2", "--seed", seed),
+            *("--batch-size", "6", "--unfreeze", "3", "--checkpointing"),
+            *("--tensorboard", tmp_path / "events", "--json"),
+        )
+        (facts,) = json_lines(done)
+        assert facts["tuning"]["unfreeze_per_epoch"] == 3
+        assert all(0 < one["held_out_mean_reciprocal_rank"] <= 1 for one in facts["epochs"])
+    log = tmp_path / "cache" / "tuning" / "mine-1" / "log.csv"
+    with open(log, encoding="utf-8") as stream:
+        assert [float(row["loss"]) for row in csv.DictReader(stream)] == pytest.approx(
+            [one["loss"] for one in facts["epochs"]]
+        )
+    assert _events(tmp_path / "events") == pytest.approx([one["loss"] for one in facts["epochs"]])
+    clipdex("adapt", "merge", "mine", "mine-0", "mine-1")
+    towers = [_tower(clipdex, tmp_path, name) for name in ("mine-0", "mine-1", "mine")]
+    for name, merged in towers[2].items():
+        expected = (towers[0][name].double() + towers[1][name].double()) / 2
+        torch.testing.assert_close(merged.double(), expected, atol=1e-6, rtol=0)
+    for names, why in ((["mine-0"], b"two or more"), (["mine-0", "pocket"], b"from one base")):
+        assert why in clipdex("adapt", "merge", "other", *names, code=1).stderr
+    clipdex("index", tmp_path / "train", "--model", "mine")
+    assert json_lines(clipdex("search", "a drawing of stripes", "--json"))
+
+
+def _events(folder: Path) -> list[float]:
+    """The second run's losses, as TensorBoard reads them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (*_, newest) = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime)
+    found = EventAccumulator(str(newest))
+    found.Reload()
+    return [one.value for one in found.Scalars("loss")]
+
+
+def _tower(clipdex: Run, folder: Path, name: str) -> dict[str, torch.Tensor]:
+    models = json_lines(clipdex("models", "list", "--json"))
+    mark = next(one["fingerprint"] for one in models if one["name"] == name)
+    return load_file(folder / "cache" / "models" / mark / "torch" / "visual.safetensors")
+
+
+def test_a_run_that_was_killed_ends_with_the_same_weights(clipdex: Run, tmp_path: Path) -> None:
     train = labelled(tmp_path / "train", range(6))
     environment = {
         **os.environ,
@@ -54,10 +119,17 @@ def test_a_run_that_was_killed_goes_on(clipdex: Run, tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = clipdex("adapt", "tune", "mine", train, "--epochs", "3", "--json")
-    assert b"epoch 1:" not in done.stderr
+    assert b"epoch 1," not in done.stderr
     (facts,) = json_lines(done)
     assert [one["epoch"] for one in facts["epochs"]] == [1, 2, 3]
     assert not state.exists()
+    undisturbed = clipdex("adapt", "tune", "other", train, "--epochs", "3", "--json")
+    assert b"epoch 1," in undisturbed.stderr
+    (expected_facts,) = json_lines(undisturbed)
+    assert facts["alpha"] == expected_facts["alpha"]
+    resumed, expected = (_tower(clipdex, tmp_path, name) for name in ("mine", "other"))
+    for name, weights in expected.items():
+        torch.testing.assert_close(resumed[name], weights, atol=1e-6, rtol=0)
 
 
 def test_what_wrecks_a_model_is_refused(clipdex: Run, tmp_path: Path) -> None:
@@ -69,3 +141,8 @@ def test_what_wrecks_a_model_is_refused(clipdex: Run, tmp_path: Path) -> None:
         b"another model"
         in clipdex("adapt", "tune", "pocket", train, "--epochs", "1", code=1).stderr
     )
+    forced = ("--rate", "0.001", "--epochs", "1", "--force", "--json")
+    (facts,) = json_lines(clipdex("adapt", "tune", "mine", train, *forced))
+    assert facts["warnings"] == ["tower-rate"]
+    few = captioned(tmp_path / "few", range(1))
+    assert b"give 4 or more" in clipdex("adapt", "tune", "mine", few, code=1).stderr

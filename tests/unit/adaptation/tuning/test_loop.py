@@ -10,12 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from adaptation.tuning.checks import check_settings
 from adaptation.tuning.loop import Loop, Side, parameter_groups
 from adaptation.tuning.lora import add_lora
 from adaptation.tuning.objectives import Classification
 from adaptation.tuning.pictures import Pictures
-from adaptation.tuning.settings import RATES, Tuning
+from adaptation.tuning.settings import Tuning
 from adaptation.tuning.state import STATE
 from conftest import make_photo
 from indexer.decode import Limits
@@ -138,15 +137,3 @@ def test_crops_are_the_seeds(sides: tuple[Side, Side]) -> None:
     np.testing.assert_array_equal(first, pictures.augmented(rows, seed=1, epoch=2))
     np.testing.assert_array_equal(first[1:2], pictures.augmented(rows[1:2], seed=1, epoch=2))
     assert (first != pictures.augmented(rows, seed=1, epoch=3)).any()
-
-
-def test_checks_fire_on_what_they_are_for_and_not_on_sound_settings() -> None:
-    def found(settings: Tuning) -> list[str]:
-        return [one.check for one in check_settings(settings)]
-
-    assert found(Tuning()) == []
-    assert found(Tuning(method="lora", rate=RATES["lora"])) == []
-    assert found(Tuning(rate=1e-3)) == ["tower-rate"]
-    assert found(Tuning(warmup=0.0)) == ["no-warm-up"]
-    assert found(Tuning(rate=0.0)) == ["all-frozen"]
-    assert found(Tuning(epochs=0)) == ["all-frozen"]

@@ -1,0 +1,74 @@
+"""Plots of tuning runs, as `docs/adaptation.md` shows them."""
+
+import statistics
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+from matplotlib import pyplot
+
+matplotlib.rcParams["svg.hashsalt"] = "clipdex"
+DOCS = Path(__file__).parents[1] / "docs"
+
+Runs = dict[str, list[list[dict[str, float]]]]
+"""By method, for each seed, figures of each epoch or alpha."""
+
+
+def plot_sweeps(
+    runs: Runs,
+    name: str = "wise_ft",
+    new: str = "held-out paintings, %",
+    old: str = "old queries: zero-shot on Caltech-101 photos, %",
+) -> None:
+    """What is won and lost between the base model and the tuned one."""
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    for method, own in runs.items():
+        steps = [[run[at] for run in own] for at in range(len(own[0]))]
+        across, up = (
+            [100 * statistics.mean(one[key] for one in step) for step in steps]
+            for key in ("old", "new")
+        )
+        axes.plot(across, up, marker="o", markersize=4, label=method)
+        for at in (0, len(steps) - 1):
+            axes.annotate(
+                f"alpha {steps[at][0]['alpha']:g}",
+                (across[at], up[at]),
+                fontsize=8,
+                xytext=(4, -10),
+                textcoords="offset points",
+            )
+    axes.set_xlabel(old)
+    axes.set_ylabel(new)
+    _save(figure, axes, name)
+
+
+def plot_curves(runs: Runs) -> None:
+    """Accuracy on held-out pictures after each epoch; runs that ended early keep their last."""
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    for method, own in runs.items():
+        length = max(len(run) for run in own)
+        for run in own:
+            heights = [100 * one["held_out_accuracy"] for one in run]
+            (line,) = axes.plot(range(1, len(run) + 1), heights, alpha=0.25, color=_color(method))
+        means = [
+            100 * statistics.mean(run[min(at, len(run) - 1)]["held_out_accuracy"] for run in own)
+            for at in range(length)
+        ]
+        axes.plot(range(1, length + 1), means, color=line.get_color(), marker="o", markersize=4,
+                  label=method)  # fmt: skip
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("held-out paintings, %")
+    _save(figure, axes, "tuning_curves")
+
+
+def _color(method: str) -> str:
+    return f"C{('full', 'lora', 'adapter', 'scratch').index(method)}"
+
+
+def _save(figure: pyplot.Figure, axes: pyplot.Axes, name: str) -> None:
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(DOCS / f"{name}.svg", metadata={"Date": None})
+    pyplot.close(figure)
