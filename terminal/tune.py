@@ -38,7 +38,12 @@ def tune(
         ),
     ] = None,
     method: Annotated[
-        str, typer.Option(metavar="M", help="full moves every weight, lora a few beside them.")
+        str,
+        typer.Option(
+            metavar="M",
+            help="full moves every weight; lora, adapter, prefix and visual-prompts (transformers "
+            "only, these two) learn a few beside them.",
+        ),
     ] = "full",
     old: Annotated[
         Path | None,
@@ -50,7 +55,7 @@ def tune(
     epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the pictures.")] = 10,
     rate: Annotated[
         float | None,
-        typer.Option(metavar="R", help="Peak learning rate.", show_default="3e-05, lora 1e-03"),
+        typer.Option(metavar="R", help="Peak learning rate.", show_default="3e-05, else 1e-03"),
     ] = None,
     warmup: Annotated[float, typer.Option(metavar="S", help="Share of steps it rises.")] = 0.1,
     batch_size: Annotated[

@@ -15,6 +15,7 @@ from indexer.bundle import Bundle
 from indexer.errors import ModelError
 from indexer.graph_tower import require_same_vectors
 from indexer.kept_tower import keep_tower
+from indexer.picture_tower import build_visual
 from indexer.spelling import BUILT_IN
 from indexer.towers import export_image
 from indexer.twin import complete
@@ -23,7 +24,7 @@ from indexer.twin import complete
 TUNED = "tuned:"
 
 
-class _Model(nn.Module):
+class Exportable(nn.Module):
     """What the exporter asks of an open_clip model."""
 
     def __init__(self, visual: nn.Module) -> None:
@@ -45,14 +46,15 @@ def require_free(name: str) -> None:
 def keep_tuned(base: Bundle, visual: nn.Module, name: str, facts: dict[str, Any]) -> Bundle:
     """Compile the base model with this image tower, under `name`; its text tower is the base's.
 
-    facts: what the manifest says of how it came to be, beside the base.
+    A tower with parts that open_clip's has not is not kept for GPUs. facts: what the manifest says
+    of how it came to be, beside the base.
     Raises CompileError where it cannot be exported, ModelError where its bundle differs.
     """
     models = cache.models_folder()
     models.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".tuned-", dir=models))
     try:
-        export_image(_Model(visual), base.image, work / "image.onnx")
+        export_image(Exportable(visual), base.image, work / "image.onnx")
         made = complete(
             base,
             work,
@@ -68,6 +70,7 @@ def keep_tuned(base: Bundle, visual: nn.Module, name: str, facts: dict[str, Any]
         os.replace(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    keep_tower(visual, base.architecture, made.fingerprint)
+    if visual.state_dict().keys() == build_visual(base.architecture).state_dict().keys():
+        keep_tower(visual, base.architecture, made.fingerprint)
     cache.write_record(cache.Record(name, made.fingerprint, f"{TUNED}{base.name}", None, []))
     return replace(made, folder=folder)

@@ -4,24 +4,23 @@ from torch import nn
 
 
 def layers(tower: nn.Module) -> list[list[nn.Parameter]]:
-    """The parameters by depth: what comes before the blocks, each block, what comes after.
-
-    Blocks are the longest `ModuleList` or `Sequential` of the tower with at least two entries that
-    hold parameters, as transformers, ResNets and timm's trunks all have one.
-    """
+    """The parameters by depth: what comes before the blocks, each block, what comes after."""
     own = {id(parameter): parameter for parameter in tower.parameters()}
-    blocks = _blocks(tower)
-    inside = {id(p) for block in blocks for p in block.parameters()}
-    first = [id(p) for p in blocks[0].parameters()] if blocks else []
+    found = blocks(tower)
+    inside = {id(p) for block in found for p in block.parameters()}
+    first = [id(p) for p in found[0].parameters()] if found else []
     order = list(own)
     start = order.index(first[0]) if first else len(order)
     before = [own[key] for key in order[:start] if key not in inside]
     after = [own[key] for key in order[start:] if key not in inside]
-    groups = [before, *(list(block.parameters()) for block in blocks), after]
+    groups = [before, *(list(block.parameters()) for block in found), after]
     return [group for group in groups if group]
 
 
-def _blocks(tower: nn.Module) -> list[nn.Module]:
+def blocks(tower: nn.Module) -> list[nn.Module]:
+    """The entries of the tower's largest `ModuleList` or `Sequential` with at least two that hold
+    parameters, as transformers, ResNets and timm's trunks all have one.
+    """
     best: list[nn.Module] = []
     for module in tower.modules():
         if isinstance(module, nn.ModuleList | nn.Sequential):

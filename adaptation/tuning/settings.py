@@ -8,7 +8,9 @@ class Tuning:
     """Of classes in two phases: the head's optimum on the frozen tower, then both together; of
     captions the tower alone.
 
-    method: "full" moves every weight, "lora" a low-rank product beside some. epochs, batch_size:
+    method: "full" moves every weight; others leave them and learn something beside them, "lora"
+    low-rank products, "adapter" bottlenecks, "prefix" keys and values, "visual-prompts" tokens
+    (the last two of transformers only). epochs, batch_size:
     of phase two. at_once: pictures whose activations are held at a time; gradients add up over a
     batch, so it changes memory and nothing else, and of captions time: each picture is seen twice.
     rate: peak learning rate of the tower's last layer; each layer before it has `layer_decay` times
@@ -37,6 +39,12 @@ class Tuning:
 
 
 # Each method's peak rate.
-RATES = {"full": Tuning.rate, "lora": 1e-3}
+RATES = {
+    "full": Tuning.rate,
+    "lora": 1e-3,
+    "adapter": 1e-3,
+    "prefix": 1e-3,
+    "visual-prompts": 1e-3,
+}
 # Pictures of a batch are each other's wrong answers where captions are learnt.
 CAPTIONS_BATCH = 128

@@ -15,17 +15,29 @@ from indexer.torch_device import Precision
 
 from ..examples import Examples
 from ..pairs import Pairs
+from .adapters import add_adapters
 from .bundles import keep_tuned, require_free
 from .log import Log
 from .loop import Loop
 from .lora import add_lora, merge_lora
 from .material import of_examples, of_pairs
+from .prefix import add_prefixes
 from .settings import Tuning
 from .state import STATE
 from .sweep import Old, chosen, sweep
+from .visual_prompts import add_visual_prompts
 from .wise_ft import interpolate
 
 Report = Callable[[str], None]
+
+# What learns where the tower's own weights do not. Low-rank products become part of these in the
+# end; the others stay beside them.
+ADDITIONS: dict[str, Callable[[nn.Module, Tuning], object]] = {
+    "lora": lambda tower, settings: add_lora(tower, settings.rank, settings.alpha),
+    "adapter": lambda tower, _: add_adapters(tower),
+    "prefix": lambda tower, _: add_prefixes(tower),
+    "visual-prompts": lambda tower, _: add_visual_prompts(tower),
+}
 
 
 @dataclass(frozen=True)
@@ -118,8 +130,8 @@ def tune(
 
 def _prepare(visual: nn.Module, settings: Tuning) -> int:
     """Leave to learn what the method moves; returns how many parameters that is."""
-    if settings.method == "lora":
-        add_lora(visual, settings.rank, settings.alpha)
+    if settings.method != "full":
+        ADDITIONS[settings.method](visual, settings)
     _recompute(visual, settings.checkpointing)
     return sum(p.numel() for p in visual.parameters() if p.requires_grad)
 
