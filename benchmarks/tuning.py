@@ -79,6 +79,7 @@ def main() -> None:
     encoder, bundle = load_encoder(threads=torch.get_num_threads()), find_bundle("pocket")
     old = read_examples(few_of_each(read_ground_truth(given.caltech / "val"), OLD_EACH), encoder)
     paintings = read_ground_truth(given.pacs / "art_painting")
+    before = zero_shot(task_of(old, encoder))
     runs: dict[str, list[Measured]] = {}
     for seed in range(given.seeds):
         known, tested = _split(paintings, encoder, seed)
@@ -91,26 +92,29 @@ def main() -> None:
             runs.setdefault(method, []).append(one)
             line = f"{method}, seed {seed}: {one.right:.1%}, {one.minutes:.1f} min\n"
             sys.stderr.write(line)
-    before = zero_shot(task_of(old, encoder))
+        _report(given.name, runs, before, len(old.targets))
+
+
+def _report(name: str, runs: dict[str, list[Measured]], before: float, photos: int) -> None:
+    """Of the seeds so far."""
     report(
-        given.name,
+        name,
         "500 paintings of five classes",
-        [_row(method, own, runs["zero-shot"], before) for method, own in runs.items()],
+        [_row(method, own, runs["zero-shot"]) for method, own in runs.items()],
         notes=[
-            f"Mean and standard deviation of {given.seeds} seeds. Old queries: zero-shot accuracy "
-            f"on {len(old.targets)} photos of Caltech-101 val, {before:.1%} before. Minutes are of "
-            "training, the sweep between the models and compilation, medians; memory is the peak."
+            f"Mean and standard deviation of {len(runs['zero-shot'])} seeds. Old queries: "
+            f"zero-shot accuracy on {photos} photos of Caltech-101 val, {before:.1%} before. "
+            "Minutes are of training, the sweep between the models and compilation, medians; "
+            "memory is the peak."
         ],
         runs={method: [vars(one) for one in own] for method, own in runs.items()},
     )
-    if given.name == "tuning":
+    if name == "tuning":
         plot_sweeps({m: [one.sweep for one in own] for m, own in runs.items() if own[0].sweep})
         plot_curves({m: [one.epochs for one in own] for m, own in runs.items() if own[0].epochs})
 
 
-def _row(
-    method: str, own: list[Measured], start: list[Measured], before: float
-) -> dict[str, object]:
+def _row(method: str, own: list[Measured], start: list[Measured]) -> dict[str, object]:
     moved = [one.old for one in own if one.old is not None]
     gains = [one.right - zero.right for one, zero in zip(own, start, strict=True)]
     return {
