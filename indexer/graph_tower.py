@@ -9,11 +9,11 @@ but add that bias. What is built is held against the bundle before anyone uses i
 from collections.abc import Iterator
 
 import numpy as np
-import onnx
 import torch
 from onnx import numpy_helper
 from torch import nn
 
+from . import graphs
 from .bundle import Bundle
 from .errors import ModelError
 from .onnx_encoder import OnnxEncoder
@@ -63,7 +63,7 @@ def require_same_vectors(visual: nn.Module, bundle: Bundle) -> float:
 
 def _weights(bundle: Bundle) -> Weights:
     """The graph's weights by open_clip's names, in float32."""
-    graph = onnx.load(str(bundle.folder / "image.onnx")).graph
+    graph = graphs.read(bundle.folder / "image.onnx").graph
     return {
         weight.name.removeprefix(PREFIX): torch.from_numpy(
             numpy_helper.to_array(weight).astype(np.float32)
