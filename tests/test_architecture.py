@@ -22,7 +22,10 @@ RUNNING = tuple(
         "torch_device",
         "torch_encoder",
         "picture_tower",
+        "graph_weights",
         "graph_tower",
+        "graph_text",
+        "whole_model",
         "kept_tower",
         "transfers",
     )
