@@ -26,6 +26,7 @@ RUNNING = tuple(
         "graph_tower",
         "graph_text",
         "whole_model",
+        "export",
         "kept_tower",
         "transfers",
     )
