@@ -19,6 +19,7 @@ COMMANDS = (
     ("models", "pull"),
     ("models", "add"),
     ("models", "verify"),
+    ("models", "export"),
     ("serve",),
     ("adapt", "train"),
     ("adapt", "tune"),

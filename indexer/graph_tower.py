@@ -1,21 +1,20 @@
-"""A convolutional image tower taken back out of a bundle's graph.
+"""An image tower taken back out of a bundle's graph (`graph_weights`).
 
-The built-in model comes as a bundle only. Its exporter kept the names of open_clip's weights, and
-folded each batch normalisation into the convolution before it, whose bias is called `…_bias`. So
-the tower is built anew: the folded convolutions as they are, and normalisations that do nothing
-but add that bias. What is built is held against the bundle before anyone uses it.
+The built-in model comes as a bundle only. Its exporter folded each batch normalisation into the
+convolution before it, whose bias is called `…_bias`. So the tower is built anew: the folded
+convolutions as they are, and normalisations that do nothing but add that bias. What is built is
+held against the bundle before anyone uses it.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import nn
 
 from .bundle import Bundle
 from .errors import ModelError
+from .graph_weights import Weights, fill, read_weights
 from .onnx_encoder import OnnxEncoder
 from .picture_tower import PictureTower, build_visual
 from .samples import sample_images
@@ -24,19 +23,19 @@ PREFIX = "model.visual."
 FOLDED = ".weight_bias"
 LEAST_COSINE = 0.9999
 
-Weights = dict[str, torch.Tensor]
-
 
 def tower_from_graph(bundle: Bundle) -> nn.Module:
     """open_clip's image tower with the weights of a bundle's graph.
 
     Raises ModelError where the manifest names no architecture, where the graph holds other weights
-    than the tower has (a transformer's are rearranged), or where the vectors differ.
+    than the tower has, or where the vectors differ.
     """
     if not bundle.architecture:
         raise ModelError(f"the bundle {bundle.folder} does not say its architecture")
     visual = build_visual(bundle.architecture)
-    _load(visual, _weights(bundle), bundle)
+    found = read_weights(bundle.folder / "image.onnx", (PREFIX,))
+    _unfold(visual, found.named)
+    fill(visual, found, f"the image tower of {bundle.name}")
     require_same_vectors(visual, bundle)
     return visual
 
@@ -61,27 +60,12 @@ def require_same_vectors(visual: nn.Module, bundle: Bundle) -> float:
     return least
 
 
-def _weights(bundle: Bundle) -> Weights:
-    """The graph's weights by open_clip's names, in float32."""
-    graph = onnx.load(str(bundle.folder / "image.onnx")).graph
-    return {
-        weight.name.removeprefix(PREFIX): torch.from_numpy(
-            numpy_helper.to_array(weight).astype(np.float32)
-        )
-        for weight in graph.initializer
-        if weight.name.startswith(PREFIX)
-    }
-
-
-def _load(visual: nn.Module, weights: Weights, bundle: Bundle) -> None:
-    """Put `weights` into the tower; raises ModelError unless each finds its place and each of the
-    tower's gets one.
-    """
-    wanted = dict(visual.state_dict())
+def _unfold(visual: nn.Module, weights: Weights) -> None:
+    """Give each normalisation that was folded into a convolution what leaves it that bias."""
     for norm, convolution in _folds(visual):
         bias = weights.pop(f"{convolution}{FOLDED}", None)
         if bias is None:
-            continue  # said below, as one that is missing
+            continue  # said by `fill`, as one that is missing
         module = visual.get_submodule(norm)
         assert isinstance(module, nn.BatchNorm2d)
         weights |= {
@@ -92,15 +76,6 @@ def _load(visual: nn.Module, weights: Weights, bundle: Bundle) -> None:
             f"{norm}.running_var": torch.full_like(bias, 1 - module.eps),
             f"{norm}.num_batches_tracked": torch.tensor(0),
         }
-    different = sorted(wanted.keys() ^ weights.keys()) or [
-        name for name, tensor in wanted.items() if tensor.shape != weights[name].shape
-    ]
-    if different:
-        raise ModelError(
-            f"the image tower of {bundle.name} cannot be taken from its bundle: "
-            f"{', '.join(different[:3])} and {max(0, len(different) - 3)} more do not fit"
-        )
-    visual.load_state_dict(weights, strict=True)
 
 
 def _folds(visual: nn.Module) -> Iterator[tuple[str, str]]:

@@ -1,10 +1,13 @@
 """What an exported ONNX graph goes through before it is a bundle's: smaller files, same numbers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+from .errors import BundleError
 
 # Smaller tensors are not worth a node.
 SMALLEST = 1024
@@ -72,6 +75,24 @@ def widen(model: onnx.ModelProto) -> None:
     graph.node.extend(kept)
 
 
+def read(path: Path) -> onnx.ModelProto:
+    """The graph with the weights of the files beside it.
+
+    Those may have several links, as those of packages that uv installs do: onnx itself refuses
+    them. Raises BundleError for what is missing, damaged, or names a file of another folder.
+    """
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+        for tensor in _tensors(model.graph):
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                tensor.raw_data = _outside(tensor, path.parent)
+                tensor.ClearField("data_location")
+                tensor.ClearField("external_data")
+    except Exception as exc:  # onnx and protobuf raise what they like
+        raise BundleError(f"the graph {path} cannot be read: {exc}") from exc
+    return model
+
+
 def write(model: onnx.ModelProto, path: Path) -> None:
     """Write the graph without the exporter's notes, its weights in one file beside it."""
     del model.metadata_props[:]
@@ -92,6 +113,35 @@ def write(model: onnx.ModelProto, path: Path) -> None:
         size_threshold=SMALLEST,
     )
     data.chmod(path.stat().st_mode)  # onnx lets nobody else read it
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """All constants of a graph, those of graphs within it too."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _tensors(inner)
+
+
+def _outside(tensor: onnx.TensorProto, folder: Path) -> bytes:
+    """A tensor's bytes from the file that it names.
+
+    Source: onnx, docs/ExternalData.md.
+    """
+    facts: dict[str, str] = {entry.key: entry.value for entry in tensor.external_data}
+    location = facts["location"]
+    if location in ("", ".", "..") or Path(location).name != location or "\\" in location:
+        raise ValueError(f"{tensor.name} names the file {location!r}, not one beside the graph")
+    offset, length = int(facts.get("offset", 0)), int(facts.get("length", -1))
+    with (folder / location).open("rb") as file:
+        file.seek(offset)
+        found = file.read(length)
+    if len(found) < length:
+        raise ValueError(f"{location} ends within {tensor.name}")
+    return found
 
 
 def _cast(source: str, target: str) -> onnx.NodeProto:

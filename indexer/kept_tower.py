@@ -48,7 +48,8 @@ def obtain_tower(bundle: Bundle, on_progress: Report = lambda line: None) -> nn.
         try:
             visual, config = tower_from_graph(bundle), bundle.architecture
         except ModelError as exc:
-            visual, config = _from_source(bundle, exc, on_progress)
+            loaded = load_source(bundle, exc, on_progress)
+            visual, config = loaded.model.visual, loaded.config
         keep_tower(visual, config, bundle.fingerprint)
     return visual
 
@@ -96,12 +97,12 @@ def read_tower(mark: str) -> nn.Module | None:
     return visual
 
 
-def _from_source(
-    bundle: Bundle, reason: ModelError, on_progress: Report
-) -> tuple[nn.Module, dict[str, Any]]:
-    """The tower of what the bundle was compiled from, and open_clip's `model_cfg`.
+def load_source(
+    bundle: Bundle, reason: ModelError, on_progress: Report = lambda line: None
+) -> LoadedModel:
+    """What the bundle was compiled from.
 
-    reason: why the bundle's graph does not give it.
+    reason: why the bundle's graphs do not do. Raises ModelError where it is gone, or another.
     """
     record = cache.read_record(bundle.name)
     if record is None or bundle.name == BUILT_IN:
@@ -123,8 +124,7 @@ def _from_source(
             "compile it again (`clipdex models pull` or `add`), or use --device cpu"
         )
     hub.clean()
-    visual: nn.Module = loaded.model.visual
-    return visual, loaded.config
+    return loaded
 
 
 def fingerprint_of(loaded: LoadedModel) -> str:

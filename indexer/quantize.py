@@ -38,12 +38,12 @@ def quantize(base: Bundle, pixels: Pixels, folder: Path, name: str) -> Bundle:
     """
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".quantize-"))
     try:
-        model = onnx.load(str(base.folder / "image.onnx"))
+        model = graphs.read(base.folder / "image.onnx")
         graphs.widen(model)
         graphs.write(model, work / "wide.onnx")
         with quiet():
             _run(work / "wide.onnx", work / "image.onnx", pixels, convolutional=is_conv(model))
-        graphs.write(onnx.load(str(work / "image.onnx")), folder / "image.onnx")
+        graphs.write(graphs.read(work / "image.onnx"), folder / "image.onnx")
     except Exception as exc:  # onnx and ONNX Runtime raise what they like
         line = " ".join(str(exc).split())[:200]
         raise CompileError(f"{base.name} cannot be brought to 8 bits: {line}") from exc

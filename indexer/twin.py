@@ -1,6 +1,5 @@
 """A bundle with another image tower: the rest is the base's."""
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,16 +18,8 @@ def complete(base: Bundle, folder: Path, name: str, **changes: Any) -> Bundle:
     """
     for file in ("text.onnx", "text.onnx.data", base.text.file, BANK):
         if (base.folder / file).is_file():
-            _same_file(base.folder / file, folder / file)
+            shutil.copyfile(base.folder / file, folder / file)
     made = replace(base, folder=folder, name=name, checksums={}, **changes)
     sums = digests(made)
     mark = blake3(f"{base.fingerprint} {sums['image.onnx']} {sums['image.onnx.data']}".encode())
     return replace(made, fingerprint=mark.hexdigest(length=16), checksums=sums)
-
-
-def _same_file(source: Path, target: Path) -> None:
-    """Without taking its space again, where the file system can do that."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -134,6 +134,50 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command()
+@guarded
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which model.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where to write it: new, or an empty folder.")
+    ],
+    half: Annotated[bool, typer.Option("--half", help="Weights in half precision.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write a model as open_clip keeps one, to use it elsewhere; needs clipdex[torch].
+
+    Any model that is here, the built-in one and tuned ones too: DIR gets its configuration and
+    weights, which `open_clip.create_model_and_transforms("local-dir:DIR")` loads.
+
+    Example: clipdex models export pocket ./pocket
+    """
+    from indexer.errors import CompileError
+    from indexer.models import find_bundle
+
+    bundle = find_bundle(name)
+    try:
+        from indexer.export import export as write
+    except ImportError as exc:
+        raise CompileError(
+            f"exporting a model needs torch and open_clip ({exc.name} is missing): pip install "
+            "'clipdex[torch]'"
+        ) from exc
+    cosine = write(bundle, folder, half=half, on_progress=note)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    if as_json:
+        facts = {
+            "name": bundle.name,
+            "fingerprint": bundle.fingerprint,
+            "folder": str(folder.absolute()),
+            "bytes": size,
+            "cosine": round(cosine, 7),
+            "licence": bundle.licence,
+        }
+        out(json.dumps(facts, ensure_ascii=False))
+    else:
+        out(f"{folder}  {bundle.name}, {size / 1e6:.0f} MB, cosine {cosine:.6f}. {bundle.licence}")
+
+
 def _obtain(
     name: str, *, arch: str | None, label: str | None, sha256: str | None, as_json: bool
 ) -> None:

@@ -12,8 +12,13 @@ TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "lay
 VISION = {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16}
 
 
-def make_checkpoint(folder: Path, text: dict[str, Any], preprocess: dict[str, Any]) -> str:
-    """A CLIP with random weights in open_clip's `local-dir:` layout; returns its name."""
+def make_checkpoint(
+    folder: Path, text: dict[str, Any], preprocess: dict[str, Any], *, trained: bool = False
+) -> str:
+    """A CLIP with random weights in open_clip's `local-dir:` layout; returns its name.
+
+    trained: no weight is as it was made, such as all zeros.
+    """
     open_clip = pytest.importorskip("open_clip")
     import torch
     from safetensors.torch import save_file
@@ -34,6 +39,11 @@ def make_checkpoint(folder: Path, text: dict[str, Any], preprocess: dict[str, An
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     model = open_clip.CLIP(**config["model_cfg"])
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    if trained:
+        weights = {
+            name: one + 0.05 * torch.randn_like(one) if one.dim() else one
+            for name, one in weights.items()
+        }
     save_file(weights, str(folder / "open_clip_model.safetensors"))
     return f"local-dir:{folder}"
 

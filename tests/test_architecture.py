@@ -22,7 +22,11 @@ RUNNING = tuple(
         "torch_device",
         "torch_encoder",
         "picture_tower",
+        "graph_weights",
         "graph_tower",
+        "graph_text",
+        "whole_model",
+        "export",
         "kept_tower",
         "transfers",
     )
