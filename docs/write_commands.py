@@ -23,6 +23,7 @@ COMMANDS = (
     ("serve",),
     ("adapt", "train"),
     ("adapt", "tune"),
+    ("adapt", "merge"),
     ("adapt", "concept"),
     ("adapt", "list"),
     ("adapt", "show"),
