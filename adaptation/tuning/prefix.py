@@ -1,0 +1,95 @@
+"""Prefix tuning: learnt keys and values before those of each attention.
+
+    head_i = softmax(q [P_k; k]^T / sqrt(d)) [P_v; v]
+
+Source: Li and Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021, in the
+form of He et al., Towards a Unified View of Parameter-Efficient Transfer Learning, ICLR 2022.
+Prefixes are drawn, and take a share of each softmax: the tower's vectors change before the first
+step. Written from the equation; the prefixes are learnt as they are, without an MLP before them.
+"""
+
+import torch
+from open_clip.transformer import ResidualAttentionBlock
+from torch import nn
+from torch.nn import functional
+
+from indexer.errors import ModelError
+
+SPREAD = 0.02
+
+
+class PrefixAttention(nn.Module):
+    """Stands in for torch's attention, with its weights under their names.
+
+    keys, values: `(heads, length, width / heads)`, drawn.
+    """
+
+    def __init__(self, attention: nn.MultiheadAttention, length: int) -> None:
+        super().__init__()
+        self.heads = attention.num_heads
+        self.batch_first = attention.batch_first
+        self.in_proj_weight = attention.in_proj_weight
+        self.in_proj_bias = attention.in_proj_bias
+        self.out_proj = attention.out_proj
+        shape = (self.heads, length, attention.head_dim)
+        self.keys = nn.Parameter(SPREAD * torch.randn(shape).to(self.in_proj_weight))
+        self.values = nn.Parameter(SPREAD * torch.randn(shape).to(self.in_proj_weight))
+
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        need_weights: bool = False,
+        attn_mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, None]:
+        """`(n, tokens, width)` to the same, as open_clip's blocks call it, and never the weights.
+
+        key, value: the query itself. attn_mask: as torch's attention takes it; prefixes are always
+        seen.
+        """
+        assert key is query is value, "a picture's tokens attend to themselves"
+        if not self.batch_first:
+            query = query.transpose(0, 1)
+        joint = functional.linear(query, self.in_proj_weight, self.in_proj_bias)
+        q, k, v = (self._heads(one) for one in joint.chunk(3, dim=2))
+        batch = (q.shape[0], -1, -1, -1)
+        k = torch.cat([self.keys.to(k.dtype).expand(batch), k], dim=2)
+        v = torch.cat([self.values.to(v.dtype).expand(batch), v], dim=2)
+        mask = None if attn_mask is None else self._mask(attn_mask, q)
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        mixed = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return (mixed if self.batch_first else mixed.transpose(0, 1)), None
+
+    def _heads(self, tokens: torch.Tensor) -> torch.Tensor:
+        """`(n, tokens, width)` to `(n, heads, tokens, width / heads)`."""
+        n, count, width = tokens.shape
+        return tokens.view(n, count, self.heads, width // self.heads).transpose(1, 2)
+
+    def _mask(self, mask: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        """What is added to the logits: nothing before the prefixes."""
+        if mask.dtype == torch.bool:
+            mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill(mask, float("-inf"))
+        if mask.ndim == 3:
+            mask = mask.view(q.shape[0], self.heads, *mask.shape[1:])
+        return functional.pad(mask.to(q.dtype), (self.keys.shape[1], 0))
+
+
+def add_prefixes(tower: nn.Module, length: int) -> list[nn.Parameter]:
+    """Freeze the tower and add prefixes to its attention; returns what is left to learn.
+
+    length: keys and values of each attention. Raises ModelError for a tower that is no transformer
+    of open_clip's with torch's attention, ValueError for a length below 1.
+    """
+    if length < 1:
+        raise ValueError(f"a prefix's length is at least 1, not {length}")
+    blocks = [block for block in tower.modules() if isinstance(block, ResidualAttentionBlock)]
+    if not blocks:
+        raise ModelError(
+            f"prefixes go into the attention of open_clip's transformers, and this image tower "
+            f"({type(tower).__name__}) has none: tune it with another method"
+        )
+    tower.requires_grad_(False)
+    for block in blocks:
+        block.attn = PrefixAttention(block.attn, length)
+    return [parameter for parameter in tower.parameters() if parameter.requires_grad]
