@@ -2,11 +2,11 @@
 
 usage: python benchmarks/captions.py FLICKR8K CALTECH101 [--pacs PACS] [--seeds 3] [--epochs 2]
 
-2,000 of Flickr8k's train pictures with their captions, by seed; recall is measured on dev, zero-shot
-accuracy on Caltech-101's val, before and after. The built-in model learnt from Flickr8k's train
-captions already, so with PACS the same is done for what it does not know: 40 sketches of each of
-seven classes, captioned "a sketch of a CLASS", measured by how often the name of 40 others of each
-comes first.
+2,000 of Flickr8k's train pictures with their captions, by seed; recall is measured on dev,
+zero-shot accuracy on Caltech-101's val, before and after. The built-in model learnt from Flickr8k's
+train captions already, so with PACS the same is done for what it does not know: 40 sketches of each
+of seven classes, captioned "a sketch of a CLASS", measured by how often the name of 40 others of
+each comes first.
 """
 
 import argparse

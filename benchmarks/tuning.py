@@ -31,7 +31,8 @@ from adaptation.training import task_of
 from adaptation.tuning.loop import Loop, Side
 from adaptation.tuning.objectives import Classification
 from adaptation.tuning.pictures import Pictures
-from adaptation.tuning.settings import RATES, Tuning
+from adaptation.tuning.settings import METHODS as WAYS
+from adaptation.tuning.settings import Tuning
 from adaptation.tuning.tune import Where, tune
 from adaptation.zero_shot_probe import ZeroShotProbe
 from indexer import load_encoder
@@ -158,7 +159,7 @@ def _measure(
     with tempfile.TemporaryDirectory() as scratch:
         if method == "scratch":
             return _from_scratch(replace(SCRATCH, seed=seed), bundle, known, tested, Path(scratch))
-        settings = Tuning(method=method, rate=RATES[method], epochs=EPOCHS, seed=seed)
+        settings = replace(WAYS[method], epochs=EPOCHS, seed=seed)
         name = f"benchmark-{method}-{seed}"
         tuned = tune(bundle, encoder, known, settings, name, Where(Path(scratch)), old=old)
     moved = OnnxEncoder(tuned.bundle, device="cpu", threads=torch.get_num_threads())

@@ -4,17 +4,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from . import options
 from .console import guarded, note, out
-
-if TYPE_CHECKING:
-    import torch
-
-    from indexer.torch_device import Precision
 
 
 @guarded
@@ -99,13 +94,14 @@ def tune(
     """
     options.check_templates(template)
 
+    from dataclasses import replace
     from functools import partial
 
     from adaptation.artifacts import check_name
     from adaptation.examples import read_examples
     from adaptation.pairs import read_pairs
     from adaptation.tuning.checks import check_model, check_settings
-    from adaptation.tuning.settings import CAPTIONS_BATCH, RATES, Tuning
+    from adaptation.tuning.settings import CAPTIONS_BATCH, METHODS, Tuning
     from indexer import load_encoder
     from indexer.cache import cache_folder
     from indexer.collection import locate
@@ -116,15 +112,15 @@ def tune(
     from search.ground_truth import read_ground_truth
 
     check_name(name)
-    if method not in RATES:
-        raise typer.BadParameter(f"--method is one of {', '.join(RATES)}")
+    if method not in METHODS:
+        raise typer.BadParameter(f"--method is one of {', '.join(METHODS)}")
     truth = read_ground_truth(data)
     captioned = not any(known.labels for known in truth.values())
-    chosen = Tuning(
-        method=method,
+    chosen = replace(
+        METHODS[method],
         epochs=epochs,
         batch_size=batch_size or (CAPTIONS_BATCH if captioned else Tuning.batch_size),
-        rate=RATES[method] if rate is None else rate,
+        rate=METHODS[method].rate if rate is None else rate,
         warmup=warmup,
         unfreeze_per_epoch=unfreeze,
         checkpointing=checkpointing,
@@ -150,7 +146,7 @@ def tune(
     with needs_torch():
         from adaptation.tuning.tune import Where
         from adaptation.tuning.tune import tune as learn
-    where = Where(cache_folder() / "tuning" / name, *_device(device), tensorboard)
+    where = Where.on(device, cache_folder() / "tuning" / name, tensorboard)
     tuned = learn(
         bundle,
         encoder,
@@ -213,15 +209,3 @@ def needs_torch() -> Iterator[None]:
             f"fine-tuning needs torch and open_clip, which are not here ({exc}): pip install "
             "'clipdex[torch]', or learn a head with `clipdex adapt train`"
         ) from exc
-
-
-def _device(name: str) -> "tuple[torch.device, Precision]":
-    """The device and what it computes in: half precision only as bf16, whose range is float32's, so
-    that gradients need no scaling.
-    """
-    from indexer.accelerators import devices
-    from indexer.torch_device import default_precision, find_device
-
-    found = find_device(next(iter(devices()), "cpu") if name == "auto" else name)
-    precision = default_precision(found)
-    return found, precision if precision == "bf16" else "fp32"

@@ -8,16 +8,15 @@ class Tuning:
     """Of classes in two phases: the head's optimum on the frozen tower, then both together; of
     captions the tower alone.
 
-    method: "full" moves every weight; others leave them and learn something beside them, "lora"
-    low-rank products, "adapter" bottlenecks, "prefix" keys and values, "visual-prompts" tokens
-    (the last two of transformers only). epochs, batch_size:
-    of phase two. at_once: pictures whose activations are held at a time; gradients add up over a
-    batch, so it changes memory and nothing else, and of captions time: each picture is seen twice.
-    rate: peak learning rate of the tower's last layer; each layer before it has `layer_decay` times
-    the next one's. head_rate: of the head. warmup: share of the steps. unfreeze_per_epoch: how many
-    more layers move each epoch, from the last; 0: all from the start. checkpointing: activations
-    inside blocks are computed twice instead of kept. patience: epochs without a better likelihood
-    on held-out pictures before it stops.
+    method: "full" moves every weight; others leave them and learn something beside them: "lora"
+    low-rank products, "adapter" bottlenecks, "prefix" keys and values, "visual-prompts" tokens (the
+    last two of transformers only). epochs, batch_size: of phase two. at_once: pictures whose
+    activations are held at a time; gradients add up over a batch, so it changes memory and nothing
+    else, and of captions time: each picture is seen twice. rate: peak learning rate of the tower's
+    last layer; each layer before it has `layer_decay` times the next one's. head_rate: of the head.
+    warmup: share of the steps. unfreeze_per_epoch: how many more layers move each epoch, from the
+    last; 0: all from the start. checkpointing: activations inside blocks are computed twice instead
+    of kept. patience: epochs without a better likelihood on held-out pictures before it stops.
     rank, alpha: of LoRA.
     """
 
@@ -38,13 +37,14 @@ class Tuning:
     seed: int = 0
 
 
-# Each method's peak rate.
-RATES = {
-    "full": Tuning.rate,
-    "lora": 1e-3,
-    "adapter": 1e-3,
-    "prefix": 1e-3,
-    "visual-prompts": 1e-3,
+METHODS: dict[str, Tuning] = {
+    "full": Tuning(),
+    "lora": Tuning(method="lora", rate=1e-3),
+    # What is new at every depth learns everywhere alike.
+    **{
+        method: Tuning(method=method, rate=1e-3, layer_decay=1.0)
+        for method in ("adapter", "prefix", "visual-prompts")
+    },
 }
 # Pictures of a batch are each other's wrong answers where captions are learnt.
 CAPTIONS_BATCH = 128

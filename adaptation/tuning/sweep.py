@@ -22,11 +22,15 @@ LOST = 0.01
 
 @dataclass(frozen=True)
 class Old:
-    """Labelled pictures whose zero-shot accuracy is to stay. text: `(classes, dim)`."""
+    """Labelled pictures whose zero-shot accuracy is to stay as it was `before`.
+
+    text: `(classes, dim)`.
+    """
 
     pictures: Pictures
     targets: Targets
     text: Embeddings
+    before: float
 
     @classmethod
     def of(
@@ -34,7 +38,9 @@ class Old:
     ) -> "Old":
         """encoder: of the base model, whose class weights stay."""
         pictures = Pictures(examples.paths, base.image, Limits())
-        return cls(pictures, examples.targets, task_of(examples, encoder, templates).text)
+        text = task_of(examples, encoder, templates).text
+        right = (examples.vectors @ text.T).argmax(axis=1) == examples.targets
+        return cls(pictures, examples.targets, text, float(right.mean()))
 
     def accuracy(self, loop: Loop) -> float:
         """Of the loop's tower as it is."""
@@ -65,10 +71,13 @@ def sweep(
     return found
 
 
-def chosen(found: list[dict[str, float]]) -> float:
+def chosen(found: list[dict[str, float]], before: float | None) -> float:
     """The alpha that is best on new pictures among those that lose little of the old, the least of
-    equal ones.
+    equal ones; 0 where all lose more.
+
+    before: accuracy of the base model on the old pictures, where there are any.
     """
-    before = found[0].get("old")
     allowed = [one for one in found if before is None or before - one["old"] <= LOST + 1e-9]
+    if not allowed:
+        return ALPHAS[0]
     return max(allowed, key=lambda one: (one["new"], -one["alpha"]))["alpha"]

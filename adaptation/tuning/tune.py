@@ -3,15 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import nn
 
+from indexer.accelerators import devices
 from indexer.bundle import Bundle
 from indexer.encoder import Encoder
 from indexer.kept_tower import obtain_tower
 from indexer.picture_tower import PictureTower
-from indexer.torch_device import Precision
+from indexer.torch_device import Precision, default_precision, find_device
 
 from ..examples import Examples
 from ..pairs import Pairs
@@ -32,11 +34,12 @@ Report = Callable[[str], None]
 
 # What learns where the tower's own weights do not. Low-rank products become part of these in the
 # end; the others stay beside them.
+TOKENS = 8  # of a prefix, or prompts before each block
 ADDITIONS: dict[str, Callable[[nn.Module, Tuning], object]] = {
     "lora": lambda tower, settings: add_lora(tower, settings.rank, settings.alpha),
     "adapter": lambda tower, _: add_adapters(tower),
-    "prefix": lambda tower, _: add_prefixes(tower),
-    "visual-prompts": lambda tower, _: add_visual_prompts(tower),
+    "prefix": lambda tower, _: add_prefixes(tower, TOKENS),
+    "visual-prompts": lambda tower, _: add_visual_prompts(tower, TOKENS, deep=True),
 }
 
 
@@ -50,6 +53,15 @@ class Where:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Precision = "fp32"
     events: Path | None = None
+
+    @classmethod
+    def on(cls, device: str, folder: Path, events: Path | None) -> Self:
+        """The device of that name ("auto": a GPU where there is one), in bf16 where it has that,
+        else in float32: gradients in float16 would have to be scaled. Raises DeviceUnavailable.
+        """
+        found = find_device(next(iter(devices()), "cpu") if device == "auto" else device)
+        precision = default_precision(found)
+        return cls(folder, found, precision if precision == "bf16" else "fp32", events)
 
 
 @dataclass
@@ -119,7 +131,7 @@ def tune(
     first = {name: first[name] if name in first else start[name] for name in end}
     before = None if old is None else Old.of(old, base, encoder, templates)
     found = sweep(loop, first, end, material.held_out, before, on_note)
-    alpha = chosen(found)
+    alpha = chosen(found, None if before is None else before.before)
     loop.load(interpolate(first, end, alpha))
     _recompute(visual, False)
     facts = {"tuning": asdict(settings), "learnt": learnt, "alpha": alpha, "sweep": found}

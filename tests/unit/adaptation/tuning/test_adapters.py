@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.functional import gelu
 
 from adaptation.tuning.adapters import Adapter, adaptable, add_adapters
-from adaptation.tuning.bundles import _Model
+from adaptation.tuning.bundles import Exportable
 from adaptation.tuning.prefix import add_prefixes
 from adaptation.tuning.visual_prompts import add_visual_prompts
 from indexer.errors import ModelError
@@ -72,7 +72,7 @@ def moved(learnt: list[nn.Parameter]) -> None:
 def least_cosine(tower: nn.Module, size: int, folder: Path) -> float:
     """Of torch's vectors and the exported graph's."""
     preprocess = Preprocess(size=(size, size), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    export_image(_Model(tower), preprocess, folder / "image.onnx")
+    export_image(Exportable(tower), preprocess, folder / "image.onnx")
     pixels = np.random.default_rng(0).integers(0, 256, (3, 3, size, size), np.uint8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from adaptation.tuning.checks import check_model, check_settings
-from adaptation.tuning.settings import RATES, Tuning
+from adaptation.tuning.settings import METHODS, Tuning
 from indexer.models import find_bundle
 
 
@@ -14,7 +14,7 @@ from indexer.models import find_bundle
     ("change", "expected"),
     [
         ({}, []),
-        ({"method": "lora", "rate": RATES["lora"]}, []),
+        ({"method": "lora", "rate": METHODS["lora"].rate}, []),
         ({"rate": 1e-3}, ["tower-rate"]),
         ({"warmup": 0.0}, ["no-warm-up"]),
         ({"rate": 0.0}, ["all-frozen"]),

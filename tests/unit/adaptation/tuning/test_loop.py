@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from adaptation.tuning.loop import Loop, Side, parameter_groups
-from adaptation.tuning.lora import add_lora
 from adaptation.tuning.objectives import Classification
 from adaptation.tuning.pictures import Pictures
 from adaptation.tuning.settings import Tuning
 from adaptation.tuning.state import STATE
+from adaptation.tuning.tune import ADDITIONS
 from conftest import make_photo
 from indexer.decode import Limits
 from indexer.picture_tower import PictureTower
@@ -44,8 +44,8 @@ def loop(folder: Path, settings: Tuning = SETTINGS, key: str = "k") -> Loop:
     vision = {"image_size": 32, "layers": 3, "width": 32, "head_width": 16, "patch_size": 8}
     text = {"context_length": 4, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1}
     visual: nn.Module = open_clip.CLIP(embed_dim=16, vision_cfg=vision, text_cfg=text).visual
-    if settings.method == "lora":
-        add_lora(visual, settings.rank, settings.alpha)
+    if settings.method != "full":
+        ADDITIONS[settings.method](visual, settings)
     tower = PictureTower(visual, PREPROCESS, "fp32")
     return Loop(tower, Classification(nn.Linear(16, 3)), settings, folder, steps=3, key=key)
 
@@ -55,7 +55,7 @@ def finished(run: Iterator[object]) -> None:
         pass
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", *ADDITIONS])
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(
     method: str, sides: tuple[Side, Side], tmp_path: Path
 ) -> None:
@@ -86,6 +86,19 @@ def test_a_state_of_other_data_or_settings_is_not_gone_on_with(
     same = loop(tmp_path)
     same.resume()
     assert same.step == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "noise"])
+def test_a_damaged_state_is_begun_anew(
+    damage: str, sides: tuple[Side, Side], tmp_path: Path
+) -> None:
+    next(loop(tmp_path).run(*sides))
+    data = (tmp_path / STATE).read_bytes()
+    changed = {"cut": data[: len(data) // 2], "empty": b"", "noise": b"x" * 5000}
+    (tmp_path / STATE).write_bytes(changed[damage])
+    again = loop(tmp_path)
+    again.resume()
+    assert again.step == 0
 
 
 def test_training_lowers_the_loss_and_keeps_the_best(
