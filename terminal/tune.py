@@ -4,12 +4,16 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options
-from .console import guarded, note, out
+from .console import SOME_FILES_FAILED, guarded, note, out
+
+if TYPE_CHECKING:
+    from adaptation.guards import Finding
+    from adaptation.tuning.tune import Tuned
 
 
 @guarded
@@ -98,7 +102,8 @@ def tune(
     from functools import partial
 
     from adaptation.artifacts import check_name
-    from adaptation.examples import read_examples
+    from adaptation.examples import Examples, read_examples
+    from adaptation.guards import check
     from adaptation.pairs import read_pairs
     from adaptation.tuning.checks import check_model, check_settings
     from adaptation.tuning.settings import CAPTIONS_BATCH, METHODS, Tuning
@@ -106,10 +111,10 @@ def tune(
     from indexer.cache import cache_folder
     from indexer.collection import locate
     from indexer.cores import available_cores
-    from indexer.errors import ExamplesError
     from indexer.lookup import lookup_where
     from indexer.models import active_model, find_bundle
     from search.ground_truth import read_ground_truth
+    from search.hits import display
 
     check_name(name)
     if method not in METHODS:
@@ -129,41 +134,61 @@ def tune(
     place = locate(collection)
     base, fingerprint = (model, None) if model else active_model(place)
     bundle = find_bundle(base, fingerprint)
-    findings = [*check_settings(chosen), *check_model(bundle)]
-    if findings and not force:
-        raise ExamplesError(
-            "; ".join(one.message for one in findings) + ". --force trains all the same"
-        )
-    for one in findings:
-        note(f"warning: {one.message}")
-    encoder = load_encoder(base, fingerprint=bundle.fingerprint, threads=available_cores())
-    with lookup_where(place, bundle.fingerprint) as stored:
-        read = partial(read_examples, encoder=encoder, stored=stored, workers=workers)
-        examples = (
-            read_pairs(truth, encoder, stored=stored, workers=workers) if captioned else read(truth)
-        )
-        kept = read(read_ground_truth(old)) if old else None
+    found = [*check_settings(chosen), *check_model(bundle)]
+    _objected(found, force)
     with needs_torch():
         from adaptation.tuning.tune import Where
         from adaptation.tuning.tune import tune as learn
     where = Where.on(device, cache_folder() / "tuning" / name, tensorboard)
+    encoder = load_encoder(base, fingerprint=bundle.fingerprint, threads=available_cores())
+    with lookup_where(place, bundle.fingerprint) as stored:
+        read = partial(read_examples, encoder=encoder, stored=stored, workers=workers)
+        known = (
+            read_pairs(truth, encoder, stored=stored, workers=workers) if captioned else read(truth)
+        )
+        kept = read(read_ground_truth(old)) if old else None
+    skipped = [*known.skipped, *(kept.skipped if kept else ())]
+    for path, reason in skipped:
+        note(f"skipped {display(path)}: {reason}")
+    if isinstance(known, Examples):
+        objections = check(known)
+        _objected(objections, force)
+        found += objections
     tuned = learn(
         bundle,
         encoder,
-        examples,
+        known,
         chosen,
         name,
         where,
         old=kept,
         templates=template or (),
-        warnings=[one.check for one in findings],
+        warnings=[one.check for one in found],
         on_note=note,
     )
     if as_json:
         facts = {"name": name, "fingerprint": tuned.bundle.fingerprint, **tuned.bundle.tuned}
         out(json.dumps({**facts, "epochs": tuned.epochs}, ensure_ascii=False))
-        return
-    before, after = tuned.sweep[0], tuned.at_alpha
+    else:
+        _tell(tuned, captioned)
+    if skipped:
+        raise typer.Exit(SOME_FILES_FAILED)
+
+
+def _objected(found: "list[Finding]", force: bool) -> None:
+    """Raise ExamplesError for what checks found, or warn of it where that is wanted."""
+    from indexer.errors import ExamplesError
+
+    if found and not force:
+        raise ExamplesError(
+            "; ".join(one.message for one in found) + ". --force trains all the same"
+        )
+    for one in found:
+        note(f"warning: {one.message}")
+
+
+def _tell(tuned: "Tuned", captioned: bool) -> None:
+    name, before, after = tuned.bundle.name, tuned.sweep[0], tuned.at_alpha
     what = "mean reciprocal rank of held-out captions" if captioned else "of held-out examples"
     out(f"{name}: {after['new']:.1%} {what}, {before['new']:.1%} before")
     if "old" in after:

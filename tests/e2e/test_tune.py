@@ -141,5 +141,8 @@ def test_what_wrecks_a_model_is_refused(clipdex: Run, tmp_path: Path) -> None:
         b"another model"
         in clipdex("adapt", "tune", "pocket", train, "--epochs", "1", code=1).stderr
     )
+    lonely = labelled(tmp_path / "lonely", range(2))
+    (lonely / "disc" / "1.png").unlink()
+    assert b"fewer than 2 examples" in clipdex("adapt", "tune", "mine", lonely, code=1).stderr
     few = captioned(tmp_path / "few", range(1))
     assert b"give 4 or more" in clipdex("adapt", "tune", "mine", few, code=1).stderr
