@@ -1,5 +1,6 @@
 """The methods by name, as `clipdex adapt train --method` takes them."""
 
+from .clip_adapter import ClipAdapter
 from .linear_probe import LinearProbe
 from .lp_plus_plus import LPPlusPlus
 from .mlp import MLP
@@ -19,6 +20,7 @@ METHODS: dict[str, type[Method]] = {
         NearestNeighbours,
         TipAdapter,
         TipAdapterF,
+        ClipAdapter,
         LPPlusPlus,
         MLP,
         Siamese,
