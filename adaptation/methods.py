@@ -1,6 +1,7 @@
 """The methods by name, as `clipdex adapt train --method` takes them."""
 
 from .clip_adapter import ClipAdapter
+from .coop import CoOp
 from .linear_probe import LinearProbe
 from .lp_plus_plus import LPPlusPlus
 from .mlp import MLP
@@ -21,6 +22,7 @@ METHODS: dict[str, type[Method]] = {
         TipAdapter,
         TipAdapterF,
         ClipAdapter,
+        CoOp,
         LPPlusPlus,
         MLP,
         Siamese,
