@@ -1,5 +1,7 @@
 """The methods by name, as `clipdex adapt train --method` takes them."""
 
+from .clip_adapter import ClipAdapter
+from .coop import CoOp
 from .linear_probe import LinearProbe
 from .lp_plus_plus import LPPlusPlus
 from .mlp import MLP
@@ -19,6 +21,8 @@ METHODS: dict[str, type[Method]] = {
         NearestNeighbours,
         TipAdapter,
         TipAdapterF,
+        ClipAdapter,
+        CoOp,
         LPPlusPlus,
         MLP,
         Siamese,

@@ -1,8 +1,8 @@
 """What a method learns from, and what it gives."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from indexer.encoder import Embeddings
 from search.artifact import Arrays
 from search.heads import KINDS, Floats
+
+if TYPE_CHECKING:  # torch's home
+    from .prompts import TextTower
 
 Targets = NDArray[np.int64]
 """`(n,)`: the number of each example's class."""
@@ -23,13 +26,16 @@ class Task:
     """Examples of some classes, as a frozen encoder sees them.
 
     vectors: `(n, dim)`. targets: `(n,)`. text: `(classes, dim)`, the classes' zero-shot weights.
-    logit_scale: the model's own, for cosines with `text`.
+    logit_scale: the model's own, for cosines with `text`. names: of the classes. text_tower: gives
+    the model's, for methods that learn through it. Both may be missing.
     """
 
     vectors: Embeddings
     targets: Targets
     text: Embeddings
     logit_scale: float
+    names: tuple[str, ...] = ()
+    text_tower: "Callable[[], TextTower] | None" = None
 
     @property
     def classes(self) -> int:
@@ -38,7 +44,7 @@ class Task:
 
     def subset(self, rows: Rows) -> "Task":
         """The task with these examples only."""
-        return Task(self.vectors[rows], self.targets[rows], self.text, self.logit_scale)
+        return replace(self, vectors=self.vectors[rows], targets=self.targets[rows])
 
     def one_hot(self) -> Embeddings:
         """`(n, classes)`: 1 where an example is of a class."""

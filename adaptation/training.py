@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from .near_duplicates import near_duplicates
 from .rejection import learn_rejection
 from .splits import group_pairs
 from .task import Fitted, Method, Task
+
+if TYPE_CHECKING:  # torch's home
+    from .prompts import TextTower
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,24 @@ def task_of(examples: Examples, encoder: Encoder, templates: Sequence[str] = ())
     """The examples with their classes' zero-shot weights."""
     text = class_vectors(encoder, examples.classes, templates or DEFAULT_TEMPLATES)
     scale = float(getattr(encoder, "logit_scale", DEFAULT_LOGIT_SCALE))
-    return Task(examples.vectors, examples.targets, text, scale)
+    return Task(
+        examples.vectors, examples.targets, text, scale, examples.classes, _text_tower(encoder)
+    )
+
+
+def _text_tower(encoder: Encoder) -> "Callable[[], TextTower] | None":
+    """The way to the text tower in torch of an encoder that runs a bundle; taken once."""
+    bundle = getattr(encoder, "bundle", None)
+    if bundle is None:
+        return None
+
+    @cache
+    def take() -> "TextTower":
+        from .prompts import take_text_tower
+
+        return take_text_tower(bundle)
+
+    return take
 
 
 def _figures(

@@ -64,8 +64,14 @@ class CutTextTower(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """`(n, length)` to `(n, dim)`."""
+        return self.pooled(self.tower.token_embedding(ids), ids)
+
+    def pooled(self, embedded: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """`(n, length, width)`, what stands for the tokens, to `(n, dim)`; `ids` `(n, length)`
+        say where the end token is.
+        """
         length = ids.shape[1]
-        x = self.tower.token_embedding(ids) + self.tower.positional_embedding[:length]
+        x = embedded + self.tower.positional_embedding[:length]
         x = self.tower.transformer(x, attn_mask=self.tower.attn_mask[:length, :length])
         x = text_global_pool(self.tower.ln_final(x), ids, self.pool, eos_token_id=self.eos_id)
         projection = self.tower.text_projection

@@ -58,11 +58,23 @@ def projected(vectors: Embeddings, arrays: Arrays) -> Floats:
     return np.asarray(scale * (seen @ arrays["means"].T), dtype=np.float64)
 
 
+def adapter(vectors: Embeddings, arrays: Arrays) -> Floats:
+    """Zero-shot logits after a bottleneck `(hidden, dim)`, `(dim, hidden)` of rectified units,
+    whose share in the vectors is `ratio`.
+    """
+    ratio = float(arrays["ratio"][0])
+    hidden = np.maximum(vectors @ arrays["weights_in"].T, 0)
+    adapted = np.maximum(hidden @ arrays["weights_out"].T, 0)
+    mixed = unit(ratio * adapted + (1 - ratio) * vectors)
+    return np.asarray(mixed @ arrays["weights"].T, dtype=np.float64)
+
+
 KINDS: dict[str, tuple[Callable[[Embeddings, Arrays], Floats], tuple[str, ...]]] = {
     "linear": (linear, ("weights", "bias")),
     "mlp": (mlp, ("weights_in", "bias_in", "weights_out", "bias_out")),
     "cache": (cache, ("weights", "keys", "values", "alpha", "beta")),
     "neighbours": (neighbours, ("keys", "values", "k", "temperature")),
+    "adapter": (adapter, ("weights_in", "weights_out", "ratio", "weights")),
     "projected": (projected, ("projection", "means", "scale")),
 }
 """Each kind's logits `(n, classes)` of unit vectors `(n, dim)`, and the arrays that it reads."""

@@ -36,7 +36,7 @@ def train(
         typer.Option(
             metavar="M",
             help="zero-shot-probe, linear-probe, lp++, mlp, tip-adapter, tip-adapter-f, "
-            "prototypes, k-nn or siamese.",
+            "clip-adapter, coop, prototypes, k-nn or siamese.",
             show_default="zero-shot-probe",
         ),
     ] = None,

@@ -62,6 +62,25 @@ def test_a_head_is_learnt_used_kept_and_removed(clipdex: Run, tmp_path: Path) ->
     assert b"no head is called shapes" in clipdex("label", "--head", "shapes", code=1).stderr
 
 
+@pytest.mark.parametrize("method", ["clip-adapter", "coop"])
+def test_adapters_and_learnt_prompts_label_pictures(
+    method: str, clipdex: Run, tmp_path: Path
+) -> None:
+    train = labelled(tmp_path / "train", range(6))
+    photos = labelled(tmp_path / "photos", range(100, 106))
+    (made,) = json_lines(
+        clipdex(
+            "adapt", "train", "shapes", train, "--method", method, "--validation", photos, "--json"
+        )
+    )
+    assert made["kind"] == {"clip-adapter": "adapter", "coop": "linear"}[method]
+    measured = made["figures"]["validation"]
+    assert measured["accuracy"] > measured["zero_shot"]
+    found = json_lines(clipdex("label", photos, "--head", "shapes", "--json"))
+    right = [item["labels"][0]["label"] == Path(item["path"]).parent.name for item in found]
+    assert np.mean(right) == pytest.approx(measured["accuracy"])
+
+
 def test_a_few_clicks_teach_a_head(clipdex: Run, tmp_path: Path) -> None:
     photos = labelled(tmp_path / "photos", range(12))
     clipdex("index", photos)
