@@ -23,10 +23,12 @@ import torch
 from torch import nn
 
 from adaptation.choice import choose
+from adaptation.clip_adapter import ClipAdapter
+from adaptation.coop import CoOp
 from adaptation.examples import Examples, read_examples
 from adaptation.methods import METHODS
 from adaptation.splits import folds
-from adaptation.task import Task
+from adaptation.task import Method, Task
 from adaptation.training import task_of
 from adaptation.tuning.loop import Loop, Side
 from adaptation.tuning.objectives import Classification
@@ -152,10 +154,12 @@ def _measure(
     old: Examples,
 ) -> Measured:
     task, test = (task_of(one, encoder) for one in (known, tested))
+    words = int(bundle.architecture["text_cfg"]["width"])
     if method == "zero-shot":
         return Measured(zero_shot(test))
     if method in METHODS or method == "probe":
-        return _head(ZeroShotProbe() if method == "probe" else METHODS[method](), task, test, seed)
+        way = ZeroShotProbe() if method == "probe" else METHODS[method]()
+        return _head(way, task, test, seed, words)
     with tempfile.TemporaryDirectory() as scratch:
         if method == "scratch":
             return _from_scratch(replace(SCRATCH, seed=seed), bundle, known, tested, Path(scratch))
@@ -164,14 +168,21 @@ def _measure(
         tuned = tune(bundle, encoder, known, settings, name, Where(Path(scratch)), old=old)
     moved = OnnxEncoder(tuned.bundle, device="cpu", threads=torch.get_num_threads())
     again, test, after = (_embedded(one, moved) for one in (known, tested, old))
-    head = _head(ZeroShotProbe(), again, test, seed)
+    head = _head(ZeroShotProbe(), again, test, seed, words)
     learnt = int(str(tuned.bundle.tuned["learnt"]))
     return Measured(head.right, zero_shot(after), learnt, epochs=tuned.epochs, sweep=tuned.sweep)
 
 
-def _head(method, task: Task, test: Task, seed: int) -> Measured:
-    fitted = choose(method, task, seed).method.fit(task, seed)
-    return Measured(fitted.accuracy(test), learnt=sum(one.size for one in fitted.arrays.values()))
+def _head(method: Method, task: Task, test: Task, seed: int, words: int) -> Measured:
+    """words: the width of the text tower."""
+    chosen = choose(method, task, seed).method
+    fitted = chosen.fit(task, seed)
+    learnt = sum(one.size for one in fitted.arrays.values())
+    if isinstance(chosen, CoOp):
+        learnt = (chosen.size or 0) * words
+    elif isinstance(chosen, ClipAdapter):
+        learnt = chosen.parameters(task.vectors.shape[1])
+    return Measured(fitted.accuracy(test), learnt=learnt)
 
 
 def _embedded(examples: Examples, encoder: Encoder) -> Task:

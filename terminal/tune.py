@@ -193,6 +193,9 @@ def _tell(tuned: "Tuned", captioned: bool) -> None:
     out(f"{name}: {after['new']:.1%} {what}, {before['new']:.1%} before")
     if "old" in after:
         out(f"zero-shot on the old pictures {after['old']:.1%}, {before['old']:.1%} before")
+    if tuned.alpha == 0:
+        out("no step away from the base model was better, so it is that model still: give more")
+        out("pictures, another --method, or --epochs")
     out(f"use it: clipdex index --model {name}")
 
 
