@@ -5,7 +5,7 @@ usage: python benchmarks/tuning.py PACS CALTECH101 [--seeds 5] [--methods probe,
 
 500 of PACS' art paintings, 100 of each of dog, elephant, giraffe, house and person; by seed 400 to
 learn from, a fifth of which is held out to choose by, and 100 to test, read once. Old queries:
-zero-shot on two val photos of each of Caltech-101's classes, at every step between the two models.
+zero-shot on a val photo of each of Caltech-101's classes, at every step between the two models.
 Methods: those of `clipdex adapt tune`, heads of `clipdex adapt train`, and scratch, which is full
 from random weights. name: of the results.
 """
@@ -51,8 +51,8 @@ from search.ground_truth import GroundTruth, Known, read_ground_truth
 from tuning_plots import plot_curves, plot_sweeps
 
 CLASSES = ("dog", "elephant", "giraffe", "house", "person")
-EACH, TESTED, OLD_EACH = 100, 20, 2
-EPOCHS = 8
+EACH, TESTED, OLD_EACH = 100, 20, 1
+EPOCHS = 5
 SCRATCH = Tuning(epochs=EPOCHS, rate=1e-3, head_rate=1e-2, layer_decay=1.0)
 
 
