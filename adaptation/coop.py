@@ -3,8 +3,7 @@
     logits = scale x t(c_1 ... c_M NAME)^t
 
 Source: Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022 (one context for all
-classes, or one each; the name at the end). What is learnt ends as class weights, so a head needs no
-tower.
+classes, the name at the end). What is learnt ends as class weights, so a head needs no tower.
 """
 
 from collections.abc import Sequence
@@ -17,40 +16,30 @@ from indexer.errors import ExamplesError
 
 from .task import Fitted, Task, float32
 
-# (context vectors, whether each class has its own).
-CONTEXTS = ((4, False), (16, False), (16, True))
+SIZES = (4, 16)
 
 
 @dataclass(frozen=True)
 class CoOp:
-    """size: how many context vectors, None: chosen. per_class: whether each class has its own;
-    None: chosen. learning_rate, steps, batch_size: of AdamW with cosine decay; each step passes all
-    classes through the text tower.
+    """size: how many context vectors; None: chosen. learning_rate, steps, batch_size: of AdamW with
+    cosine decay; each step passes all classes through the text tower.
     """
 
     name: ClassVar[str] = "coop"
     needs_torch: ClassVar[bool] = True
     size: int | None = None
-    per_class: bool | None = None
     learning_rate: float = 3e-2
     steps: int = 100
     batch_size: int = 64
 
     def candidates(self, task: Task) -> Sequence[Self]:
-        """A short and a long context, and one for each class."""
-        return [
-            replace(self, size=size, per_class=per_class)
-            for size, per_class in CONTEXTS
-            if self.size in (None, size) and self.per_class in (None, per_class)
-        ] or [replace(self, per_class=bool(self.per_class))]
+        """A short and a long context."""
+        sizes = SIZES if self.size is None else (self.size,)
+        return [replace(self, size=size) for size in sizes]
 
     def refined(self, number: int) -> Sequence[Self]:
         """None."""
         return ()
-
-    def parameters(self, classes: int, width: int) -> int:
-        """How many numbers learn, with a text tower of that width."""
-        return (self.size or 0) * width * (classes if self.per_class else 1)
 
     def fit(self, task: Task, seed: int) -> Fitted:
         """Context drawn and examples shuffled as the seed says.
@@ -76,7 +65,7 @@ class CoOp:
         from .prompts import Prompts
 
         assert self.size is not None
-        prompts = Prompts(text, task.names, self.size, seed, per_class=bool(self.per_class))
+        prompts = Prompts(text, task.names, self.size, seed)
         x, y = torch.from_numpy(task.vectors.copy()), torch.from_numpy(task.targets)
         optimiser = torch.optim.AdamW([prompts.context], lr=self.learning_rate, weight_decay=0)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, self.steps))

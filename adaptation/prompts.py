@@ -52,21 +52,12 @@ def take_text_tower(bundle: Bundle) -> TextTower:
 class Prompts:
     """One prompt a class: a start token, `size` context vectors, the class's name, an end token.
 
-    `context` `(1, size, width)`, or `(classes, size, width)` where each class has its own, is all
-    that learns. It starts as "a photo of a", and before that, for
+    `context` `(size, width)` is all that learns. It starts as "a photo of a", and before that, for
     more vectors than these words have tokens, as small random ones. Raises ExamplesError for a name
     that does not fit into the tower's length, or a size below these words' own.
     """
 
-    def __init__(
-        self,
-        text: TextTower,
-        names: Sequence[str],
-        size: int,
-        seed: int,
-        *,
-        per_class: bool = False,
-    ) -> None:
+    def __init__(self, text: TextTower, names: Sequence[str], size: int, seed: int) -> None:
         tower = self._tower = text.tower
         used = _ids(text, START)[1:-1]
         if size < len(used):
@@ -95,9 +86,7 @@ class Prompts:
         drawn = torch.randn(
             size - len(used), words.shape[1], generator=torch.Generator().manual_seed(seed)
         )
-        context = torch.cat([DEVIATION * drawn, words])
-        copies = len(names) if per_class else 1
-        self.context = context.repeat(copies, 1, 1).requires_grad_()
+        self.context = torch.cat([DEVIATION * drawn, words]).requires_grad_()
 
     def vectors(self) -> torch.Tensor:
         """`(classes, dim)`: the prompts' unit vectors."""

@@ -179,7 +179,7 @@ def _head(method: Method, task: Task, test: Task, seed: int, words: int) -> Meas
     fitted = chosen.fit(task, seed)
     learnt = sum(one.size for one in fitted.arrays.values())
     if isinstance(chosen, CoOp):
-        learnt = chosen.parameters(task.classes, words)
+        learnt = (chosen.size or 0) * words
     elif isinstance(chosen, ClipAdapter):
         learnt = chosen.parameters(task.vectors.shape[1])
     return Measured(fitted.accuracy(test), learnt=learnt)

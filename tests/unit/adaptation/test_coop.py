@@ -73,15 +73,10 @@ def test_only_the_context_learns(text: TextTower) -> None:
     before = {name: one.clone() for name, one in text.tower.state_dict().items()}
     prompts = Prompts(text, NAMES, 16, 0)
     prompts.vectors().sum().backward()
-    assert prompts.context.shape == (1, 16, 256)
-    assert bool((prompts.context.grad.norm(dim=2) > 0).all())
+    assert prompts.context.shape == (16, 256)
+    assert bool((prompts.context.grad.norm(dim=1) > 0).all())
     assert not any(one.requires_grad for one in text.tower.parameters())
     assert all(one.grad is None for one in text.tower.parameters())
-    own = Prompts(text, NAMES, 16, 0, per_class=True)
-    torch.testing.assert_close(own.vectors(), prompts.vectors())
-    own.vectors()[1].sum().backward()
-    assert own.context.shape == (len(NAMES), 16, 256)
-    assert own.context.grad.norm(dim=(1, 2)).nonzero().flatten().tolist() == [1]
     assert all(torch.equal(one, before[name]) for name, one in text.tower.state_dict().items())
 
 
@@ -96,16 +91,6 @@ def test_it_beats_its_start_and_repeats_itself(drawn: Callable[[int, int], Task]
     assert first.arrays["weights"].shape == (len(ANIMALS), 512)
     np.testing.assert_array_equal(first.arrays["weights"], second.arrays["weights"])
     assert first.accuracy(test) > start.accuracy(test) + 0.03
-
-
-def test_settings_that_are_given_are_kept(drawn: Callable[[int, int], Task]) -> None:
-    task = drawn(2, 0)
-    tried = CoOp().candidates(task)
-    assert [(one.size, one.per_class) for one in tried] == [(4, False), (16, False), (16, True)]
-    assert [one.size for one in CoOp(per_class=False).candidates(task)] == [4, 16]
-    (eight,) = CoOp(size=8).candidates(task)
-    assert (eight.size, eight.per_class) == (8, False)
-    assert CoOp(size=16, per_class=True).parameters(5, 256) == 5 * 16 * 256
 
 
 def test_names_that_do_not_fit_are_named(text: TextTower) -> None:
