@@ -32,9 +32,10 @@ from .wise_ft import interpolate
 
 Report = Callable[[str], None]
 
+# Of a prefix, and prompts before each block.
+TOKENS = 8
 # What learns where the tower's own weights do not. Low-rank products become part of these in the
 # end; the others stay beside them.
-TOKENS = 8  # of a prefix, or prompts before each block
 ADDITIONS: dict[str, Callable[[nn.Module, Tuning], object]] = {
     "lora": lambda tower, settings: add_lora(tower, settings.rank, settings.alpha),
     "adapter": lambda tower, _: add_adapters(tower),
@@ -128,7 +129,7 @@ def tune(
         on_note(", ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in figures.items()))
     merge_lora(visual)
     end = loop.weights()
-    first = {name: first[name] if name in first else start[name] for name in end}
+    first = {name: first[name] if name in first else start[name].to(end[name]) for name in end}
     before = None if old is None else Old.of(old, base, encoder, templates)
     found = sweep(loop, first, end, material.held_out, before, on_note)
     alpha = chosen(found, None if before is None else before.before)
