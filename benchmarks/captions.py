@@ -32,7 +32,6 @@ from labelled import few_of_each, share
 from measure import report
 from search.evaluation import Evaluation, annotate, evaluate
 from search.ground_truth import GroundTruth, Known, read_ground_truth
-from tuning_plots import plot_sweeps
 
 PAIRS, OLD_EACH, SKETCHES = 2000, 1, 40
 
@@ -157,11 +156,6 @@ def _report(runs: dict[str, list[dict[str, object]]]) -> None:
             "Caltech-101: zero-shot accuracy on its 1,177 val photos."
         ],
         runs=runs,
-    )
-    plot_sweeps(
-        {data: [one["sweep"] for one in own] for data, own in runs.items()},
-        "wise_ft_captions",
-        new="held-out pictures: mean reciprocal rank, %",
     )
 
 

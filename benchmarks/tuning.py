@@ -2,6 +2,7 @@
 
 usage: python benchmarks/tuning.py PACS CALTECH101 [--seeds 5] [--methods probe,full,scratch]
                                    [--name tuning]
+       (and with --methods probe,lora,adapter,clip-adapter,coop --name efficient)
 
 500 of PACS' art paintings, 100 of each of dog, elephant, giraffe, house and person; by seed 400 to
 learn from, a fifth of which is held out to choose by, and 100 to test, read once. Old queries:
@@ -48,7 +49,6 @@ from labelled import few_of_each, share, zero_shot
 from measure import report
 from peak import peak_mib, reset_peak
 from search.ground_truth import GroundTruth, Known, read_ground_truth
-from tuning_plots import plot_curves, plot_sweeps
 
 CLASSES = ("dog", "elephant", "giraffe", "house", "person")
 EACH, TESTED, OLD_EACH = 100, 20, 1
@@ -112,9 +112,6 @@ def _report(name: str, runs: dict[str, list[Measured]], before: float, photos: i
         ],
         runs={method: [vars(one) for one in own] for method, own in runs.items()},
     )
-    if name == "tuning":
-        plot_sweeps({m: [one.sweep for one in own] for m, own in runs.items() if own[0].sweep})
-        plot_curves({m: [one.epochs for one in own] for m, own in runs.items() if own[0].epochs})
 
 
 def _row(method: str, own: list[Measured], start: list[Measured]) -> dict[str, object]:

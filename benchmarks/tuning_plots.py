@@ -1,18 +1,43 @@
-"""Plots of tuning runs, as `docs/adaptation.md` shows them."""
+"""Plots of tuning's results, as `docs/adaptation.md` shows them.
 
+usage: python benchmarks/tuning_plots.py    (after tuning.py, of both names, and captions.py)
+"""
+
+import json
 import statistics
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("svg")
-from matplotlib import pyplot
+from matplotlib import pyplot, ticker
 
 matplotlib.rcParams["svg.hashsalt"] = "clipdex"
 DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = Path(__file__).parent / "results"
 
 Runs = dict[str, list[list[dict[str, float]]]]
 """By method, for each seed, figures of each epoch or alpha."""
+
+
+def main() -> None:
+    paintings = _runs("tuning") | _runs("efficient")
+    plot_sweeps(_figures(paintings, "sweep"))
+    plot_curves(_figures(paintings, "epochs"))
+    plot_sweeps(
+        _figures(_runs("captions"), "sweep"),
+        "wise_ft_captions",
+        new="held-out pictures: mean reciprocal rank, %",
+    )
+
+
+def _runs(name: str) -> dict[str, list[dict[str, list[dict[str, float]]]]]:
+    found = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["runs"]
+    return dict(found)
+
+
+def _figures(runs: dict[str, list[dict[str, list[dict[str, float]]]]], key: str) -> Runs:
+    return {name: [one[key] for one in own] for name, own in runs.items() if own[0].get(key)}
 
 
 def plot_sweeps(
@@ -57,6 +82,7 @@ def plot_curves(runs: Runs) -> None:
         ]
         axes.plot(range(1, length + 1), means, color=line.get_color(), marker="o", markersize=4,
                   label=method)  # fmt: skip
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("held-out paintings, %")
     _save(figure, axes, "tuning_curves")
@@ -72,3 +98,7 @@ def _save(figure: pyplot.Figure, axes: pyplot.Axes, name: str) -> None:
     figure.tight_layout()
     figure.savefig(DOCS / f"{name}.svg", metadata={"Date": None})
     pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()
