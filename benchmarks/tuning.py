@@ -75,6 +75,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     asked.add_argument("pacs", type=Path)
     asked.add_argument("caltech", type=Path)
+    asked.add_argument("--first", type=int, default=0)
     asked.add_argument("--seeds", type=int, default=5)
     asked.add_argument("--methods", default="probe,full,scratch")
     asked.add_argument("--name", default="tuning")
@@ -84,7 +85,7 @@ def main() -> None:
     paintings = read_ground_truth(given.pacs / "art_painting")
     before = zero_shot(task_of(old, encoder))
     runs: dict[str, list[Measured]] = {}
-    for seed in range(given.seeds):
+    for seed in range(given.first, given.seeds):
         known, tested = _split(paintings, encoder, seed)
         for method in ["zero-shot", *given.methods.split(",")]:
             reset_peak()
