@@ -1,14 +1,14 @@
 """Fine-tuning on few pictures of another kind: what it gains there and loses elsewhere.
 
 usage: python benchmarks/tuning.py PACS CALTECH101 [--seeds 5] [--methods probe,full,scratch]
-                                   [--name tuning]
+                                   [--name tuning] [--first 0]
        (and with --methods probe,lora,adapter,clip-adapter,coop --name efficient)
 
 500 of PACS' art paintings, 100 of each of dog, elephant, giraffe, house and person; by seed 400 to
 learn from, a fifth of which is held out to choose by, and 100 to test, read once. Old queries:
 zero-shot on a val photo of each of Caltech-101's classes, at every step between the two models.
 Methods: those of `clipdex adapt tune`, heads of `clipdex adapt train`, and scratch, which is full
-from random weights. name: of the results.
+from random weights. name: of the results. first: the seed to begin with.
 """
 
 import argparse

@@ -51,11 +51,11 @@ class Loop:
         """steps: of an epoch. key: of data and model; what another one left is not gone on with."""
         self.identity: Identity = {"settings": asdict(settings), "key": key}
         self.tower, self.objective, self.settings, self.folder = tower, objective, settings, folder
-        self.modules = nn.ModuleDict({"tower": tower.visual, "objective": _module(objective)})
+        self.modules = nn.ModuleDict({"tower": tower.visual, "objective": objective})
         self.device = tower.mean.device
         self.modules.to(self.device)
         self.steps = steps
-        self.groups = parameter_groups(tower.visual, _module(objective), settings)
+        self.groups = parameter_groups(tower.visual, objective, settings)
         self.optimiser = torch.optim.AdamW(self.groups, weight_decay=settings.weight_decay)
         self.log = log or Log(folder)
         self.step = 0
@@ -210,8 +210,3 @@ def parameter_groups(
     if own:
         groups.append({"params": own, "peak": settings.head_rate, "lr": 0.0})
     return groups
-
-
-def _module(objective: Objective) -> nn.Module:
-    assert isinstance(objective, nn.Module)
-    return objective

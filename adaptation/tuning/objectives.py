@@ -1,6 +1,6 @@
 """What a tower is trained for: to tell classes apart, or to lie close to its pictures' captions."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ each picture's captions, then -1.
 Figures = dict[str, float]
 
 
-class Objective(Protocol):
-    """A module whose parameters, if it has any, learn beside the tower.
+class Objective(nn.Module, ABC):
+    """Its parameters, if it has any, learn beside the tower.
 
     separable: whether a batch's loss is the mean of its pictures' own. gain: the name of the figure
     that is to rise.
@@ -29,17 +29,20 @@ class Objective(Protocol):
     separable: bool
     gain: str
 
+    @abstractmethod
     def drawn(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:
         """`(n,)`: what each picture is held against this time."""
 
+    @abstractmethod
     def loss(self, vectors: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
         """The mean over a batch of unit vectors `(n, dim)`."""
 
+    @abstractmethod
     def judge(self, vectors: torch.Tensor, targets: Targets) -> Figures:
         """Figures of held-out pictures: "held_out_loss" and others."""
 
 
-class Classification(nn.Module):
+class Classification(Objective):
     """A linear head and the cross-entropy of its logits."""
 
     separable = True
@@ -67,7 +70,7 @@ class Classification(nn.Module):
         }
 
 
-class Contrastive(nn.Module):
+class Contrastive(Objective):
     """Pictures and captions of a batch are told to find each other, both ways.
 
     Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision,

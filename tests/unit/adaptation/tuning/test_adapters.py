@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import open_clip
 import pytest
 import torch
 from open_clip.modified_resnet import ModifiedResNet
@@ -23,6 +22,7 @@ from indexer.models import find_bundle
 from indexer.picture_tower import build_visual
 from indexer.preprocess import Preprocess
 from indexer.towers import export_image
+from random_towers import small_transformer
 
 Add = Callable[[nn.Module], list[nn.Parameter]]
 
@@ -38,14 +38,7 @@ METHODS: dict[str, tuple[Add, int]] = {
 @pytest.fixture(scope="module")
 def transformer() -> nn.Module:
     """A small ViT of open_clip's, with random weights."""
-    torch.manual_seed(0)
-    model = open_clip.CLIP(
-        embed_dim=16,
-        vision_cfg={"image_size": 32, "layers": 3, "width": 32, "head_width": 16, "patch_size": 8},
-        text_cfg={"context_length": 4, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1},
-    )
-    tower: nn.Module = model.visual.eval()
-    return tower
+    return small_transformer()
 
 
 @pytest.fixture

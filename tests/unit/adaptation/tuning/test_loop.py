@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from torch import nn
@@ -20,6 +19,7 @@ from conftest import make_photo
 from indexer.decode import Limits
 from indexer.picture_tower import PictureTower
 from indexer.preprocess import Preprocess
+from random_towers import small_transformer
 
 SETTINGS = Tuning(epochs=4, batch_size=4, rate=1e-3, head_rate=1e-2, patience=9)
 PREPROCESS = Preprocess(size=(32, 32), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -40,10 +40,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Side, Side]:
 
 def loop(folder: Path, settings: Tuning = SETTINGS, key: str = "k") -> Loop:
     """A random tower and head, the same each time."""
-    torch.manual_seed(0)
-    vision = {"image_size": 32, "layers": 3, "width": 32, "head_width": 16, "patch_size": 8}
-    text = {"context_length": 4, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1}
-    visual: nn.Module = open_clip.CLIP(embed_dim=16, vision_cfg=vision, text_cfg=text).visual
+    visual = small_transformer()
     if settings.method != "full":
         ADDITIONS[settings.method](visual, settings)
     tower = PictureTower(visual, PREPROCESS, "fp32")

@@ -19,6 +19,7 @@ from indexer.decode import Limits
 from indexer.encoder import unit
 from indexer.picture_tower import PictureTower
 from indexer.preprocess import Preprocess
+from random_towers import small_transformer
 
 PREPROCESS = Preprocess(size=(32, 32), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 OWN = np.array([[0, 1, -1], [2, -1, -1], [3, 4, 5], [1, 6, -1], [7, -1, -1], [8, 9, -1]])
@@ -94,10 +95,7 @@ def side(tmp_path_factory: pytest.TempPathFactory) -> Side:
 
 def loop(folder: Path, settings: Tuning) -> Loop:
     """A random transformer, the same each time."""
-    torch.manual_seed(0)
-    vision = {"image_size": 32, "layers": 3, "width": 32, "head_width": 16, "patch_size": 8}
-    text = {"context_length": 4, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1}
-    visual: nn.Module = open_clip.CLIP(embed_dim=16, vision_cfg=vision, text_cfg=text).visual
+    visual = small_transformer()
     visual.set_grad_checkpointing(settings.checkpointing)  # type: ignore[operator]
     tower = PictureTower(visual, PREPROCESS, "fp32")
     return Loop(tower, Contrastive(captions(), 20.0), settings, folder, steps=1, key="k")

@@ -3,7 +3,6 @@
 import copy
 import math
 
-import open_clip
 import pytest
 import torch
 from torch import nn
@@ -11,21 +10,9 @@ from torch import nn
 from adaptation.tuning.prefix import PrefixAttention, add_prefixes
 from adaptation.tuning.visual_prompts import add_visual_prompts
 from indexer.errors import ModelError
+from random_towers import small_transformer
 
 WIDTH, HEADS, BLOCKS = 32, 2, 3
-
-
-def vit(**options: object) -> nn.Module:
-    """A small ViT of open_clip's, with random weights."""
-    torch.manual_seed(0)
-    vision = {"image_size": 32, "layers": BLOCKS, "width": WIDTH, "head_width": 16, "patch_size": 8}
-    model = open_clip.CLIP(
-        embed_dim=16,
-        vision_cfg={**vision, **options},
-        text_cfg={"context_length": 4, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1},
-    )
-    tower: nn.Module = model.visual.eval()
-    return tower
 
 
 def moved(learnt: list[nn.Parameter]) -> None:
@@ -55,7 +42,7 @@ def attention(
 
 
 def test_prefixes_stand_before_keys_and_values_of_each_attention() -> None:
-    tower = vit()
+    tower = small_transformer()
     plain = copy.deepcopy(tower)
     learnt = add_prefixes(tower, 5)
     moved(learnt)
@@ -70,7 +57,7 @@ def test_prefixes_stand_before_keys_and_values_of_each_attention() -> None:
 
 
 def test_prefixes_leave_the_towers_weights_their_names() -> None:
-    tower = vit()
+    tower = small_transformer()
     names = set(tower.state_dict())
     add_prefixes(tower, 5)
     assert {name.rpartition(".")[2] for name in set(tower.state_dict()) - names} == {
@@ -127,7 +114,7 @@ POOLS: list[dict[str, object]] = [
 def test_prompts_stand_behind_the_class_token_and_are_not_pooled(
     options: dict[str, object], deep: bool
 ) -> None:
-    tower = vit(**options)
+    tower = small_transformer(**options)
     plain = copy.deepcopy(tower)
     learnt = add_visual_prompts(tower, 5, deep)
     assert len(learnt) == (BLOCKS if deep else 1)
@@ -153,14 +140,14 @@ def test_prompts_stand_behind_the_class_token_and_are_not_pooled(
 
 
 def test_prompts_are_drawn_as_the_patches_projection_would_be() -> None:
-    learnt = add_visual_prompts(vit(), 500, deep=False)[0]
+    learnt = add_visual_prompts(small_transformer(), 500, deep=False)[0]
     bound = math.sqrt(6 / (3 * 8 * 8 + WIDTH))
     assert 0.99 * bound < learnt.abs().max() <= bound
     assert abs(learnt.mean()) < 0.02 * bound
 
 
 def test_prompted_vectors_do_not_depend_on_the_batch() -> None:
-    tower = vit()
+    tower = small_transformer()
     moved(add_visual_prompts(tower, 3, deep=True))
     x = torch.randn(4, 3, 32, 32)
     torch.testing.assert_close(tower(x)[2:3], tower(x[2:3]), atol=1e-5, rtol=0)
@@ -173,6 +160,6 @@ def test_towers_of_another_kind_are_refused_in_one_line_and_left_as_they_were() 
     with pytest.raises(ModelError, match=r"^prompts go into .* \(Sequential\) is none: [^\n]*$"):
         add_visual_prompts(convolutional, 4, deep=False)
     assert all(p.requires_grad for p in convolutional.parameters())
-    own = vit(block_type="custom", qk_norm=True)
+    own = small_transformer(block_type="custom", qk_norm=True)
     with pytest.raises(ModelError, match="has none"):
         add_prefixes(own, 4)

@@ -2,7 +2,6 @@
 
 import copy
 
-import open_clip
 import pytest
 import torch
 from torch import nn
@@ -10,19 +9,13 @@ from torch import nn
 from adaptation.tuning.depths import layers
 from adaptation.tuning.lora import adaptable, add_lora, merge_lora
 from adaptation.tuning.wise_ft import average, interpolate
+from random_towers import small_transformer
 
 
 @pytest.fixture(scope="module")
 def transformer() -> nn.Module:
     """A small ViT of open_clip's, with random weights."""
-    torch.manual_seed(0)
-    model = open_clip.CLIP(
-        embed_dim=16,
-        vision_cfg={"image_size": 32, "layers": 3, "width": 32, "head_width": 16, "patch_size": 8},
-        text_cfg={"context_length": 4, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1},
-    )
-    tower: nn.Module = model.visual.eval()
-    return tower
+    return small_transformer()
 
 
 @pytest.fixture
