@@ -27,7 +27,7 @@ def obtain_model(bundle: Bundle, on_progress: Report = lambda line: None) -> Any
             "the model that it was made from"
         )
     try:
-        model = _joined(bundle, on_progress)
+        return _joined(bundle, on_progress)  # of towers that were compared when they were taken
     except ModelError as exc:
         model = load_source(bundle, exc, on_progress).model
         model.eval()
