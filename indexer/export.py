@@ -82,6 +82,8 @@ def _write(bundle: Bundle, model: Any, folder: Path, *, half: bool) -> None:
         "preprocess_cfg": preprocess_settings(bundle.image),
     }
     (folder / CONFIG).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    # safetensors lets nobody else read it.
+    (folder / WEIGHTS[0]).chmod((folder / CONFIG).stat().st_mode)
     if bundle.text.kind == "huggingface":
         shutil.copyfile(bundle.folder / bundle.text.file, folder / TOKENIZER_FILES[0])
         settings = json.dumps(_tokenizer_settings(bundle), indent=1, ensure_ascii=False)

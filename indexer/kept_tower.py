@@ -69,6 +69,8 @@ def keep_tower(visual: nn.Module, config: dict[str, Any], mark: str) -> None:
             save_file(weights, str(work / WEIGHTS))
             facts = {"model_cfg": config, "fingerprint": mark, "blake3": _digest(work / WEIGHTS)}
             (work / CONFIG).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+            # safetensors lets nobody else read it.
+            (work / WEIGHTS).chmod((work / CONFIG).stat().st_mode)
             work.chmod(0o755)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(work, folder)

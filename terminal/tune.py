@@ -196,7 +196,8 @@ def _tell(tuned: "Tuned", captioned: bool) -> None:
     if tuned.alpha == 0:
         out("no step away from the base model was better, so it is that model still: give more")
         out("pictures, another --method, or --epochs")
-    out(f"use it: clipdex index --model {name}")
+    else:
+        out(f"use it: clipdex index --model {name}")
 
 
 @guarded

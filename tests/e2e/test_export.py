@@ -52,6 +52,7 @@ def test_the_built_in_model_goes_to_open_clip_and_comes_back(
         "open_clip_config.json",
         "open_clip_model.safetensors",
     }
+    assert len({file.stat().st_mode for file in folder.iterdir()}) == 1  # who reads one reads both
     assert facts["bytes"] == sum(file.stat().st_size for file in folder.iterdir())
     assert [one.name for one in folder.parent.iterdir()] == ["pocket"]
     own = by_clipdex("pocket")
