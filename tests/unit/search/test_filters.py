@@ -97,9 +97,11 @@ def test_a_path_is_taken_as_that_path(
 
 
 def test_folders_add_up_and_one_without_pictures_is_an_error(
-    world: tuple[Path, list[Fact], Engine], tmp_path: Path
+    world: tuple[Path, list[Fact], Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos, facts, engine = world
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # ".." holds none, wherever the tests are run
     both = [f for f in facts if f.path.parent in {photos / "2023/Italy", photos / "italy trip"}]
     check(world, Filter(folders=["2023", "italy trip"]), both)
     for nowhere in ("Spain", tmp_path, "/no/such/folder", photos / "2025", "..", "aly"):
