@@ -19,7 +19,7 @@ bench: .venv/.dev
 	for one in indexing cold_search warm_query memory; do $(BIN)/python benchmarks/$$one.py || exit 1; done
 
 docs: .venv/.dev
-	$(BIN)/python docs/write_commands.py
+	$(BIN)/python scripts/write_commands.py
 
 clean:
 	rm -rf .venv clipdex-demo dist

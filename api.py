@@ -12,28 +12,29 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
 
-from indexer.catalogue import Model
 from indexer.encoder import Encoder
 from indexer.errors import CollectionNotFound
+from indexer.store.catalog import Model
+from indexer.store.files import files_of, kind_of
+from indexer.store.paths import display
 from search import Engine, Hit
-from search.hits import display
-from search.labels import Labeller, Labels
-from search.stored import files_of, kind_of
-from serving import internal, job_routes, operation, public, schemas, sessions
-from serving.access import Access
-from serving.answering import Asked
-from serving.asking import asked_by, asked_in, echo, filter_of, options_of
-from serving.document import describe
-from serving.embedding import embed
-from serving.guard import Guard
-from serving.labelling import count_labels, label_picture, label_stored, own_head
+from search.labels.zero_shot import Labeller, Labels
+from serving.errors import Problem, install
 from serving.metrics import Metrics
-from serving.problems import Problem, install
+from serving.middleware.credentials import Access
+from serving.middleware.stack import Guard
+from serving.openapi import describe
+from serving.routes import internal, jobs, sessions, status
+from serving.schemas import requests, responses
 from serving.service import Service, ServiceDep, running
+from serving.services.embeddings import embed
+from serving.services.labels import count_labels, label_picture, label_stored, own_head
+from serving.services.search import Asked
+from serving.services.translate import asked_by, asked_in, echo, filter_of, options_of
 from serving.settings import Settings
 
 WEB = Path(__file__).parent / "serving" / "web"
-ImageId = Annotated[int, PathParameter(alias="id", ge=1, le=schemas.LARGEST_ID)]
+ImageId = Annotated[int, PathParameter(alias="id", ge=1, le=requests.LARGEST_ID)]
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/static", StaticFiles(directory=WEB), name="static")
     for add in (_page_routes, _search_routes, _image_routes, _model_routes):
         add(app)
-    for router in (operation.router, job_routes.router, sessions.router, internal.router):
+    for router in (status.router, jobs.router, sessions.router, internal.router):
         app.include_router(router)
     describe(app)
     return app
@@ -76,12 +77,12 @@ def _page_routes(app: FastAPI) -> None:
 def _search_routes(app: FastAPI) -> None:
     @app.get("/v1/search", summary="Search by text; the newest pictures without one")
     async def search(
-        service: ServiceDep, query: Annotated[schemas.SearchQuery, Query()]
-    ) -> public.SearchAnswer:
+        service: ServiceDep, query: Annotated[requests.SearchQuery, Query()]
+    ) -> responses.SearchAnswer:
         return await _search(service, query, ())
 
     @app.post("/v1/search", summary="Search by text, picture, or both")
-    async def search_json(service: ServiceDep, body: schemas.SearchBody) -> public.SearchAnswer:
+    async def search_json(service: ServiceDep, body: requests.SearchBody) -> responses.SearchAnswer:
         began = time.perf_counter()
         asked = asked_in(body)
         _need_question(asked)
@@ -93,15 +94,15 @@ def _search_routes(app: FastAPI) -> None:
     @app.post("/v1/search/image", summary="Search by an uploaded picture")
     async def search_image(
         service: ServiceDep,
-        query: Annotated[schemas.SearchQuery, Query()],
+        query: Annotated[requests.SearchQuery, Query()],
         file: Annotated[UploadFile, File(description="A picture.")],
-    ) -> public.SearchAnswer:
+    ) -> responses.SearchAnswer:
         return await _search(service, query, (await file.read(),))
 
 
 async def _search(
-    service: Service, query: schemas.SearchQuery, pictures: tuple[bytes, ...]
-) -> public.SearchAnswer:
+    service: Service, query: requests.SearchQuery, pictures: tuple[bytes, ...]
+) -> responses.SearchAnswer:
     began = time.perf_counter()
     absolute = service.settings.expose_paths
     options = options_of(filter_of(query), k=query.k, offset=query.offset, absolute=absolute)
@@ -127,19 +128,19 @@ async def _page(
     began: float,
     *,
     scored: bool = True,
-) -> public.SearchAnswer:
+) -> responses.SearchAnswer:
     shown = await service.shown([path for hit in hits for path in hit.raw_paths])
-    return public.SearchAnswer(
+    return responses.SearchAnswer(
         query=query,
         total=total,
-        hits=[public.PublicHit.of(hit, shown, scored=scored) for hit in hits],
+        hits=[responses.PublicHit.of(hit, shown, scored=scored) for hit in hits],
         took_ms=round((time.perf_counter() - began) * 1000, 2),
     )
 
 
 def _image_routes(app: FastAPI) -> None:
     @app.get("/v1/images/{id}", summary="A picture's facts")
-    async def image(service: ServiceDep, number: ImageId) -> public.ImageAnswer:
+    async def image(service: ServiceDep, number: ImageId) -> responses.ImageAnswer:
         def look(engine: Engine) -> tuple[Hit, str, int]:
             with engine.question():
                 found = engine.catalogue.contents([number])
@@ -151,7 +152,7 @@ def _image_routes(app: FastAPI) -> None:
 
         hit, form, size = await service.answering.engines.ask(look)
         shown = await service.shown(hit.raw_paths)
-        return public.ImageAnswer(
+        return responses.ImageAnswer(
             id=number,
             **shown.facts(hit.raw_paths[0]),
             paths=[display(shown.path(path)) for path in hit.raw_paths],
@@ -160,7 +161,7 @@ def _image_routes(app: FastAPI) -> None:
             format=form,
             taken_at=hit.taken_at,
             size_bytes=size,
-            **public.links(number),
+            **responses.links(number),
         )
 
     @app.get(
@@ -172,7 +173,7 @@ def _image_routes(app: FastAPI) -> None:
     async def thumbnail(
         service: ServiceDep,
         number: ImageId,
-        size: schemas.ThumbnailSize = 320,
+        size: requests.ThumbnailSize = 320,
         if_none_match: Annotated[str | None, Header()] = None,
     ) -> Response:
         return await service.images.thumbnail(number, size, if_none_match)
@@ -190,9 +191,9 @@ def _image_routes(app: FastAPI) -> None:
 
     @app.get("/v1/images/{id}/similar", summary="The pictures most like one")
     async def similar(
-        service: ServiceDep, number: ImageId, k: schemas.Count = 20, offset: schemas.Offset = 0
-    ) -> public.SearchAnswer:
-        body = schemas.SearchBody(image_id=number, k=k, offset=offset)
+        service: ServiceDep, number: ImageId, k: requests.Count = 20, offset: requests.Offset = 0
+    ) -> responses.SearchAnswer:
+        body = requests.SearchBody(image_id=number, k=k, offset=offset)
         began = time.perf_counter()
         hits, total = await service.answering.search(asked_in(body), {"k": k, "offset": offset})
         return await _page(service, echo(body), hits, total, began)
@@ -200,7 +201,7 @@ def _image_routes(app: FastAPI) -> None:
 
 def _model_routes(app: FastAPI) -> None:
     @app.post("/v1/label", summary="Which of these labels fits a picture best")
-    async def label(service: ServiceDep, body: schemas.LabelBody) -> public.LabelAnswer:
+    async def label(service: ServiceDep, body: requests.LabelBody) -> responses.LabelAnswer:
         def chosen(encoder: Encoder, model: Model) -> Labels:
             if body.head is None:
                 return Labeller(encoder, body.labels, body.templates)
@@ -212,11 +213,13 @@ def _model_routes(app: FastAPI) -> None:
         else:
             ids = list(body.image_ids)
             answers = await label_stored(service.answering, body.image_ids, chosen, body.top)
-        return public.LabelAnswer(
+        return responses.LabelAnswer(
             images=[
-                public.LabelledImage(
+                responses.LabelledImage(
                     id=number,
-                    labels=[public.LabelShare(label=n, probability=round(p, 6)) for n, p in best],
+                    labels=[
+                        responses.LabelShare(label=n, probability=round(p, 6)) for n, p in best
+                    ],
                     none=none,
                 )
                 for number, (best, none) in zip(ids, answers, strict=True)
@@ -224,7 +227,9 @@ def _model_routes(app: FastAPI) -> None:
         )
 
     @app.post("/v1/labels/count", summary="How many pictures show each of these labels")
-    async def counts(service: ServiceDep, body: schemas.LabelCountBody) -> public.LabelCountAnswer:
+    async def counts(
+        service: ServiceDep, body: requests.LabelCountBody
+    ) -> responses.LabelCountAnswer:
         options = options_of(body.filter, absolute=service.settings.expose_paths)
         try:
             found = await count_labels(
@@ -232,15 +237,15 @@ def _model_routes(app: FastAPI) -> None:
             )
         except CollectionNotFound:
             found = [0] * len(body.labels)
-        return public.LabelCountAnswer(
+        return responses.LabelCountAnswer(
             counts=[
-                public.LabelCount(label=name, count=count)
+                responses.LabelCount(label=name, count=count)
                 for name, count in zip(body.labels, found, strict=True)
             ]
         )
 
     @app.post("/v1/embeddings", summary="Vectors of texts and pictures, as OpenAI's clients ask")
     async def embeddings(
-        service: ServiceDep, body: schemas.EmbeddingsBody
-    ) -> public.EmbeddingsAnswer:
+        service: ServiceDep, body: requests.EmbeddingsBody
+    ) -> responses.EmbeddingsAnswer:
         return await embed(service.answering, body)

@@ -7,7 +7,7 @@ error over equal bins of confidence.
 
 import numpy as np
 
-from search.heads import Floats, softmax
+from search.labels.heads import Floats, softmax
 
 from .task import Targets
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from indexer.collection import Collection
 from indexer.encoder import Embeddings, unit
 from indexer.errors import ExamplesError
-from search.concepts import KIND, Concept, concepts_folder
+from indexer.store.collection import Collection
+from search.labels.concepts import KIND, Concept, concepts_folder
 
-from .artifacts import save
+from .artifact_writer import save
 
 UNLIKE_SHARE = 0.25
 # A sum shorter than this is rounding noise.

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.encoder import Embeddings
-from search.artifact import Arrays
-from search.heads import KINDS, Floats
+from search.labels.artifact import Arrays
+from search.labels.heads import KINDS, Floats
 
 if TYPE_CHECKING:  # torch's home
-    from .prompts import TextTower
+    from adaptation.methods.prompts import TextTower
 
 Targets = NDArray[np.int64]
 """`(n,)`: the number of each example's class."""

@@ -4,7 +4,7 @@
 
 One process an architecture, the smallest first, with a limit of processor time and memory; what
 RESULTS holds is not tried again. Text towers of equal configuration are exported and compared once.
-`docs/write_models.py` makes the table from benchmarks/results/architectures.jsonl.
+`scripts/write_models.py` makes the table from benchmarks/results/architectures.jsonl.
 
 Rates are of processor time: what two free cores would do, whatever else runs meanwhile.
 """
@@ -67,8 +67,8 @@ def main(results: Path, minutes: float, only: list[str]) -> None:
     import torch.onnx._internal.exporter._core  # noqa: F401
     import transformers  # noqa: F401
 
-    import indexer.towers
-    import indexer.verify  # noqa: F401
+    import indexer.compile.onnx_export
+    import indexer.compile.verify  # noqa: F401
 
     known: dict[str, dict[str, Any]] = {}
     if results.exists():

@@ -19,19 +19,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from adaptation.examples import Examples, read_examples
-from adaptation.pairs import read_pairs
+from adaptation.data.examples import Examples, read_examples
+from adaptation.data.pairs import read_pairs
 from adaptation.tuning.settings import CAPTIONS_BATCH, Tuning
 from adaptation.tuning.tune import Tuned, Where, tune
 from indexer import load_encoder
-from indexer.bundle import Bundle
+from indexer.bundles.bundle import Bundle
 from indexer.encoder import Encoder
-from indexer.models import find_bundle
-from indexer.onnx_encoder import OnnxEncoder
+from indexer.encoders.onnx_encoder import OnnxEncoder
+from indexer.load import find_bundle
 from labelled import few_of_each, share
 from measure import report
-from search.evaluation import Evaluation, annotate, evaluate
-from search.ground_truth import GroundTruth, Known, read_ground_truth
+from search.evaluation.dataset import GroundTruth, Known, read_ground_truth
+from search.evaluation.evaluate import Evaluation, annotate, evaluate
 
 PAIRS, OLD_EACH, SKETCHES = 2000, 1, 40
 

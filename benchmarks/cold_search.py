@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from indexer import build
-from indexer.models import BUILT_IN, find_bundle
+from indexer.load import BUILT_IN, find_bundle
 from indexer.testing import FakeEncoder
 from measure import COMMAND, report, seconds, spread
 

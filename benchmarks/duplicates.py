@@ -101,7 +101,7 @@ def make_changes(originals: list[Path], folder: Path) -> dict[bytes, tuple[str, 
 
 def grouped(engine, threshold: float) -> tuple[list[set[bytes]], float]:  # type: ignore[no-untyped-def]
     """(the paths of each group, seconds)."""
-    from search.duplicates import find_groups
+    from search.duplicates.groups import find_groups
 
     began = time.perf_counter()
     groups = find_groups(engine, threshold=threshold)
@@ -116,7 +116,7 @@ def grouped(engine, threshold: float) -> tuple[list[set[bytes]], float]:  # type
 def main(split: Path, distinct: list[Path], sweep: bool) -> None:
     from indexer import build
     from search import Engine
-    from search.sketchbook import THRESHOLD
+    from search.duplicates.thumbnails import THRESHOLD
 
     classes = sorted(folder for folder in split.iterdir() if folder.is_dir())
     originals = [

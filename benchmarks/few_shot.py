@@ -17,17 +17,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from adaptation.calibration import calibration_error, fit_temperature
-from adaptation.choice import choose
-from adaptation.linear_probe import LinearProbe
-from adaptation.lp_plus_plus import LPPlusPlus
-from adaptation.mlp import MLP
-from adaptation.nearest_neighbours import NearestNeighbours
-from adaptation.prototypes import Prototypes
-from adaptation.softmax_regression import fit_softmax
-from adaptation.splits import take_shots
+from adaptation.data.splits import take_shots
+from adaptation.methods.linear_probe import LinearProbe
+from adaptation.methods.lp_plus_plus import LPPlusPlus
+from adaptation.methods.mlp import MLP
+from adaptation.methods.nearest_neighbours import NearestNeighbours
+from adaptation.methods.prototypes import Prototypes
+from adaptation.methods.softmax_regression import fit_softmax
+from adaptation.methods.tip_adapter import TipAdapter, TipAdapterF
+from adaptation.methods.zero_shot_probe import ZeroShotProbe
+from adaptation.model_selection import choose
 from adaptation.task import Method, Task
-from adaptation.tip_adapter import TipAdapter, TipAdapterF
-from adaptation.zero_shot_probe import ZeroShotProbe
 from indexer import load_encoder
 from indexer.encoder import Encoder
 from labelled import share, task_in, zero_shot

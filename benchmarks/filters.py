@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import vectors
-from indexer.catalogue import Catalogue
-from indexer.collection import Collection
 from indexer.encoder import unit
-from indexer.models import BUILT_IN, find_bundle
-from indexer.vectors import VectorIndex
+from indexer.load import BUILT_IN, find_bundle
+from indexer.store import vector_index
+from indexer.store.catalog import Catalogue
+from indexer.store.collection import Collection
+from indexer.store.vector_index import VectorIndex
 from measure import report, spread
 from random_collection import make_collection, random_vectors
 from search import Engine, Filter
@@ -77,11 +77,11 @@ def main() -> None:
                 ids = np.arange(1, asked.images + 1)
                 among = np.sort(random.choice(ids, round(share * len(ids)), replace=False))
                 times: dict[str, list[float]] = {"gather": [], "select": [], "kept": []}
-                chosen = vectors.GATHER_SHARE
+                chosen = vector_index.GATHER_SHARE
                 # Side by side, so that the machine's moods meet both alike.
                 for query in queries:
                     for way, border in (("gather", 0), ("select", 10**9), ("kept", chosen)):
-                        vectors.GATHER_SHARE = border
+                        vector_index.GATHER_SHARE = border
                         times[way].append(
                             timed(lambda q=query, a=among: index.search(q, K, among=a))
                         )
@@ -89,11 +89,11 @@ def main() -> None:
                     way: min(
                         recall(index, stored, query, among)
                         for query in queries[:20]
-                        if not setattr(vectors, "GATHER_SHARE", border)
+                        if not setattr(vector_index, "GATHER_SHARE", border)
                     )
                     for way, border in (("gather", 0), ("select", 10**9))
                 }
-                vectors.GATHER_SHARE = chosen
+                vector_index.GATHER_SHARE = chosen
                 by_folder = Filter([f"{share}"])
                 sql = [timed(lambda f=by_folder: f.ids(engine.catalogue)) for _ in range(5)]
                 until = str(np.datetime64(round(share * asked.images), "s")) + "Z"

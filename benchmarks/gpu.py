@@ -14,17 +14,17 @@ import time
 from pathlib import Path
 
 from indexer import build
-from indexer.bundle import Bundle
-from indexer.cores import available_cores
-from indexer.decode import Limits
-from indexer.decoders import ProcessDecoders
-from indexer.devices import DeviceEncoder
-from indexer.models import BUILT_IN_FOLDER
-from indexer.onnx_encoder import OnnxEncoder
-from indexer.pipeline import Reading
+from indexer.bundles.bundle import Bundle
+from indexer.bundles.names import BUILT_IN_FOLDER
+from indexer.devices.cpu_count import available_cores
+from indexer.encoders.gpu.pool import DeviceEncoder
+from indexer.encoders.onnx_encoder import OnnxEncoder
+from indexer.images.decode import Limits
+from indexer.pipeline.decode_pool import ProcessDecoders
+from indexer.pipeline.stages import Reading
 from measure import report
 from photos import make_photos
-from search.files import task_of
+from search.evaluation.embed_files import task_of
 
 ROUNDS = 20
 
@@ -69,8 +69,8 @@ def hidden_share(torch, encoder, pixels) -> float:
 
 
 def tower_rows(torch, bundle, device, sizes) -> list[dict]:
-    from indexer.graph_tower import tower_from_graph
-    from indexer.torch_encoder import Facts, TorchEncoder
+    from indexer.encoders.torch_encoder import Facts, TorchEncoder
+    from indexer.weights.image_tower import tower_from_graph
 
     texts = OnnxEncoder(bundle, device="cpu").encode_texts
     facts = Facts(bundle.name, bundle.fingerprint, bundle.dim, bundle.image, texts)

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from indexer import build, load_encoder
-from indexer.cores import available_cores
-from indexer.decode import Limits, decode, read_file
-from indexer.digest import digest
-from indexer.preprocess import preprocess_of
+from indexer.devices.cpu_count import available_cores
+from indexer.images.decode import Limits, decode, read_file
+from indexer.images.preprocess import preprocess_of
+from indexer.store.content_hash import digest
 from measure import report, spread
 from photos import make_photos
 

@@ -3,11 +3,11 @@
 import statistics
 from pathlib import Path
 
-from adaptation.examples import read_examples
+from adaptation.data.examples import read_examples
 from adaptation.task import Task
-from adaptation.training import task_of
+from adaptation.train import task_of
 from indexer.encoder import Encoder
-from search.ground_truth import GroundTruth, read_ground_truth
+from search.evaluation.dataset import GroundTruth, read_ground_truth
 
 
 def task_in(folder: Path, encoder: Encoder) -> Task:

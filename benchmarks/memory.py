@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from indexer.models import BUILT_IN, find_bundle
+from indexer.load import BUILT_IN, find_bundle
 from measure import COMMAND, report
 from photos import make_photos
 

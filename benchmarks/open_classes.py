@@ -13,21 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from adaptation.choice import choose
-from adaptation.episodes import run_episodes
-from adaptation.nearest_neighbours import NearestNeighbours
-from adaptation.prototypes import Prototypes
-from adaptation.rejection import learn_rejection
-from adaptation.siamese import Siamese
-from adaptation.splits import take_shots
+from adaptation.data.splits import take_shots
+from adaptation.methods.nearest_neighbours import NearestNeighbours
+from adaptation.methods.prototypes import Prototypes
+from adaptation.methods.siamese import Siamese
+from adaptation.methods.zero_shot_probe import ZeroShotProbe
+from adaptation.model_selection import choose
+from adaptation.open_set import learn_rejection
 from adaptation.task import Task
-from adaptation.verification import area, verify
-from adaptation.zero_shot_probe import ZeroShotProbe
+from episodes import run_episodes
 from indexer import load_encoder
 from indexer.encoder import unit
 from labelled import share, task_in
 from measure import report
-from search.heads import none_of_these
+from search.labels.heads import none_of_these
+from verification import area, verify
 
 SEEDS = range(5)
 

@@ -17,12 +17,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from indexer import build, changes, indexing, load_encoder, pipeline
-from indexer.catalogue import Catalogue
-from indexer.cores import available_cores
-from indexer.lookup import Lookup
-from indexer.models import BUILT_IN
-from indexer.preprocess import Preprocess
+from indexer import build, load_encoder
+from indexer.devices.cpu_count import available_cores
+from indexer.images.preprocess import Preprocess
+from indexer.load import BUILT_IN
+from indexer.scan import diff
+from indexer.store.catalog import Catalogue
+from indexer.store.lookup import Lookup
 from measure import report
 
 
@@ -87,17 +88,17 @@ class Stages:
 
 def instrument(stages: Stages, encoder: Any) -> None:
     """Put a clock around each stage."""
-    stages.wrap_iterator(changes, "look", "scan")
-    stages.wrap(changes, "plan", "scan")
+    stages.wrap_iterator(diff, "look", "scan")
+    stages.wrap(diff, "plan", "scan")
     stages.wrap(Lookup, "indexed", "look up")
-    stages.wrap(pipeline, "read_file", "read")
-    stages.wrap(pipeline, "digest", "hash")
-    stages.wrap(pipeline, "decode", "decode")
+    stages.wrap(stages, "read_file", "read")
+    stages.wrap(stages, "digest", "hash")
+    stages.wrap(stages, "decode", "decode")
     stages.wrap(Preprocess, "pixels", "resize")
-    stages.wrap(pipeline, "sketch", "sketch")
+    stages.wrap(stages, "sketch", "sketch")
     stages.wrap(encoder, "encode_images", "forward")
     stages.wrap_context(Catalogue, "transaction", "commit")
-    stages.wrap(indexing, "publish", "publish")
+    stages.wrap(build, "publish", "publish")
 
 
 def copy(sources: list[Path], folder: Path, count: int) -> int:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.bundle import Bundle
-from indexer.catalogue import Catalogue, Model
-from indexer.collection import Collection
-from indexer.sketch import SIDE
-from indexer.vectors import publish
+from indexer.bundles.bundle import Bundle
+from indexer.images.gray_thumbnail import SIDE
+from indexer.store.catalog import Catalogue, Model
+from indexer.store.collection import Collection
+from indexer.store.vector_index import publish
 
 
 def random_vectors(count: int, dim: int) -> NDArray[np.float32]:

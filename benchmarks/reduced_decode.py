@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from indexer import decode as decoding
-from indexer.decode import Limits, decode
 from indexer.encoder import Pixels
-from indexer.models import load_encoder
-from indexer.preprocess import preprocess_of
+from indexer.images import decode as decoding
+from indexer.images.decode import Limits, decode
+from indexer.images.preprocess import preprocess_of
+from indexer.load import load_encoder
 from measure import report
 
 FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BILINEAR)

@@ -21,13 +21,13 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from indexer import build, load_encoder
-from indexer.catalogue import Catalogue
-from indexer.collection import Collection
-from indexer.vectors import Spread
+from indexer.store.catalog import Catalogue
+from indexer.store.collection import Collection
+from indexer.store.vector_index import Spread
 from measure import report
 from search.hits import LIKELY
-from search.labels import DEFAULT_TEMPLATES, class_vectors
-from search.relevance import Estimator
+from search.labels.zero_shot import DEFAULT_TEMPLATES, class_vectors
+from search.ranking.relevance import Estimator
 
 TEMPLATES = ("{}", "a photo of a {}")
 

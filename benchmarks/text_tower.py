@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.bundle import Bundle
-from indexer.onnx_encoder import MAPPED_RUNS, TEXT_BATCH, OnnxEncoder
+from indexer.bundles.bundle import Bundle
+from indexer.encoders.onnx_encoder import MAPPED_RUNS, TEXT_BATCH, OnnxEncoder
 from measure import report, spread
 
 # Loads the tower in one way, encodes one query, and prints seconds and resident memory in MiB.
@@ -55,8 +55,8 @@ def obtain(name: str, scratch: Path) -> Bundle:
         return Bundle.load(Path(name))
     import open_clip
 
-    from indexer.compile import compile_model
-    from indexer.openclip import random_model
+    from indexer.compile.compiler import compile_model
+    from indexer.openclip.loader import random_model
 
     arch = name.removeprefix("random:")
     loaded = random_model(arch, tokenizer=open_clip.get_tokenizer(arch))

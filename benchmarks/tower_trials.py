@@ -20,7 +20,7 @@ CAPTION = "a brown dog runs along the beach at sunset"
 
 def local_config(arch: str, folder: Path) -> dict[str, Any]:
     """open_clip's configuration, its text tower's taken from `TRANSFORMERS` instead of a hub."""
-    from indexer.sources import architecture
+    from indexer.openclip.sources import architecture
 
     config = architecture(arch)
     name = config["text_cfg"].get("hf_model_name")
@@ -37,7 +37,7 @@ def count(arch: str) -> dict[str, Any]:
     """Dimension, image size and parameters, without memory for any weight."""
     import torch
 
-    from indexer.openclip import build
+    from indexer.openclip.loader import build
 
     with tempfile.TemporaryDirectory() as folder, torch.device("meta"):
         config = local_config(arch, Path(folder))
@@ -91,10 +91,10 @@ def image(arch: str, folder: Path) -> dict[str, Any]:
     """Compare the image tower on 16 pictures; also its bundle size and rate."""
     import numpy as np
 
-    from indexer.openclip import random_model
-    from indexer.samples import sample_images
-    from indexer.towers import export_image
-    from indexer.verify import LEAST_COSINE, least_cosine
+    from indexer.bundles.samples import sample_images
+    from indexer.compile.onnx_export import export_image
+    from indexer.compile.verify import LEAST_COSINE, least_cosine
+    from indexer.openclip.loader import random_model
 
     loaded = random_model(arch, config=local_config(arch, folder))
     for name in ("text", "transformer", "token_embedding", "text_decoder"):
@@ -127,10 +127,10 @@ def text(arch: str, folder: Path) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from indexer.openclip import random_model
-    from indexer.samples import sample_texts
-    from indexer.towers import can_cut, export_text, text_part
-    from indexer.verify import LEAST_COSINE, MOST_CUT_DIFFERENCE, least_cosine
+    from indexer.bundles.samples import sample_texts
+    from indexer.compile.onnx_export import can_cut, export_text, text_part
+    from indexer.compile.verify import LEAST_COSINE, MOST_CUT_DIFFERENCE, least_cosine
+    from indexer.openclip.loader import random_model
 
     config = local_config(arch, folder)
     tokenizer, tokenizer_status = find_tokenizer(arch, config)
@@ -186,11 +186,11 @@ def find_tokenizer(arch: str, config: dict[str, Any]) -> tuple[Any, str]:
     import numpy as np
     import open_clip
 
-    from indexer.bundle import Bundle, TextSettings
-    from indexer.preprocess import Preprocess
-    from indexer.samples import sample_texts
-    from indexer.tokenizer import load_tokenizer
-    from indexer.tokenizer_export import convert_tokenizer
+    from indexer.bundles.bundle import Bundle, TextSettings
+    from indexer.bundles.samples import sample_texts
+    from indexer.compile.tokenizer_export import convert_tokenizer
+    from indexer.images.preprocess import Preprocess
+    from indexer.tokenizers.load import load_tokenizer
 
     if config["text_cfg"].get("hf_tokenizer_name"):
         return None, "not available offline"
@@ -232,7 +232,7 @@ def agreement(ours: Any, theirs: Any) -> dict[str, float]:
     """
     import numpy as np
 
-    from indexer.verify import least_cosine
+    from indexer.compile.verify import least_cosine
 
     def centred(vectors: Any) -> Any:
         moved = vectors.astype(np.float64) - theirs.mean(axis=0)

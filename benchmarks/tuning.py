@@ -23,32 +23,32 @@ import numpy as np
 import torch
 from torch import nn
 
-from adaptation.choice import choose
-from adaptation.clip_adapter import ClipAdapter
-from adaptation.coop import CoOp
-from adaptation.examples import Examples, read_examples
-from adaptation.methods import METHODS
-from adaptation.splits import folds
+from adaptation.data.examples import Examples, read_examples
+from adaptation.data.splits import folds
+from adaptation.methods.clip_adapter import ClipAdapter
+from adaptation.methods.coop import CoOp
+from adaptation.methods.registry import METHODS
+from adaptation.methods.zero_shot_probe import ZeroShotProbe
+from adaptation.model_selection import choose
 from adaptation.task import Method, Task
-from adaptation.training import task_of
-from adaptation.tuning.loop import Loop, Side
+from adaptation.train import task_of
+from adaptation.tuning.image_dataset import Pictures
 from adaptation.tuning.objectives import Classification
-from adaptation.tuning.pictures import Pictures
 from adaptation.tuning.settings import METHODS as WAYS
 from adaptation.tuning.settings import Tuning
+from adaptation.tuning.trainer import Loop, Side
 from adaptation.tuning.tune import Where, tune
-from adaptation.zero_shot_probe import ZeroShotProbe
 from indexer import load_encoder
-from indexer.bundle import Bundle
-from indexer.decode import Limits
+from indexer.bundles.bundle import Bundle
 from indexer.encoder import Encoder
-from indexer.models import find_bundle
-from indexer.onnx_encoder import OnnxEncoder
-from indexer.picture_tower import PictureTower, build_visual
+from indexer.encoders.onnx_encoder import OnnxEncoder
+from indexer.images.decode import Limits
+from indexer.load import find_bundle
+from indexer.openclip.image_tower import PictureTower, build_visual
 from labelled import few_of_each, share, zero_shot
 from measure import report
 from peak import peak_mib, reset_peak
-from search.ground_truth import GroundTruth, Known, read_ground_truth
+from search.evaluation.dataset import GroundTruth, Known, read_ground_truth
 
 CLASSES = ("dog", "elephant", "giraffe", "house", "person")
 EACH, TESTED, OLD_EACH = 100, 20, 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.models import BUILT_IN, find_bundle
+from indexer.load import BUILT_IN, find_bundle
 from measure import report
 from random_collection import make_collection, random_vectors
 from search import Engine

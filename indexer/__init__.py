@@ -11,20 +11,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .commit import BuildReport, Skipped
-    from .indexing import Progress, build
-    from .models import load_encoder
-    from .removal import forget
+    from indexer.pipeline.writer import BuildReport, Skipped
+
+    from .build_collection import Progress, build
+    from .forget_files import forget
+    from .load import load_encoder
 
 __all__ = ["BuildReport", "Progress", "Skipped", "build", "forget", "load_encoder"]
 
 _HOMES = {
-    "BuildReport": "commit",
-    "Progress": "indexing",
-    "Skipped": "commit",
-    "build": "indexing",
-    "forget": "removal",
-    "load_encoder": "models",
+    "BuildReport": "pipeline.writer",
+    "Progress": "build_collection",
+    "Skipped": "pipeline.writer",
+    "build": "build_collection",
+    "forget": "forget_files",
+    "load_encoder": "load",
 }
 
 

@@ -10,14 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.filters.filter import Filter
+
     from .engine import Engine
-    from .filters import Filter
     from .hits import Hit
     from .status import Status
 
 __all__ = ["Engine", "Filter", "Hit", "Status"]
 
-_HOMES = {"Engine": "engine", "Filter": "filters", "Hit": "hits", "Status": "status"}
+_HOMES = {"Engine": "engine", "Filter": "filters.filter", "Hit": "hits", "Status": "status"}
 
 
 def __getattr__(name: str) -> Any:

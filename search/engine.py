@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
 
-from indexer.catalogue import Catalogue, Model
-from indexer.collection import Collection, locate
-from indexer.database import translated
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
-from indexer.models import find_bundle, load_encoder, require_fingerprint
-from indexer.packed import Ids
+from indexer.load import find_bundle, load_encoder, require_fingerprint
+from indexer.store.catalog import Catalogue, Model
+from indexer.store.codec import Ids
+from indexer.store.collection import Collection, locate
+from indexer.store.database import translated
+from indexer.store.files import Tally
+from search.labels.concepts import understood
+from search.ranking.query import Query
+from search.ranking.ranking import Options, Ranking, check, passing_first
+from search.ranking.relevance import Estimator
 
-from .concepts import understood
 from .hits import Hit
-from .query import Query
-from .ranking import Options, Ranking, check, passing_first
-from .relevance import Estimator
 from .status import Status
-from .stored import Tally
 
 if TYPE_CHECKING:  # FAISS is loaded while the first query is being encoded
-    from indexer.vectors import VectorIndex
+    from indexer.store.vector_index import VectorIndex
 
 
 def _load(model: Model) -> Encoder:
@@ -185,7 +185,7 @@ class Engine:
 
     def newest(self, **options: Unpack[Options]) -> tuple[list[Hit], int]:
         """The pictures taken last, without scores, and how many pictures pass the filters."""
-        from .newest import newest
+        from search.ranking.newest import newest
 
         with self.question():
             check(options)
@@ -213,7 +213,7 @@ class Engine:
 
     def showing(self, label: str, probability: float) -> Ids:
         """The contents `(n,)` that show a label with an estimated probability above this."""
-        from .labels import showing
+        from search.labels.label_filter import showing
 
         return showing(self, label, probability)
 
@@ -228,7 +228,7 @@ class Engine:
     @property
     def index(self) -> "VectorIndex":
         """The vectors as committed now."""
-        from indexer.vectors import VectorIndex
+        from indexer.store.vector_index import VectorIndex
 
         if self._index is None or (
             time.monotonic() - self._opened >= self._patience
@@ -277,10 +277,9 @@ class Engine:
             if image not in found:
                 raise QueryError(f"no picture has the id {image} in this collection")
             return found[image], [image]
-        from indexer.decode import Limits
-        from indexer.digest import digest
-
-        from .pictures import encode_bytes, read_picture
+        from indexer.images.decode import Limits
+        from indexer.store.content_hash import digest
+        from search.ranking.image_query import encode_bytes, read_picture
 
         path, limits = Path(image), Limits()
         data = read_picture(path, limits)

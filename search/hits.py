@@ -1,6 +1,5 @@
 """Search results, as Python, JSON and tables see them."""
 
-import base64
 import os
 from collections.abc import Container
 from dataclasses import dataclass, replace
@@ -8,25 +7,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from indexer.store.paths import display, path_facts
+
 if TYPE_CHECKING:  # brings NumPy, which hits that come from a server do not need
-    from indexer.catalogue import Content
+    from indexer.store.catalog import Content
 
 EPOCH = datetime(1970, 1, 1)
 # Hits of at least this relevance are called matches.
 LIKELY = 0.5
-
-
-def display(path: bytes) -> str:
-    """A path as text for people: bytes that are no UTF-8 become U+FFFD."""
-    return path.decode("utf-8", "replace")
-
-
-def path_facts(path: bytes) -> dict[str, str]:
-    """`path` for people, and `path_b64` with the bytes where they differ."""
-    text = display(path)
-    if text.encode() == path:
-        return {"path": text}
-    return {"path": text, "path_b64": base64.b64encode(path).decode("ascii")}
 
 
 @dataclass(frozen=True)

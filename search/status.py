@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from indexer.catalogue import Catalogue, Model
-from indexer.collection import Collection
-
-from .hits import display
+from indexer.store.catalog import Catalogue, Model
+from indexer.store.collection import Collection
+from indexer.store.paths import display
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,18 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
-from indexer.collection import locate
 from indexer.errors import ClipdexError, CollectionNotFound
+from indexer.store.collection import locate
 from search import Engine
+from serving.images.responses import Images
+from serving.middleware.credentials import Access
+from serving.schemas.responses import Shown
+from serving.services.engine_pool import Engines
+from serving.services.jobs import Jobs
+from serving.services.search import Answering
 
-from .access import Access
-from .answering import Answering
-from .engines import Engines
-from .images import Images
-from .jobs import Jobs
-from .local import announce, withdraw
+from .discovery import announce, withdraw
 from .metrics import Metrics
-from .public import Shown
 from .settings import Settings
 
 

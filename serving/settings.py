@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.decode import Limits
+from indexer.images.decode import Limits
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from . import options
 from .console import SOME_FILES_FAILED, guarded, note, out
 
 if TYPE_CHECKING:
-    from adaptation.training import Trained
+    from adaptation.train import Trained
 
 app = typer.Typer(help="Teach it your own domain by examples.", no_args_is_help=True)
 
@@ -62,17 +62,17 @@ def train(
     """
     options.check_templates(template)
 
-    from adaptation.examples import read_examples
-    from adaptation.methods import METHODS, RECOMMENDED
-    from adaptation.training import train as learn
+    from adaptation.data.examples import read_examples
+    from adaptation.methods.registry import METHODS, RECOMMENDED
+    from adaptation.train import train as learn
     from indexer import load_encoder
-    from indexer.collection import locate
-    from indexer.cores import available_cores
-    from indexer.lookup import lookup_where
-    from indexer.models import active_model
-    from search.ground_truth import read_ground_truth
-    from search.hits import display
-    from search.kept_labels import own_labels
+    from indexer.devices.cpu_count import available_cores
+    from indexer.load import active_model
+    from indexer.store.collection import locate
+    from indexer.store.lookup import lookup_where
+    from indexer.store.paths import display
+    from search.evaluation.dataset import read_ground_truth
+    from search.labels.saved import own_labels
 
     chosen = method or RECOMMENDED
     if chosen not in METHODS:
@@ -196,11 +196,12 @@ def remove(name: Name, collection: options.Collection = None) -> None:
 
     Example: clipdex adapt remove machine-parts
     """
-    from adaptation.artifacts import remove as delete
-    from indexer.collection import locate
-    from search.concepts import concepts_folder
-    from search.heads import heads_folder
-    from search.kept_labels import by_head, drop_origin, writing
+    from adaptation.artifact_writer import remove as delete
+    from indexer.store.collection import locate
+    from indexer.store.labels import by_head, drop_origin
+    from search.labels.concepts import concepts_folder
+    from search.labels.heads import heads_folder
+    from search.labels.saved import writing
 
     place = locate(collection)
     _named(name, collection)
@@ -214,10 +215,10 @@ def remove(name: Name, collection: options.Collection = None) -> None:
 
 
 def _learnt(collection: Path | None) -> list[dict[str, Any]]:
-    from indexer.collection import locate
-    from search.artifact import names, read_manifest
-    from search.concepts import concepts_folder
-    from search.heads import heads_folder
+    from indexer.store.collection import locate
+    from search.labels.artifact import names, read_manifest
+    from search.labels.concepts import concepts_folder
+    from search.labels.heads import heads_folder
 
     place = locate(collection).folder
     folders = (heads_folder(place), concepts_folder(place))

@@ -40,7 +40,8 @@ def demo(
 
     from indexer import build
     from search import Engine
-    from search.labels import Labeller, label_collection
+    from search.labels.apply import label_collection
+    from search.labels.zero_shot import Labeller
 
     out("\n2. Indexing reads each photo once and keeps its CLIP vector:")
     out(f"   $ clipdex index {photos} --collection {collection}")

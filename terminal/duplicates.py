@@ -29,8 +29,8 @@ def duplicates(
     Example: clipdex duplicates --json
     """
     from search import Engine
-    from search.duplicates import find_groups
-    from search.sketchbook import THRESHOLD
+    from search.duplicates.groups import find_groups
+    from search.duplicates.thumbnails import THRESHOLD
 
     with Engine.open(collection) as engine:
         groups = find_groups(engine, threshold=threshold or THRESHOLD)
@@ -58,7 +58,7 @@ def duplicates(
 
 
 def _images(engine: "Engine", members: dict[int, float]) -> Iterator[dict[str, Any]]:
-    from search.hits import display, path_facts
+    from indexer.store.paths import display, path_facts
 
     contents = engine.catalogue.contents(list(members))
     sizes = engine.catalogue.file_sizes(list(members))

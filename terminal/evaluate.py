@@ -10,7 +10,7 @@ from . import options
 from .console import SOME_FILES_FAILED, guarded, note, out
 
 if TYPE_CHECKING:
-    from search.evaluation import Evaluation
+    from search.evaluation.evaluate import Evaluation
 
 TITLES = {
     "zero_shot": "labels, zero-shot",
@@ -64,14 +64,14 @@ def evaluate(
     options.check_templates(template)
 
     from indexer import load_encoder
-    from indexer.collection import locate
-    from indexer.cores import available_cores
-    from indexer.lookup import lookup_where
-    from indexer.models import active_model
-    from search.evaluation import annotate
-    from search.evaluation import evaluate as measure
-    from search.ground_truth import read_ground_truth
-    from search.hits import display
+    from indexer.devices.cpu_count import available_cores
+    from indexer.load import active_model
+    from indexer.store.collection import locate
+    from indexer.store.lookup import lookup_where
+    from indexer.store.paths import display
+    from search.evaluation.dataset import read_ground_truth
+    from search.evaluation.evaluate import annotate
+    from search.evaluation.evaluate import evaluate as measure
 
     truth = read_ground_truth(data)
     place = locate(collection)

@@ -20,8 +20,8 @@ def forget(
 
     Example: clipdex forget ./photos/private
     """
-    from indexer import forget as remove
-    from indexer.collection import locate
+    from indexer import forget_files as remove
+    from indexer.store.collection import locate
 
     removed = remove(locate(collection), path)
     out(f"{removed:,} files forgotten")

@@ -11,8 +11,8 @@ from . import options
 from .console import SOME_FILES_FAILED, guarded, note, out
 
 if TYPE_CHECKING:
-    from indexer.decode import Limits
     from indexer.encoder import Encoder
+    from indexer.images.decode import Limits
 
 
 @guarded
@@ -78,8 +78,8 @@ def index(
     Example: clipdex index ./photos --exclude "*.thumb.jpg"
     """
     from indexer import Skipped, build
-    from indexer.cores import available_cores
-    from indexer.decode import Limits
+    from indexer.devices.cpu_count import available_cores
+    from indexer.images.decode import Limits
 
     from .progress import ProgressBar
 
@@ -159,14 +159,14 @@ def _encoder(
     precision.
     """
     from indexer import load_encoder
-    from indexer.collection import locate
-    from indexer.models import active_model, obtain
+    from indexer.load import active_model, obtain
+    from indexer.store.collection import locate
 
     fingerprint = None
     if model is None:
         model, fingerprint = active_model(locate(collection))
     if precision is not None:
-        from indexer.precision import full_precision, int8
+        from indexer.compile.int8 import full_precision, int8
 
         model, fingerprint = full_precision(model), None
         if precision == "int8":

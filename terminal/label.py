@@ -13,7 +13,7 @@ from .console import SOME_FILES_FAILED, guarded, note, out
 
 if TYPE_CHECKING:
     from indexer.encoder import Encoder
-    from search.labels import Labelled
+    from search.labels.apply import Labelled
 
 
 @guarded
@@ -78,13 +78,14 @@ def label(
     options.check_templates(template)
 
     from indexer import load_encoder
-    from indexer.collection import locate
-    from indexer.cores import available_cores
-    from indexer.models import active_model
+    from indexer.devices.cpu_count import available_cores
+    from indexer.load import active_model
+    from indexer.store.collection import locate
     from search import Engine
-    from search.heads import find_head
-    from search.kept_labels import keep_by_head
-    from search.labels import Labeller, label_collection, label_files
+    from search.labels.apply import label_collection, label_files
+    from search.labels.heads import find_head
+    from search.labels.saved import keep_by_head
+    from search.labels.zero_shot import Labeller
 
     place = locate(collection)
     learnt = find_head(place.folder, head) if head is not None else None
@@ -123,7 +124,8 @@ def _read(file: Path) -> list[str]:
 
 
 def _write(labelled: "Iterable[Labelled]", as_json: bool, as_csv: bool) -> None:
-    from search.hits import LIKELY, display
+    from indexer.store.paths import display
+    from search.hits import LIKELY
 
     from .output import csv_line
 

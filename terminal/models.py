@@ -10,7 +10,7 @@ from . import options
 from .console import guarded, note, out
 
 if TYPE_CHECKING:
-    from indexer.models import Known
+    from indexer.load import Known
 
 app = typer.Typer(help="The models that pictures can be indexed with.", no_args_is_help=True)
 
@@ -32,8 +32,8 @@ def list_models(as_json: options.Json = False) -> None:
 
     Example: clipdex models list
     """
-    from indexer.models import known_models
-    from indexer.recommended import RECOMMENDED
+    from indexer.bundles.recommended import RECOMMENDED
+    from indexer.load import known_models
 
     known = known_models()
     for one in known:
@@ -117,8 +117,8 @@ def verify(
 
     Example: clipdex models verify pocket
     """
-    from indexer.checking import check
-    from indexer.models import find_bundle, known_models
+    from indexer.compile.health import check
+    from indexer.load import find_bundle, known_models
 
     bundles = [find_bundle(name)] if name else [known.bundle for known in known_models()]
     failed = False
@@ -152,11 +152,11 @@ def export(
     Example: clipdex models export pocket ./pocket
     """
     from indexer.errors import CompileError
-    from indexer.models import find_bundle
+    from indexer.load import find_bundle
 
     bundle = find_bundle(name)
     try:
-        from indexer.export import export as write
+        from indexer.weights.export import export as write
     except ImportError as exc:
         raise CompileError(
             f"exporting a model needs torch and open_clip ({exc.name} is missing): pip install "
@@ -181,7 +181,7 @@ def export(
 def _obtain(
     name: str, *, arch: str | None, label: str | None, sha256: str | None, as_json: bool
 ) -> None:
-    from indexer.models import Known, obtain
+    from indexer.load import Known, obtain
 
     bundle = obtain(name, arch=arch, label=label, sha256=sha256, on_progress=note)
     known = Known(bundle, bundle.bytes)

@@ -4,7 +4,7 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from indexer.indexing import Progress
+from indexer.build_collection import Progress
 
 TITLES = {"scan": "Looking", "index": "Indexing", "publish": "Writing vectors"}
 

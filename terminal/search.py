@@ -10,7 +10,7 @@ from .console import guarded
 from .once import answer_once
 
 if TYPE_CHECKING:
-    from search.filters import Filter
+    from search.filters.filter import Filter
     from search.hits import Hit
 
     from .output import Form
@@ -139,12 +139,12 @@ def similar(
 
 def _from_server(collection: Path | None, text: str, **asked: Any) -> "list[Hit] | None":
     """The hits from a running server of this collection, which has the model loaded."""
-    from indexer.collection import locate
+    from indexer.store.collection import locate
 
     folder = locate(collection).folder
     if not (folder / "server.json").exists():
         return None
-    from search.remote import ask_server, question
+    from search.client import ask_server, question
 
     return ask_server(folder, question(text, **asked))
 
@@ -155,7 +155,7 @@ def _filter(
     if not (folders or exclude) and since is None and until is None:
         return None
     from indexer.errors import QueryError
-    from search.filters import Filter
+    from search.filters.filter import Filter
 
     try:
         return Filter(folders or (), since, until, exclude or ())
@@ -165,7 +165,7 @@ def _filter(
 
 def _bound(text: str) -> tuple[str, float]:
     from indexer.errors import QueryError
-    from search.labels import bound
+    from search.labels.label_filter import bound
 
     try:
         return bound(text)

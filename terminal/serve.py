@@ -164,7 +164,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from dataclasses import replace
 
-        from indexer.cores import available_cores
+        from indexer.devices.cpu_count import available_cores
         from serving.service import check_address
         from serving.settings import Settings
 

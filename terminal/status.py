@@ -16,8 +16,8 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
 
     Example: clipdex status
     """
+    from indexer.store.paths import display
     from search import Engine
-    from search.hits import display
 
     with Engine.open(collection) as engine:
         facts = engine.status()

@@ -39,8 +39,9 @@ def add(
 
     Example: clipdex tags add pear ./orchard/IMG_0815.jpg
     """
-    from indexer.collection import locate
-    from search.kept_labels import OWN, Kept, contents_at, keep, writing
+    from indexer.store.collection import locate
+    from indexer.store.labels import OWN, Kept, keep
+    from search.labels.saved import contents_at, writing
 
     label = label.strip()
     if not label:
@@ -65,8 +66,9 @@ def remove(
 
     Example: clipdex tags remove pear ./orchard/IMG_0815.jpg
     """
-    from indexer.collection import locate
-    from search.kept_labels import contents_at, drop, writing
+    from indexer.store.collection import locate
+    from indexer.store.labels import drop
+    from search.labels.saved import contents_at, writing
 
     with writing(locate(collection), "tags remove") as catalogue:
         count = drop(catalogue, label, contents_at(catalogue, paths) if paths else None)
@@ -80,8 +82,8 @@ def list_tags(collection: options.Collection = None, as_json: options.Json = Fal
 
     Example: clipdex tags list
     """
+    from indexer.store.labels import counts
     from search import Engine
-    from search.kept_labels import counts
 
     with Engine.open(collection) as engine:
         for label, origin, count in counts(engine.catalogue):
@@ -119,9 +121,9 @@ def export(
     if [as_xmp, as_csv, as_json].count(True) != 1:
         raise typer.BadParameter("choose one of --xmp, --csv and --json")
 
+    from indexer.store.labels import kept_by_path
+    from indexer.store.paths import path_facts
     from search import Engine
-    from search.hits import path_facts
-    from search.kept_labels import kept_by_path
 
     from .output import csv_line
 
@@ -163,7 +165,7 @@ def undo(collection: options.Collection = None) -> None:
     Example: clipdex tags undo
     """
     from adaptation.sidecars import undo as take_back
-    from indexer.collection import locate
+    from indexer.store.collection import locate
 
     report = take_back(locate(collection).folder / "sidecars")
     out(f"{len(report.restored):,} sidecars restored, {len(report.removed):,} removed")

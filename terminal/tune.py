@@ -12,7 +12,7 @@ from . import options
 from .console import SOME_FILES_FAILED, guarded, note, out
 
 if TYPE_CHECKING:
-    from adaptation.guards import Finding
+    from adaptation.data.checks import Finding
     from adaptation.tuning.tune import Tuned
 
 
@@ -101,20 +101,20 @@ def tune(
     from dataclasses import replace
     from functools import partial
 
-    from adaptation.artifacts import check_name
-    from adaptation.examples import Examples, read_examples
-    from adaptation.guards import check
-    from adaptation.pairs import read_pairs
+    from adaptation.artifact_writer import check_name
+    from adaptation.data.checks import check
+    from adaptation.data.examples import Examples, read_examples
+    from adaptation.data.pairs import read_pairs
     from adaptation.tuning.checks import check_model, check_settings
     from adaptation.tuning.settings import CAPTIONS_BATCH, METHODS, Tuning
     from indexer import load_encoder
-    from indexer.cache import cache_folder
-    from indexer.collection import locate
-    from indexer.cores import available_cores
-    from indexer.lookup import lookup_where
-    from indexer.models import active_model, find_bundle
-    from search.ground_truth import read_ground_truth
-    from search.hits import display
+    from indexer.bundles.cache import cache_folder
+    from indexer.devices.cpu_count import available_cores
+    from indexer.load import active_model, find_bundle
+    from indexer.store.collection import locate
+    from indexer.store.lookup import lookup_where
+    from indexer.store.paths import display
+    from search.evaluation.dataset import read_ground_truth
 
     check_name(name)
     if method not in METHODS:
@@ -214,13 +214,13 @@ def merge(
 
     Example: clipdex adapt merge mine mine-0 mine-1 mine-2
     """
-    from adaptation.artifacts import check_name
-    from indexer.models import find_bundle
+    from adaptation.artifact_writer import check_name
+    from indexer.load import find_bundle
 
     check_name(name)
     bundles = [find_bundle(one) for one in models]
     with needs_torch():
-        from adaptation.tuning.merging import merge as average
+        from adaptation.tuning.model_soup import merge as average
     average(bundles, name)
     out(f"{name}: the average of {', '.join(models)}")
     out(f"use it: clipdex index --model {name}")

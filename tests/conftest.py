@@ -1,22 +1,15 @@
 """Photos, commands and data that the tests share."""
 
-import json
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
-REPOSITORY = Path(__file__).parents[1]
-COMMAND = Path(sys.executable).parent / "clipdex"
-Run = Callable[..., subprocess.CompletedProcess[bytes]]
+from support.command import COMMAND, REPOSITORY, Run
 
 
 @pytest.fixture(scope="session")
@@ -68,20 +61,6 @@ def clipdex(tmp_path: Path) -> Run:
         return done
 
     return run
-
-
-def json_lines(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
-    """The JSON objects that a command printed."""
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def make_photo(path: Path, seed: int, size: tuple[int, int] = (96, 72)) -> Path:
-    """A picture of colours and shapes that differs with the seed."""
-    random = np.random.default_rng(seed)
-    corners = random.integers(0, 256, size=(4, 5, 3), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(corners).resize(size, Image.Resampling.BICUBIC).save(path)
-    return path
 
 
 @pytest.fixture(scope="session")

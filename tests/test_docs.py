@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY, Run
+from support.command import REPOSITORY, Run
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
@@ -17,7 +17,7 @@ def commands() -> list[tuple[str, ...]]:
 
 def writer():  # type: ignore[no-untyped-def]
     spec = importlib.util.spec_from_file_location(
-        "write_commands", REPOSITORY / "docs" / "write_commands.py"
+        "write_commands", REPOSITORY / "scripts" / "write_commands.py"
     )
     assert spec is not None
     assert spec.loader is not None

@@ -11,8 +11,8 @@ whatever ends the process, the journal knows the way back.
 
 from pathlib import Path
 
-from indexer.digest import digest
 from indexer.errors import SidecarError
+from indexer.store.content_hash import digest
 
 from .files import reason_of, replace
 from .journal import Draft, line_of, sole_writer

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from indexer.digest import digest
 from indexer.errors import JournalError
-from search.hits import path_facts
+from indexer.store.content_hash import digest
+from indexer.store.paths import path_facts
 
 from .files import Kept, sync_folder
 from .planning import Change

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from indexer.errors import SidecarError
-from indexer.formats import is_picture_name
-from search.hits import display
+from indexer.images.formats import is_picture_name
+from indexer.store.paths import display
 
 from .files import Kept, read, reason_of
 from .reports import Skipped

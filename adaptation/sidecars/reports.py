@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from search.hits import path_facts
+from indexer.store.paths import path_facts
 
 
 @dataclass(frozen=True)

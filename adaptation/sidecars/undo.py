@@ -4,8 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from indexer.digest import digest
 from indexer.errors import SidecarError
+from indexer.store.content_hash import digest
 
 from .files import read, reason_of, replace, sync_folder
 from .journal import Entry, Run, last_run, sole_writer

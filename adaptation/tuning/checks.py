@@ -6,9 +6,9 @@ what can be wrong with these is what its configuration says.
 
 from typing import Any
 
-from indexer.bundle import Bundle
+from adaptation.data.checks import Finding
+from indexer.bundles.bundle import Bundle
 
-from ..guards import Finding
 from .settings import Tuning
 
 # The tower must move this many times slower than the head, which starts from nothing known.

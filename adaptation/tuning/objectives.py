@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from indexer.encoder import Embeddings
-from search.metrics import first_ranks, recall_at
+from search.evaluation.metrics import first_ranks, recall_at
 
 Targets = NDArray[np.int64]
 """Of classes `(n,)`, the number of each picture's class; of captions `(n, most)`, the numbers of

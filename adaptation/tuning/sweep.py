@@ -3,16 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from indexer.bundle import Bundle
-from indexer.decode import Limits
+from adaptation.data.examples import Examples
+from adaptation.task import Targets
+from adaptation.train import task_of
+from indexer.bundles.bundle import Bundle
 from indexer.encoder import Embeddings, Encoder
+from indexer.images.decode import Limits
 
-from ..examples import Examples
-from ..task import Targets
-from ..training import task_of
-from .loop import Loop, Side
-from .pictures import Pictures
-from .state import Weights
+from .checkpoint import Weights
+from .image_dataset import Pictures
+from .trainer import Loop, Side
 from .wise_ft import interpolate
 
 ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))

@@ -8,26 +8,26 @@ from typing import Self
 import torch
 from torch import nn
 
-from indexer.accelerators import devices
-from indexer.bundle import Bundle
+from adaptation.data.examples import Examples
+from adaptation.data.pairs import Pairs
+from adaptation.tuning.peft.adapters import add_adapters
+from adaptation.tuning.peft.lora import add_lora, merge_lora
+from adaptation.tuning.peft.prefix import add_prefixes
+from adaptation.tuning.peft.visual_prompts import add_visual_prompts
+from indexer.bundles.bundle import Bundle
+from indexer.devices.detect import devices
+from indexer.devices.torch_device import Precision, default_precision, find_device
 from indexer.encoder import Encoder
-from indexer.kept_tower import obtain_tower
-from indexer.picture_tower import PictureTower
-from indexer.torch_device import Precision, default_precision, find_device
+from indexer.openclip.image_tower import PictureTower
+from indexer.weights.image_tower_cache import obtain_tower
 
-from ..examples import Examples
-from ..pairs import Pairs
-from .adapters import add_adapters
-from .bundles import keep_tuned, require_free
-from .log import Log
-from .loop import Loop
-from .lora import add_lora, merge_lora
-from .material import of_examples, of_pairs
-from .prefix import add_prefixes
+from .checkpoint import STATE
+from .save_model import keep_tuned, require_free
 from .settings import Tuning
-from .state import STATE
 from .sweep import Old, chosen, sweep
-from .visual_prompts import add_visual_prompts
+from .task_data import of_examples, of_pairs
+from .trainer import Loop
+from .training_log import Log
 from .wise_ft import interpolate
 
 Report = Callable[[str], None]

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from indexer import load_encoder
-from indexer.cores import available_cores
+from indexer.devices.cpu_count import available_cores
 from indexing import best_batch_size, forward_seconds, limit_of, pixels_of, stage_seconds
 from peers.processes import run
 from peers.rounds import no_figures, turns

@@ -86,7 +86,7 @@ class Clipdex:
         return Command((COMMAND, "index", photos, *given))
 
     def write(self, vectors: Path, count: int, root: Path, store: Path) -> None:
-        from indexer.bundle import Bundle
+        from indexer.bundles.bundle import Bundle
 
         mapped = np.load(vectors, mmap_mode="r")[:count]
         bundle = Bundle.load(self.bundle)
@@ -167,7 +167,7 @@ class ClipRetrieval:
         return _versions(self.python, *packages)
 
     def index(self, photos: Path, store: Path) -> Command:
-        from indexer.cores import available_cores
+        from indexer.devices.cpu_count import available_cores
 
         given = {
             "input_dataset": photos,

@@ -47,8 +47,8 @@ def _make(weights: Weights) -> None:
     import open_clip
     from safetensors.torch import save_file
 
-    from indexer.compile import compile_model
-    from indexer.openclip import random_model
+    from indexer.compile.compiler import compile_model
+    from indexer.openclip.loader import random_model
 
     loaded = random_model(ARCHITECTURE, tokenizer=open_clip.get_tokenizer(ARCHITECTURE))
     tensors = {name: tensor.contiguous() for name, tensor in loaded.model.state_dict().items()}
@@ -62,7 +62,7 @@ def _write_rclip(model: Any, folder: Path) -> None:
     import open_clip
     import torch
 
-    from indexer.towers import TextTower
+    from indexer.compile.onnx_export import TextTower
 
     class Text(TextTower):
         def forward(self, ids: torch.Tensor) -> torch.Tensor:

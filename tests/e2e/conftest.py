@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import Served, serving
+from support.servers import Served, serving
 
 
 @pytest.fixture(scope="session")

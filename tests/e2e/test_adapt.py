@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adaptation.artifacts import save
-from conftest import Run, json_lines
-from search.artifact import load
-from servers import serving
-from shapes import CLASSES, draw, labelled
-from sidecar_samples import read_by_exiftool
+from adaptation.artifact_writer import save
+from search.labels.artifact import load
+from support.command import Run, json_lines
+from support.servers import serving
+from support.shapes import CLASSES, draw, labelled
+from support.sidecar_samples import read_by_exiftool
 
 
 def facts_of(path: Path) -> dict[str, tuple[bytes, int]]:

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import COMMAND, make_photo
-from indexer.models import load_encoder
+from indexer.load import load_encoder
 from search import Engine
-from servers import Served, serving
+from support.command import COMMAND
+from support.images import make_photo
+from support.servers import Served, serving
 
 
 def names(answer: httpx.Response) -> list[str]:

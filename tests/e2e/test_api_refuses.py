@@ -17,8 +17,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from conftest import COMMAND, make_photo
-from servers import Served, serving
+from support.command import COMMAND
+from support.images import make_photo
+from support.servers import Served, serving
 
 JSON = {"Content-Type": "application/json"}
 

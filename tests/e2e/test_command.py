@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Run, json_lines, make_photo
+from support.command import Run, json_lines
+from support.images import make_photo
 
 INDEX_KEYS = ["indexed", "reused", "unchanged", "removed", "failed", "seconds", "images_per_second"]
 
@@ -199,7 +200,7 @@ def test_python_cli_py_works_too(clipdex: Run, tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    from conftest import REPOSITORY
+    from support.command import REPOSITORY
 
     make_photo(tmp_path / "photos" / "a.png", 1)
     done = subprocess.run(

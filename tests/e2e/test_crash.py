@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import COMMAND, REPOSITORY, Run, json_lines, make_photo
 from indexer import build
-from indexer.catalogue import Catalogue
-from indexer.collection import Collection
-from indexer.decode import Limits, decode
-from indexer.preprocess import Preprocess
+from indexer.images.decode import Limits, decode
+from indexer.images.preprocess import Preprocess
+from indexer.store.catalog import Catalogue
+from indexer.store.collection import Collection
 from indexer.testing import FakeEncoder
 from search import Engine
+from support.command import COMMAND, REPOSITORY, Run, json_lines
+from support.images import make_photo
 
 SCRIPT = Path(__file__).parent / "index_with_fake.py"
 PICTURES = 80

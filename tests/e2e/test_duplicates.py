@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from conftest import COMMAND, Run, json_lines
+from support.command import COMMAND, Run, json_lines
 
 IMAGE_KEYS = {"id", "path", "paths", "width", "height", "bytes", "similarity"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Run, json_lines
+from support.command import Run, json_lines
 
 LABELS = {"chelsea.png": "cat", "coffee.png": "cup of coffee", "rocket.jpg": "rocket"}
 
@@ -110,8 +110,8 @@ def test_the_built_in_models_known_figures_come_out(
     """100 photos of Flickr8k dev, against a brute-force ranking of the same model's vectors."""
     import numpy as np
 
-    from indexer.models import load_encoder
-    from search.pictures import encode_pictures
+    from indexer.load import load_encoder
+    from search.ranking.image_query import encode_pictures
 
     source = development_data / "datasets" / "flickr8k"
     rows = [json.loads(line) for line in (source / "dev.jsonl").read_text().splitlines()[:100]]

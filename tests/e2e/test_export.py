@@ -9,12 +9,12 @@ import pytest
 torch = pytest.importorskip("torch")
 open_clip = pytest.importorskip("open_clip")
 
-from checkpoints import make_checkpoint, make_transformers_checkpoint  # noqa: E402
-from conftest import Run, json_lines  # noqa: E402
-from indexer.export import export  # noqa: E402
-from indexer.models import load_encoder, obtain  # noqa: E402
-from indexer.samples import sample_images, sample_texts  # noqa: E402
-from shapes import labelled  # noqa: E402
+from indexer.bundles.samples import sample_images, sample_texts  # noqa: E402
+from indexer.load import load_encoder, obtain  # noqa: E402
+from indexer.weights.export import export  # noqa: E402
+from support.checkpoints import make_checkpoint, make_transformers_checkpoint  # noqa: E402
+from support.command import Run, json_lines  # noqa: E402
+from support.shapes import labelled  # noqa: E402
 
 IMAGES, TEXTS = sample_images(6), sample_texts()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from conftest import Run, json_lines
-from dng import make_dng
+from support.command import Run, json_lines
+from support.dng import make_dng
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import COMMAND, REPOSITORY, Run, json_lines, make_photo
+from support.command import COMMAND, REPOSITORY, Run, json_lines
+from support.images import make_photo
 
 pytest.importorskip("open_clip")
 
@@ -75,7 +76,7 @@ def test_small_jobs_do_not_start_a_gpu_by_themselves(
 
 # And devices that need no torch, 0.05 s a batch.
 QUICK = """
-import runners, indexer.devices
+from support import runners, indexer.devices
 indexer.devices.DeviceEncoder.__init__.__kwdefaults__["load"] = runners.drawing
 """
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import Run, json_lines
-from indexer.catalogue import Catalogue
-from indexer.collection import Collection
+from indexer.store.catalog import Catalogue
+from indexer.store.collection import Collection
+from support.command import Run, json_lines
 
 
 def png_bomb(path: Path, side: int = 50_000) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import make_checkpoint
-from conftest import Run, json_lines, make_photo
-from fake_hub import FakeHub, serving
+from support.checkpoints import make_checkpoint
+from support.command import Run, json_lines
+from support.fake_hub import FakeHub, serving
+from support.images import make_photo
 
 TINY = "nobody/tiny"
 TAG = "ViT-B-32/laion2b_s34b_b79k"

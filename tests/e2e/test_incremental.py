@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Run, json_lines, make_photo
+from support.command import Run, json_lines
+from support.images import make_photo
 
 
 @pytest.fixture

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY, Run, json_lines, make_photo
 from indexer import build
+from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.errors import RootUnavailable
-from indexer.models import BUILT_IN_FOLDER
 from indexer.testing import FakeEncoder
 from search import Engine
+from support.command import REPOSITORY, Run, json_lines
+from support.images import make_photo
 
 SCRIPT = Path(__file__).parent / "index_with_fake.py"
 PICTURES = 60

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from servers import Served
+from support.servers import Served
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 
 def test_the_document_is_the_snapshot(served: Served) -> None:
     document = served.get("/openapi.json").json()
-    # When it changes on purpose: python docs/write_openapi.py
+    # When it changes on purpose: python scripts/write_openapi.py
     assert document == json.loads(SNAPSHOT.read_text()), "the API has changed"
 
 

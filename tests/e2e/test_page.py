@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from servers import Served, serving
+from support.servers import Served, serving
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from checkpoints import make_checkpoint
-from conftest import Run, json_lines, make_photo
 from indexer.errors import CompileError
+from support.checkpoints import make_checkpoint
+from support.command import Run, json_lines
+from support.images import make_photo
 
 pytest.importorskip("onnx")
 PICTURES = 48
@@ -88,11 +89,11 @@ def test_the_pictures_that_8_bits_are_adjusted_on_keep_to_the_limits(
 
 
 def test_a_transformer_is_brought_to_8_bits_without_calibration(tmp_path: Path) -> None:
-    from indexer.compile import compile_model
-    from indexer.onnx_encoder import OnnxEncoder
-    from indexer.precision import measure
-    from indexer.quantize import quantize
-    from indexer.samples import sample_images
+    from indexer.bundles.samples import sample_images
+    from indexer.compile.compiler import compile_model
+    from indexer.compile.int8 import measure
+    from indexer.compile.quantize import quantize
+    from indexer.encoders.onnx_encoder import OnnxEncoder
 
     base = compile_model(
         make_checkpoint(tmp_path / "checkpoint", {}, {}), tmp_path / "base", name="tiny"
@@ -120,10 +121,10 @@ def test_a_transformer_is_brought_to_8_bits_without_calibration(tmp_path: Path) 
 def test_without_the_onnx_package_the_error_names_it(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from indexer.models import find_bundle
-    from indexer.precision import int8
+    from indexer.compile.int8 import int8
+    from indexer.load import find_bundle
 
     monkeypatch.setenv("CLIPDEX_CACHE", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "indexer.quantize", None)
+    monkeypatch.setitem(sys.modules, "indexer.compile.quantize", None)
     with pytest.raises(CompileError, match=r"pip install 'clipdex\[int8\]'"):
         int8(find_bundle("pocket"), [photos])

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import Run, json_lines, make_photo
 from indexer import build, load_encoder
-from indexer.bank import CAPTIONS
+from indexer.bundles.names import BUILT_IN_FOLDER
+from indexer.compile.caption_bank import CAPTIONS
 from indexer.errors import QueryError
-from indexer.models import BUILT_IN_FOLDER
 from indexer.testing import FakeEncoder
 from search import Engine
+from support.command import Run, json_lines
+from support.images import make_photo
 
 
 def stored(collection: Path) -> dict[int, np.ndarray]:

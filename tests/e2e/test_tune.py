@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import COMMAND, Run, json_lines
-from shapes import CLASSES, labelled
+from support.command import COMMAND, Run, json_lines
+from support.shapes import CLASSES, labelled
 
 
 def test_a_tuned_model_is_indexed_with_and_searched(clipdex: Run, tmp_path: Path) -> None:

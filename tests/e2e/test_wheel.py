@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY
+from support.command import REPOSITORY
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Run, json_lines
+from support.command import Run, json_lines
 
 # Python runs a `sitecustomize` that it finds on its path before anything else.
 HOOK = """

@@ -3,7 +3,7 @@
 import pytest
 
 from adaptation.task import Task
-from clusters import clustered
+from support.clusters import clustered
 
 
 @pytest.fixture(scope="session")

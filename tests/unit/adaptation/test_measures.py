@@ -5,14 +5,14 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from adaptation.calibration import calibration_error, fit_temperature, log_loss
-from adaptation.episodes import run_episodes
-from adaptation.prototypes import Prototypes
-from adaptation.rejection import learn_rejection
-from adaptation.splits import folds, group_pairs, take_shots
+from adaptation.data.splits import folds, group_pairs, take_shots
+from adaptation.methods.prototypes import Prototypes
+from adaptation.open_set import learn_rejection
 from adaptation.task import Task
-from adaptation.verification import area, equal_error_rate
-from clusters import clustered
-from search.heads import none_of_these, softmax
+from benchmarks.episodes import run_episodes
+from benchmarks.verification import area, equal_error_rate
+from search.labels.heads import none_of_these, softmax
+from support.clusters import clustered
 
 
 def test_area_and_equal_error_rate_are_scikit_learns() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from indexer.encoder import unit
-from search.relevance import Background
+from search.ranking.relevance import Background
 
 
 def test_one_picture_and_the_thousandth_are_judged_alike() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sidecar_samples import read_by_exiftool
+from support.sidecar_samples import read_by_exiftool
 
 Reader = Callable[[bytes], dict[str, Any]]
 

@@ -14,7 +14,7 @@ from adaptation.sidecars import SidecarReport, plan, undo, write
 from adaptation.sidecars.planning import Change
 from adaptation.sidecars.xmp import merge
 from indexer.errors import JournalError, TagError
-from sidecar_samples import DIGIKAM, LIGHTROOM, keywords
+from support.sidecar_samples import DIGIKAM, LIGHTROOM, keywords
 
 Reader = Callable[[bytes], dict[str, Any]]
 DOG = [("Animals", "Dog")]

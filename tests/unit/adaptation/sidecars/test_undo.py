@@ -12,7 +12,7 @@ import pytest
 from adaptation.sidecars import undo, write
 from adaptation.sidecars.journal import sole_writer
 from indexer.errors import JournalError
-from sidecar_samples import SAMPLES
+from support.sidecar_samples import SAMPLES
 
 REPOSITORY = Path(__file__).parents[4]
 Tree = dict[str, tuple[bytes, int, int]]

@@ -9,7 +9,7 @@ import pytest
 
 from adaptation.sidecars.xmp import merge
 from indexer.errors import SidecarFormatError, TagError
-from sidecar_samples import KEYWORDS, LIGHTROOM, SAMPLES, described, keywords
+from support.sidecar_samples import KEYWORDS, LIGHTROOM, SAMPLES, described, keywords
 
 Reader = Callable[[bytes], dict[str, Any]]
 

@@ -13,16 +13,16 @@ from open_clip.timm_model import TimmModel
 from torch import nn
 from torch.nn.functional import gelu
 
-from adaptation.tuning.adapters import Adapter, adaptable, add_adapters
-from adaptation.tuning.bundles import Exportable
-from adaptation.tuning.prefix import add_prefixes
-from adaptation.tuning.visual_prompts import add_visual_prompts
+from adaptation.tuning.peft.adapters import Adapter, adaptable, add_adapters
+from adaptation.tuning.peft.prefix import add_prefixes
+from adaptation.tuning.peft.visual_prompts import add_visual_prompts
+from adaptation.tuning.save_model import Exportable
+from indexer.compile.onnx_export import export_image
 from indexer.errors import ModelError
-from indexer.models import find_bundle
-from indexer.picture_tower import build_visual
-from indexer.preprocess import Preprocess
-from indexer.towers import export_image
-from random_towers import small_transformer
+from indexer.images.preprocess import Preprocess
+from indexer.load import find_bundle
+from indexer.openclip.image_tower import build_visual
+from support.random_towers import small_transformer
 
 Add = Callable[[nn.Module], list[nn.Parameter]]
 

@@ -7,7 +7,7 @@ import pytest
 
 from adaptation.tuning.checks import check_model, check_settings
 from adaptation.tuning.settings import METHODS, Tuning
-from indexer.models import find_bundle
+from indexer.load import find_bundle
 
 
 @pytest.mark.parametrize(

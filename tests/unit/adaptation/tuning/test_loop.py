@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from adaptation.tuning.loop import Loop, Side, parameter_groups
+from adaptation.tuning.checkpoint import STATE
+from adaptation.tuning.image_dataset import Pictures
 from adaptation.tuning.objectives import Classification
-from adaptation.tuning.pictures import Pictures
 from adaptation.tuning.settings import Tuning
-from adaptation.tuning.state import STATE
+from adaptation.tuning.trainer import Loop, Side, parameter_groups
 from adaptation.tuning.tune import ADDITIONS
-from conftest import make_photo
-from indexer.decode import Limits
-from indexer.picture_tower import PictureTower
-from indexer.preprocess import Preprocess
-from random_towers import small_transformer
+from indexer.images.decode import Limits
+from indexer.images.preprocess import Preprocess
+from indexer.openclip.image_tower import PictureTower
+from support.images import make_photo
+from support.random_towers import small_transformer
 
 SETTINGS = Tuning(epochs=4, batch_size=4, rate=1e-3, head_rate=1e-2, patience=9)
 PREPROCESS = Preprocess(size=(32, 32), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))

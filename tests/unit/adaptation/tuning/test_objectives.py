@@ -10,16 +10,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from adaptation.tuning.loop import Loop, Side
+from adaptation.tuning.image_dataset import Pictures
 from adaptation.tuning.objectives import Classification, Contrastive
-from adaptation.tuning.pictures import Pictures
 from adaptation.tuning.settings import Tuning
-from conftest import make_photo
-from indexer.decode import Limits
+from adaptation.tuning.trainer import Loop, Side
 from indexer.encoder import unit
-from indexer.picture_tower import PictureTower
-from indexer.preprocess import Preprocess
-from random_towers import small_transformer
+from indexer.images.decode import Limits
+from indexer.images.preprocess import Preprocess
+from indexer.openclip.image_tower import PictureTower
+from support.images import make_photo
+from support.random_towers import small_transformer
 
 PREPROCESS = Preprocess(size=(32, 32), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 OWN = np.array([[0, 1, -1], [2, -1, -1], [3, 4, 5], [1, 6, -1], [7, -1, -1], [8, 9, -1]])

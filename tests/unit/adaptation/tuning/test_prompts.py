@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from adaptation.tuning.prefix import PrefixAttention, add_prefixes
-from adaptation.tuning.visual_prompts import add_visual_prompts
+from adaptation.tuning.peft.prefix import PrefixAttention, add_prefixes
+from adaptation.tuning.peft.visual_prompts import add_visual_prompts
 from indexer.errors import ModelError
-from random_towers import small_transformer
+from support.random_towers import small_transformer
 
 WIDTH, HEADS, BLOCKS = 32, 2, 3
 

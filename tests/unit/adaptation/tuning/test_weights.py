@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from adaptation.tuning.depths import layers
-from adaptation.tuning.lora import adaptable, add_lora, merge_lora
+from adaptation.tuning.layer_groups import layers
+from adaptation.tuning.peft.lora import adaptable, add_lora, merge_lora
 from adaptation.tuning.wise_ft import average, interpolate
-from random_towers import small_transformer
+from support.random_towers import small_transformer
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,85 @@
+"""What was learnt, as files (`search/artifact.py`): written whole or not at all, and removed."""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.errors import ArtifactError, CollectionStorageError
+from indexer.store.content_hash import digest
+from search.labels.artifact import ARRAYS, FORMAT, MANIFEST, Arrays, manifest_digest
+
+NAME = re.compile(r"[\w][\w.-]{0,63}")
+
+
+def check_name(name: str) -> None:
+    """Raise ArtifactError for what cannot name a head or concept."""
+    if not NAME.fullmatch(name):
+        raise ArtifactError(
+            f"{name!r} cannot be a name: letters, digits, -, _ and . only, at most 64, and the "
+            "first one a letter or digit"
+        )
+
+
+def save(folders: Path, name: str, facts: Mapping[str, Any], arrays: Arrays) -> Path:
+    """Write an artifact among others, in place of one of the same name; returns its folder.
+
+    facts: its manifest without what is computed here. Raises CollectionStorageError.
+    """
+    from safetensors.numpy import save as pack
+
+    check_name(name)
+    packed = pack({key: np.ascontiguousarray(array) for key, array in arrays.items()})
+    manifest = {"format": FORMAT, "name": name, **facts, "arrays": digest(packed).hex()}
+    manifest["digest"] = manifest_digest(manifest)
+    folder = folders / name
+    with _storage(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+        try:
+            _write(fresh / ARRAYS, packed)
+            text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+            _write(fresh / MANIFEST, text.encode())
+            if folder.exists():
+                old = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
+                folder.replace(old / name)
+                fresh.replace(folder)
+                shutil.rmtree(old)
+            else:
+                fresh.replace(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return folder
+
+
+def remove(folder: Path) -> None:
+    """Delete an artifact's folder."""
+    with _storage(folder):
+        # Unlisted first: half of one is none.
+        (folder / MANIFEST).unlink()
+        shutil.rmtree(folder)
+
+
+def _write(file: Path, data: bytes) -> None:
+    with open(file, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        with suppress(OSError):
+            os.fsync(stream.fileno())
+
+
+@contextmanager
+def _storage(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise CollectionStorageError(
+            f"cannot write {folder}: {exc.strerror or exc}. Free some space, or make it writable"
+        ) from exc

@@ -1,0 +1,1 @@
+"""Examples: reading, splitting, checking."""

@@ -1,0 +1,115 @@
+"""What makes a head worse than its figures say, found before anything is learnt.
+
+Each finding names the fault, where it is and what mends it. `--force` goes on all the same, and the
+head remembers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from indexer.store.paths import display
+
+from .examples import Examples
+from .near_duplicates import Pair
+
+# Fewer than this and nothing can be held out: neither to choose by nor to measure on.
+LEAST_EXAMPLES = 2
+# A class with this many times another's examples is guessed for the other's pictures.
+MOST_IMBALANCE = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """check: "too-few", "imbalance", "conflict" or "leak"."""
+
+    check: str
+    message: str
+
+
+def check(
+    examples: Examples,
+    validation: Examples | None = None,
+    pairs: Sequence[Pair] = (),
+) -> list[Finding]:
+    """The findings, in the order of their weight.
+
+    pairs: near-duplicates among the examples and, numbered after them, the validation pictures.
+    """
+    found = [_conflict(examples, pairs), _leak(examples, validation, pairs)]
+    return [one for one in [*found, _too_few(examples), _imbalance(examples)] if one is not None]
+
+
+def _too_few(examples: Examples) -> Finding | None:
+    few = [name for name, count in examples.counts().items() if count < LEAST_EXAMPLES]
+    if not few:
+        return None
+    return Finding(
+        "too-few",
+        f"{_named(few)} {'has' if len(few) == 1 else 'have'} fewer than {LEAST_EXAMPLES} examples, "
+        "so nothing can be held out to choose or measure by: add some",
+    )
+
+
+def _imbalance(examples: Examples) -> Finding | None:
+    counts = examples.counts()
+    large, small = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    if counts[large] <= MOST_IMBALANCE * max(1, counts[small]):
+        return None
+    return Finding(
+        "imbalance",
+        f"{large!r} has {counts[large]:,} examples and {small!r} {counts[small]:,}, more than "
+        f"{MOST_IMBALANCE} times as many: add to the one or take from the other",
+    )
+
+
+def _conflict(examples: Examples, pairs: Sequence[Pair]) -> Finding | None:
+    count = len(examples.targets)
+    if examples.conflicts:
+        path, labels = examples.conflicts[0]
+        return Finding(
+            "conflict",
+            f"{_pictures(len(examples.conflicts))} in several classes, such as {display(path)} in "
+            f"{_named(labels)}: leave each in one",
+        )
+    twice = [
+        pair
+        for pair in pairs
+        if max(pair) < count and examples.targets[pair[0]] != examples.targets[pair[1]]
+    ]
+    if not twice:
+        return None
+    left, right = (display(examples.paths[row]) for row in twice[0])
+    return Finding(
+        "conflict",
+        f"{_pictures(len(twice))} nearly alike and in different classes, such as {left} and "
+        f"{right}: remove one of each",
+    )
+
+
+def _leak(examples: Examples, validation: Examples | None, pairs: Sequence[Pair]) -> Finding | None:
+    if validation is None:
+        return None
+    count = len(examples.targets)
+    known = {digest: row for row, digest in enumerate(examples.digests)}
+    leaks = {row: known[digest] for row, digest in enumerate(validation.digests) if digest in known}
+    for left, right in pairs:
+        if left < count <= right:
+            leaks.setdefault(right - count, left)
+    if not leaks:
+        return None
+    row, source = min(leaks.items())
+    return Finding(
+        "leak",
+        f"{_pictures(len(leaks))} of validation nearly alike or the same as training pictures, "
+        f"such as {display(validation.paths[row])} and {display(examples.paths[source])}: take "
+        "them out of one of the two",
+    )
+
+
+def _pictures(count: int) -> str:
+    return "1 picture is" if count == 1 else f"{count:,} pictures are"
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:3])
+    return f"{shown} and {len(names) - 3} more classes" if len(names) > 3 else shown

@@ -1,0 +1,68 @@
+"""Near-duplicates among examples: vectors propose pairs, the pictures laid over each other decide.
+
+As `clipdex duplicates` tells them (`search.alignment`), for pictures that need not be indexed.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.encoder import Embeddings
+from indexer.errors import ImageError
+from indexer.images.decode import Limits, decode, read_file
+from indexer.images.gray_thumbnail import SIDE, sketch
+from search.duplicates.registration import correlations
+from search.duplicates.thumbnails import THRESHOLD
+
+# Copies that were resized, recompressed or cropped a little have vectors closer than this, and
+# are among this many nearest.
+LEAST_COSINE = 0.8
+NEAREST = 5
+BLOCK = 1024
+# Pictures are decoded to no more than this many times a sketch's side.
+DECODED = 8
+
+Pair = tuple[int, int]
+
+
+def near_duplicates(
+    vectors: Embeddings, paths: Sequence[bytes], limits: Limits | None = None
+) -> list[Pair]:
+    """Pairs (left < right) of rows that show one picture. vectors: `(n, dim)`."""
+    pairs = _proposed(vectors)
+    sketches = _sketches({row for pair in pairs for row in pair}, paths, limits or Limits())
+    pairs = [pair for pair in pairs if pair[0] in sketches and pair[1] in sketches]
+    if not pairs:
+        return []
+    sides = [np.stack([sketches[pair[side]] for pair in pairs]) for side in (1, 0)]
+    alike = np.maximum(correlations(*sides), correlations(*reversed(sides))) >= THRESHOLD
+    return [pair for pair, same in zip(pairs, alike.tolist(), strict=True) if same]
+
+
+def _proposed(vectors: Embeddings) -> list[Pair]:
+    pairs: set[Pair] = set()
+    for start in range(0, len(vectors), BLOCK):
+        cosines = vectors[start : start + BLOCK] @ vectors.T
+        rows = np.arange(len(cosines))
+        cosines[rows, start + rows] = -1
+        count = min(NEAREST, len(vectors) - 1)
+        for column in np.argpartition(-cosines, count - 1, axis=1)[:, :count].T:
+            close = cosines[rows, column] >= LEAST_COSINE
+            ends = np.sort(np.stack([start + rows[close], column[close]]), axis=0)
+            pairs.update(zip(*ends.tolist(), strict=True))
+    return sorted(pairs)
+
+
+def _sketches(
+    rows: set[int], paths: Sequence[bytes], limits: Limits
+) -> dict[int, NDArray[np.uint8]]:
+    found: dict[int, NDArray[np.uint8]] = {}
+    for row in sorted(rows):
+        with suppress(ImageError):  # it vanished since it was encoded
+            data = read_file(paths[row], limits)[1]
+            size = (DECODED * SIDE, DECODED * SIDE)
+            image = decode(data, limits, at_least=size, name=paths[row]).image
+            found[row] = np.frombuffer(sketch(image), np.uint8).reshape(SIDE, SIDE)
+    return found

@@ -1,0 +1,58 @@
+"""Captioned pictures as contrastive tuning sees them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.encoder import Embeddings, Encoder
+from indexer.errors import ExamplesError
+from indexer.store.lookup import Lookup
+from search.evaluation.dataset import GroundTruth
+from search.evaluation.evaluate import annotate
+
+# Fewer and none can be held out.
+LEAST_PAIRS = 4
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """vectors: `(n, dim)`. captions: the different texts. own: `(n, most)`, the numbers of each
+    picture's captions, then -1. paths, digests: of each picture. skipped: (path, reason).
+    """
+
+    vectors: Embeddings
+    captions: tuple[str, ...]
+    own: NDArray[np.int64]
+    paths: tuple[bytes, ...]
+    digests: tuple[bytes, ...]
+    skipped: tuple[tuple[bytes, str], ...] = ()
+
+
+def read_pairs(
+    truth: GroundTruth,
+    encoder: Encoder,
+    *,
+    stored: Lookup | None = None,
+    workers: int | None = None,
+) -> Pairs:
+    """The captioned pictures of `truth`. Raises ExamplesError for fewer than four of them."""
+    data = annotate(truth, encoder, stored=stored, workers=workers)
+    rows = [row for row, captions in enumerate(data.captions) if captions]
+    if len(rows) < LEAST_PAIRS:
+        raise ExamplesError(
+            f"{len(rows)} pictures have a caption: give {LEAST_PAIRS} or more, some are held out"
+        )
+    numbers: dict[str, int] = {}
+    own = np.full((len(rows), max(len(set(data.captions[row])) for row in rows)), -1, np.int64)
+    for place, row in enumerate(rows):
+        texts = dict.fromkeys(data.captions[row])
+        own[place, : len(texts)] = [numbers.setdefault(text, len(numbers)) for text in texts]
+    return Pairs(
+        data.vectors[rows],
+        tuple(numbers),
+        own,
+        tuple(data.paths[row] for row in rows),
+        tuple(data.digests[row] for row in rows),
+        tuple(data.skipped),
+    )

@@ -1,0 +1,106 @@
+"""Tip-Adapter: zero-shot logits and a cache of the examples; Tip-Adapter-F tunes the cache's keys.
+
+    logits = scale x T^t + alpha exp(-beta (1 - x K^t)) V
+
+Source: Zhang et al., Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification, ECCV
+2022; alpha and beta are searched on validation, F trains K by AdamW.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import ClassVar, Self
+
+from adaptation.model_selection import choose
+from adaptation.task import Fitted, Task, float32
+
+ALPHAS = (1.0, 3.0, 10.0, 30.0, 100.0)
+BETAS = (1.0, 3.0, 6.0, 12.0, 24.0)
+
+
+@dataclass(frozen=True)
+class TipAdapter:
+    """alpha: weight of the cache against zero-shot. beta: how fast an example's say falls with
+    distance. None: searched.
+    """
+
+    name: ClassVar[str] = "tip-adapter"
+    needs_torch: ClassVar[bool] = False
+    alpha: float | None = None
+    beta: float | None = None
+
+    def candidates(self, task: Task) -> Sequence[Self]:
+        """A grid of both."""
+        alphas = ALPHAS if self.alpha is None else (self.alpha,)
+        betas = BETAS if self.beta is None else (self.beta,)
+        return [replace(self, alpha=alpha, beta=beta) for alpha, beta in product(alphas, betas)]
+
+    def refined(self, number: int) -> Sequence[Self]:
+        """One step of half the grid's around the best."""
+        if number > 1 or self.alpha is None or self.beta is None:
+            return ()
+        step = 3**0.5
+        return [
+            *(replace(self, alpha=self.alpha * by) for by in (1 / step, step)),
+            *(replace(self, beta=self.beta * by) for by in (1 / step, step)),
+        ]
+
+    def fit(self, task: Task, seed: int) -> Fitted:
+        """Keeps the examples; no chance in it."""
+        assert self.alpha is not None
+        assert self.beta is not None
+        arrays = float32(
+            weights=task.logit_scale * task.text,
+            keys=task.vectors,
+            values=task.one_hot(),
+            alpha=self.alpha,
+            beta=self.beta,
+        )
+        return Fitted("cache", arrays)
+
+
+@dataclass(frozen=True)
+class TipAdapterF(TipAdapter):
+    """learning_rate, epochs, batch_size: of AdamW with cosine decay, as in the paper."""
+
+    name: ClassVar[str] = "tip-adapter-f"
+    needs_torch: ClassVar[bool] = True
+    learning_rate: float = 1e-3
+    epochs: int = 20
+    batch_size: int = 256
+
+    def candidates(self, task: Task) -> Sequence[Self]:
+        """What Tip-Adapter, which needs no training, finds best."""
+        found = choose(TipAdapter(self.alpha, self.beta), task, seed=0).method
+        return [replace(self, alpha=found.alpha, beta=found.beta)]
+
+    def refined(self, number: int) -> Sequence[Self]:
+        """None."""
+        return ()
+
+    def fit(self, task: Task, seed: int) -> Fitted:
+        """Tip-Adapter's cache with its keys trained on the examples."""
+        import torch
+
+        from .batches import batches
+
+        assert self.alpha is not None
+        assert self.beta is not None
+        start = super().fit(task, seed)
+        weights, keys, values = (
+            torch.from_numpy(start.arrays[name].copy()) for name in ("weights", "keys", "values")
+        )
+        x, y = torch.from_numpy(task.vectors.copy()), torch.from_numpy(task.targets)
+        keys.requires_grad_()
+        optimiser = torch.optim.AdamW([keys], lr=self.learning_rate, eps=1e-4)
+        steps = self.epochs * -(-len(y) // self.batch_size)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        for rows in batches(len(y), self.batch_size, self.epochs, seed):
+            affinity = torch.exp(-self.beta * (1 - x[rows] @ keys.T))
+            logits = x[rows] @ weights.T + self.alpha * affinity @ values
+            loss = torch.nn.functional.cross_entropy(logits, y[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        return replace(start, arrays={**start.arrays, "keys": keys.detach().numpy()})

@@ -1,0 +1,71 @@
+"""Hyperparameters chosen on examples that were held out, never on those that measure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptation.data.splits import folds
+from search.labels.heads import Floats
+
+from .calibration import log_loss
+from .task import Method, Rows, Targets, Task
+
+M = TypeVar("M", bound=Method)
+
+
+@dataclass(frozen=True)
+class Choice(Generic[M]):
+    """A method without a None, and what it did on the held-out examples.
+
+    logits `(m, classes)`, targets `(m,)`: of these; empty where nothing could be held out, and the
+    middle one of the candidates was taken. tried: how many settings.
+    """
+
+    method: M
+    logits: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    targets: Targets = field(default_factory=lambda: np.empty(0, np.int64))
+    tried: int = 0
+
+    @property
+    def accuracy(self) -> float:
+        """The share of held-out examples told right."""
+        return float((self.logits.argmax(axis=1) == self.targets).mean())
+
+
+def choose(
+    method: M, task: Task, seed: int, *, groups: NDArray[np.int64] | None = None
+) -> Choice[M]:
+    """The candidate with the best accuracy on held-out examples, ties going to the likelihood.
+
+    groups: see `splits.folds`.
+    """
+    parts = folds(task.targets, seed, groups=groups)
+    candidates = method.candidates(task)
+    if not parts:
+        return Choice(candidates[len(candidates) // 2])
+    tried: dict[M, Choice[M]] = {}
+
+    def best(of: Iterable[M]) -> Choice[M]:
+        for one in of:
+            if one not in tried:
+                tried[one] = _held_out(one, task, parts, seed)
+        return max(tried.values(), key=lambda c: (c.accuracy, -log_loss(c.logits, c.targets)))
+
+    chosen = best(candidates)
+    number = 1
+    while more := chosen.method.refined(number):
+        chosen = best(more)
+        number += 1
+    return Choice(chosen.method, chosen.logits, chosen.targets, len(tried))
+
+
+def _held_out(method: M, task: Task, parts: list[tuple[Rows, Rows]], seed: int) -> Choice[M]:
+    logits, targets = [], []
+    for training, validation in parts:
+        fitted = method.fit(task.subset(training), seed)
+        logits.append(fitted.logits(task.vectors[validation]))
+        targets.append(task.targets[validation])
+    return Choice(method, np.concatenate(logits), np.concatenate(targets))

@@ -1,0 +1,87 @@
+"""Pictures for training: decoded, cropped and mirrored anew each time they are seen."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from adaptation.task import Rows
+from indexer.encoder import Pixels
+from indexer.images.decode import Limits, decode, read_file
+from indexer.images.preprocess import Preprocess
+
+# Pictures are kept decoded at this many times the model's input, room for crops.
+ROOM = 1.25
+# Pictures as they are indexed are held, too, up to this many bytes.
+MOST_HELD = 2**30
+# The least share of a picture that a crop keeps; mild, since the encoder knows pictures already.
+LEAST_CROP = 0.6
+
+
+@dataclass
+class Pictures:
+    """paths: of the examples. Decoded once, and held in memory at a little more than input size.
+
+    Raises ImageError for a picture that cannot be read any more.
+    """
+
+    paths: Sequence[bytes]
+    preprocess: Preprocess
+    limits: Limits
+
+    def __post_init__(self) -> None:
+        self._held: dict[int, Image.Image] = {}
+        self._plain: dict[int, Pixels] = {}
+
+    def plain(self, rows: Rows) -> Pixels:
+        """`(n, 3, h, w)` as the encoder sees pictures when it indexes them."""
+        return np.stack([self._pixels(row) for row in rows.tolist()])
+
+    def augmented(self, rows: Rows, *, seed: int, epoch: int) -> Pixels:
+        """`(n, 3, h, w)`, each cropped and mirrored by chance: the same for seed, epoch and row."""
+        height, width = self.preprocess.size
+        change = v2.Compose(
+            [
+                v2.RandomResizedCrop((height, width), scale=(LEAST_CROP, 1.0), antialias=True),
+                v2.RandomHorizontalFlip(),
+            ]
+        )
+        pixels = []
+        with torch.random.fork_rng(devices=[]):
+            for row in rows.tolist():
+                torch.manual_seed(hash((seed, epoch, row)) % 2**63)
+                pixels.append(np.asarray(change(self._small(row))).transpose(2, 0, 1))
+        return np.ascontiguousarray(np.stack(pixels))
+
+    def batches(self, size: int) -> Iterator[tuple[Rows, Pixels]]:
+        """All of them in order, plain."""
+        for start in range(0, len(self.paths), size):
+            rows = np.arange(start, min(start + size, len(self.paths)))
+            yield rows, self.plain(rows)
+
+    def _pixels(self, row: int) -> Pixels:
+        """`(3, h, w)`"""
+        if row in self._plain:
+            return self._plain[row]
+        pixels = self.preprocess.pixels(self._full(row))
+        if (len(self._plain) + 1) * pixels.nbytes <= MOST_HELD:
+            self._plain[row] = pixels
+        return pixels
+
+    def _full(self, row: int) -> Image.Image:
+        data = read_file(self.paths[row], self.limits)[1]
+        size = self.preprocess.size
+        return decode(data, self.limits, at_least=size, name=self.paths[row]).image
+
+    def _small(self, row: int) -> Image.Image:
+        if row not in self._held:
+            image = self._full(row)
+            factor = ROOM * max(self.preprocess.size) / min(image.size)
+            if factor < 1:
+                size = (round(image.width * factor), round(image.height * factor))
+                image = image.resize(size, Image.Resampling.BICUBIC)
+            self._held[row] = image
+        return self._held[row]

@@ -1,0 +1,1 @@
+"""Parameter-efficient tuning: one module a method."""

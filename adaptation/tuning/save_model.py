@@ -1,0 +1,76 @@
+"""A tuned image tower as a model of its own: compiled, kept in the cache, known by a name."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from indexer.bundles import cache
+from indexer.bundles.bundle import Bundle
+from indexer.bundles.names import BUILT_IN
+from indexer.compile.derive import complete
+from indexer.compile.onnx_export import export_image
+from indexer.errors import ModelError
+from indexer.openclip.image_tower import build_visual
+from indexer.weights.image_tower import require_same_vectors
+from indexer.weights.image_tower_cache import keep_tower
+
+# How the cache's records tell that a model was tuned.
+TUNED = "tuned:"
+
+
+class Exportable(nn.Module):
+    """What the exporter asks of an open_clip model."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def encode_image(self, pixels: torch.Tensor, normalize: bool) -> torch.Tensor:
+        """`(n, 3, h, w)` to unit vectors."""
+        return nn.functional.normalize(self.visual(pixels), dim=-1)
+
+
+def require_free(name: str) -> None:
+    """Raise ModelError for a name that a model of another kind has."""
+    known = cache.read_record(name)
+    if name == BUILT_IN or (known is not None and not known.source.startswith(TUNED)):
+        raise ModelError(f"{name} is the name of another model: choose a name of your own")
+
+
+def keep_tuned(base: Bundle, visual: nn.Module, name: str, facts: dict[str, Any]) -> Bundle:
+    """Compile the base model with this image tower, under `name`; its text tower is the base's.
+
+    A tower with parts that open_clip's has not is not kept for GPUs. facts: what the manifest says
+    of how it came to be, beside the base.
+    Raises CompileError where it cannot be exported, ModelError where its bundle differs.
+    """
+    models = cache.models_folder()
+    models.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".tuned-", dir=models))
+    try:
+        export_image(Exportable(visual), base.image, work / "image.onnx")
+        made = complete(
+            base,
+            work,
+            name,
+            source=f"{base.source}, tuned by clipdex",
+            tuned={"base": base.fingerprint, "base_name": base.name, **facts},
+        )
+        require_same_vectors(visual, made)
+        made.save()
+        work.chmod(0o755)
+        folder = models / made.fingerprint
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(work, folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    if visual.state_dict().keys() == build_visual(base.architecture).state_dict().keys():
+        keep_tower(visual, base.architecture, made.fingerprint)
+    cache.write_record(cache.Record(name, made.fingerprint, f"{TUNED}{base.name}", None, []))
+    return replace(made, folder=folder)

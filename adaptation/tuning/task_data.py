@@ -1,0 +1,95 @@
+"""What a run learns from: labelled or captioned pictures, split, with an objective for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from adaptation.data.examples import Examples
+from adaptation.data.near_duplicates import near_duplicates
+from adaptation.data.pairs import Pairs
+from adaptation.data.splits import folds, group_pairs
+from adaptation.methods.zero_shot_probe import ZeroShotProbe
+from adaptation.model_selection import choose
+from adaptation.task import Rows, Targets, Task
+from adaptation.train import task_of
+from indexer.bundles.bundle import Bundle
+from indexer.encoder import Encoder
+from indexer.errors import ExamplesError
+from indexer.images.decode import Limits
+from indexer.store.content_hash import digest
+
+from .image_dataset import Pictures
+from .objectives import Classification, Contrastive, Objective
+from .trainer import Side
+
+
+@dataclass(frozen=True)
+class Material:
+    """key: alike for the same pictures, what is known of them, and model."""
+
+    objective: Objective
+    training: Side
+    held_out: Side
+    key: str
+
+
+def of_examples(
+    base: Bundle, encoder: Encoder, examples: Examples, seed: int, templates: Sequence[str]
+) -> Material:
+    """Classes: the head starts from the zero-shot probe's optimum on the frozen tower, phase one.
+
+    Raises ExamplesError where nothing can be held out.
+    """
+    parts = _split(examples, examples.targets, seed)
+    head = _head(task_of(examples, encoder, templates).subset(parts[0]))
+    known = [*examples.classes, str(examples.targets.tolist())]
+    return _material(base, Classification(head), examples, examples.targets, parts, known)
+
+
+def of_pairs(base: Bundle, encoder: Encoder, pairs: Pairs, seed: int) -> Material:
+    """Captions, whose vectors stay as the base's text tower gives them.
+
+    Raises ExamplesError where nothing can be held out.
+    """
+    parts = _split(pairs, np.zeros(len(pairs.paths), np.int64), seed)
+    objective = Contrastive(encoder.encode_texts(list(pairs.captions)), base.logit_scale)
+    known = [*pairs.captions, str(pairs.own.tolist())]
+    return _material(base, objective, pairs, pairs.own, parts, known)
+
+
+def _split(data: Examples | Pairs, strata: Targets, seed: int) -> tuple[Rows, Rows]:
+    pairs = near_duplicates(data.vectors, data.paths)
+    parts = folds(strata, seed, groups=group_pairs(len(strata), pairs))
+    if not parts:
+        raise ExamplesError(
+            "two different pictures or more are needed, of each class: one is held out"
+        )
+    return parts[0]
+
+
+def _material(
+    base: Bundle,
+    objective: Objective,
+    data: Examples | Pairs,
+    targets: Targets,
+    parts: tuple[Rows, Rows],
+    known: list[str],
+) -> Material:
+    training, held_out = (
+        Side(Pictures([data.paths[row] for row in rows], base.image, Limits()), targets[rows])
+        for rows in parts
+    )
+    text = "\n".join([base.fingerprint, *known]).encode()
+    return Material(objective, training, held_out, digest(text + b"".join(data.digests)).hex())
+
+
+def _head(task: Task) -> nn.Linear:
+    fitted = choose(ZeroShotProbe(), task, 0).method.fit(task, 0)
+    head = nn.Linear(task.vectors.shape[1], task.classes)
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(fitted.arrays["weights"]))
+        head.bias.copy_(torch.from_numpy(fitted.arrays["bias"]))
+    return head

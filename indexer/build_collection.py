@@ -1,0 +1,197 @@
+"""One index run: look, read, encode, commit, publish."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.devices.cpu_count import available_cores
+from indexer.images.decode import Limits
+from indexer.pipeline.stages import Plan, run
+from indexer.pipeline.writer import BuildReport, Committer, Skipped
+from indexer.scan import diff
+from indexer.store.catalog import Catalogue, Model
+from indexer.store.collection import Collection, locate
+from indexer.store.database import translated
+from indexer.store.lock import writer_lock
+from indexer.store.lookup import Lookup
+from indexer.store.vector_index import publish, remove_files
+
+from . import switch_model
+from .encoder import Encoder
+from .forget_files import prune
+from .load import BUILT_IN, load_encoder
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is. stage: "scan" (total is 0), "index" or "publish"."""
+
+    stage: str
+    done: int
+    total: int
+
+
+def build(
+    paths: Sequence[Path | str],
+    *,
+    collection: Path | str | None = None,
+    encoder: Encoder | None = None,
+    exclude: Sequence[str] = (),
+    retry_failed: bool = False,
+    prune_vanished: bool = False,
+    workers: int | None = None,
+    batch_size: int | None = None,
+    limits: Limits | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_skip: Callable[[Skipped], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> BuildReport:
+    """Bring a collection up to date with these folders (or single files).
+
+    collection: its folder; found as `locate` does otherwise, and made where there is none.
+    encoder: the collection's own model otherwise, or the built-in one for a new collection. With
+    another model's, all pictures of the collection are encoded anew beside the vectors that answer
+    searches meanwhile, and at the end of the run that model takes over.
+    workers, batch_size: decoders and pictures a batch; chosen for the machine otherwise.
+    on_note: is told in one line what was chosen, where that is worth a line.
+
+    Every batch is committed with its files, so an interrupted run (KeyboardInterrupt passes
+    through) keeps what it did, and the next one goes on from there.
+    Raises RootUnavailable, CollectionError or ModelError; a bad file is no error but a row.
+    """
+    target = locate(Path(collection) if collection is not None else None)
+    resolved = [diff.resolve(Path(path)) for path in paths]
+    target.create()
+    with writer_lock(target, "index"), translated(str(target.folder)):
+        catalogue = Catalogue.open(target, writable=True)
+        used = encoder
+        try:
+            used = encoder or _default_encoder(catalogue, on_note)
+            job = _Run(target, catalogue, used, on_progress, on_skip)
+            return job.run(
+                resolved,
+                exclude=exclude,
+                retry_failed=retry_failed,
+                prune_vanished=prune_vanished,
+                workers=workers,
+                batch_size=batch_size,
+                limits=limits or Limits(),
+            )
+        finally:
+            catalogue.close()
+            if encoder is None:
+                getattr(used, "close", lambda: None)()
+
+
+def _default_encoder(catalogue: Catalogue, on_note: Callable[[str], None] | None) -> Encoder:
+    model = catalogue.active_model()
+    name, fingerprint = (model.name, model.fingerprint) if model else (BUILT_IN, None)
+    return load_encoder(
+        name,
+        fingerprint=fingerprint,
+        threads=available_cores(),
+        on_progress=on_note or (lambda line: None),
+    )
+
+
+class _Run:
+    """The state of one run between its commits."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        catalogue: Catalogue,
+        encoder: Encoder,
+        on_progress: Callable[[Progress], None] | None,
+        on_skip: Callable[[Skipped], None] | None,
+    ) -> None:
+        self.collection = collection
+        self.catalogue = catalogue
+        self.encoder = encoder
+        self.on_progress = on_progress or (lambda progress: None)
+        name = getattr(encoder, "name", type(encoder).__name__)
+        self.model = Model(encoder.fingerprint, name, encoder.dim)
+        self.report = BuildReport()
+        self.committer = Committer(catalogue, encoder.fingerprint, self.report, on_skip)
+
+    def run(
+        self,
+        paths: Sequence[Path],
+        *,
+        exclude: Sequence[str],
+        retry_failed: bool,
+        prune_vanished: bool,
+        workers: int | None,
+        batch_size: int | None,
+        limits: Limits,
+    ) -> BuildReport:
+        started = time.monotonic()
+        changing = switch_model.claim(self.catalogue, self.model)
+        scopes = [diff.scope_of(self.catalogue, path) for path in paths]
+        # A root that came later in the list may have taken in an earlier one.
+        scopes = [diff.scope_of(self.catalogue, path) for path in paths]
+        for count in diff.look(
+            self.catalogue, scopes, exclude=exclude, skip=self.collection.folder
+        ):
+            self.on_progress(Progress("scan", count, 0))
+        if changing:
+            switch_model.include_rest(self.catalogue, scopes)
+        total, self.report.unchanged = diff.plan(
+            self.catalogue, self.model.fingerprint, retry_failed=retry_failed
+        )
+        with self.catalogue.transaction():
+            for root, path, reason in diff.unreadable(self.catalogue):
+                self.committer.fail(root, path, -1, -1, reason)
+        if total and hasattr(self.encoder, "prepare"):
+            self.encoder.prepare(total, batch_size)
+        try:
+            self._read_all(total, Plan.of(self.encoder, workers, batch_size), limits)
+        except KeyboardInterrupt:
+            self._publish()  # what was committed is there for the next search
+            raise
+        with self.catalogue.transaction():
+            self.report.removed = diff.remove_vanished(self.catalogue, scopes)
+            if prune_vanished:
+                prune(self.catalogue)
+        self._publish()
+        if changing:
+            with self.catalogue.transaction():
+                self.catalogue.activate(self.model)
+        if prune_vanished:
+            self._drop_former_models()
+        self.report.seconds = time.monotonic() - started
+        read = self.report.indexed + self.report.reused
+        self.report.images_per_second = read / max(self.report.seconds, 1e-9)
+        return self.report
+
+    def _publish(self) -> None:
+        publish(
+            self.collection,
+            self.catalogue,
+            self.encoder.fingerprint,
+            self.encoder.dim,
+            progress=lambda done, of: self.on_progress(Progress("publish", done, of)),
+        )
+
+    def _drop_former_models(self) -> None:
+        with self.catalogue.transaction():
+            dropped = switch_model.drop_former(self.catalogue)
+        for fingerprint in dropped:
+            remove_files(self.collection, fingerprint)
+
+    def _read_all(self, total: int, plan: Plan, limits: Limits) -> None:
+        done = 0
+        self.on_progress(Progress("index", 0, total))
+        with (
+            Lookup(self.collection, self.encoder.fingerprint) as lookup,
+            closing(
+                run(diff.tasks(self.catalogue), self.encoder, plan, limits, lookup.indexed)
+            ) as batches,
+        ):
+            for batch in batches:
+                with self.catalogue.transaction():
+                    self.committer.commit(batch)
+                done += len(batch.files)
+                self.on_progress(Progress("index", done, total))

@@ -1,0 +1,1 @@
+"""Compiled models on disk: their names, files, checksums and cache."""

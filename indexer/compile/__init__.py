@@ -1,0 +1,1 @@
+"""A model into a bundle: export, verification, int8."""

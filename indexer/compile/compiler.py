@@ -1,0 +1,146 @@
+"""Any open_clip model to a bundle, checked against open_clip before anyone uses it.
+
+Exports the two towers, converts the tokenizer, writes the folder, loads it again as a user would,
+and compares pixels, ids and vectors with open_clip's own. Needs torch, open_clip, onnx and
+onnxscript; what it makes needs none of them.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from indexer.bundles import cache
+from indexer.bundles.bundle import Bundle, TextSettings
+from indexer.bundles.checksums import digests
+from indexer.bundles.names import BUILT_IN_FOLDER, Spelling
+from indexer.bundles.recommended import licence_of
+from indexer.devices import detect
+from indexer.encoders.onnx_encoder import OnnxEncoder
+from indexer.openclip.hub import Hub
+from indexer.openclip.loader import LoadedModel, fingerprint, load
+from indexer.weights.image_tower_cache import keep_tower
+
+from .caption_bank import write_bank
+from .onnx_export import TextTower, can_cut, export_image, export_text, text_part
+from .tokenizer_export import ConvertedTokenizer, convert_tokenizer
+from .verify import verify
+
+Report = Callable[[str], None]
+"""Told in one line what is being done."""
+
+
+def compile_model(
+    spec: str | Spelling | LoadedModel,
+    folder: Path,
+    *,
+    name: str,
+    licence: str = "unknown",
+    half: bool = False,
+    on_progress: Report = lambda line: None,
+) -> Bundle:
+    """Compile `spec` (see `openclip.load`) into a bundle at `folder`, replacing what is there.
+
+    half: store all weights in half precision, not only those that lose nothing by it.
+
+    Raises ModelNotFound, or CompileError where the model cannot be exported or its bundle differs
+    from open_clip; then nothing is left behind.
+    """
+    loaded = spec if isinstance(spec, LoadedModel) else load(spec)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        bundle = _write(loaded, work, name, licence, half=half, on_progress=on_progress)
+        on_progress("comparing with open_clip")
+        verify(bundle, loaded)
+        work.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(work, folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Bundle.load(folder)
+
+
+def compile_into_cache(
+    spelling: Spelling, *, sha256: str | None = None, on_progress: Report = lambda line: None
+) -> Bundle:
+    """Compile a named model into the cache, under its fingerprint, and record the name.
+
+    sha256: what weights from a hub must have.
+    """
+    kept = cache.stamp(spelling)
+    hub = Hub(sha256=sha256, on_progress=on_progress)
+    loaded = load(spelling, hub=hub)
+    tokenizer = convert_tokenizer(loaded.tokenizer, loaded.context_length)
+    mark = fingerprint(loaded, tokenizer.text)
+    with cache.compiling(mark):  # another name may lead to the same model
+        bundle = cache.find_fingerprint(mark)
+        if bundle is None:
+            folder = cache.models_folder() / mark
+            for left in folder.parent.glob(f".{mark}-*"):  # of a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            bundle = compile_model(
+                loaded,
+                folder,
+                name=spelling.name,
+                licence=licence_of(spelling.name),
+                on_progress=on_progress,
+            )
+    if detect.devices():  # while the weights are here: a GPU runs these, not the graph
+        keep_tower(loaded.model.visual, loaded.config, mark)
+    hub.clean()
+    cache.write_record(cache.Record(spelling.name, mark, spelling.name, spelling.arch, kept))
+    return replace(bundle, name=spelling.name)
+
+
+def _write(
+    loaded: LoadedModel, folder: Path, name: str, licence: str, *, half: bool, on_progress: Report
+) -> Bundle:
+    """Export, convert, and write the manifest."""
+    model = loaded.model
+    tokenizer = convert_tokenizer(loaded.tokenizer, loaded.context_length)
+    (folder / tokenizer.file).write_text(tokenizer.text, encoding="utf-8")
+    cut = may_cut(loaded, tokenizer)
+    on_progress("exporting the image tower")
+    export_image(model, loaded.preprocess, folder / "image.onnx", half=half)
+    on_progress("exporting the text tower")
+    ids = torch.as_tensor(loaded.tokenizer(["a photo", "a longer photo"]))
+    export_text(model, ids, folder / "text.onnx", cut=cut, half=half)
+    bias = getattr(model, "logit_bias", None)
+    with torch.inference_mode():
+        dim = TextTower(model)(ids).shape[1]
+    bundle = Bundle(
+        folder=folder,
+        name=name,
+        fingerprint=fingerprint(loaded, tokenizer.text),
+        dim=dim,
+        logit_scale=float(model.logit_scale.detach().exp()),
+        logit_bias=None if bias is None else float(bias.detach()),
+        image=loaded.preprocess,
+        text=TextSettings.from_json({"cut": cut, **tokenizer.settings}),
+        source=f"open_clip {loaded.source}",
+        licence=licence,
+        relevance=Bundle.load(BUILT_IN_FOLDER).relevance,
+        architecture=loaded.config,
+    )
+    on_progress("encoding the caption bank")
+    write_bank(OnnxEncoder(bundle, device="cpu"), folder)
+    bundle = replace(bundle, checksums=digests(bundle))
+    bundle.save()
+    return bundle
+
+
+def may_cut(loaded: LoadedModel, tokenizer: ConvertedTokenizer) -> bool:
+    """Whether text may be cut to its length: the tower allows it (`towers.can_cut`), and the
+    padding stands behind the text and can never be what the tower pools at.
+    """
+    tower = text_part(loaded.model)
+    pool = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
+    if not can_cut(tower) or tokenizer.settings.get("clips"):
+        return False
+    return tokenizer.kind == "bpe" or (pool == "eos" and loaded.pads_right)

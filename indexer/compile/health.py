@@ -1,0 +1,79 @@
+"""Whether a compiled model is still what it was."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from indexer.bundles.bundle import Bundle
+from indexer.bundles.checksums import damaged_files
+from indexer.bundles.samples import sample_images, sample_texts
+from indexer.errors import ClipdexError
+
+
+@dataclass(frozen=True)
+class Check:
+    """good: nothing was wrong. findings: what was looked at, in words."""
+
+    good: bool
+    findings: tuple[str, ...]
+
+
+def check(bundle: Bundle) -> Check:
+    """Look at a bundle's files, run it, and hold it against open_clip where that is possible."""
+    damaged = damaged_files(bundle)
+    if damaged:
+        return Check(False, (f"{', '.join(damaged)} differ from what was compiled: remove "
+                             f"{bundle.folder} and compile the model again",))  # fmt: skip
+    unsummed = "files whole" if bundle.checksums else "its manifest has no checksums"
+    try:
+        ran = _run(bundle)
+        compared = _compare(bundle)
+    except ClipdexError as exc:
+        return Check(False, (unsummed, str(exc)))
+    return Check(True, (unsummed, ran, compared))
+
+
+def _run(bundle: Bundle) -> str:
+    """One picture and one text through it."""
+    from indexer.encoders.onnx_encoder import OnnxEncoder
+    from indexer.errors import BundleError
+
+    encoder = OnnxEncoder(bundle, device="cpu")
+    pixels = bundle.image.pixels(sample_images(1)[0])[None]
+    vectors = (encoder.encode_images(pixels), encoder.encode_texts(sample_texts()[:1]))
+    for vector in vectors:
+        if vector.shape != (1, bundle.dim) or abs(np.linalg.norm(vector) - 1) > 1e-3:
+            raise BundleError(f"{bundle.name} gives no unit vectors of {bundle.dim} dimensions")
+    return "runs"
+
+
+def _compare(bundle: Bundle) -> str:
+    from indexer.bundles import cache
+    from indexer.bundles.names import BUILT_IN, parse
+
+    record = cache.read_record(bundle.name)
+    if bundle.name == BUILT_IN or record is None:
+        return "not compared with open_clip (its weights are not here)"
+    spelling = parse(record.source, record.arch if _is_file(record.source) else None)
+    if spelling.path is None or not spelling.path.exists():
+        return "not compared with open_clip (its weights are not here)"
+    if cache.stamp(spelling) != record.stamp:
+        return "not compared with open_clip (the weights have changed since)"
+    if find_spec("torch") is None or find_spec("open_clip") is None:
+        return "not compared with open_clip (pip install 'clipdex[torch]' for that)"
+    from indexer.openclip.loader import load
+
+    from .verify import verify
+
+    result = verify(bundle, load(spelling))
+    return (
+        f"cosine with open_clip at least {result.image_cosine:.6f} on pictures, "
+        f"{result.text_cosine:.6f} on texts"
+    )
+
+
+def _is_file(source: str) -> bool:
+    from indexer.bundles.names import CHECKPOINTS
+
+    return source.endswith(CHECKPOINTS) and not source.startswith(("hf-hub:", "local-dir:"))

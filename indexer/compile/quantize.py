@@ -1,0 +1,91 @@
+"""A bundle's image tower in 8-bit integers: two to three times as fast on a CPU, and not the same.
+
+Towers of matrix products get their weights rounded and their activations scaled as they come;
+convolutions have to know the range of their activations beforehand, which is measured on pictures.
+The text tower stays as it is. The result has a fingerprint of its own, so its vectors are never
+mixed with those of the model that it was made from. Needs the onnx package.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+
+from indexer.bundles.bundle import Bundle
+from indexer.encoder import Pixels
+from indexer.errors import CompileError
+from indexer.openclip.quiet import quiet
+
+from . import onnx_graph
+from .derive import complete
+
+MATRICES = ["MatMul", "Gemm"]
+
+
+def quantize(base: Bundle, pixels: Pixels, folder: Path, name: str) -> Bundle:
+    """Write the 8-bit bundle of `base` to `folder`, which is empty; `pixels` `(n, 3, h, w)` are
+    what convolutions are calibrated on. Raises CompileError where ONNX Runtime cannot.
+    """
+    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".quantize-"))
+    try:
+        model = onnx_graph.read(base.folder / "image.onnx")
+        onnx_graph.widen(model)
+        onnx_graph.write(model, work / "wide.onnx")
+        with quiet():
+            _run(work / "wide.onnx", work / "image.onnx", pixels, convolutional=is_conv(model))
+        onnx_graph.write(onnx_graph.read(work / "image.onnx"), folder / "image.onnx")
+    except Exception as exc:  # onnx and ONNX Runtime raise what they like
+        line = " ".join(str(exc).split())[:200]
+        raise CompileError(f"{base.name} cannot be brought to 8 bits: {line}") from exc
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return complete(base, folder, name, quantized={"base": base.fingerprint})
+
+
+def is_conv(model: onnx.ModelProto) -> bool:
+    """Whether most of a graph's weights are convolutions'."""
+    sizes = {weight.name: int(np.prod(weight.dims)) for weight in model.graph.initializer}
+    held = {"Conv": 0, "other": 0}
+    for node in model.graph.node:
+        kind = "Conv" if node.op_type == "Conv" else "other"
+        held[kind] += sum(sizes.get(name, 0) for name in node.input)
+    return held["Conv"] > held["other"]
+
+
+class _Pictures(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, pixels: Pixels) -> None:
+        self._rest: Iterator[Pixels] = iter(pixels)
+
+    def get_next(self) -> dict[str, Any] | None:
+        picture = next(self._rest, None)
+        return None if picture is None else {"pixels": picture[np.newaxis]}
+
+
+def _run(source: Path, target: Path, pixels: Pixels, *, convolutional: bool) -> None:
+    common: dict[str, Any] = {
+        "per_channel": True,
+        "weight_type": QuantType.QInt8,
+        "use_external_data_format": True,
+    }
+    if convolutional:
+        quantize_static(
+            str(source),
+            str(target),
+            _Pictures(pixels),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            **common,
+        )
+    else:
+        quantize_dynamic(str(source), str(target), op_types_to_quantize=MATRICES, **common)

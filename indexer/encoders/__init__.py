@@ -1,0 +1,1 @@
+"""Encoders: ONNX Runtime on the CPU, torch on a GPU."""

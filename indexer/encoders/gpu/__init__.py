@@ -1,0 +1,1 @@
+"""Torch processes, one a GPU."""

@@ -1,0 +1,195 @@
+"""The encoder that runs a bundle with ONNX Runtime: no torch, sessions made when first used."""
+
+import os
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from indexer.bundles.bundle import Bundle
+from indexer.encoder import Embeddings, Pixels
+from indexer.errors import BundleError, DeviceUnavailable, ModelError, QueryError
+from indexer.images.preprocess import Preprocess
+from indexer.tokenizers.bpe import TokenIds
+from indexer.tokenizers.load import Tokenizer, load_tokenizer
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "mps": "CoreMLExecutionProvider",
+}
+# On a CPU, where each lane runs its own batch, larger ones than these take memory and no less time.
+CPU_BATCHES = (1, 2, 4, 8)
+# For whoever calls the encoder directly.
+CPU_BATCH = 4
+DEVICE_BATCH = 64
+# More lanes than this take memory, not time: above it each lane gets several threads.
+MOST_LANES = 16
+TEXT_BATCH = 64
+# From this many runs of the text tower on, packing its weights is repaid: with ViT-B-32 it takes
+# 150 ms and as many MiB, and halves the time of a query (32 to 16 ms).
+MAPPED_RUNS = 8
+
+
+def has_provider(device: str) -> bool:
+    """Whether this build of ONNX Runtime runs on "cpu", "cuda" or "mps" at all."""
+    return PROVIDERS[device] in ort.get_available_providers()
+
+
+class OnnxEncoder:
+    """A bundle, running.
+
+    device: "auto" (CUDA where ONNX Runtime has it, else the CPU), "cpu", "cuda" or "mps".
+    threads: cores to use. On the CPU each of `lanes` runs its own batch on its own core, which
+    wastes less than many cores on one batch; `encode_images` may be called from as many threads.
+    """
+
+    def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int = 1) -> None:
+        if device == "auto":
+            device = "cuda" if has_provider("cuda") else "cpu"
+        if not has_provider(device):
+            raise DeviceUnavailable(
+                f"--device {device} needs ONNX Runtime's {PROVIDERS[device]}, which this "
+                "installation lacks: use --device cpu, or install the onnxruntime build for it"
+            )
+        self.bundle = bundle
+        self.device = device
+        self.lanes = min(threads, MOST_LANES) if device == "cpu" else 1
+        self.batch_size = CPU_BATCH if device == "cpu" else DEVICE_BATCH
+        self._threads = max(1, threads // self.lanes)
+        self._text_runs = 0
+        # A lane of several threads cannot tell by its own processor time what a batch costs.
+        tunable = device == "cpu" and self._threads == 1 and not bundle.quantized
+        self.batch_sizes = CPU_BATCHES if tunable else (self.batch_size,)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.bundle.name
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.bundle.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of weights, architecture, preprocessing and tokenizer."""
+        return self.bundle.fingerprint
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How a picture becomes pixels."""
+        return self.bundle.image
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the pixels."""
+        return self.bundle.image.size
+
+    @property
+    def logit_scale(self) -> float:
+        """What similarities are multiplied by before a softmax."""
+        return self.bundle.logit_scale
+
+    @property
+    def relevance(self) -> dict[str, Any]:
+        """Coefficients of the estimate of P(match), by kind of query."""
+        return self.bundle.relevance
+
+    @property
+    def bank(self) -> Embeddings | None:
+        """`(captions, dim)`: vectors of captions of everything; None in a bundle without them."""
+        return self.bundle.bank
+
+    def encode_images(self, pixels: Pixels) -> Embeddings:
+        """`(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm."""
+        # In 8 bits one scale serves a whole batch, and a vector would depend on its neighbours.
+        step = 1 if self.bundle.quantized else max(1, len(pixels))
+        parts = [
+            self._run(self._image_session, "pixels", pixels[at : at + step])
+            for at in range(0, max(1, len(pixels)), step)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def encode_texts(self, texts: list[str]) -> Embeddings:
+        """n texts to `(n, dim)` float32 of unit norm. Raises QueryError for none."""
+        if not texts:
+            raise QueryError("no text to encode")
+        ids = self.tokenizer(texts, cut=self.bundle.text.cut)
+        # Texts of one length together, so that each batch is cut as short as it can be.
+        lengths = np.full(len(ids), ids.shape[1])
+        if self.bundle.text.cut:
+            lengths -= np.argmax(ids[:, ::-1] != self.bundle.text.pad, axis=1)
+        order = np.argsort(lengths, kind="stable")
+        vectors = np.empty((len(texts), self.dim), np.float32)
+        for start in range(0, len(texts), TEXT_BATCH):
+            rows = order[start : start + TEXT_BATCH]
+            vectors[rows] = self.encode_ids(ids[rows, : lengths[rows[-1]]])
+        return vectors
+
+    def encode_ids(self, ids: TokenIds) -> Embeddings:
+        """Token ids `(n, length)` to `(n, dim)` float32 of unit norm."""
+        self._text_runs += 1
+        if self._text_runs <= MAPPED_RUNS:
+            return self._run(self._text_session, "ids", ids)
+        vectors = self._run(self._packed_text_session, "ids", ids)
+        self.__dict__.pop("_text_session", None)  # its memory
+        return vectors
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        return load_tokenizer(self.bundle)
+
+    @cached_property
+    def _image_session(self) -> ort.InferenceSession:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        return self._session("image.onnx", options)
+
+    @cached_property
+    def _text_session(self) -> ort.InferenceSession:
+        """For a few queries: weights stay mapped from disk rather than packed into a copy."""
+        options = _text_options()
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        return self._session("text.onnx", options)
+
+    @cached_property
+    def _packed_text_session(self) -> ort.InferenceSession:
+        """For many queries."""
+        return self._session("text.onnx", _text_options())
+
+    def _session(self, file: str, options: ort.SessionOptions) -> ort.InferenceSession:
+        options.log_severity_level = 3
+        # Waiting threads sleep: the decoders need the cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            return ort.InferenceSession(
+                os.fspath(self.bundle.folder / file), options, providers=[PROVIDERS[self.device]]
+            )
+        except Exception as exc:  # ONNX Runtime's exceptions share no public base
+            raise BundleError(f"cannot load {self.bundle.folder / file}: {exc}") from exc
+
+    def _run(
+        self, session: ort.InferenceSession, name: str, values: np.ndarray[Any, Any]
+    ) -> Embeddings:
+        try:
+            vectors: Embeddings = session.run(None, {name: values})[0]
+        except Exception as exc:  # as above
+            raise ModelError(
+                f"the model {self.name} failed on a batch of {len(values)}: {exc}. If memory ran "
+                "out, try a smaller --batch-size"
+            ) from exc
+        return vectors
+
+
+def _text_options() -> ort.SessionOptions:
+    """Optimising the graph takes longer than running it once as it is, and a query's few rows gain
+    nothing by it.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options

@@ -1,0 +1,1 @@
+"""Image files: formats, decoding, color, capture times, and preprocessing for a model."""

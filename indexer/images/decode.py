@@ -1,0 +1,212 @@
+"""The bytes of one picture to an upright sRGB image.
+
+JPEGs are decoded at a reduced DCT scale, at least 2.5 times the model's input, which costs a third
+of the time and leaves the resampling filter enough to work with. Pillow's own pixel limit is a
+process-wide global that warns before it raises, so it is switched off here and each file is held
+to `Limits` before any of its pixels is decoded.
+"""
+
+import os
+import stat
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import Image, UnidentifiedImageError
+
+from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
+
+from .capture_time import Taken, taken_of
+from .cicp import profile_of
+from .color import to_srgb
+from .formats import PILLOW, reader_of
+from .isobmff import jpeg2000_profile, primary_code_points
+
+Image.MAX_IMAGE_PIXELS = None
+# Pillow's remarks on damaged tags say neither of which file nor what to do.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+# Decode at least this many times the model's input size: measured by benchmarks/reduced_decode.py.
+REDUCTION_MARGIN = 2.5
+ORIENTATION_TAG = 0x0112
+# What undoes each of EXIF's orientations; and those whose sides change places.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+TRANSPOSED = (5, 6, 7, 8)
+NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)  # not on Windows
+BINARY = getattr(os, "O_BINARY", 0)  # only on Windows
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest file that is read (bytes) and the largest picture that is decoded (pixels)."""
+
+    max_bytes: int = 256 * 2**20
+    max_pixels: int = 200_000_000
+
+    def check_pixels(self, width: int, height: int) -> None:
+        """Raise ImageError for a picture that is too large to be decoded."""
+        if width * height > self.max_pixels:
+            raise ImageTooLarge(
+                f"{width} x {height} pixels is above the limit of "
+                f"{self.max_pixels / 1e6:,.0f} megapixels (--max-pixels raises it)"
+            )
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as `RGB`, upright, perhaps reduced; and what the file says of itself.
+
+    width, height: of the full picture, upright, in pixels. format: Pillow's name of it, or RAW.
+    taken: when, as the file says.
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+    format: str
+    taken: Taken | None = None
+
+
+def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
+    """A regular file's facts, as they were before reading, and its bytes.
+
+    Raises ImageError, whose text is the reason.
+    """
+    try:
+        # Not blocking: a FIFO that took the file's name since the scan must not hang us.
+        handle = os.open(location, os.O_RDONLY | NON_BLOCKING | BINARY)
+        with open(handle, "rb") as file:
+            info = os.fstat(handle)
+            if not stat.S_ISREG(info.st_mode):
+                raise ImageError("not a regular file")
+            if info.st_size > limits.max_bytes:
+                raise ImageTooLarge(
+                    f"{info.st_size / 2**20:,.0f} MiB is above the limit of "
+                    f"{limits.max_bytes / 2**20:,.0f} MiB (--max-bytes raises it)"
+                )
+            return info, file.read()
+    except OSError as exc:
+        raise ImageError(f"cannot be read: {exc.strerror or exc}") from exc
+
+
+def decode(
+    data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = None, name: bytes = b""
+) -> Decoded:
+    """The picture in `data`.
+
+    at_least: (height, width) that the caller will resize to; a picture may come back smaller than
+    the file, but never under 2.5 times that. name: the file's, since some RAW files are told
+    by that alone.
+    Raises ImageError, whose text is the reason, for anything that is no readable picture.
+    """
+    if not data:
+        raise ImageError("empty file")
+    try:
+        reader = reader_of(data, name)
+        if reader == "raw":
+            return _decode_raw(data, limits, at_least)
+        with _open_heif(data) if reader == "heif" else _open(data) as image:
+            return _decode(image, limits, at_least)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as exc:
+        raise ImageFormatUnknown("not a picture of a format that clipdex reads") from exc
+    except MemoryError as exc:
+        raise ImageError("too large for this machine's memory") from exc
+    except Exception as exc:  # a damaged file surfaces as almost any error of a decoder
+        raise ImageError(f"damaged: {exc or type(exc).__name__}") from exc
+
+
+def _open(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(data), formats=PILLOW)
+    if image.format == "JPEG2000":
+        _set_profile(image, jpeg2000_profile(data))
+    elif image.format == "AVIF":
+        _set_profile(image, _code_points_profile(data))
+    return image
+
+
+def _open_heif(data: bytes) -> Image.Image:
+    try:  # imported here, so that folders without HEIC do not pay for it
+        from pi_heif import HeifImageFile
+    except ImportError as exc:
+        raise ImageError("HEIC, which needs one more package: pip install pi-heif") from exc
+    # Opened directly: registering would change Pillow for the whole process.
+    image: Image.Image = HeifImageFile(BytesIO(data))
+    _set_profile(image, _code_points_profile(data))
+    return image
+
+
+def _code_points_profile(data: bytes) -> bytes | None:
+    points = primary_code_points(data)
+    return profile_of(points) if points else None
+
+
+def _set_profile(image: Image.Image, profile: bytes | None) -> None:
+    """Give an opened picture the profile that its reader does not tell, unless it has one."""
+    if profile and not image.info.get("icc_profile"):
+        image.info["icc_profile"] = profile
+
+
+def _decode(
+    image: Image.Image,
+    limits: Limits,
+    at_least: tuple[int, int] | None,
+    *,
+    fallback_orientation: int = 1,
+) -> Decoded:
+    """fallback_orientation: EXIF's number, for a picture that does not say its own."""
+    width, height = image.size
+    limits.check_pixels(width, height)
+    format_name = image.format or ""
+    if at_least is not None and format_name in ("JPEG", "MPO"):
+        side = round(REDUCTION_MARGIN * max(at_least))
+        # Only the size is asked for: a mode would turn CMYK or grey before its profile.
+        image.draft(image.mode, (side, side))
+    image.load()
+    orientation = _orientation(image) or fallback_orientation
+    if orientation in TRANSPOSED:
+        width, height = height, width
+    return Decoded(
+        to_srgb(_upright(image, orientation)), width, height, format_name, taken_of(image)
+    )
+
+
+def _decode_raw(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -> Decoded:
+    from .raw import open_raw
+
+    with open_raw(data) as raw:
+        limits.check_pixels(raw.width, raw.height)
+        size = (raw.width, raw.height)
+        if raw.orientation in TRANSPOSED:
+            size = (raw.height, raw.width)
+        preview = raw.preview()
+        needed, developed = max(at_least or (1,)), min(size) // 2
+        if preview is None or min(preview.size) < min(needed, developed):
+            return Decoded(raw.develop(), *size, "RAW", raw.taken())
+        shown = _decode(preview, limits, at_least, fallback_orientation=raw.orientation)
+        return Decoded(shown.image, *size, "RAW", shown.taken or raw.taken())
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """EXIF orientation, 1 to 8, still to be applied: Pillow turns TIFFs while loading them, pi-heif
+    HEICs. None where the file does not say.
+    """
+    try:
+        value = image.getexif().get(ORIENTATION_TAG)
+    except Exception:  # a broken EXIF block is no reason to lose the picture
+        return None
+    return value if value in range(1, 9) else None

@@ -1,0 +1,86 @@
+"""Which files are pictures, and which reader each needs: by its first bytes, and for RAW its name.
+
+Most cameras' RAW files are TIFFs whose first picture is a stamp-sized preview, so the bytes alone
+would take them for that stamp; only the extension tells.
+"""
+
+import os
+from typing import Literal
+
+from .isobmff import brands
+
+Reader = Literal["pillow", "heif", "raw"]
+
+# What Pillow is asked to try, none of its other plugins: EPS, for one, would start Ghostscript.
+# JPEG opens MPO too, and PPM the whole PNM family.
+PILLOW = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "AVIF")
+
+COMMON = frozenset(
+    b".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff "
+    b".jp2 .j2k .j2c .jpc .jpf .jpx .ppm .pgm .pbm .pnm .pfm .avif .avifs "
+    b".heic .heif .heics .heifs .hif".split()
+)
+RAW = frozenset(
+    b".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .kdc .mef .mos .mrw .nef .nrw .orf "
+    b".pef .raf .rw2 .rwl .sr2 .srf .srw .x3f".split()
+)
+EXTENSIONS = COMMON | RAW
+
+TIFF = (b"II*\0", b"MM\0*")
+MAGIC = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF87a",
+    b"GIF89a",
+    *TIFF,
+    b"\0\0\0\x0cjP  \r\n\x87\n",  # JPEG 2000 in its container
+    b"\xff\x4f\xff\x51",  # and bare
+)
+# RAW files that are told by their first bytes: Olympus, Panasonic, Fujifilm, Minolta, Sigma.
+RAW_MAGIC = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"\0MRM", b"FOVb")
+HEIF_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+)
+AVIF_BRANDS = frozenset({b"avif", b"avis"})
+CANON_RAW = b"crx "
+# How much of a file `looks_like_picture` and `reader_of` want to see.
+HEAD = 64
+
+
+def looks_like_picture(head: bytes) -> bool:
+    """Whether a file that begins with `head` is a picture, whatever its name."""
+    if head.startswith((*MAGIC, *RAW_MAGIC)) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return True
+    return not brands(head).isdisjoint(HEIF_BRANDS | AVIF_BRANDS | {CANON_RAW})
+
+
+def is_picture_name(name: bytes) -> bool:
+    """Whether a file of this name is taken for a picture."""
+    return extension_of(name) in EXTENSIONS
+
+
+def extension_of(name: bytes) -> bytes:
+    """`.jpg`, in lower case; empty where there is none."""
+    return os.path.splitext(name)[1].lower()
+
+
+def reader_of(data: bytes, name: bytes) -> Reader:
+    """What opens this file. name: for its extension; may be empty."""
+    kinds = brands(data[:HEAD])
+    if CANON_RAW in kinds or data.startswith(RAW_MAGIC) or _is_canon_tiff(data):
+        return "raw"
+    # A RAW's extension counts unless the file is plainly something else.
+    if extension_of(name) in RAW and not (kinds or (_known(data) and not data.startswith(TIFF))):
+        return "raw"
+    if kinds & HEIF_BRANDS and not kinds & AVIF_BRANDS:
+        return "heif"
+    return "pillow"
+
+
+def _known(data: bytes) -> bool:
+    return looks_like_picture(data[:HEAD])
+
+
+def _is_canon_tiff(data: bytes) -> bool:
+    """A CR2 (TIFF with its mark) or a CRW."""
+    return (data.startswith(TIFF) and data[8:10] == b"CR") or data[6:14] == b"HEAPCCDR"

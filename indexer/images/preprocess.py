@@ -1,0 +1,105 @@
+"""An RGB picture to a model's pixels, exactly as open_clip's own transform does it.
+
+open_clip leaves resizing to torchvision, which for Pillow images is Pillow's own `resize`; so the
+same calls on the same picture give the same bytes, without torch.
+Source: open_clip `transform.py` (`image_transform`, `ResizeKeepRatio`, `center_crop_or_pad`).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from indexer.encoder import Encoder, Pixels
+
+if TYPE_CHECKING:  # a text search reads these settings and has no use for Pillow
+    from PIL import Image
+
+ResizeMode = Literal["shortest", "longest", "squash"]
+
+# Pillow's numbers of the filters, Image.Resampling.
+RESAMPLING = {"bilinear": 2, "bicubic": 3}
+# Beyond this ratio of the sides only the middle is resized; the centre crop keeps no more of it.
+MOST_ELONGATED = 32
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """A model's image settings, under the names of open_clip's `preprocess_cfg`.
+
+    size: (height, width) in pixels. mean, std: of the RGB channels on a scale of 0 to 1.
+    fill_color: 0 to 255, for the bars that `longest` leaves.
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    resize_mode: ResizeMode = "shortest"
+    interpolation: str = "bicubic"
+    fill_color: int = 0
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> Self:
+        """From `to_json`'s object."""
+        lists = {key: tuple(settings[key]) for key in ("size", "mean", "std")}
+        return cls(**{**settings, **lists})
+
+    def to_json(self) -> dict[str, Any]:
+        """As an object of plain JSON types."""
+        return asdict(self)
+
+    def pixels(self, image: "Image.Image") -> Pixels:
+        """`image` (RGB) as `(3, h, w)` uint8."""
+        height, width = self.size
+        if self.resize_mode == "shortest":
+            image = _middle(image)
+        resized = image.resize(self._resized(image), RESAMPLING[self.interpolation])
+        if resized.size != (width, height):
+            resized = _crop_or_pad(resized, width, height, self.fill_color)
+        return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+
+    def _resized(self, image: "Image.Image") -> tuple[int, int]:
+        """(width, height) before the crop."""
+        height, width = self.size
+        if self.resize_mode == "squash":
+            return width, height
+        if self.resize_mode == "shortest" and height == width:
+            # torchvision's Resize(int): the short side is exact, the long one truncated.
+            if image.width <= image.height:
+                return width, int(width * image.height / image.width)
+            return int(width * image.width / image.height), width
+        ratios = image.width / width, image.height / height
+        ratio = max(ratios) if self.resize_mode == "longest" else min(ratios)
+        return max(1, round(image.width / ratio)), max(1, round(image.height / ratio))
+
+
+def _middle(image: "Image.Image") -> "Image.Image":
+    """`image`, or the middle of one so long that resizing all of it would take gigabytes."""
+    longest = MOST_ELONGATED * min(image.size)
+    if max(image.size) <= longest:
+        return image
+    width, height = min(image.width, longest), min(image.height, longest)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def _crop_or_pad(image: "Image.Image", width: int, height: int, fill: int) -> "Image.Image":
+    """The middle of `image`, with bars where it is smaller than `width` x `height`."""
+    if image.width < width or image.height < height:
+        from PIL import Image
+
+        canvas = Image.new("RGB", (max(width, image.width), max(height, image.height)), (fill,) * 3)
+        canvas.paste(
+            image, ((canvas.width - image.width) // 2, (canvas.height - image.height) // 2)
+        )
+        image = canvas
+    left, top = round((image.width - width) / 2.0), round((image.height - height) / 2.0)
+    return image.crop((left, top, left + width, top + height))
+
+
+def preprocess_of(encoder: Encoder) -> Preprocess:
+    """The encoder's own settings, or a shortest-side resize and centre crop to its image size."""
+    own: Preprocess | None = getattr(encoder, "preprocess", None)
+    if own is not None:
+        return own
+    return Preprocess(size=encoder.image_size)

@@ -1,0 +1,94 @@
+"""Cameras' RAW files, by the preview that the camera put in; developed only where that is missing.
+
+rawpy (LibRaw) is an extra: nothing else of clipdex needs it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from indexer.errors import ImageError
+
+from .capture_time import Taken, checked, taken_of_exif
+
+if TYPE_CHECKING:
+    from rawpy import RawPy
+
+# LibRaw's numbers of the eight orientations, as EXIF's.
+ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
+# TIFF under another name: Olympus and Panasonic change the two bytes that mean "TIFF".
+TIFF_RELATIVES = (b"IIRO", b"IIRS", b"IIU\0")
+
+
+class RawFile:
+    """An opened RAW file.
+
+    width, height: of the sensor's picture as it lies in the file, in pixels.
+    orientation: EXIF's number, of that picture and of a preview that does not name its own.
+    """
+
+    def __init__(self, opened: "RawPy", data: bytes) -> None:
+        self._raw = opened
+        self._data = data
+        sizes = opened.sizes
+        self.width, self.height = int(sizes.width), int(sizes.height)
+        self.orientation = ORIENTATIONS[sizes.flip] if sizes.flip in range(8) else 1
+
+    def preview(self) -> Image.Image | None:
+        """The largest preview, opened and, if a JPEG, not yet decoded; None where there is none."""
+        import rawpy
+
+        try:
+            found = self._raw.extract_thumb()
+        except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
+            return None
+        if isinstance(found.data, bytes):
+            return Image.open(BytesIO(found.data), formats=("JPEG",))
+        return Image.fromarray(found.data)
+
+    def develop(self) -> Image.Image:
+        """The sensor's picture at half its size, upright, in sRGB."""
+        return Image.fromarray(self._raw.postprocess(half_size=True, use_camera_wb=True))
+
+    def taken(self) -> Taken | None:
+        """When the file itself says that it was taken."""
+        try:
+            data = self._data
+            if data.startswith(TIFF_RELATIVES):
+                data = b"II*\0" + data[4:]
+            exif = Image.Exif()
+            exif.load(data)
+            found = taken_of_exif(exif)
+        except Exception:  # no TIFF inside, or a broken one
+            found = None
+        if found is None:
+            # LibRaw reads the camera's wall clock as this machine's time, and rawpy back again;
+            # without a date it is the beginning of 1970.
+            moment = self._raw.other.timestamp
+            found = checked(moment) if moment.timestamp() > 0 else None
+        return found
+
+
+@contextmanager
+def open_raw(data: bytes) -> Iterator[RawFile]:
+    """Open a RAW file's bytes; raises ImageError, whose text is the reason."""
+    try:
+        import rawpy
+    except ImportError as exc:
+        raise ImageError(
+            "a camera's RAW file, which needs one more package: pip install 'clipdex[raw]'"
+        ) from exc
+    try:
+        with rawpy.imread(BytesIO(data)) as opened:
+            yield RawFile(opened, data)
+    except rawpy.LibRawFileUnsupportedError as exc:
+        raise ImageError(
+            "a RAW file of a kind that LibRaw does not read, or a damaged one"
+        ) from exc
+    except rawpy.LibRawError as exc:
+        text = exc.args[0] if exc.args else exc
+        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+        raise ImageError(f"damaged: {text}") from exc

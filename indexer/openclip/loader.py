@@ -1,0 +1,218 @@
+"""open_clip's models, loaded for compiling. One of the few places that import torch."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from blake3 import blake3
+from open_clip.factory import load_checkpoint
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+
+from indexer.bundles.names import CONFIG, Spelling, parse
+from indexer.encoder import Embeddings
+from indexer.errors import ClipdexError, CompileError
+from indexer.images.preprocess import Preprocess
+from indexer.tokenizers.bpe import TokenIds
+
+from .hub import Hub
+from .quiet import quiet
+from .sources import Source, architecture, find_source
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model as open_clip gives it, in float32 and evaluation mode.
+
+    source: what it was loaded from, in words. config: the architecture, open_clip's `model_cfg`.
+    transform: open_clip's own preprocessing, PIL image to `(3, h, w)` normalised float32.
+    tokenizer: open_clip's own; None in a survey of architectures whose tokenizer is not here.
+    """
+
+    source: str
+    config: dict[str, Any]
+    model: Any
+    transform: Any
+    tokenizer: Any
+    preprocess: Preprocess
+
+    @property
+    def context_length(self) -> int:
+        """How many ids open_clip's tokenizer gives."""
+        return int(self.tokenizer.context_length)
+
+    @property
+    def random_reduction(self) -> bool:
+        """Whether the tokenizer drops tokens of too long a text by chance."""
+        return getattr(self.tokenizer, "reduction_fn", None) is not None
+
+    @property
+    def pads_right(self) -> bool:
+        """Whether padding stands behind the text."""
+        inner = getattr(self.tokenizer, "tokenizer", None)
+        return getattr(inner, "padding_side", "right") == "right"
+
+    def encode_images(self, images: list[Image.Image]) -> Embeddings:
+        """open_clip's own answer: `(n, dim)` unit vectors."""
+        parts = []
+        for image in images:  # one by one: a large model's activations take memory
+            with torch.inference_mode():
+                pixels = self.transform(image)[None]
+                parts.append(self.model.encode_image(pixels, normalize=True).numpy())
+        return np.concatenate(parts)
+
+    def encode_texts(self, texts: list[str]) -> Embeddings:
+        """open_clip's own answer: `(n, dim)` unit vectors."""
+        return self.encode_ids(np.asarray(self.tokenizer(texts)))
+
+    def encode_ids(self, ids: TokenIds) -> Embeddings:
+        """open_clip's own answer to ids `(n, context_length)`: `(n, dim)` unit vectors."""
+        parts = []
+        for at in range(0, len(ids), 16):
+            with torch.inference_mode():
+                part = torch.as_tensor(ids[at : at + 16])
+                parts.append(self.model.encode_text(part, normalize=True).numpy())
+        return np.concatenate(parts)
+
+
+def load(spec: str | Spelling, arch: str | None = None, *, hub: Hub | None = None) -> LoadedModel:
+    """The model of a name (`spelling.parse`); what a hub holds is downloaded.
+
+    arch: of a checkpoint file. Weights are safetensors, or torch files that hold nothing but
+    tensors. Raises ModelNotFound and CompileError.
+    """
+    spelling = spec if isinstance(spec, Spelling) else parse(spec, arch)
+    source = find_source(spelling, hub or Hub())
+    model = build(source.config, source.preprocess)
+    try:
+        load_checkpoint(model, str(source.weights), strict=True, weights_only=True)
+    except Exception as exc:  # open_clip, torch and safetensors raise what they like
+        raise CompileError(
+            f"the weights {source.weights} do not load into {spelling.name}: {_line(exc)}"
+        ) from exc
+    tokenizer = find_tokenizer(source)
+    return loaded_model(source.name, source.config, model, tokenizer)
+
+
+def build(config: dict[str, Any], preprocess: dict[str, Any], device: str = "cpu") -> Any:
+    """open_clip's model of a configuration, its weights not loaded yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        facts = {"model_cfg": config, "preprocess_cfg": preprocess}
+        (Path(folder) / CONFIG).write_text(json.dumps(facts))
+        try:
+            with quiet():  # it warns that no weights were loaded: they come later
+                return open_clip.create_model(
+                    f"local-dir:{folder}",
+                    load_weights=False,
+                    pretrained_text=False,
+                    precision="fp32",
+                    device=device,
+                )
+        except Exception as exc:  # open_clip, timm and transformers raise what they like
+            needs = config.get("text_cfg", {}).get("hf_model_name")
+            hint = (
+                f". Its text tower needs the config.json of {needs}: put it into a folder, and "
+                f"name that as hf_model_name in an {CONFIG} beside the weights"
+            )
+            raise CompileError(
+                f"open_clip cannot build this model: {_line(exc)}{hint if needs else ''}"
+            ) from exc
+
+
+def random_model(
+    arch: str, *, config: dict[str, Any] | None = None, tokenizer: Any = None
+) -> LoadedModel:
+    """An architecture with weights drawn at random, always the same, for tests and surveys.
+
+    config: instead of open_clip's own. Weights that start as constants (layer scales near 0,
+    biases, batch statistics) are moved off them, so that each part of the model shows in its
+    answer.
+    """
+    config = architecture(arch) if config is None else config
+    torch.manual_seed(0)
+    model = build(config, {})
+    with torch.no_grad():
+        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+            if tensor.is_floating_point() and tensor.numel() > 1 and name.count("."):
+                _move_off_constant(name, tensor)
+    return loaded_model(f"{arch}, random", config, model, tokenizer)
+
+
+def _move_off_constant(name: str, tensor: torch.Tensor) -> None:
+    flat = tensor.detach().flatten()
+    if name.endswith(("attn_mask", "inv_freq")) or not bool((flat == flat[0]).all()):
+        return
+    if name.endswith("running_var"):
+        tensor.add_(torch.rand_like(tensor))
+    else:
+        tensor.add_(torch.randn_like(tensor) * 0.1)
+
+
+def find_tokenizer(source: Source) -> Any:
+    """open_clip's own tokenizer of a model. Raises CompileError where its files are not here."""
+    text = source.config.get("text_cfg", {})
+    try:
+        if source.tokenizer_folder is not None and text.get("hf_tokenizer_name"):
+            return open_clip.tokenizer.HFTokenizer(
+                str(source.tokenizer_folder),
+                context_length=text.get("context_length", 77),
+                tokenizer_mode=text.get("tokenizer_mode"),
+                **text.get("tokenizer_kwargs", {}),
+            )
+        return open_clip.get_tokenizer(source.tokenizer)
+    except ClipdexError:
+        raise
+    except ImportError as exc:
+        raise CompileError(
+            "this model's tokenizer needs transformers: pip install 'clipdex[torch]'"
+        ) from exc
+    except Exception as exc:  # transformers raises what it likes
+        needs = text.get("hf_tokenizer_name", "the model")
+        raise CompileError(
+            f"the tokenizer of {needs} is not here ({_line(exc)}): put its tokenizer.json and "
+            f"tokenizer_config.json (https://huggingface.co/{needs}) beside the weights, in a "
+            f"folder with them or one with an {CONFIG}, and add that with `clipdex models add`"
+        ) from exc
+
+
+def loaded_model(source: str, config: dict[str, Any], model: Any, tokenizer: Any) -> LoadedModel:
+    """`model` with its own transform and preprocessing settings."""
+    model.eval()
+    settings = open_clip.get_model_preprocess_cfg(model)
+    size = settings["size"]
+    preprocess = Preprocess(
+        size=(size, size) if isinstance(size, int) else tuple(size),
+        mean=tuple(settings["mean"]),
+        std=tuple(settings["std"]),
+        resize_mode=settings.get("resize_mode", "shortest"),
+        interpolation=settings.get("interpolation", "bicubic"),
+        fill_color=settings.get("fill_color", 0),
+    )
+    transform = image_transform_v2(PreprocessCfg(**settings), is_train=False)
+    return LoadedModel(source, config, model, transform, tokenizer, preprocess)
+
+
+def fingerprint(loaded: LoadedModel, tokenizer_file: str) -> str:
+    """32 hex digits over weights (name, shape, float32 values), architecture, preprocessing and
+    tokenizer; the same whatever versions of torch and open_clip loaded them.
+    """
+    hasher = blake3()
+    for name, tensor in sorted(loaded.model.state_dict().items()):
+        array = tensor.detach().to(torch.float32).contiguous().numpy()
+        hasher.update(f"{name} {array.shape}".encode())
+        hasher.update(array.tobytes())
+    for settings in (loaded.config, loaded.preprocess.to_json()):
+        hasher.update(json.dumps(settings, sort_keys=True).encode())
+    hasher.update(tokenizer_file.encode())
+    return hasher.hexdigest(length=16)
+
+
+def _line(exc: Exception) -> str:
+    """An error of another library as one short line."""
+    text = " ".join(str(exc).split())
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -1,0 +1,1 @@
+"""Files to committed embeddings: decoding and encoding side by side."""

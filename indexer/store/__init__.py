@@ -1,0 +1,1 @@
+"""The collection on disk: the catalog (SQLite) and the vector files (FAISS)."""

@@ -1,0 +1,101 @@
+"""SQLite under the catalogue: connections, and its errors in clipdex's words."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from indexer.errors import CollectionFormatError, CollectionLocked, CollectionStorageError
+
+from .schema import MIGRATIONS, check_version, migrate, version_of
+
+# How long a statement waits for another program that has locked the file.
+LOCK_SECONDS = 10.0
+
+
+def open_writer(path: Path, place: str) -> sqlite3.Connection:
+    """A connection that writes, to a catalogue made or migrated if need be. place: for errors."""
+    connection = _connect(path, "mode=rwc")
+    with _closed_on_error(connection):
+        check_version(connection, place)
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise CollectionStorageError(
+                f"the file system under {place} cannot hold a write-ahead log. Name a place on "
+                "a local disk with --collection"
+            )
+        connection.execute("PRAGMA synchronous = NORMAL")
+        migrate(connection)
+    return connection
+
+
+def open_reader(path: Path, place: str) -> sqlite3.Connection:
+    """A connection that only reads; on a read-only disk, where no log can be made, one that takes
+    the file as it is.
+    """
+    connection = _readable(path)
+    with _closed_on_error(connection):
+        check_version(connection, place)
+        if version_of(connection) < len(MIGRATIONS):
+            raise CollectionFormatError(
+                f"{place} has an older format. Run `clipdex index` on it once"
+            )
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _readable(path: Path) -> sqlite3.Connection:
+    for mode in ("mode=rw", "mode=ro"):
+        connection = _connect(path, mode)
+        with suppress(sqlite3.OperationalError), _closed_on_error(connection):
+            version_of(connection)
+            return connection
+    return _connect(path, "immutable=1")
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{mode}",
+        uri=True,
+        timeout=LOCK_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """SQLite's errors as clipdex's."""
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        text = str(exc)
+        if "full" in text or "disk I/O" in text:
+            raise CollectionStorageError(
+                f"the disk under {place} is full ({text}). What was committed is kept: free some "
+                "space and run the same command again"
+            ) from exc
+        if "locked" in text:
+            raise CollectionLocked(
+                f"another program has locked the catalogue in {place} ({text}). Close it and run "
+                "the same command again"
+            ) from exc
+        if "readonly" in text:
+            raise CollectionStorageError(
+                f"cannot write to {place}: it is read-only for this user. Index as its owner, or "
+                "name another place with --collection"
+            ) from exc
+        raise CollectionStorageError(f"cannot use the catalogue in {place}: {text}") from exc
+    except sqlite3.DatabaseError as exc:
+        raise CollectionFormatError(
+            f"the catalogue in {place} is damaged or no database ({exc}). Restore it from a "
+            "backup, or remove the folder and index again"
+        ) from exc

@@ -1,0 +1,156 @@
+"""One flat FAISS index in half precision, and exact scores of the vectors in it.
+
+It holds the very numbers that the catalogue holds, so nothing is lost against it, and a search
+reads half the memory that single precision would make it read, which is what a search costs.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, cast
+
+import faiss
+import numpy as np
+
+from indexer.encoder import Embeddings, unit
+
+from .codec import Halves, Ids, Scores
+
+# Vectors that are widened at a time: 32 MiB of 512 dimensions.
+ROWS = 16_384
+# Rounding to half precision moves a unit vector's length, and so a score, by at most this share.
+ROUNDING = 2.0**-11
+# Candidates that are scored exactly beyond those asked for; seldom do more come into question.
+EXTRA = 16
+
+
+class Flat:
+    """A FAISS index `IDMap(ScalarQuantizer(fp16))`: its ids `(n,)` and vectors `(n, dim)`, as they
+    lie in its memory or in the mapped file. Scores are inner products with the unit vectors.
+    """
+
+    def __init__(self, index: Any) -> None:
+        self.index = index  # owns what the arrays below look into
+        self.size: int = index.ntotal
+        self._flat = cast(Any, faiss.downcast_index(index.index))
+        codes = faiss.rev_swig_ptr(self._flat.codes.data(), self.size * self._flat.code_size)
+        self.halves: Halves = codes.view("<f2").reshape(self.size, self._flat.d)
+
+    @classmethod
+    def empty(cls, size: int, dim: int) -> Self:
+        """`size` vectors to be filled in, in memory: adding would double FAISS's buffer as it
+        grows, and hold old and new at once.
+        """
+        flat: Any = faiss.IndexScalarQuantizer(
+            dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        )
+        index = faiss.IndexIDMap(flat)
+        flat.codes.resize(size * flat.code_size)
+        index.id_map.resize(size)
+        index.ntotal = flat.ntotal = size
+        return cls(index)
+
+    @classmethod
+    def of(cls, ids: Ids, vectors: Embeddings) -> Self:
+        """Vectors `(n, dim)` in memory."""
+        made = cls.empty(*vectors.shape)
+        made.ids[:] = ids
+        made.halves[:] = vectors
+        return made
+
+    @classmethod
+    def map(cls, path: Path) -> Self | None:
+        """A file that `write` made, mapped rather than read; None where FAISS cannot read it."""
+        try:
+            return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
+        except RuntimeError:
+            return None
+
+    def write(self, path: Path) -> None:
+        """Write the index. Raises RuntimeError where that fails."""
+        faiss.write_index(self.index, str(path))
+
+    @cached_property
+    def ids(self) -> Ids:
+        """The ids `(n,)`, in the order of the vectors."""
+        ids: Ids = faiss.rev_swig_ptr(self.index.id_map.data(), self.size)
+        return ids
+
+    @cached_property
+    def _order(self) -> Ids | None:
+        """What sorts the ids; None where they lie sorted, as in most collections."""
+        return None if bool((self.ids[1:] > self.ids[:-1]).all()) else np.argsort(self.ids)
+
+    def best(self, query: Embeddings, count: int, selector: Any) -> tuple[Scores, Ids]:
+        """The `count` best of `query` `(dim,)` that FAISS's selector of ids lets pass (all where
+        it is None): scores and ids, in no order.
+        """
+        wanted = min(count, self.size)
+        asked = min(wanted + EXTRA, self.size)
+        options = None
+        if selector is not None:
+            by_row = faiss.IDSelectorTranslated(self.index.id_map, selector)
+            options = faiss.SearchParameters(sel=by_row)  # type: ignore[call-arg]
+        while wanted:
+            rough, rows = self._flat.search(query[np.newaxis], asked, params=options)
+            rough, rows = rough[0][rows[0] >= 0], rows[0][rows[0] >= 0]
+            scores = self._score(query, rows)
+            if len(rows) < asked or asked == self.size:
+                break
+            least = np.partition(scores, -wanted)[-wanted]
+            if rough[-1] + ROUNDING * abs(rough[-1]) < least:
+                break  # nothing that was left out can score as high
+            asked = min(4 * asked, self.size)
+        else:
+            return np.empty(0, np.float32), np.empty(0, np.int64)
+        if len(scores) > wanted:
+            kept = np.lexsort((self.ids[rows], -scores))[:wanted]
+            scores, rows = scores[kept], rows[kept]
+        return scores, self.ids[rows]
+
+    def neighbours(
+        self, queries: Embeddings, count: int, without: Iterable[int]
+    ) -> tuple[Scores, Ids]:
+        """The `count` best of each query `(m, dim)` but for the ids `without`: `(m, count)`, ids -1
+        where there are fewer. For many queries at once: all vectors are widened, in turn.
+        """
+        excluded = np.fromiter(without, dtype=np.int64)
+        scores = np.full((len(queries), 0), -1, np.float32)
+        ids = np.full((len(queries), 0), -1, np.int64)
+        for start in range(0, self.size, ROWS):
+            own = self.ids[start : start + ROWS]
+            kept = np.flatnonzero(~np.isin(own, excluded)) if excluded.size else np.arange(len(own))
+            if not kept.size:
+                continue
+            block = unit(self.halves[start : start + ROWS][kept])
+            found, rows = faiss.knn(
+                queries, block, min(count, len(kept)), faiss.METRIC_INNER_PRODUCT
+            )
+            scores = np.concatenate([scores, found], axis=1)
+            ids = np.concatenate([ids, own[kept][rows]], axis=1)
+            scores, ids = merged(scores, ids, count)
+        missing = ((0, 0), (0, count - scores.shape[1]))
+        return np.pad(scores, missing, constant_values=-1), np.pad(ids, missing, constant_values=-1)
+
+    def scores_of(self, query: Embeddings, among: Ids) -> tuple[Scores, Ids]:
+        """The score of each of these ids (rising) that the part holds."""
+        places = np.searchsorted(self.ids, among, sorter=self._order)
+        rows = np.minimum(places, self.size - 1)
+        if self._order is not None:
+            rows = self._order[rows]
+        held = self.ids[rows] == among
+        return self._score(query, rows[held]), among[held]
+
+    def _score(self, query: Embeddings, rows: Ids) -> Scores:
+        """The exact scores of these rows."""
+        scores = np.empty(len(rows), dtype=np.float32)
+        for start in range(0, len(rows), ROWS):
+            block = slice(start, start + ROWS)
+            scores[block] = unit(self.halves[rows[block]]) @ query
+        return scores
+
+
+def merged(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
+    """The `count` best of each row of candidates `(m, k)`, best first."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)

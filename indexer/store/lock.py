@@ -1,0 +1,65 @@
+"""One writer a collection.
+
+The operating system drops the lock when its process ends, however it ends; a file beside it names
+the owner for whoever has to wait.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from indexer.errors import CollectionLocked, CollectionStorageError
+
+from .collection import Collection
+
+
+@contextmanager
+def writer_lock(collection: Collection, purpose: str) -> Iterator[None]:
+    """Hold the collection's write lock. Raises CollectionLocked, naming the owner, if it is held.
+
+    purpose: what the owner does, for the message that others see ("index", "forget").
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(collection.folder / "writer.lock")
+    owner = collection.folder / "writer.json"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as exc:
+        raise CollectionLocked(
+            f"{_owner(collection)} is writing to {collection.folder}. Wait until it ends, or "
+            "stop it; searches go on meanwhile"
+        ) from exc
+    except OSError as exc:
+        raise CollectionStorageError(
+            f"cannot lock {collection.folder} for writing: {exc.strerror or exc}"
+        ) from exc
+    try:
+        facts = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "purpose": purpose,
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        try:
+            owner.write_text(json.dumps(facts))
+        except OSError:
+            owner.unlink(missing_ok=True)  # a full disk: the lock holds without a name
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _owner(collection: Collection) -> str:
+    try:
+        facts = json.loads((collection.folder / "writer.json").read_text())
+        return (
+            f"`clipdex {facts['purpose']}` (process {facts['pid']} on {facts['host']}, "
+            f"since {facts['since']})"
+        )
+    except (OSError, ValueError, KeyError):
+        return "another process"

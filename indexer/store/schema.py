@@ -1,0 +1,143 @@
+"""The catalogue's tables, as numbered migrations.
+
+A migration, once released, never changes: a new one is appended. `PRAGMA user_version` holds the
+number of the last one applied, and a number from the future is refused.
+"""
+
+import sqlite3
+
+from indexer.errors import CollectionFormatError
+
+APPLICATION_ID = 0x636C7064  # "clpd"
+
+# roots        folders that were indexed
+# contents     pictures by hash; `paths` counts the files that hold one, kept by triggers;
+#              taken_at: seconds since 1970 of the wall clock where the photo was taken, as if that
+#              were UTC; taken_offset: its minutes east of UTC, where the file says so;
+#              sketch: what near-duplicates are told by
+# files        (root, relative path); content, or the reason why there is none
+# models       encoders whose vectors lie here: one is active, one may be pending (its vectors are
+#              being filled in before it becomes the active one), the others were active once
+# embeddings   one float16 vector a content and fingerprint; `generation` is the commit it came in
+# tombstones   contents whose vectors were removed, and in which generation
+# labels       what a picture was said to show: by its user, or by a head ("head:NAME")
+# vector_files FAISS files that are complete: a file that is not in this table is not trusted
+# state        generation: counts the commits that changed embeddings
+MIGRATIONS = (
+    """
+    CREATE TABLE roots (
+        id INTEGER PRIMARY KEY,
+        path BLOB NOT NULL UNIQUE
+    );
+    CREATE TABLE contents (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        hash BLOB NOT NULL UNIQUE,
+        width INTEGER NOT NULL,
+        height INTEGER NOT NULL,
+        format TEXT NOT NULL,
+        paths INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX contents_without_paths ON contents (id) WHERE paths = 0;
+    CREATE TABLE files (
+        id INTEGER PRIMARY KEY,
+        root INTEGER NOT NULL REFERENCES roots (id),
+        path BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        content INTEGER REFERENCES contents (id),
+        reason TEXT,
+        UNIQUE (root, path),
+        CHECK ((content IS NULL) <> (reason IS NULL))
+    );
+    CREATE INDEX files_by_content ON files (content) WHERE content IS NOT NULL;
+    CREATE INDEX files_failed ON files (root, path) WHERE reason IS NOT NULL;
+    CREATE TRIGGER files_insert AFTER INSERT ON files BEGIN
+        UPDATE contents SET paths = paths + 1 WHERE id = new.content;
+    END;
+    CREATE TRIGGER files_delete AFTER DELETE ON files BEGIN
+        UPDATE contents SET paths = paths - 1 WHERE id = old.content;
+    END;
+    CREATE TRIGGER files_update AFTER UPDATE OF content ON files BEGIN
+        UPDATE contents SET paths = paths - 1 WHERE id = old.content;
+        UPDATE contents SET paths = paths + 1 WHERE id = new.content;
+    END;
+    CREATE TABLE models (
+        fingerprint TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        dim INTEGER NOT NULL,
+        active INTEGER NOT NULL
+    );
+    CREATE TABLE embeddings (
+        content INTEGER NOT NULL REFERENCES contents (id),
+        fingerprint TEXT NOT NULL REFERENCES models (fingerprint),
+        generation INTEGER NOT NULL,
+        vector BLOB NOT NULL,
+        PRIMARY KEY (content, fingerprint)
+    );
+    CREATE INDEX embeddings_by_generation ON embeddings (fingerprint, generation);
+    CREATE TABLE tombstones (
+        content INTEGER PRIMARY KEY,
+        generation INTEGER NOT NULL
+    );
+    CREATE INDEX tombstones_by_generation ON tombstones (generation);
+    CREATE TABLE vector_files (
+        fingerprint TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        vectors INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (fingerprint, generation)
+    );
+    CREATE TABLE state (
+        key TEXT PRIMARY KEY,
+        value INTEGER NOT NULL
+    );
+    INSERT INTO state VALUES ('generation', 0);
+    """,
+    """
+    ALTER TABLE contents ADD COLUMN taken_at INTEGER;
+    ALTER TABLE contents ADD COLUMN taken_offset INTEGER;
+    ALTER TABLE contents ADD COLUMN sketch BLOB;
+    ALTER TABLE models ADD COLUMN pending INTEGER NOT NULL DEFAULT 0;
+    """,
+    """
+    CREATE TABLE labels (
+        content INTEGER NOT NULL REFERENCES contents (id),
+        label TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        probability REAL NOT NULL,
+        PRIMARY KEY (label, content, origin)
+    ) WITHOUT ROWID;
+    CREATE INDEX labels_by_content ON labels (content);
+    """,
+)
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The number of the last migration applied; 0 for a new file."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def check_version(connection: sqlite3.Connection, place: str) -> None:
+    """Raise CollectionFormatError for a catalogue that this clipdex cannot read."""
+    version = version_of(connection)
+    identity = connection.execute("PRAGMA application_id").fetchone()[0]
+    if version and identity != APPLICATION_ID:
+        raise CollectionFormatError(
+            f"{place} is a database of another program. Name another --collection"
+        )
+    if version > len(MIGRATIONS):
+        raise CollectionFormatError(
+            f"{place} was written by a newer clipdex (format {version}; this one knows up to "
+            f"{len(MIGRATIONS)}). Upgrade clipdex, or name another --collection"
+        )
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Apply what is missing, each migration in one transaction with its number."""
+    for number, script in enumerate(MIGRATIONS, start=1):
+        if number > version_of(connection):
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; "
+                f"PRAGMA user_version = {number}; COMMIT;"
+            )

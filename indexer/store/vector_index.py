@@ -1,0 +1,273 @@
+"""The FAISS index of a collection: an immutable file, and what came after it.
+
+A file holds all vectors of one fingerprint up to one generation. Readers map it, add what the
+catalogue has committed since (a small index in memory) and leave out what was removed. A file is
+trusted only when the catalogue lists it with the size that it has on disk; otherwise everything
+comes from the catalogue, so a lost, cut or foreign file costs time and nothing else.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from indexer.encoder import Embeddings
+from indexer.errors import CollectionStorageError
+
+from .catalog import Catalogue
+from .codec import Ids, Scores
+from .collection import Collection
+from .fp16_index import Flat, merged
+
+# Rewriting the file costs its whole size; below this many vectors that is nothing, above it the
+# file is rewritten when at least a twentieth is new and readers top up in memory until then.
+ALWAYS_REWRITE = 20_000
+REWRITE_SHARE = 20
+
+# Vectors that pass a filter are gathered and multiplied where they are one in this many or fewer,
+# otherwise FAISS passes over the others: measured by benchmarks/filters.py.
+GATHER_SHARE = 300
+# A query's scores over a larger collection are judged by an even sample of this many.
+SAMPLE = 4096
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A query's scores over `count` vectors: their mean and standard deviation."""
+
+    mean: float
+    deviation: float
+    count: int
+
+
+@dataclass(frozen=True)
+class VectorFile:
+    """A published FAISS file."""
+
+    path: Path
+    generation: int
+    vectors: int
+
+
+class VectorIndex:
+    """Exact inner-product search over the vectors of one fingerprint at one generation."""
+
+    def __init__(self, parts: list[Flat], removed: Iterable[int], generation: int) -> None:
+        self.parts = parts
+        self.removed = frozenset(removed)
+        self.generation = generation
+
+    @classmethod
+    def open(
+        cls, collection: Collection, catalogue: Catalogue, fingerprint: str, dim: int
+    ) -> "VectorIndex":
+        """The vectors as the catalogue has them now."""
+        with catalogue.snapshot():
+            generation = catalogue.generation()
+            published = latest_file(collection, catalogue, fingerprint)
+            base = Flat.map(published.path) if published else None
+            if base is not None and published and base.size != published.vectors:
+                base = None  # not what the catalogue says
+            since = published.generation if published and base is not None else 0
+            parts = [] if base is None else [base]
+            recent = _collect(catalogue, fingerprint, dim, since)
+            if recent is not None:
+                parts.append(recent)
+            removed = catalogue.buried(since=since) if base is not None else []
+        return cls(parts, removed, generation)
+
+    @classmethod
+    def of(cls, ids: Ids, vectors: Embeddings) -> "VectorIndex":
+        """Vectors `(n, dim)` that lie in no collection."""
+        return cls([Flat.of(ids, vectors)], (), 0)
+
+    def neighbours(self, queries: Embeddings, count: int) -> tuple[Scores, Ids]:
+        """The `count` best of each query `(m, dim)`: scores and ids `(m, count)`.
+
+        Where there are fewer, the rest has the id -1.
+        """
+        found = [part.neighbours(queries, count, self.removed) for part in self.parts]
+        if not found:
+            shape = len(queries), count
+            return np.full(shape, -1, np.float32), np.full(shape, -1, np.int64)
+        scores, ids = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        return merged(scores, ids, count)
+
+    def search(
+        self,
+        query: Embeddings,
+        count: int,
+        *,
+        without: Iterable[int] = (),
+        among: Ids | None = None,
+    ) -> tuple[Scores, Ids]:
+        """The `count` best of `query` `(dim,)`: scores `(m,)` falling, ids `(m,)`, m <= count.
+
+        Equal scores come in the order of their ids. without: ids to leave out. among: the only ids
+        to look at, all where it is None. Exact in either case.
+        """
+        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        if among is not None:
+            found = self._among(query, count, np.setdiff1d(among, excluded))
+        else:
+            # The batch selector refers to the array: both live until the search is done.
+            batch = faiss.IDSelectorBatch(excluded) if excluded.size else None
+            selector = None if batch is None else faiss.IDSelectorNot(batch)
+            found = [part.best(query, count, selector) for part in self.parts]
+        if not found:
+            return np.empty(0, np.float32), np.empty(0, np.int64)
+        all_scores = np.concatenate([scores for scores, _ in found])
+        all_ids = np.concatenate([ids for _, ids in found])
+        if len(all_ids) > count:
+            least = np.partition(all_scores, -count)[-count]
+            kept = all_scores >= least
+            all_scores, all_ids = all_scores[kept], all_ids[kept]
+        order = np.lexsort((all_ids, -all_scores))[:count]
+        return all_scores[order], all_ids[order]
+
+    def _among(self, query: Embeddings, count: int, among: Ids) -> list[tuple[Scores, Ids]]:
+        """What each part finds among these ids, rising and without duplicates."""
+        if not among.size:
+            return []
+        bits = selector = None
+        found = []
+        for part in self.parts:
+            if len(among) * GATHER_SHARE <= part.size:
+                found.append(part.scores_of(query, among))
+                continue
+            if selector is None:
+                mask = np.zeros(int(among[-1]) + 1, dtype=bool)
+                mask[among] = True
+                bits = np.packbits(mask, bitorder="little")  # referred to, as above
+                selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+            found.append(part.best(query, count, selector))
+        return found
+
+    def spread(self, query: Embeddings) -> Spread:
+        """How the scores of `query` `(dim,)` lie over all vectors; measured on an even sample."""
+        sampled, count = self._sample
+        if not len(sampled):
+            return Spread(0.0, 0.0, 0)
+        scores = sampled @ query
+        return Spread(float(scores.mean()), float(scores.std()), count)
+
+    @cached_property
+    def _sample(self) -> tuple[Embeddings, int]:
+        """At most SAMPLE of the vectors that are there, `(m, dim)`, and how many there are."""
+        step = max(1, -(-sum(part.size for part in self.parts) // SAMPLE))
+        removed = np.fromiter(self.removed, dtype=np.int64)
+        sampled = [np.empty((0, 0), np.float32)]
+        count = 0
+        for part in self.parts:
+            kept = np.ones(part.size, dtype=bool)
+            if removed.size:
+                kept = ~np.isin(part.ids, removed)
+            count += int(kept.sum())
+            sampled.append(part.halves[::step][kept[::step]].astype(np.float32))
+        return np.concatenate(sampled[1:] or sampled), count
+
+
+def file_name(fingerprint: str, generation: int) -> str:
+    """Of the FAISS file; files of another kind have other names, and so are not looked at."""
+    return f"{fingerprint}-{generation}.fp16.faiss"
+
+
+def latest_file(
+    collection: Collection, catalogue: Catalogue, fingerprint: str
+) -> VectorFile | None:
+    """The newest published file that is whole."""
+    for generation, vectors, size in catalogue.connection.execute(
+        "SELECT generation, vectors, bytes FROM vector_files "
+        "WHERE fingerprint = ? ORDER BY generation DESC",
+        (fingerprint,),
+    ):
+        path = collection.vectors / file_name(fingerprint, generation)
+        with suppress(OSError):
+            if path.stat().st_size == size:
+                return VectorFile(path, generation, vectors)
+    return None
+
+
+def publish(
+    collection: Collection,
+    catalogue: Catalogue,
+    fingerprint: str,
+    dim: int,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the file of the current generation where that is due; the writer calls this.
+
+    Memory: 2 * dim bytes a vector. progress: called with (vectors done, of how many).
+    Raises CollectionStorageError where the disk is full; the catalogue is whole all the same.
+    """
+    generation = catalogue.generation()
+    total = catalogue.count_embeddings(fingerprint)
+    published = latest_file(collection, catalogue, fingerprint)
+    if published is not None:
+        added = catalogue.count_embeddings(fingerprint, since=published.generation)
+        behind = added + len(catalogue.buried(since=published.generation))
+        if behind == 0 or (total > ALWAYS_REWRITE and behind * REWRITE_SHARE < total):
+            return
+    if total == 0:
+        return
+    path = collection.vectors / file_name(fingerprint, generation)
+    index = _collect(catalogue, fingerprint, dim, 0, progress=progress)
+    assert index is not None
+    temporary = path.with_suffix(".tmp")
+    try:
+        index.write(temporary)
+        size = temporary.stat().st_size
+        os.replace(temporary, path)
+    except (RuntimeError, OSError) as exc:
+        temporary.unlink(missing_ok=True)
+        raise CollectionStorageError(
+            f"cannot write the vector file {path.name} in {collection.vectors}: disk full? The "
+            "catalogue holds every vector; free some space and run the same command again"
+        ) from exc
+    with catalogue.transaction():
+        catalogue.connection.execute(
+            "INSERT OR REPLACE INTO vector_files VALUES (?, ?, ?, ?)",
+            (fingerprint, generation, total, size),
+        )
+        catalogue.connection.execute(
+            "DELETE FROM vector_files WHERE fingerprint = ? AND generation < ?",
+            (fingerprint, generation),
+        )
+    remove_files(collection, fingerprint, keep=path)
+
+
+def remove_files(collection: Collection, fingerprint: str, *, keep: Path | None = None) -> None:
+    """Delete the files of a fingerprint, but `keep`."""
+    for old in collection.vectors.glob(f"{fingerprint}-*"):
+        if old != keep:
+            with suppress(OSError):  # still mapped by a reader, where the system forbids that
+                old.unlink()
+
+
+def _collect(
+    catalogue: Catalogue,
+    fingerprint: str,
+    dim: int,
+    since: int,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Flat | None:
+    """An index in memory of the generations after `since`; None where there are none."""
+    total = catalogue.count_embeddings(fingerprint, since=since)
+    if total == 0:
+        return None
+    index = Flat.empty(total, dim)
+    done = 0
+    for numbers, chunk in catalogue.halves(fingerprint, since=since):
+        index.halves[done : done + len(numbers)] = chunk
+        index.ids[done : done + len(numbers)] = numbers
+        done += len(numbers)
+        if progress is not None:
+            progress(done, total)
+    return index

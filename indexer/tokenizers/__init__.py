@@ -1,0 +1,1 @@
+"""Text to token ids, as open_clip does it."""

@@ -1,0 +1,1 @@
+"""A bundle's graphs back into torch modules."""

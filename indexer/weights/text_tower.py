@@ -1,0 +1,87 @@
+"""The text tower in torch: taken back out of a bundle's graph, else from what it was compiled from.
+
+It comes as open_clip's model with an image tower of no use, since CLIP's own text tower is the
+model itself (`towers.text_part`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from indexer.bundles.bundle import Bundle
+from indexer.bundles.samples import sample_texts
+from indexer.compile.onnx_export import text_part
+from indexer.encoders.onnx_encoder import OnnxEncoder
+from indexer.errors import ModelError
+from indexer.openclip.loader import build
+
+from .from_onnx import fill, read_weights
+from .image_tower_cache import load_source
+
+# Stands in for an image tower that is not wanted: open_clip builds the two together.
+NO_PICTURES = {"image_size": 32, "layers": 1, "width": 8, "head_width": 8, "patch_size": 32}
+# What the exporter calls the text tower, cut to a text's length or not.
+PREFIXES = ("tower.", "model.text.", "model.")
+LEAST_COSINE = 0.9999
+
+Report = Callable[[str], None]
+
+
+def obtain_text(bundle: Bundle, on_progress: Report = lambda line: None) -> Any:
+    """open_clip's model whose text tower is the bundle's, on the CPU, in float32; its image tower
+    is of no use.
+
+    Raises ModelError where it is nowhere to be had, or gives other vectors than the bundle.
+    """
+    try:
+        return text_from_graph(bundle)
+    except ModelError as exc:
+        model = load_source(bundle, exc, on_progress).model
+        require_same_texts(model, bundle)
+        return model
+
+
+def text_from_graph(bundle: Bundle) -> Any:
+    """The same with the weights of the bundle's graph. Raises ModelError likewise."""
+    if not bundle.architecture:
+        raise ModelError(f"the bundle {bundle.folder} does not say its architecture")
+    model = build({**bundle.architecture, "vision_cfg": NO_PICTURES}, {})
+    model.eval()
+    tower = text_part(model)
+    found = read_weights(bundle.folder / "text.onnx", PREFIXES)
+    rest = {
+        name: one
+        for name, one in model.state_dict().items()
+        if name.startswith(("visual.", "logit_"))
+    }
+    if tower is model:
+        found.named |= rest
+    elif not all(name.startswith("text.") for name in model.state_dict().keys() - rest.keys()):
+        raise ModelError(f"{bundle.name} is more than the two towers that its bundle holds")
+    fill(tower, found, f"the text tower of {bundle.name}")
+    with torch.no_grad():
+        model.logit_scale.fill_(float(np.log(bundle.logit_scale)))
+        if bundle.logit_bias is not None and getattr(model, "logit_bias", None) is not None:
+            model.logit_bias.fill_(bundle.logit_bias)
+    require_same_texts(model, bundle)
+    return model
+
+
+def require_same_texts(model: Any, bundle: Bundle) -> float:
+    """The least cosine of the model's and the bundle's vectors of 64 sample texts; raises
+    ModelError where it is below 0.9999.
+    """
+    encoder = OnnxEncoder(bundle, device="cpu")
+    texts = sample_texts()
+    ids = torch.from_numpy(encoder.tokenizer(texts, cut=False))
+    with torch.inference_mode():
+        parts = [model.encode_text(part, normalize=True).numpy() for part in ids.split(16)]
+    least = float((np.concatenate(parts) * encoder.encode_texts(texts)).sum(1).min())
+    if not least >= LEAST_COSINE:
+        raise ModelError(
+            f"the text tower of {bundle.name} in torch differs from its bundle (cosine "
+            f"{least:.6f}, wanted {LEAST_COSINE})"
+        )
+    return least

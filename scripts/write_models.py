@@ -1,0 +1,85 @@
+"""Write the table of docs/models.md from what benchmarks/architectures.py found."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[1]
+RESULTS = REPOSITORY / "benchmarks" / "results" / "architectures.jsonl"
+PAGE = REPOSITORY / "docs" / "models.md"
+BEGIN, END = "<!-- written by scripts/write_models.py -->", "<!-- until here -->"
+COLUMNS = ("architecture", "dim", "image", "M parameters", "bundle, MB", "images/s", "texts/s",
+           "image tower", "text tower", "tokenizer")  # fmt: skip
+GONE = "not tried (time)"
+# benchmarks/architectures.py leaves larger ones out.
+LARGEST = 6.75e9 / 4
+# Compared in tests/unit/indexer/test_architectures.py.
+FAMILIES = ("RN50", "ViT-B-16-SigLIP", "coca_ViT-B-32", "ViT-B-32", "MobileCLIP2-S0",
+            "convnext_base_w", "EVA02-B-16")  # fmt: skip
+
+
+def rows() -> list[dict[str, Any]]:
+    """One object an architecture, as open_clip lists them; the untried have no towers."""
+    counted = json.loads(RESULTS.with_suffix(".counts.json").read_text(encoding="utf-8"))
+    tried = {}
+    for line in RESULTS.read_text(encoding="utf-8").splitlines():
+        facts = json.loads(line)
+        tried[facts["arch"]] = facts
+    return [{**tried.get(arch, {}), **facts} for arch, facts in counted.items()]
+
+
+def table() -> str:
+    """The table in Markdown."""
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
+    lines += [f"| {' | '.join(_cells(facts))} |" for facts in rows()]
+    return "\n".join(lines)
+
+
+def summary() -> str:
+    """How many towers came out how, one sentence."""
+    parts = []
+    for tower in ("image", "text"):
+        states = [_status(facts, tower).split(" (")[0] for facts in rows()]
+        counts = {state: states.count(state) for state in sorted(set(states), reverse=True)}
+        parts.append(f"{tower} towers: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
+    return f"Of {len(rows())} architectures, " + "; ".join(parts) + "."
+
+
+def _status(facts: dict[str, Any], tower: str) -> str:
+    if tower in facts:
+        return str(facts[tower]["status"])
+    if facts["arch"] in FAMILIES:
+        return "verified (by the tests)"
+    if facts["parameters"] > LARGEST:
+        return "too large for the machine this was measured on"
+    return GONE
+
+
+def _cells(facts: dict[str, Any]) -> list[str]:
+    image, text = facts.get("image", {}), facts.get("text", {})
+    whole = image.get("bytes", 0) + text.get("bytes", 0)
+    both = "bytes" in image and "bytes" in text
+    height, width = facts["image_size"]
+    return [
+        facts["arch"],
+        str(facts["dim"]),
+        str(width) if width == height else f"{width} x {height}",
+        f"{facts['parameters'] / 1e6:,.1f}",
+        f"{whole / 1e6:,.0f}" if both else "",
+        f"{image['per_second']:.3g}" if "per_second" in image else "",
+        f"{text['per_second']:.3g}" if "per_second" in text else "",
+        _status(facts, "image"),
+        _status(facts, "text"),
+        facts["tokenizer"],
+    ]
+
+
+def main() -> None:
+    """Put table and summary between the page's marks."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, after = page.split(BEGIN)[0], page.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n{summary()}\n\n{table()}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Near-duplicates: thumbnails, registration, groups."""

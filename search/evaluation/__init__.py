@@ -1,0 +1,1 @@
+"""Retrieval and labelling measured against ground truth."""

@@ -1,0 +1,98 @@
+"""Vectors of files that may or may not be in a collection; nothing is stored."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from indexer.encoder import Embeddings, Encoder
+from indexer.errors import RootUnavailable
+from indexer.images.decode import Limits
+from indexer.pipeline.stages import Plan, run
+from indexer.scan.diff import Task
+from indexer.scan.walk import Found, Unreadable, scan
+from indexer.store.lookup import Lookup
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Embedded(Generic[T]):
+    """One file: its content's hash and what was made of its vector, or why there is none."""
+
+    path: bytes
+    digest: bytes
+    value: T | None
+    reason: str | None = None
+
+
+def embed_files(
+    tasks: Iterable[Task],
+    encoder: Encoder,
+    make: Callable[[Embeddings], Sequence[T]],
+    *,
+    stored: Lookup | None = None,
+    workers: int | None = None,
+    limits: Limits | None = None,
+) -> Iterator[Embedded[T]]:
+    """Each file in order, with what `make` gives for its vector `(n, dim)` of a batch.
+
+    stored: the vectors of a collection by the encoder's model, taken for the pictures it holds.
+    The others are encoded, each content once.
+    """
+    made: dict[bytes, T] = {}
+
+    def known(digest: bytes) -> bool:
+        return digest in made or (stored is not None and stored.known(digest))
+
+    plan = Plan.of(encoder, workers, None)
+    with closing(run(iter(tasks), encoder, plan, limits or Limits(), known)) as batches:
+        for batch in batches:
+            if batch.vectors is not None:
+                values = make(batch.vectors)
+                made.update(zip((item.digest for item in batch.fresh), values, strict=True))
+            for item in batch.files:
+                if item.reason is not None:
+                    yield Embedded(item.task.location, b"", None, item.reason)
+                    continue
+                if item.digest not in made:
+                    own = stored.vector(item.digest) if stored is not None else None
+                    assert own is not None  # `known` has just said so
+                    (made[item.digest],) = make(own[np.newaxis])
+                yield Embedded(item.task.location, item.digest, made[item.digest])
+
+
+def task_of(path: bytes) -> Task:
+    """One file, by its absolute path. Raises OSError where it is not there."""
+    info = os.stat(path)
+    folder, name = os.path.split(path)
+    return Task(0, folder, name, info.st_size, info.st_mtime_ns)
+
+
+def tasks_of(paths: Iterable[Path]) -> tuple[list[Task], list[tuple[bytes, str]]]:
+    """Files and all pictures of folders; and (path, reason) of what could not be looked at.
+
+    Raises RootUnavailable for a path that is not there.
+    """
+    tasks: list[Task] = []
+    unreadable: list[tuple[bytes, str]] = []
+    for path in paths:
+        absolute = Path(os.path.abspath(path))
+        folder = os.fsencode(absolute)
+        try:
+            if not absolute.is_dir():
+                tasks.append(task_of(folder))
+                continue
+            for entry in scan(absolute):
+                match entry:
+                    case Found(relative, size, mtime_ns):
+                        tasks.append(Task(0, folder, relative, size, mtime_ns))
+                    case Unreadable(relative, reason):
+                        unreadable.append((os.path.join(folder, relative), reason))
+        except OSError as exc:
+            raise RootUnavailable(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    return tasks, unreadable

@@ -1,0 +1,1 @@
+"""Conditions that a hit has to meet: folder, date, label."""

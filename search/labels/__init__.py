@@ -1,0 +1,1 @@
+"""Naming what an image shows: zero-shot labels, heads, saved labels."""

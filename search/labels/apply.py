@@ -1,0 +1,88 @@
+"""Labels for every file of a collection, of folders, or of a list of files."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from indexer.encoder import Encoder
+from indexer.images.decode import Limits
+from indexer.store.lookup import Lookup
+from indexer.store.paths import path_facts
+from search.engine import Engine
+from search.evaluation.embed_files import embed_files, tasks_of
+
+from .zero_shot import Labels
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One file and its best labels with probabilities, or the reason why it has none.
+
+    none: probability that no label fits; None where the model carries no estimate.
+    """
+
+    path: bytes
+    labels: tuple[tuple[str, float], ...] = ()
+    none: float | None = None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {
+            **path_facts(self.path),
+            "labels": [
+                {"label": label, "probability": round(probability, 6)}
+                for label, probability in self.labels
+            ],
+            "none": self.none,
+        }
+
+
+def label_collection(engine: Engine, labeller: Labels, *, top: int) -> Iterator[Labelled]:
+    """Every file of the collection, from its stored vectors."""
+    catalogue, fingerprint = engine.catalogue, engine.model.fingerprint
+    for ids, vectors in catalogue.embeddings(fingerprint):
+        contents = catalogue.contents(ids.tolist())
+        for number, answer in zip(ids.tolist(), labeller.best(vectors, top), strict=True):
+            if number in contents:
+                for path in contents[number].paths:
+                    yield Labelled(path, *answer)
+
+
+def label_files(
+    paths: Iterable[Path],
+    labeller: Labels,
+    encoder: Encoder,
+    *,
+    top: int,
+    engine: Engine | None = None,
+    workers: int | None = None,
+    limits: Limits | None = None,
+) -> Iterator[Labelled]:
+    """Files, and all pictures of folders; nothing is stored.
+
+    encoder: of the labeller's model. engine: a collection of that model, whose vectors are used
+    for the pictures that it holds; all others are encoded now. Raises RootUnavailable for a path
+    that is not there.
+    """
+    tasks, unreadable = tasks_of(paths)
+    with ExitStack() as stack:
+        stored = (
+            None
+            if engine is None
+            else stack.enter_context(Lookup(engine.collection, engine.model.fingerprint))
+        )
+        for file in embed_files(
+            tasks,
+            encoder,
+            lambda vectors: labeller.best(vectors, top),
+            stored=stored,
+            workers=workers,
+            limits=limits,
+        ):
+            labels, none = file.value or ((), None)
+            yield Labelled(file.path, labels, none, file.reason)
+    for location, reason in unreadable:
+        yield Labelled(location, reason=reason)

@@ -1,0 +1,100 @@
+"""What was learnt, as files: a folder with a manifest and arrays, both covered by digests.
+
+`manifest.json` says what it is, for which fingerprint, how it was made and what was measured;
+`arrays.safetensors` holds the numbers. One that was changed by hand or by accident is refused.
+Nothing is unpickled. `adaptation/artifacts.py` writes them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.errors import ArtifactError, FingerprintMismatch
+
+FORMAT = 1
+MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
+CHANGED = "{} is not what `clipdex adapt` wrote: its files were changed. Learn it again"
+
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What lies in a folder. kind: of its arrays. facts: the whole manifest."""
+
+    name: str
+    kind: str
+    fingerprint: str
+    arrays: Arrays
+    facts: Mapping[str, Any]
+
+    def require(self, fingerprint: str, model: str) -> None:
+        """Raise FingerprintMismatch unless this was learnt from vectors of this fingerprint."""
+        if self.fingerprint != fingerprint:
+            raise FingerprintMismatch(
+                f"{self.name} was learnt from vectors of another model "
+                f"({self.facts.get('model', 'unknown')}) than this collection's ({model}). Learn "
+                "it again with `clipdex adapt`, or index with its model"
+            )
+
+
+def load(folder: Path) -> Artifact:
+    """Read an artifact. Raises ArtifactError for one that is missing, damaged or changed."""
+    from indexer.store.content_hash import digest
+
+    manifest = read_manifest(folder)
+    try:
+        packed = (folder / ARRAYS).read_bytes()
+    except OSError as exc:
+        raise ArtifactError(f"{folder} cannot be read: {exc}") from exc
+    if manifest.get("arrays") != digest(packed).hex():
+        raise ArtifactError(CHANGED.format(folder))
+    arrays = unpack(packed, folder)
+    return Artifact(manifest["name"], manifest["kind"], manifest["fingerprint"], arrays, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What an artifact says of itself, without its arrays. Raises ArtifactError likewise."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError) as exc:
+        raise ArtifactError(f"{folder} cannot be read: {exc}") from exc
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ArtifactError(
+            f"{folder} is of another format than this clipdex's ({FORMAT}): learn it again, or "
+            "upgrade clipdex"
+        )
+    if manifest.get("digest") != manifest_digest(manifest):
+        raise ArtifactError(CHANGED.format(folder))
+    return manifest
+
+
+def unpack(packed: bytes, place: Path) -> Arrays:
+    """The arrays of safetensors' bytes. Raises ArtifactError."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as unpacked
+
+    try:
+        arrays: dict[str, NDArray[np.float32]] = unpacked(packed)
+    except SafetensorError as exc:
+        raise ArtifactError(f"the arrays in {place} cannot be read: {exc}") from exc
+    return arrays
+
+
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """Of all its entries but the digest itself."""
+    from indexer.store.content_hash import digest
+
+    rest = {key: value for key, value in manifest.items() if key != "digest"}
+    return digest(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hex()
+
+
+def names(folder: Path) -> list[str]:
+    """The artifacts in a folder of them, in order; half-written ones, with a dot, are none."""
+    found = (place.parent.name for place in folder.glob(f"*/{MANIFEST}"))
+    return sorted(name for name in found if not name.startswith("."))

@@ -1,0 +1,65 @@
+"""The images that show a label, as --label asks for them."""
+
+import numpy as np
+
+from indexer.errors import QueryError
+from indexer.store.codec import Ids
+from indexer.store.labels import with_label
+from search.engine import Engine
+
+from .heads import Head, head_with
+from .zero_shot import DEFAULT_TEMPLATES, class_vectors
+
+
+def bound(text: str) -> tuple[str, float]:
+    """`LABEL>P` as (label, probability); one half without a number. Raises QueryError."""
+    label, found, number = text.rpartition(">")
+    if not found:
+        label, number = text, "0.5"
+    try:
+        probability = float(number)
+    except ValueError:
+        probability = -1.0
+    if not label.strip() or not 0 <= probability <= 1:
+        raise QueryError(f'{text!r}: expected "LABEL>P" with P from 0 to 1')
+    return label.strip(), probability
+
+
+def showing(engine: Engine, label: str, probability: float) -> Ids:
+    """The contents `(n,)`, rising, that show a label with a probability above this.
+
+    Those that keep the label are among them. Of the others the newest head that knows the label
+    tells, and where none does, the estimated relevance of the label as a text.
+    """
+    head = head_with(engine.collection.folder, label, engine.model.fingerprint)
+    told = (
+        _by_text(engine, label, probability)
+        if head is None
+        else _by_head(engine, head, label, probability)
+    )
+    return np.union1d(told, with_label(engine.catalogue, label, probability))
+
+
+def _by_head(engine: Engine, head: Head, label: str, probability: float) -> Ids:
+    column = head.classes.index(label)
+    found = [np.empty(0, np.int64)]
+    for ids, vectors in engine.catalogue.embeddings(engine.model.fingerprint):
+        shares = head.probabilities(vectors)[:, column]
+        none = head.none(vectors)
+        fitting = shares if none is None else shares * (1 - none)
+        found.append(ids[fitting > probability])
+    return np.concatenate(found)
+
+
+def _by_text(engine: Engine, label: str, probability: float) -> Ids:
+    if engine.estimator is None:
+        raise QueryError(
+            f"the model {engine.model.name} carries no estimate of relevance, which --label needs"
+        )
+    query = class_vectors(engine.encoder, [label], DEFAULT_TEMPLATES)[0]
+    spread = engine.index.spread(query)
+    found = [np.empty(0, np.int64)]
+    for ids, vectors in engine.catalogue.embeddings(engine.model.fingerprint):
+        estimates = engine.estimator.hits("text", vectors @ query, vectors, spread)
+        found.append(ids[estimates > probability])
+    return np.concatenate(found)

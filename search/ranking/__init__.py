@@ -1,0 +1,1 @@
+"""A query's vector to ranked hits with their relevance."""

@@ -1,0 +1,130 @@
+"""How likely a hit is a match: P(match) from two standard scores.
+
+The cosines of different queries do not compare, nor do those of different pictures. So each hit is
+judged by (a) how far its score stands above that picture's scores with a fixed bank of 1,000
+captions of everything, and (b) how far it stands above the query's scores over the collection,
+which says little in a small collection and counts `n / (n + 200)` there. A logistic regression on
+the two, fitted on captioned photos (`scripts/relevance.py`), gives the estimate.
+
+(a) is a z-score variant of querybank normalisation: Bogolin et al., Cross Modal Retrieval with
+Querybank Normalisation, CVPR 2022.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.encoder import Embeddings
+from indexer.store.codec import Scores
+
+if TYPE_CHECKING:
+    from indexer.store.vector_index import Spread
+
+# A collection of this many pictures lets (b) count half.
+HALF_WEIGHT = 200
+# Scores that differ by less are the same: a collection of one picture, or of equal ones.
+LEAST_DEVIATION = 1e-6
+
+Floats = NDArray[np.float64]
+
+
+class Background:
+    """What pictures score with captions that have nothing to do with the query."""
+
+    def __init__(self, bank: Embeddings) -> None:
+        """bank: `(captions, dim)` unit vectors."""
+        self.bank = bank
+        self._judged = 0
+        self._moments: tuple[Embeddings, Embeddings] | None = None
+
+    def standard(self, scores: Scores, vectors: Embeddings) -> Floats:
+        """`scores` `(m,)` or `(m, k)` of the pictures `vectors` `(m, dim)` in standard deviations
+        above each picture's mean over the bank.
+        """
+        mean, variance = self._usual(vectors)
+        deviation = np.sqrt(np.maximum(variance, LEAST_DEVIATION**2))
+        if scores.ndim == 2:
+            mean, deviation = mean[:, np.newaxis], deviation[:, np.newaxis]
+        standard: Floats = (scores - mean) / deviation
+        return standard
+
+    def _usual(self, vectors: Embeddings) -> tuple[Floats, Floats]:
+        """Mean and variance `(m,)` of each picture's scores with the captions.
+
+        The bank's own mean and covariance give the same for half the work, and are made once they
+        would have paid: a single search never waits for them.
+        """
+        captions, dim = self.bank.shape
+        self._judged += len(vectors)
+        if self._moments is None and self._judged > dim:
+            middle = self.bank.mean(axis=0)
+            apart = self.bank - middle
+            self._moments = middle, apart.T @ apart / np.float32(captions)
+        if self._moments is not None:
+            middle, covariance = self._moments
+            variance = np.einsum("nd,nd->n", vectors @ covariance, vectors)
+            return (vectors @ middle).astype(np.float64), variance.astype(np.float64)
+        usual = vectors @ self.bank.T
+        mean = usual.sum(axis=1, dtype=np.float64) / captions
+        squares = np.einsum("nc,nc->n", usual, usual).astype(np.float64) / captions
+        return mean, squares - mean**2
+
+
+class Estimator:
+    """The estimate of P(match) that a model carries."""
+
+    def __init__(self, bank: Embeddings, coefficients: Mapping[str, Any]) -> None:
+        self.background = Background(bank)
+        self.coefficients = coefficients
+
+    @classmethod
+    def of(cls, model: object) -> "Estimator | None":
+        """That of an encoder or a bundle; None where it carries none."""
+        bank = getattr(model, "bank", None)
+        coefficients = getattr(model, "relevance", None)
+        return cls(bank, coefficients) if bank is not None and coefficients else None
+
+    def hits(self, kind: str, scores: Scores, vectors: Embeddings, spread: "Spread") -> Floats:
+        """`(m,)`: P(match) of hits with `scores` `(m,)` and `vectors` `(m, dim)`.
+
+        kind: of the query, "text", "image" or "mixed". spread: of its scores in the collection.
+        """
+        x = features(scores, vectors, self.background, spread)
+        return _probability(x, self.coefficients[kind])
+
+    def labels(self, scores: Scores, vectors: Embeddings) -> Floats:
+        """`(m,)`: P(the best label fits) of pictures with `scores` `(m, labels)`."""
+        x = label_features(scores, vectors, self.background)
+        return _probability(x, self.coefficients["label"])
+
+
+def features(
+    scores: Scores,
+    vectors: Embeddings,
+    background: Background,
+    spread: "Spread",
+) -> Floats:
+    """`(m, 3)`: (a), weighted (b), and the weight itself, for hits with `scores` `(m,)`."""
+    weight = spread.count / (spread.count + HALF_WEIGHT)
+    above: Floats = np.zeros(len(scores))
+    if spread.deviation > LEAST_DEVIATION:
+        above = (scores.astype(np.float64) - spread.mean) / spread.deviation
+    columns = (background.standard(scores, vectors), weight * above, np.full(len(scores), weight))
+    return np.stack(columns, axis=1)
+
+
+def label_features(scores: Scores, vectors: Embeddings, background: Background) -> Floats:
+    """`(m, 2)`: (a) of each picture's best label, and the logarithm of how many labels there are:
+    the best of many is high by chance. scores: `(m, labels)`.
+    """
+    best = background.standard(scores.max(axis=1), vectors)
+    return np.stack([best, np.full(len(scores), np.log(scores.shape[1]))], axis=1)
+
+
+def _probability(x: Floats, coefficients: Sequence[float]) -> Floats:
+    """The logistic function of `x` `(m, k)`; coefficients: intercept, then k weights."""
+    logits = coefficients[0] + x @ np.asarray(coefficients[1:])
+    shares: Floats = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
+    return shares

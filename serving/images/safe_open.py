@@ -1,0 +1,65 @@
+"""A file of the collection, opened without following a link that leads out of its folders.
+
+What was a picture when it was indexed may have become a link to something else. So the path is
+resolved first, has to lie beneath one of the collection's folders then, and each of its parts is
+opened from the one before without following links: what changes between the two is refused.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from indexer.store.files import StoredFile
+from serving.errors import Problem
+
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # not on Windows
+DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
+BINARY = getattr(os, "O_BINARY", 0)  # only on Windows
+SEPARATOR = os.fsencode(os.sep)
+
+
+def read_first(files: Iterable[StoredFile], roots: Iterable[bytes]) -> tuple[StoredFile, bytes]:
+    """The first of a picture's files that is still what was indexed, and its bytes.
+
+    Raises Problem (404) where there is none.
+    """
+    known = list(roots)
+    for file in files:
+        data = _read(file, known)
+        if data is not None:
+            return file, data
+    raise Problem(
+        404,
+        "the file is gone, has changed since it was indexed, or lies behind a link: index again",
+    )
+
+
+def _read(file: StoredFile, roots: list[bytes]) -> bytes | None:
+    real = os.path.realpath(file.path)
+    if not any(real.startswith(root.rstrip(SEPARATOR) + SEPARATOR) for root in roots):
+        return None
+    try:
+        with open(_open(real), "rb") as opened:
+            info = os.fstat(opened.fileno())
+            same = (info.st_size, info.st_mtime_ns) == (file.size, file.mtime_ns)
+            return opened.read(file.size) if stat.S_ISREG(info.st_mode) and same else None
+    except OSError:
+        return None
+
+
+def _open(real: bytes) -> int:
+    """A descriptor of this absolute path, none of whose parts may be a link."""
+    if os.open not in os.supports_dir_fd:  # Windows
+        return os.open(real, os.O_RDONLY | BINARY)
+    *folders, name = real.split(SEPARATOR)[1:]
+    here = os.open(Path(os.fsdecode(real)).anchor, os.O_RDONLY | DIRECTORY)
+    try:
+        for folder in folders:
+            below = os.open(folder, os.O_RDONLY | DIRECTORY | NO_FOLLOW, dir_fd=here)
+            os.close(here)
+            here = below
+        return os.open(name, os.O_RDONLY | NO_FOLLOW | NON_BLOCKING, dir_fd=here)
+    finally:
+        os.close(here)

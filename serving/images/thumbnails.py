@@ -1,0 +1,73 @@
+"""Small WebP pictures, made at first sight and kept beside the collection."""
+
+import os
+import tempfile
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from indexer.images.decode import Limits, decode
+from indexer.store.collection import Collection
+
+SIZES = (160, 320, 640, 1600)
+QUALITY = 80
+# Of the preview that stands for a file which browsers do not show.
+PREVIEW_SIDE = 4096
+# 0 to 6: how long WebP's encoder tries.
+EFFORT = 2
+
+
+def webp(data: bytes, side: int, limits: Limits, *, name: bytes = b"") -> bytes:
+    """The picture in `data`, its longer side at most `side`, upright, sRGB, without metadata.
+
+    name: the file's, since some RAW files are told by that alone. Raises ImageError.
+    """
+    image = decode(data, limits, at_least=(side, side), name=name).image
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    buffer = BytesIO()
+    image.save(buffer, "WEBP", quality=QUALITY, method=EFFORT)
+    return buffer.getvalue()
+
+
+class Thumbnails:
+    """Those of one collection, in a folder of its own; none are kept where it is read-only."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.folder = collection.folder / "thumbnails"
+
+    def read(self, content: int, size: int) -> bytes | None:
+        """A thumbnail that was made before."""
+        try:
+            return self._path(content, size).read_bytes()
+        except OSError:
+            return None
+
+    def write(self, content: int, size: int, data: bytes) -> None:
+        """Keep one; a full or read-only disk is no error."""
+        path = self._path(content, size)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+            try:
+                with open(handle, "wb") as file:
+                    file.write(data)
+                os.replace(temporary, path)
+            except OSError:
+                os.unlink(temporary)
+                raise
+
+    def sweep(self, known: set[int]) -> int:
+        """Remove those of contents that are not `known` any more; returns how many."""
+        removed = 0
+        for path in self.folder.glob("*/*"):
+            number = path.name.partition("-")[0]
+            if not number.isdigit() or int(number) not in known:
+                with suppress(OSError):
+                    path.unlink()
+                    removed += 1
+        return removed
+
+    def _path(self, content: int, size: int) -> Path:
+        return self.folder / str(content // 1000) / f"{content}-{size}.webp"

@@ -1,0 +1,68 @@
+"""Routes of index jobs."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import StreamingResponse
+
+from serving.schemas import requests, responses
+from serving.service import ServiceDep
+
+router = APIRouter()
+
+JobId = Annotated[str, Path(alias="id", max_length=64)]
+
+# Between two events of a job.
+EVENT_SECONDS = 0.25
+
+
+@router.post("/v1/index", summary="Index folders that the operator allowed", status_code=202)
+async def index(
+    service: ServiceDep, body: requests.IndexBody, response: Response
+) -> responses.JobAnswer:
+    job = await asyncio.to_thread(service.jobs.start, body.paths)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return responses.JobAnswer.of(job)
+
+
+@router.get("/v1/jobs", summary="The last index jobs")
+async def jobs(service: ServiceDep) -> responses.JobsAnswer:
+    return responses.JobsAnswer.model_validate({"jobs": service.jobs.all()})
+
+
+@router.get("/v1/jobs/{id}", summary="An index job")
+async def job(service: ServiceDep, number: JobId) -> responses.JobAnswer:
+    return responses.JobAnswer.of(service.jobs.get(number))
+
+
+@router.delete("/v1/jobs/{id}", summary="Cancel an index job; what it committed is kept")
+async def cancel(service: ServiceDep, number: JobId) -> responses.JobAnswer:
+    return responses.JobAnswer.of(service.jobs.cancel(number))
+
+
+@router.get(
+    "/v1/jobs/{id}/events",
+    summary="An index job's progress as server-sent events, `progress` and at last `end`",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def events(service: ServiceDep, number: JobId) -> StreamingResponse:
+    watched = service.jobs.get(number)
+
+    async def stream() -> AsyncIterator[str]:
+        last = ""
+        while True:
+            running = watched.running
+            data = json.dumps(asdict(watched), ensure_ascii=False)
+            if data != last:
+                yield f"event: {'progress' if running else 'end'}\ndata: {data}\n\n"
+                last = data
+            if not running:
+                return
+            await asyncio.sleep(EVENT_SECONDS)
+
+    return StreamingResponse(stream(), media_type="text/event-stream")

@@ -1,0 +1,86 @@
+"""Routes for whoever runs a server, and what its collection holds."""
+
+from pathlib import Path
+
+from fastapi import APIRouter, Response
+
+from indexer.errors import CollectionNotFound
+from indexer.store.files import folders_of
+from indexer.store.paths import display
+from search import Engine, Status
+from serving.schemas import responses
+from serving.service import Service, ServiceDep
+
+router = APIRouter()
+
+
+@router.get("/healthz", summary="Is the process alive?")
+async def healthz() -> responses.Health:
+    return responses.Health(status="ok")
+
+
+@router.get("/readyz", summary="Can it answer searches?")
+async def readyz(service: ServiceDep) -> responses.Health:
+    try:
+        await service.answering.ready()
+    except CollectionNotFound:
+        return responses.Health(status="nothing is indexed yet")
+    return responses.Health(status="ok")
+
+
+@router.get(
+    "/metrics",
+    summary="For Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(service: ServiceDep) -> Response:
+    for stage, count in service.answering.waiting.items():
+        service.metrics.queue.labels(stage).set(count)
+    status = await _status(service)
+    service.metrics.pictures.set(status.contents if status else 0)
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+@router.get("/v1/status", summary="What the collection holds")
+async def status(service: ServiceDep) -> responses.StatusAnswer:
+    found = await _status(service)
+    allowed = [str(folder) for folder in service.jobs.allowed]
+    if found is None:
+        return responses.StatusAnswer(can_index=allowed)
+    whole = service.settings.expose_paths
+    return responses.StatusAnswer(
+        images=found.images,
+        contents=found.contents,
+        failed=found.failed,
+        model=found.model,
+        fingerprint=found.fingerprint,
+        dim=found.dim,
+        index=found.index,
+        roots=found.roots if whole else [Path(root).name for root in found.roots],
+        can_index=allowed,
+    )
+
+
+@router.get("/v1/models", summary="Models whose vectors the collection holds")
+async def models(service: ServiceDep) -> responses.ModelsAnswer:
+    found = await _status(service)
+    return responses.ModelsAnswer.model_validate({"models": found.models if found else []})
+
+
+@router.get("/v1/folders", summary="Folders that a search can be limited to")
+async def folders(service: ServiceDep) -> responses.FoldersAnswer:
+    try:
+        found = await service.answering.engines.ask(lambda e: folders_of(e.catalogue))
+    except CollectionNotFound:
+        found = []
+    return responses.FoldersAnswer(
+        folders=[responses.FolderFacts(path=display(path), images=n) for path, n in found]
+    )
+
+
+async def _status(service: Service) -> Status | None:
+    try:
+        return await service.answering.engines.ask(Engine.status)
+    except CollectionNotFound:
+        return None

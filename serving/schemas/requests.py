@@ -1,0 +1,187 @@
+"""What clients send; unknown fields, and numbers and texts that make no sense, are refused."""
+
+import base64
+import binascii
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from serving.images.thumbnails import SIZES
+
+MOST_HITS = 500
+MOST_OFFSET = 10_000_000
+LARGEST_ID = 2**63 - 1
+
+
+def _is_text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("not text: it holds a lone surrogate") from None
+    return value
+
+
+def _decoded(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not base64") from None
+
+
+Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_is_text)]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_is_text)]
+Weight = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=MOST_HITS)]
+Offset = Annotated[int, Field(ge=0, le=MOST_OFFSET)]
+ImageId = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+Picture = Annotated[
+    bytes,
+    BeforeValidator(_decoded, json_schema_input_type=str),
+    Field(description="A picture file's bytes in base64."),
+]
+
+
+def _is_size(value: int) -> int:
+    if value not in SIZES:
+        raise ValueError(f"one of {', '.join(map(str, SIZES))}")
+    return value
+
+
+ThumbnailSize = Annotated[
+    int, AfterValidator(_is_size), Field(json_schema_extra={"enum": list(SIZES)})
+]
+
+
+class Strict(BaseModel):
+    """Refuses what it does not know."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class SearchQuery(Strict):
+    """The query parameters of a search."""
+
+    q: Text | None = Field(None, description="What the picture shows.", examples=["a red car"])
+    without: list[Text] = Field(
+        [], alias="not", max_length=32, description="Steer away from these."
+    )
+    k: Count = Field(20, description="How many hits.")
+    offset: Offset = Field(0, description="How many of the best to pass over.")
+    folders: list[Text] = Field(
+        [], alias="in", max_length=32, description="Only pictures in these folders, by name."
+    )
+    since: Words | None = Field(None, description="Taken then or later.", examples=["2024-07"])
+    until: Words | None = Field(None, description="Taken then (all of it) or earlier.")
+    min_relevance: Share = Field(0.0, description="Least estimated probability of a match.")
+    label: list[Words] = Field(
+        [], max_length=8, description="Only pictures that show this.", examples=[["cat>0.5"]]
+    )
+
+
+class Weights(Strict):
+    """Of the parts of a mixed query."""
+
+    text: Weight = 1.0
+    image: Weight = 1.0
+
+
+class FilterBody(Strict):
+    """Which pictures may be answered with."""
+
+    folders: list[Text] = Field([], alias="in", max_length=32)
+    since: Words | None = None
+    until: Words | None = None
+    min_relevance: Share = 0.0
+    labels: list[Words] = Field([], max_length=8, examples=[["cat>0.5"]])
+
+
+class SearchBody(Strict):
+    """A search as JSON: a text, a picture or both."""
+
+    text: Text | None = Field(None, examples=["a red car"])
+    without: list[Text] = Field([], alias="not", max_length=32)
+    image: Picture | None = None
+    image_id: ImageId | None = Field(None, description="A picture of the collection.")
+    weights: Weights = Weights()
+    k: Count = 20
+    offset: Offset = 0
+    filter: FilterBody = FilterBody()
+
+    @model_validator(mode="after")
+    def _one_picture(self) -> Self:
+        if self.image is not None and self.image_id is not None:
+            raise ValueError("image and image_id exclude each other")
+        return self
+
+
+class LabelBody(Strict):
+    """Labels to choose from, or a head that has learnt some, for a picture or for pictures of the
+    collection.
+    """
+
+    image: Picture | None = None
+    image_ids: list[ImageId] = Field([], max_length=MOST_HITS)
+    labels: list[Words] = Field([], max_length=1000, examples=[["cat", "dog"]])
+    head: str | None = Field(
+        None, pattern=r"^\w[\w.-]{0,63}$", description="Of `clipdex adapt train`."
+    )
+    templates: list[Words] = Field([], max_length=100, examples=[["a photo of a {}"]])
+    top: int = Field(5, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if (self.image is None) == (not self.image_ids):
+            raise ValueError("give either image or image_ids")
+        if (self.head is None) == (not self.labels):
+            raise ValueError("give either labels or head")
+        if self.head is not None and self.templates:
+            raise ValueError("a head has learnt its labels: templates do not change it")
+        return self
+
+
+class LabelCountBody(Strict):
+    """Labels to count."""
+
+    labels: list[Words] = Field(min_length=1, max_length=32, examples=[["cat", "dog"]])
+    min_probability: Share = 0.5
+    filter: FilterBody = FilterBody()
+
+
+class IndexBody(Strict):
+    """What an index job reads."""
+
+    paths: list[Text] = Field(
+        [], max_length=100, description="Absolute; all folders that may be indexed otherwise."
+    )
+
+
+class KeyBody(Strict):
+    """An API key, for a session."""
+
+    key: Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_is_text)]
+
+
+class EmbeddingsBody(Strict):
+    """OpenAI's request: texts, and pictures as data URLs."""
+
+    input: Annotated[str, AfterValidator(_is_text)] | list[Annotated[str, AfterValidator(_is_text)]]
+    model: Text = Field(examples=["pocket"])
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(None, ge=1, le=65536)
+    user: Text | None = None
+
+    @property
+    def items(self) -> list[str]:
+        """The inputs, one or many."""
+        return [self.input] if isinstance(self.input, str) else self.input

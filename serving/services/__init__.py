@@ -1,0 +1,1 @@
+"""What routes call: no HTTP in here."""

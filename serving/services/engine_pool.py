@@ -1,0 +1,89 @@
+"""A few engines on one collection, each in a thread of its own, and the encoder that they share."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from indexer.encoder import Encoder
+from indexer.load import load_encoder
+from indexer.store.catalog import Model
+from indexer.store.collection import Collection
+from search import Engine
+from serving.errors import Busy
+
+T = TypeVar("T")
+
+# Answers may lag this many seconds behind what an index run commits.
+PATIENCE = 1.0
+
+
+class Engines:
+    """collection: may be empty or missing; each question finds out anew.
+
+    workers: threads. queue: questions that may wait before others are turned away with Busy.
+    """
+
+    def __init__(self, collection: Collection, *, workers: int, queue: int) -> None:
+        self.collection = collection
+        self._workers = workers
+        self._queue = queue
+        self._pending = 0
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="search")
+        self._local = threading.local()
+        self._open: list[Engine] = []
+        self._lock = threading.Lock()
+        self._encoders: dict[str, Encoder] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Questions that are being answered or wait."""
+        return self._pending
+
+    async def ask(self, question: Callable[[Engine], T]) -> T:
+        """What `question` returns for an engine, in its thread.
+
+        Raises Busy, what the question raises, and CollectionNotFound where nothing is indexed yet.
+        """
+        if self._pending >= self._queue:
+            raise Busy
+        self._pending += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, self._answer, question)
+        finally:
+            self._pending -= 1
+
+    def encoder(self, model: Model) -> Encoder:
+        """The encoder of a model, loaded once; former models' are let go."""
+        with self._lock:
+            if model.fingerprint not in self._encoders:
+                made = load_encoder(model.name, fingerprint=model.fingerprint, device="cpu")
+                self._encoders = {model.fingerprint: made}
+            return self._encoders[model.fingerprint]
+
+    def close(self) -> None:
+        """End the threads and close the catalogues."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for engine in self._open:
+            engine.close()
+
+    def _answer(self, question: Callable[[Engine], T]) -> T:
+        return question(self._engine())
+
+    def _engine(self) -> Engine:
+        engine: Engine | None = getattr(self._local, "engine", None)
+        if engine is not None and not self.collection.exists:  # it was deleted
+            self._local.engine = None
+            with self._lock, suppress(ValueError):
+                self._open.remove(engine)
+            engine.close()
+            engine = None
+        if engine is None:
+            engine = Engine.open(self.collection.folder, load=self.encoder, patience=PATIENCE)
+            self._local.engine = engine
+            with self._lock:
+                self._open.append(engine)
+        return engine

@@ -1,0 +1,227 @@
+"""Index jobs: one at a time, in a process of its own, remembered over restarts.
+
+What happened to jobs is kept in `jobs.json` beside the catalogue. One that was running when the
+server ended is "interrupted": what it had committed is kept, and the next job goes on from there.
+"""
+
+import json
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from indexer.devices.processes import SPAWN, sheltered
+from indexer.images.decode import Limits
+from indexer.store.collection import Collection
+from indexer.store.paths import display
+from serving.errors import Problem
+
+from .job_process import run_job
+
+log = logging.getLogger("clipdex.jobs")
+
+KEPT = 20
+MOST_SKIPPED = 100
+RUNNING = ("queued", "running")
+
+
+@dataclass
+class Job:
+    """One run. state: queued, running, done, failed, cancelled or interrupted. stage: of the run,
+    as `indexer.indexing.Progress` has it. skipped: the last files that could not be read.
+    """
+
+    id: str
+    paths: list[str]
+    created_at: str
+    state: str = "queued"
+    stage: str | None = None
+    done: int = 0
+    total: int = 0
+    images_per_second: float = 0.0
+    report: dict[str, Any] | None = None
+    error: str | None = None
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    finished_at: str | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.state in RUNNING
+
+    def end(self, state: str) -> None:
+        """It has ended so; the state comes last, since other threads wait for it."""
+        self.finished_at = _now()
+        self.state = state
+
+
+class Jobs:
+    """allowed: folders that jobs may read; without one there are no jobs."""
+
+    def __init__(self, collection: Collection, allowed: Iterable[Path], limits: Limits) -> None:
+        self.collection = collection
+        self.allowed = [Path(os.path.realpath(folder)) for folder in allowed]
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._watcher: threading.Thread | None = None
+        self._jobs = self._remembered()
+
+    def all(self) -> list[Job]:
+        """Newest first."""
+        return list(reversed(self._jobs.values()))
+
+    def get(self, number: str) -> Job:
+        """Raises Problem (404)."""
+        job = self._jobs.get(number)
+        if job is None:
+            raise Problem(404, "no job has this id")
+        return job
+
+    def start(self, paths: Iterable[str]) -> Job:
+        """Raises Problem where a path is not allowed, or a job is running."""
+        folders = [self._allowed(path) for path in paths] or list(self.allowed)
+        if not folders:
+            raise Problem(403, "no folder may be indexed from here: serve with --allow-index DIR")
+        with self._lock:
+            current = next((job for job in self._jobs.values() if job.running), None)
+            if current is not None:
+                raise Problem(
+                    409,
+                    f"job {current.id} is running: wait for it, or cancel it",
+                    headers={"Location": f"/v1/jobs/{current.id}"},
+                )
+            job = Job(secrets.token_hex(6), [str(folder) for folder in folders], _now())
+            self._jobs[job.id] = job
+            while len(self._jobs) > KEPT:
+                self._jobs.pop(next(iter(self._jobs)))
+            self._spawn(job, folders)
+            self._remember()
+        return job
+
+    def cancel(self, number: str) -> Job:
+        """Ask a job to end; it keeps what it has committed."""
+        job = self.get(number)
+        with self._lock:
+            if job.running and self._connection is not None:
+                with suppress(OSError):
+                    self._connection.send("cancel")
+        return job
+
+    def close(self) -> None:
+        """Cancel what is running, and wait for it a moment."""
+        for job in self.all():
+            if job.running:
+                self.cancel(job.id)
+        if self._watcher is not None:
+            self._watcher.join(timeout=10)
+
+    def _allowed(self, path: str) -> Path:
+        """The folder, links followed, if it lies in an allowed one as written and as followed."""
+        if "\0" in path or not os.path.isabs(path):
+            raise Problem(422, "paths: absolute paths of folders are needed")
+        real = Path(os.path.realpath(path))
+        written = Path(os.path.normpath(path))
+        for folder in self.allowed:
+            if real.is_relative_to(folder) and (
+                written.is_relative_to(folder) or written.resolve() == real
+            ):
+                if not real.exists():
+                    raise Problem(404, "there is no such folder")
+                return real
+        raise Problem(403, "this folder may not be indexed from here (--allow-index allows it)")
+
+    def _spawn(self, job: Job, folders: list[Path]) -> None:
+        ours, theirs = SPAWN.Pipe()
+        with sheltered():
+            process = SPAWN.Process(
+                target=run_job,
+                args=(theirs, folders, self.collection.folder, self._limits),
+                name="clipdex index job",
+            )
+            process.start()
+        theirs.close()
+        self._connection = ours
+        job.state = "running"
+
+        def watch() -> None:
+            started = time.monotonic()
+            with suppress(EOFError, OSError):
+                while job.running:
+                    self._hear(job, ours.recv(), started)
+            process.join()
+            with self._lock:
+                if job.running:
+                    job.error = (
+                        f"the indexing process was ended from outside (exit code "
+                        f"{process.exitcode}); what was committed is kept: start it again"
+                    )
+                    job.end("failed")
+                self._remember()
+                self._connection = None
+            ours.close()
+
+        self._watcher = threading.Thread(target=watch, name="index job", daemon=True)
+        self._watcher.start()
+
+    def _hear(self, job: Job, message: tuple[Any, ...], started: float) -> None:
+        match message:
+            case ("progress", stage, done, total):
+                job.stage, job.done, job.total = stage, done, total
+                if stage == "index":
+                    rate = done / max(time.monotonic() - started, 1e-9)
+                    job.images_per_second = round(rate, 1)
+            case ("skipped", path, reason):
+                job.skipped = [
+                    *job.skipped[1 - MOST_SKIPPED :],
+                    {"path": display(path), "reason": reason},
+                ]
+            case ("done", report):
+                job.report = report
+                job.end("done")
+            case ("failed", why):
+                job.error = why
+                job.end("failed")
+            case ("cancelled", _):
+                job.end("cancelled")
+
+    @property
+    def _file(self) -> Path:
+        return self.collection.folder / "jobs.json"
+
+    def _remember(self) -> None:
+        facts = json.dumps([asdict(job) for job in self._jobs.values()])
+        temporary = self._file.with_suffix(".tmp")
+        try:
+            self.collection.folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(facts)
+            os.replace(temporary, self._file)
+        except OSError as exc:
+            log.warning("cannot write %s: %s", self._file, exc.strerror or exc)
+
+    def _remembered(self) -> dict[str, Job]:
+        try:
+            jobs = [Job(**facts) for facts in json.loads(self._file.read_text())]
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError) as exc:
+            log.warning("%s cannot be read (%s): earlier jobs are forgotten", self._file, exc)
+            return {}
+        for job in jobs:
+            if job.running:
+                job.error = "the server ended while it ran; what was committed is kept"
+                job.end("interrupted")
+                log.warning("job %s was interrupted: the server ended while it ran", job.id)
+        return {job.id: job for job in jobs}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from indexer.bundles.names import parse
+from indexer.errors import ModelNotFound
+
+
+@pytest.mark.parametrize("name", ["ViT-B-32/openai", "ViT-B-32,openai", "ViT-B-32:openai"])
+def test_an_architecture_and_a_tag_may_be_parted_in_three_ways(name: str) -> None:
+    spelling = parse(name)
+    assert (spelling.kind, spelling.arch, spelling.tag) == ("pretrained", "ViT-B-32", "openai")
+    assert spelling.name == "ViT-B-32/openai"
+
+
+def test_every_way_to_write_a_name_is_told_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint, bundle, file = tmp_path / "checkpoint", tmp_path / "bundle", tmp_path / "w.pt"
+    checkpoint.mkdir()
+    (checkpoint / "open_clip_config.json").touch()
+    bundle.mkdir()
+    (bundle / "bundle.json").touch()
+    file.touch()
+    kinds = {
+        "pocket": "built-in",
+        "hf-hub:org/name": "hub",
+        "local-dir:checkpoint": "folder",
+        "./checkpoint": "folder",
+        "bundle": "bundle",
+        str(bundle): "bundle",
+        "w.pt": "checkpoint",
+        "mine": "added",
+    }
+    assert {name: parse(name).kind for name in kinds} == kinds
+    assert parse("w.pt", "RN50").arch == "RN50"
+    assert parse("checkpoint").name == f"local-dir:{checkpoint}"
+
+
+def test_a_parsed_name_parses_to_the_same_again(tmp_path: Path) -> None:
+    (tmp_path / "open_clip_config.json").touch()
+    (tmp_path / "w.safetensors").touch()
+    for name in ("pocket", "RN50:openai", "hf-hub:a/b", str(tmp_path), f"{tmp_path}/w.safetensors"):
+        spelling = parse(name)
+        assert parse(spelling.name) == spelling
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "said"),
+    [
+        ("hf-hub:alone", None, "write hf-hub:org/name"),
+        ("local-dir:nowhere", None, "open_clip_config.json"),
+        ("nowhere/at/all", None, "is no model"),
+        ("gone.safetensors", "RN50", "no checkpoint"),
+        ("pocket", "RN50", "--arch says what a checkpoint file holds"),
+    ],
+)
+def test_what_is_no_name_says_what_is(
+    name: str, arch: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelNotFound, match=said):
+        parse(name, arch)

@@ -1,0 +1,145 @@
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer import Progress, Skipped, build
+from indexer.encoder import Embeddings, Pixels
+from indexer.store.catalog import Catalogue
+from indexer.store.collection import Collection
+from indexer.testing import FakeEncoder
+from support.images import make_photo
+
+
+class CountingEncoder(FakeEncoder):
+    """Two lanes that must meet before either goes on."""
+
+    lanes = 2
+    batch_size = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meeting = threading.Barrier(2, timeout=20)
+
+    def encode_images(self, pixels: Pixels) -> Embeddings:
+        self.meeting.wait()
+        return super().encode_images(pixels)
+
+
+def test_lanes_run_at_the_same_time_and_batches_are_full(tmp_path: Path) -> None:
+    for number in range(20):
+        make_photo(tmp_path / f"{number:02}.png", number)
+    encoder = CountingEncoder()
+    report = build([tmp_path], collection=tmp_path / "c", encoder=encoder)
+    assert report.indexed == 20
+    assert encoder.batches == [5, 5, 5, 5]
+
+
+def test_batches_may_be_larger_than_what_is_let_pass_unencoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from indexer.pipeline import stages
+
+    monkeypatch.setattr(stages, "FLUSH_SECONDS", 60.0)
+    monkeypatch.setattr(stages, "DRAIN", 5)
+    for number in range(20):
+        make_photo(tmp_path / f"{number:02}.png", number)
+    encoder = FakeEncoder()
+    build([tmp_path], collection=tmp_path / "c", encoder=encoder, batch_size=12)
+    assert encoder.batches == [12, 8]
+
+
+def test_small_batches_are_committed_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from indexer.pipeline import stages
+
+    monkeypatch.setattr(stages, "GROUP_SECONDS", 60.0)
+    for number in range(20):
+        make_photo(tmp_path / f"{number:02}.png", number)
+    encoder, collection = FakeEncoder(), Collection(tmp_path / "c")
+    build([tmp_path], collection=collection.folder, encoder=encoder, batch_size=1)
+    assert encoder.batches == [1] * 20
+    with closing(Catalogue.open(collection)) as catalogue:
+        assert catalogue.generation() == 3  # of 8, 8 and 4 pictures
+        assert catalogue.counts() == (20, 20, 0)
+
+
+def test_copies_in_one_run_are_encoded_once(tmp_path: Path) -> None:
+    for number in range(30):
+        make_photo(tmp_path / f"{number:02}.png", number % 3)
+    encoder = FakeEncoder()
+    report = build([tmp_path], collection=tmp_path / "c", encoder=encoder, batch_size=2)
+    assert (report.indexed, report.reused) == (3, 27)
+    assert sum(encoder.batches) == 3
+
+
+def test_two_runs_make_the_same_batches(tmp_path: Path) -> None:
+    for number in range(25):
+        make_photo(tmp_path / "p" / f"{number:02}.png", number)
+    logs = []
+    for name in ("one", "two"):
+        encoder = FakeEncoder(log=tmp_path / name)
+        build([tmp_path / "p"], collection=tmp_path / f"{name}.c", encoder=encoder, workers=4)
+        logs.append((tmp_path / name).read_text())
+    assert logs[0] == logs[1]
+
+
+def test_progress_goes_to_the_end_and_failures_are_told(tmp_path: Path) -> None:
+    for number in range(9):
+        make_photo(tmp_path / f"{number}.png", number)
+    (tmp_path / "bad.jpg").write_text("x")
+    seen: list[Progress] = []
+    skipped: list[Skipped] = []
+    build(
+        [tmp_path],
+        collection=tmp_path / "c",
+        encoder=FakeEncoder(),
+        on_progress=seen.append,
+        on_skip=skipped.append,
+    )
+    assert [progress.stage for progress in seen[:2]] == ["scan", "index"]
+    assert max(p.done for p in seen if p.stage == "index") == 10
+    assert {p.total for p in seen if p.stage == "index"} == {10}
+    assert [item.path for item in skipped] == [str(tmp_path / "bad.jpg").encode()]
+
+
+def test_work_is_committed_while_a_slow_file_is_read(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    from indexer.pipeline import stages
+    from indexer.store.catalog import Catalogue
+    from indexer.store.collection import Collection
+
+    for number in range(4):
+        make_photo(tmp_path / "p" / f"{number}.png", number)
+    make_photo(tmp_path / "p" / "9-slow.png", 9)
+    monkeypatch.setattr(stages, "FLUSH_SECONDS", 0.2)
+    real = stages.read
+    counted: list[int] = []
+
+    def slow(task, *arguments):  # type: ignore[no-untyped-def]
+        if b"slow" in task.path:
+            time.sleep(1.5)
+            catalogue = Catalogue.open(Collection(tmp_path / "c"))
+            counted.append(catalogue.counts()[0])
+            catalogue.close()
+        return real(task, *arguments)
+
+    monkeypatch.setattr(stages, "read", slow)
+    build([tmp_path / "p"], collection=tmp_path / "c", encoder=FakeEncoder(), batch_size=100)
+    assert counted == [4]
+
+
+def test_vectors_are_kept_at_unit_norm(tmp_path: Path) -> None:
+    from indexer.store.catalog import Catalogue
+    from indexer.store.collection import Collection
+
+    make_photo(tmp_path / "a.png", 1)
+    build([tmp_path], collection=tmp_path / "c", encoder=FakeEncoder())
+    catalogue = Catalogue.open(Collection(tmp_path / "c"))
+    ((_, vectors),) = catalogue.embeddings("fake")
+    catalogue.close()
+    assert vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)

@@ -1,0 +1,115 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from indexer import build
+from indexer.errors import (
+    CollectionFormatError,
+    CollectionLocked,
+    CollectionNotFound,
+    CollectionStorageError,
+)
+from indexer.store.catalog import Catalogue
+from indexer.store.collection import Collection, filesystem_of
+from indexer.testing import FakeEncoder
+from support.images import make_photo
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Collection:
+    make_photo(tmp_path / "photos" / "a.png", 1)
+    build([tmp_path / "photos"], collection=tmp_path / "c", encoder=FakeEncoder())
+    return Collection(tmp_path / "c")
+
+
+def edit(collection: Collection, statement: str) -> None:
+    connection = sqlite3.connect(collection.catalogue)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_format_from_the_future_is_refused(collection: Collection, writable: bool) -> None:
+    edit(collection, "PRAGMA user_version = 99")
+    with pytest.raises(CollectionFormatError, match="newer clipdex .format 99"):
+        Catalogue.open(collection, writable=writable)
+
+
+def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    collection = Collection(tmp_path)
+    edit(collection, "PRAGMA user_version = 1")
+    with pytest.raises(CollectionFormatError, match="another program"):
+        Catalogue.open(collection, writable=True)
+
+
+def test_a_file_that_is_no_database_is_refused(collection: Collection) -> None:
+    collection.catalogue.write_bytes(b"no database, but long enough to be taken for one" * 100)
+    with pytest.raises(CollectionFormatError, match="damaged"):
+        Catalogue.open(collection)
+
+
+def test_nothing_indexed_yet_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CollectionNotFound, match="clipdex index FOLDER"):
+        Catalogue.open(Collection(tmp_path))
+
+
+def test_ids_are_never_used_again(collection: Collection, tmp_path: Path) -> None:
+    catalogue = Catalogue.open(collection)
+    first = catalogue.embeddings_of("fake", range(1, 10)).keys()
+    catalogue.close()
+    make_photo(tmp_path / "photos" / "a.png", 2)
+    build([tmp_path / "photos"], collection=collection.folder, encoder=FakeEncoder(),
+          prune_vanished=True)  # fmt: skip
+    catalogue = Catalogue.open(collection)
+    second = catalogue.embeddings_of("fake", range(1, 10)).keys()
+    catalogue.close()
+    assert len(first) == len(second) == 1
+    assert not first & second
+
+
+def test_a_transaction_that_fails_leaves_nothing(collection: Collection) -> None:
+    catalogue = Catalogue.open(collection, writable=True)
+    before = catalogue.generation()
+
+    def fail() -> None:
+        with catalogue.transaction():
+            catalogue.next_generation()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert catalogue.generation() == before
+    catalogue.close()
+
+
+def test_network_file_systems_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "/dev/sda1 / ext4 rw 0 0\n"
+        f"nas:/x {tmp_path}/my\\040nas nfs4 rw 0 0\n"
+        "broken\\040name /other tmpfs rw 0 0\n"
+    )
+    assert filesystem_of(tmp_path / "my nas" / "index", mounts) == "nfs4"
+    assert filesystem_of(tmp_path / "my nas too", mounts) == "ext4"
+    assert filesystem_of(tmp_path, tmp_path / "none") is None
+    monkeypatch.setattr("indexer.store.collection.filesystem_of", lambda path: "nfs4")
+    with pytest.raises(CollectionStorageError, match="network file system .nfs4"):
+        Collection(tmp_path / "c").create()
+
+
+def test_a_catalogue_that_another_program_has_locked_is_said(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.store.database.LOCK_SECONDS", 0.1)
+    make_photo(tmp_path / "photos" / "b.png", 2)
+    other = sqlite3.connect(collection.catalogue)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.raises(CollectionLocked, match="locked the catalogue"):
+            build([tmp_path / "photos"], collection=collection.folder, encoder=FakeEncoder())
+    finally:
+        other.close()
+    report = build([tmp_path / "photos"], collection=collection.folder, encoder=FakeEncoder())
+    assert (report.indexed, report.unchanged) == (1, 1)

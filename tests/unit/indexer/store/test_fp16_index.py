@@ -1,0 +1,92 @@
+"""The half-precision FAISS index against brute force."""
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+
+from indexer.encoder import unit
+from indexer.store.fp16_index import Flat
+
+DIM = 64
+
+
+def crowded(count: int = 6000) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, vectors) in tight clusters, whose scores differ by less than rounding moves them."""
+    random = np.random.default_rng(5)
+    centres = unit(random.standard_normal((40, DIM)))
+    noise = 3e-4 * random.standard_normal((count, DIM))
+    return random.permutation(count) + 7, unit(centres[np.arange(count) % 40] + noise)
+
+
+def brute_force(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Scores `(n,)` with the unit vectors of what is kept."""
+    return unit(vectors.astype(np.float16)) @ query
+
+
+def test_the_best_are_those_of_brute_force_even_where_rounding_reorders_them() -> None:
+    ids, vectors = crowded()
+    flat = Flat.of(ids, vectors)
+    reordered = 0
+    for query in unit(np.random.default_rng(6).standard_normal((20, DIM))):
+        truth = brute_force(vectors, query)
+        expected = ids[np.lexsort((ids, -truth))[:10]]
+        scores, found = flat.best(query, 10, None)
+        assert set(found) == set(expected)
+        assert np.allclose(np.sort(scores)[::-1], np.sort(truth)[::-1][:10], atol=2e-7)
+        _, rough = flat.index.search(query[np.newaxis], 10)
+        reordered += set(rough[0]) != set(expected)
+    assert reordered, "FAISS alone would have done: this test proves nothing"
+
+
+def test_neighbours_are_those_of_brute_force_but_for_the_ones_left_out() -> None:
+    ids, vectors = crowded(500)
+    flat = Flat.of(ids, vectors)
+    queries = unit(np.random.default_rng(7).standard_normal((30, DIM)))
+    without = ids[:100]
+    scores, found = flat.neighbours(queries, 20, without)
+    for query, row, row_scores in zip(queries, found, scores, strict=True):
+        truth = brute_force(vectors, query)[100:]
+        best = np.sort(truth)[::-1][:20]
+        assert np.allclose(row_scores, best, atol=1e-6)
+        assert not set(row) & set(without)
+
+
+def test_where_there_are_fewer_neighbours_the_rest_is_marked() -> None:
+    ids, vectors = crowded(40)
+    scores, found = Flat.of(ids, vectors).neighbours(vectors[:2], 50, ids[:5])
+    assert scores.shape == found.shape == (2, 50)
+    assert (found[:, 35:] == -1).all()
+    assert (found[:, :35] > 0).all()
+    assert Flat.of(ids, vectors).best(vectors[0], 50, None)[1].size == 40
+    assert Flat.empty(0, DIM).best(vectors[0], 5, None)[1].size == 0
+
+
+def test_a_written_index_is_mapped_and_answers_the_same(tmp_path: Path) -> None:
+    ids, vectors = crowded(2000)
+    made = Flat.of(ids, vectors)
+    made.write(tmp_path / "index")
+    mapped = Flat.map(tmp_path / "index")
+    assert mapped is not None
+    assert np.array_equal(mapped.halves, made.halves)
+    assert np.array_equal(mapped.ids, ids)
+    selector = faiss.IDSelectorBatch(ids[:300])
+    for query in vectors[:5]:
+        one, other = made.best(query, 12, selector), mapped.best(query, 12, selector)
+        assert sorted(one[1]) == sorted(other[1])
+        assert set(one[1]) <= set(ids[:300])
+    whole = (tmp_path / "index").read_bytes()
+    (tmp_path / "cut").write_bytes(whole[:50])
+    assert Flat.map(tmp_path / "cut") is None
+    assert Flat.map(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_scores_of_chosen_ids_are_exact(share: float) -> None:
+    ids, vectors = crowded(3000)
+    among = np.sort(np.random.default_rng(8).choice(ids, int(share * 3000), replace=False))
+    scores, held = Flat.of(ids, vectors).scores_of(vectors[0], np.append(among, 10**9))
+    assert held.tolist() == among.tolist()
+    truth = dict(zip(ids.tolist(), brute_force(vectors, vectors[0]).tolist(), strict=True))
+    assert np.allclose(scores, [truth[number] for number in among.tolist()], atol=1e-6)

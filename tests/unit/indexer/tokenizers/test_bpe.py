@@ -1,0 +1,36 @@
+import pytest
+
+from indexer.bundles.samples import sample_texts
+from indexer.load import load_encoder
+from indexer.tokenizers.bpe import clean_canonicalize, clean_lower, clean_whitespace
+from support.texts import CURIOUS, strings
+
+
+def test_ids_are_open_clips() -> None:
+    open_clip = pytest.importorskip("open_clip")
+    theirs = open_clip.get_tokenizer("ViT-B-32")
+    ours = load_encoder().tokenizer  # type: ignore[attr-defined]
+    for text in [*CURIOUS, *sample_texts(), *strings(5000)]:
+        assert ours([text])[0].tolist() == theirs([text])[0].tolist(), text
+
+
+def test_cleaning_is_open_clips() -> None:
+    tokenizer = pytest.importorskip("open_clip.tokenizer")
+    for text in [*CURIOUS, *strings(1000)]:
+        assert clean_lower(text) == tokenizer._clean_lower(text)
+        assert clean_whitespace(text) == tokenizer._clean_whitespace(text)
+        assert clean_canonicalize(text) == tokenizer._clean_canonicalize(text)
+
+
+def test_cut_ids_are_the_whole_ones_without_padding() -> None:
+    tokenizer = load_encoder().tokenizer  # type: ignore[attr-defined]
+    texts = ["a dog", "a very long dog " * 3]
+    cut, whole = tokenizer(texts, cut=True), tokenizer(texts)
+    assert cut.shape[1] < whole.shape[1] == 77
+    assert (whole[:, : cut.shape[1]] == cut).all()
+    assert not whole[:, cut.shape[1] :].any()
+
+
+def test_bytes_of_a_command_line_that_are_no_text_become_question_marks() -> None:
+    tokenizer = load_encoder().tokenizer  # type: ignore[attr-defined]
+    assert tokenizer.encode("caf\udce9") == tokenizer.encode("caf?")
