@@ -28,13 +28,13 @@ from serving.routes import internal, jobs, sessions, status
 from serving.schemas import requests, responses
 from serving.service import Service, ServiceDep, running
 from serving.services.embeddings import embed
-from serving.services.labels import count_labels, label_picture, label_stored, own_head
+from serving.services.labels import count_labels, label_image, label_stored, own_head
 from serving.services.search import Asked
 from serving.services.translate import asked_by, asked_in, echo, filter_of, options_of
 from serving.settings import Settings
 
 WEB = Path(__file__).parent / "serving" / "web"
-ImageId = Annotated[int, PathParameter(alias="id", ge=1, le=requests.LARGEST_ID)]
+ImageId = Annotated[int, PathParameter(alias="id", ge=1, le=requests.MAX_ID)]
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -75,13 +75,13 @@ def _page_routes(app: FastAPI) -> None:
 
 
 def _search_routes(app: FastAPI) -> None:
-    @app.get("/v1/search", summary="Search by text; the newest pictures without one")
+    @app.get("/v1/search", summary="Search by text; the newest images without one")
     async def search(
         service: ServiceDep, query: Annotated[requests.SearchQuery, Query()]
     ) -> responses.SearchAnswer:
         return await _search(service, query, ())
 
-    @app.post("/v1/search", summary="Search by text, picture, or both")
+    @app.post("/v1/search", summary="Search by text, image, or both")
     async def search_json(service: ServiceDep, body: requests.SearchBody) -> responses.SearchAnswer:
         began = time.perf_counter()
         asked = asked_in(body)
@@ -91,23 +91,23 @@ def _search_routes(app: FastAPI) -> None:
         hits, total = await service.answering.search(asked, options)
         return await _page(service, echo(body), hits, total, began)
 
-    @app.post("/v1/search/image", summary="Search by an uploaded picture")
+    @app.post("/v1/search/image", summary="Search by an uploaded image")
     async def search_image(
         service: ServiceDep,
         query: Annotated[requests.SearchQuery, Query()],
-        file: Annotated[UploadFile, File(description="A picture.")],
+        file: Annotated[UploadFile, File(description="An image.")],
     ) -> responses.SearchAnswer:
         return await _search(service, query, (await file.read(),))
 
 
 async def _search(
-    service: Service, query: requests.SearchQuery, pictures: tuple[bytes, ...]
+    service: Service, query: requests.SearchQuery, images: tuple[bytes, ...]
 ) -> responses.SearchAnswer:
     began = time.perf_counter()
     absolute = service.settings.expose_paths
     options = options_of(filter_of(query), k=query.k, offset=query.offset, absolute=absolute)
-    asked = asked_by(query, pictures)
-    if not pictures and query.q is None and not query.without:
+    asked = asked_by(query, images)
+    if not images and query.q is None and not query.without:
         hits, total = await service.answering.newest(options)
         return await _page(service, echo(query), hits, total, began, scored=False)
     _need_question(asked)
@@ -116,8 +116,8 @@ async def _search(
 
 
 def _need_question(asked: Asked) -> None:
-    if not asked.pictures and asked.image_id is None and not (asked.query.text or "").strip():
-        raise Problem(422, "nothing to search for: give a text or a picture")
+    if not asked.images and asked.image_id is None and not (asked.query.text or "").strip():
+        raise Problem(422, "nothing to search for: give a text or an image")
 
 
 async def _page(
@@ -139,22 +139,22 @@ async def _page(
 
 
 def _image_routes(app: FastAPI) -> None:
-    @app.get("/v1/images/{id}", summary="A picture's facts")
+    @app.get("/v1/images/{id}", summary="An image's metadata")
     async def image(service: ServiceDep, number: ImageId) -> responses.ImageAnswer:
         def look(engine: Engine) -> tuple[Hit, str, int]:
             with engine.question():
-                found = engine.catalogue.contents([number])
-                kind = kind_of(engine.catalogue, number)
-                files = files_of(engine.catalogue, number)
+                found = engine.catalog.contents([number])
+                kind = kind_of(engine.catalog, number)
+                files = files_of(engine.catalog, number)
             if kind is None or number not in found or not files:
-                raise Problem(404, f"no picture has the id {number}")
+                raise Problem(404, f"no image has the id {number}")
             return Hit.of(found[number], 0.0, None), kind[1], files[0].size
 
         hit, form, size = await service.answering.engines.ask(look)
         shown = await service.shown(hit.raw_paths)
         return responses.ImageAnswer(
             id=number,
-            **shown.facts(hit.raw_paths[0]),
+            **shown.metadata(hit.raw_paths[0]),
             paths=[display(shown.path(path)) for path in hit.raw_paths],
             width=hit.width,
             height=hit.height,
@@ -166,7 +166,7 @@ def _image_routes(app: FastAPI) -> None:
 
     @app.get(
         "/v1/images/{id}/thumbnail",
-        summary="A small WebP of a picture",
+        summary="A small WebP of an image",
         response_class=Response,
         responses={200: {"content": {"image/webp": {}}}, 304: {"description": "Not modified."}},
     )
@@ -180,7 +180,7 @@ def _image_routes(app: FastAPI) -> None:
 
     @app.get(
         "/v1/images/{id}/file",
-        summary="A picture's file, without its metadata",
+        summary="An image's file, without its metadata",
         response_class=Response,
         responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not modified."}},
     )
@@ -189,7 +189,7 @@ def _image_routes(app: FastAPI) -> None:
     ) -> Response:
         return await service.images.file(number, if_none_match)
 
-    @app.get("/v1/images/{id}/similar", summary="The pictures most like one")
+    @app.get("/v1/images/{id}/similar", summary="The images most like one")
     async def similar(
         service: ServiceDep, number: ImageId, k: requests.Count = 20, offset: requests.Offset = 0
     ) -> responses.SearchAnswer:
@@ -200,7 +200,7 @@ def _image_routes(app: FastAPI) -> None:
 
 
 def _model_routes(app: FastAPI) -> None:
-    @app.post("/v1/label", summary="Which of these labels fits a picture best")
+    @app.post("/v1/label", summary="Which of these labels fits an image best")
     async def label(service: ServiceDep, body: requests.LabelBody) -> responses.LabelAnswer:
         def chosen(encoder: Encoder, model: Model) -> Labels:
             if body.head is None:
@@ -209,7 +209,7 @@ def _model_routes(app: FastAPI) -> None:
 
         if body.image is not None:
             ids: list[int | None] = [None]
-            answers = [await label_picture(service.answering, body.image, chosen, body.top)]
+            answers = [await label_image(service.answering, body.image, chosen, body.top)]
         else:
             ids = list(body.image_ids)
             answers = await label_stored(service.answering, body.image_ids, chosen, body.top)
@@ -226,7 +226,7 @@ def _model_routes(app: FastAPI) -> None:
             ]
         )
 
-    @app.post("/v1/labels/count", summary="How many pictures show each of these labels")
+    @app.post("/v1/labels/count", summary="How many images show each of these labels")
     async def counts(
         service: ServiceDep, body: requests.LabelCountBody
     ) -> responses.LabelCountAnswer:
@@ -244,7 +244,7 @@ def _model_routes(app: FastAPI) -> None:
             ]
         )
 
-    @app.post("/v1/embeddings", summary="Vectors of texts and pictures, as OpenAI's clients ask")
+    @app.post("/v1/embeddings", summary="Vectors of texts and images, as OpenAI's clients ask")
     async def embeddings(
         service: ServiceDep, body: requests.EmbeddingsBody
     ) -> responses.EmbeddingsAnswer:

@@ -28,16 +28,16 @@ def check_name(name: str) -> None:
         )
 
 
-def save(folders: Path, name: str, facts: Mapping[str, Any], arrays: Arrays) -> Path:
+def save(folders: Path, name: str, metadata: Mapping[str, Any], arrays: Arrays) -> Path:
     """Write an artifact among others, in place of one of the same name; returns its folder.
 
-    facts: its manifest without what is computed here. Raises CollectionStorageError.
+    metadata: its manifest without what is computed here. Raises CollectionStorageError.
     """
     from safetensors.numpy import save as pack
 
     check_name(name)
     packed = pack({key: np.ascontiguousarray(array) for key, array in arrays.items()})
-    manifest = {"format": FORMAT, "name": name, **facts, "arrays": digest(packed).hex()}
+    manifest = {"format": FORMAT, "name": name, **metadata, "arrays": digest(packed).hex()}
     manifest["digest"] = manifest_digest(manifest)
     folder = folders / name
     with _storage(folder):

@@ -44,7 +44,7 @@ def log_loss(logits: Floats, targets: Targets, temperature: float = 1.0) -> floa
 def calibration_error(
     logits: Floats, targets: Targets, temperature: float = 1.0, bins: int = BINS
 ) -> float:
-    """The expected calibration error: the mean, over pictures, of |accuracy - confidence| of the
+    """The expected calibration error: the mean, over images, of |accuracy - confidence| of the
     bin of confidence that each lies in.
     """
     shares = softmax(logits, temperature)

@@ -1,7 +1,7 @@
 """When none of the classes fits, learnt from the classes alone.
 
-Each class in turn is held out: its pictures' cosines with the nearest mean of the *other* classes
-are those of strangers, their cosine with the nearest mean, their own picture left out of it, those
+Each class in turn is held out: its images' cosines with the nearest mean of the *other* classes
+are those of strangers, their cosine with the nearest mean, their own image left out of it, those
 of members. A logistic regression on that one number, both sides weighing alike, tells them apart.
 Source of the score: the nearest class mean, as in Mensink et al., Distance-Based Image
 Classification, PAMI 2013; of the hold-out: leave-one-class-out, as open-set recognition is tested.

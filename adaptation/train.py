@@ -1,4 +1,4 @@
-"""From labelled pictures to a head in the collection."""
+"""From labelled images to a head in the collection."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -84,7 +84,7 @@ def train(
     temperature = fit_temperature(choice.logits, choice.targets) if len(choice.targets) else 1.0
     figures = _figures(choice, temperature, task, fitted, validation)
     arrays: Arrays = {**fitted.arrays, **learn_rejection(task)}
-    facts = {
+    metadata = {
         "kind": fitted.kind,
         "classes": list(examples.classes),
         "fingerprint": encoder.fingerprint,
@@ -99,7 +99,7 @@ def train(
         "warnings": [asdict(one) for one in findings],
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    folder = save(heads_folder(collection.folder), name, facts, arrays)
+    folder = save(heads_folder(collection.folder), name, metadata, arrays)
     return Trained(Head.load(folder), tuple(findings), figures)
 
 
@@ -157,7 +157,7 @@ def _figures(
     }
     if len(choice.targets):
         figures["held_out"] = {
-            "pictures": len(choice.targets),
+            "images": len(choice.targets),
             "accuracy": choice.accuracy,
             "calibration_error": calibration_error(choice.logits, choice.targets, temperature),
             "uncalibrated_error": calibration_error(choice.logits, choice.targets),
@@ -166,7 +166,7 @@ def _figures(
         measured = replace(task, vectors=validation.vectors, targets=validation.targets)
         logits = fitted.logits(validation.vectors)
         figures["validation"] = {
-            "pictures": len(validation.targets),
+            "images": len(validation.targets),
             "accuracy": fitted.accuracy(measured),
             "zero_shot": zero_shot.accuracy(measured),
             "calibration_error": calibration_error(logits, validation.targets, temperature),

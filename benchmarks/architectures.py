@@ -30,7 +30,7 @@ from tower_trials import GIGABYTES, SECONDS, count, try_tower
 def in_child(function: Any, *arguments: Any) -> dict[str, Any]:
     """Run `function(*arguments, out)` in a forked process."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "facts.json"
+        out = Path(folder) / "metadata.json"
         child = multiprocessing.get_context("fork").Process(target=function, args=(*arguments, out))
         child.start()
         child.join()
@@ -74,33 +74,33 @@ def main(results: Path, minutes: float, only: list[str]) -> None:
     if results.exists():
         for line in results.read_text().splitlines():
             known[json.loads(line)["arch"]] = json.loads(line)
-    texts = {facts["text_key"]: facts for facts in known.values() if "text" in facts}
+    texts = {metadata["text_key"]: metadata for metadata in known.values() if "text" in metadata}
     counts = results.with_suffix(".counts.json")
     if not counts.exists():
         counts.write_text(json.dumps(in_child(count_all)))
     counted = json.loads(counts.read_text())
     begin = time.monotonic()
-    for arch, facts in sorted(counted.items(), key=lambda item: item[1].get("parameters", 0)):
+    for arch, metadata in sorted(counted.items(), key=lambda item: item[1].get("parameters", 0)):
         if only and arch not in only:
             continue
-        if arch in known or "error" in facts or time.monotonic() - begin > minutes * 60:
+        if arch in known or "error" in metadata or time.monotonic() - begin > minutes * 60:
             continue
         start = time.monotonic()
-        if 4 * facts["parameters"] > 0.75 * GIGABYTES * 10**9:
+        if 4 * metadata["parameters"] > 0.75 * GIGABYTES * 10**9:
             gone = "too large for the machine this was measured on"
-            facts |= {"image": {"status": gone}, "text": {"status": gone}}
+            metadata |= {"image": {"status": gone}, "text": {"status": gone}}
         else:
-            facts["image"] = in_child(try_tower, arch, "image")
-            like = texts.get(facts["text_key"])
-            facts["text"] = like["text"] if like else in_child(try_tower, arch, "text")
+            metadata["image"] = in_child(try_tower, arch, "image")
+            like = texts.get(metadata["text_key"])
+            metadata["text"] = like["text"] if like else in_child(try_tower, arch, "text")
             if like:
-                facts["text_like"] = like["arch"]
-            texts.setdefault(facts["text_key"], facts)
-        facts["seconds"] = round(time.monotonic() - start, 1)
+                metadata["text_like"] = like["arch"]
+            texts.setdefault(metadata["text_key"], metadata)
+        metadata["seconds"] = round(time.monotonic() - start, 1)
         with results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(facts) + "\n")
-        told = [facts[tower]["status"] for tower in ("image", "text")]
-        sys.stdout.write(f"{arch} {told} {facts['seconds']}\n")
+            file.write(json.dumps(metadata) + "\n")
+        told = [metadata[tower]["status"] for tower in ("image", "text")]
+        sys.stdout.write(f"{arch} {told} {metadata['seconds']}\n")
         sys.stdout.flush()
 
 

@@ -1,8 +1,8 @@
-"""Tuning on captions: recall on other pictures' captions, and what old queries lose.
+"""Tuning on captions: recall on other images' captions, and what old queries lose.
 
 usage: python benchmarks/captions.py FLICKR8K CALTECH101 [--pacs PACS] [--seeds 3] [--epochs 1]
 
-2,000 of Flickr8k's train pictures with their captions, by seed; recall is measured on dev,
+2,000 of Flickr8k's train images with their captions, by seed; recall is measured on dev,
 zero-shot accuracy on Caltech-101's val, before and after. The built-in model learnt from Flickr8k's
 train captions already, so with PACS the same is done for what it does not know: 40 sketches of each
 of seven classes, captioned "a sketch of a CLASS", measured by how often the name of 40 others of
@@ -83,10 +83,10 @@ def _one(
     moved = OnnxEncoder(tuned.bundle, device="cpu", threads=torch.get_num_threads())
     figures = _figures(measured, photos, (encoder, moved))
     sys.stderr.write(f"{data}, seed {settings.seed}: {figures}, {minutes:.1f} min\n")
-    runs.setdefault(data, []).append({**figures, "minutes": minutes, **_facts(tuned)})
+    runs.setdefault(data, []).append({**figures, "minutes": minutes, **_metadata(tuned)})
 
 
-def _facts(tuned: Tuned) -> dict[str, object]:
+def _metadata(tuned: Tuned) -> dict[str, object]:
     return {"alpha": tuned.alpha, "sweep": tuned.sweep, "epochs": tuned.epochs}
 
 

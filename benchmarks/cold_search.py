@@ -53,7 +53,7 @@ def main() -> None:
             timed["search"].append(seconds(search))
     ratio = statistics.median(timed["search"]) / statistics.median(timed["imports"])
     row = {
-        "pictures": f"{asked.images:,}",
+        "images": f"{asked.images:,}",
         f'`python -c "{IMPORTS}"`, s': spread(timed["imports"]),
         "`clipdex search`, s": spread(timed["search"]),
         "ratio of the medians": f"{ratio:.2f}",

@@ -3,7 +3,7 @@
 Each class's first photos are changed in every way of `CHANGES` and put in a collection with all
 photos of the data. A change counts as found where `find_groups` puts it in a group with its
 original. A group that holds different originals is a false positive, unless they are the same
-picture: those pairs are listed, with where to look. The threshold was chosen on Caltech-101's train
+image: those pairs are listed, with where to look. The threshold was chosen on Caltech-101's train
 split with --sweep. Val was measured twice: after the first run the turn that the registration
 allows was narrowed, on train photos and 60 of PACS' sketches, so the figure for those is not
 independent, and the sweep was made with the wider turn.
@@ -108,7 +108,7 @@ def grouped(engine, threshold: float) -> tuple[list[set[bytes]], float]:  # type
     took = time.perf_counter() - began
     found = []
     for group in groups:
-        contents = engine.catalogue.contents([group.first, *group.members])
+        contents = engine.catalog.contents([group.first, *group.members])
         found.append({path for content in contents.values() for path in content.paths})
     return found, took
 

@@ -1,8 +1,8 @@
-"""Searching among the pictures that pass a filter: both ways, and where one overtakes the other.
+"""Searching among the images that pass a filter: both ways, and where one overtakes the other.
 
 Gathering takes the vectors that pass and multiplies them; selecting lets FAISS pass over the
 others. `indexer/vectors.py` takes the better of the two by its border, GATHER_SHARE. "ids by SQL"
-is what finding the pictures of a folder or of some dates costs before that.
+is what finding the images of a folder or of some dates costs before that.
 
 usage: python benchmarks/filters.py [--images 100000] [--rounds 40]
 """
@@ -18,7 +18,7 @@ import numpy as np
 from indexer.encoder import unit
 from indexer.load import BUILT_IN, find_bundle
 from indexer.store import vector_index
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.store.vector_index import VectorIndex
 from measure import report, spread
@@ -44,15 +44,15 @@ def recall(index: VectorIndex, rows: np.ndarray, query: np.ndarray, among: np.nd
 
 def date_files(folder: Path, count: int) -> None:
     """Spread the files' times and folders evenly, so that a filter takes the share it names."""
-    catalogue = Catalogue.open(Collection(folder), writable=True)
-    with catalogue.transaction():
-        catalogue.connection.execute("UPDATE files SET mtime_ns = id * 1000000000")
+    catalog = Catalog.open(Collection(folder), writable=True)
+    with catalog.transaction():
+        catalog.connection.execute("UPDATE files SET mtime_ns = id * 1000000000")
         for share in SHARES:
-            catalogue.connection.execute(
+            catalog.connection.execute(
                 "UPDATE files SET path = CAST(? || path AS BLOB) WHERE id % 1000 < ?",
                 (f"{share}/".encode(), round(1000 * share)),
             )
-    catalogue.close()
+    catalog.close()
 
 
 def main() -> None:
@@ -95,10 +95,10 @@ def main() -> None:
                 }
                 vector_index.GATHER_SHARE = chosen
                 by_folder = Filter([f"{share}"])
-                sql = [timed(lambda f=by_folder: f.ids(engine.catalogue)) for _ in range(5)]
+                sql = [timed(lambda f=by_folder: f.ids(engine.catalog)) for _ in range(5)]
                 until = str(np.datetime64(round(share * asked.images), "s")) + "Z"
                 by_date = Filter(until=until)
-                dated = [timed(lambda f=by_date: f.ids(engine.catalogue)) for _ in range(5)]
+                dated = [timed(lambda f=by_date: f.ids(engine.catalog)) for _ in range(5)]
                 ratio = np.median(times["select"]) / np.median(times["gather"])
                 costs = f"{np.median(sql):.3g}, {np.median(dated):.3g}"
                 rows.append(

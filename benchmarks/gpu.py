@@ -69,16 +69,16 @@ def hidden_share(torch, encoder, pixels) -> float:
 
 
 def tower_rows(torch, bundle, device, sizes) -> list[dict]:
-    from indexer.encoders.torch_encoder import Facts, TorchEncoder
+    from indexer.encoders.torch_encoder import Metadata, TorchEncoder
     from indexer.weights.image_tower import tower_from_graph
 
     texts = OnnxEncoder(bundle, device="cpu").encode_texts
-    facts = Facts(bundle.name, bundle.fingerprint, bundle.dim, bundle.image, texts)
+    metadata = Metadata(bundle.name, bundle.fingerprint, bundle.dim, bundle.image, texts)
     rows = []
     for precision in ("fp32", "fp16", "bf16"):
         for size in sizes:
             encoder = TorchEncoder(
-                tower_from_graph(bundle), facts, device=device, precision=precision,
+                tower_from_graph(bundle), metadata, device=device, precision=precision,
                 batch_size=size,
             )  # fmt: skip
             locked = torch.zeros((size, 3, *bundle.image.size), dtype=torch.uint8).pin_memory()

@@ -33,7 +33,7 @@ def best_batch_size(encoder, pixels) -> int:
 
 
 def forward_seconds(encoder, pixels, size: int) -> float:
-    """Wall seconds a picture with every lane busy, as the indexer runs the model."""
+    """Wall seconds an image with every lane busy, as the indexer runs the model."""
     batch = np.stack([pixels] * size)
     repeats = 48 // size
 
@@ -49,7 +49,7 @@ def forward_seconds(encoder, pixels, size: int) -> float:
 
 
 def stage_seconds(files: list[Path], encoder) -> dict[str, float]:
-    """Core-seconds a picture of each stage before the model, on one thread."""
+    """Core-seconds an image of each stage before the model, on one thread."""
     preprocess, limits = preprocess_of(encoder), Limits()
     spent = dict.fromkeys(("read and hash", "decode", "resize"), 0.0)
     for file in files:
@@ -67,7 +67,7 @@ def stage_seconds(files: list[Path], encoder) -> dict[str, float]:
 
 
 def pixels_of(file: Path, encoder) -> np.ndarray:
-    """A picture's pixels, as the indexer hands them to the model, which has then run once."""
+    """An image's pixels, as the indexer hands them to the model, which has then run once."""
     preprocess = preprocess_of(encoder)
     image = decode(file.read_bytes(), Limits(), at_least=preprocess.size).image
     pixels = preprocess.pixels(image)
@@ -119,7 +119,7 @@ def main() -> None:
                   ("read and hash", "decode", "resize", "forward")}  # fmt: skip
             rows.append(
                 {
-                    "pictures": f"{count} of {title}",
+                    "images": f"{count} of {title}",
                     "images/s": spread(columns["images_per_second"]),
                     "limit": spread(columns["limit"]),
                     "share of the limit": spread(columns["share"]),

@@ -1,4 +1,4 @@
-"""Labelled pictures as tasks, and how shares are written; for the benchmarks of adaptation."""
+"""Labelled images as tasks, and how shares are written; for the benchmarks of adaptation."""
 
 import statistics
 from pathlib import Path
@@ -11,7 +11,7 @@ from search.evaluation.dataset import GroundTruth, read_ground_truth
 
 
 def task_in(folder: Path, encoder: Encoder) -> Task:
-    """The labelled pictures of a folder of one folder a class."""
+    """The labelled images of a folder of one folder a class."""
     return task_of(read_examples(read_ground_truth(folder), encoder), encoder)
 
 
@@ -27,7 +27,7 @@ def share(values: list[float]) -> str:
 
 
 def few_of_each(truth: GroundTruth, each: int) -> GroundTruth:
-    """The first pictures of each label."""
+    """The first images of each label."""
     counts: dict[str, int] = {}
     chosen = {}
     for path, known in truth.items():

@@ -1,4 +1,4 @@
-"""What every benchmark shares: the machine's facts, commands timed, results written."""
+"""What every benchmark shares: the machine's metadata, commands timed, results written."""
 
 import json
 import os
@@ -56,18 +56,18 @@ def report(
 
     notes: stand below the table, as a list.
     """
-    facts = machine()
+    metadata = machine()
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(
-        json.dumps({"machine": facts, "rows": rows, **more}, indent=1) + "\n"
+        json.dumps({"machine": metadata, "rows": rows, **more}, indent=1) + "\n"
     )
     script = Path(sys.argv[0]).resolve().relative_to(REPOSITORY).as_posix()
     heads = list(rows[0])
     lines = [
         f"# {title}",
         "",
-        f"`python {script}`, {facts['date']}: {facts['cpu']}; "
-        f"{facts['system']}; {facts['packages']}.",
+        f"`python {script}`, {metadata['date']}: {metadata['cpu']}; "
+        f"{metadata['system']}; {metadata['packages']}.",
         "",
         "| " + " | ".join(heads) + " |",
         "|" + " --- |" * len(heads),

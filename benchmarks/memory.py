@@ -41,7 +41,7 @@ def main() -> None:
             allowed = peaks[0] * 1.1 + vectors
             rows.append(
                 {
-                    "pictures": f"{count:,}",
+                    "images": f"{count:,}",
                     "peak, MiB": f"{peaks[-1]:.0f}",
                     "allowed (first + 10% + 4 x dim a vector), MiB": f"{allowed:.0f}",
                 }

@@ -13,7 +13,7 @@ SOURCES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "retina.j
 def make_photos(folder: Path, count: int, size: tuple[int, int], *, different: int = 20) -> Path:
     """`count` JPEGs of `size` (width, height), no two of the same bytes.
 
-    `different` pictures are drawn; the others are those with a comment behind the picture's end,
+    `different` images are drawn; the others are those with a comment behind the image's end,
     another content for an indexer and the same work for a decoder.
     """
     spec = find_spec("skimage")

@@ -22,7 +22,7 @@ from indexer.devices.cpu_count import available_cores
 from indexer.images.preprocess import Preprocess
 from indexer.load import BUILT_IN
 from indexer.scan import diff
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.lookup import Lookup
 from measure import report
 
@@ -97,7 +97,7 @@ def instrument(stages: Stages, encoder: Any) -> None:
     stages.wrap(Preprocess, "pixels", "resize")
     stages.wrap(stages, "sketch", "sketch")
     stages.wrap(encoder, "encode_images", "forward")
-    stages.wrap_context(Catalogue, "transaction", "commit")
+    stages.wrap_context(Catalog, "transaction", "commit")
     stages.wrap(build, "publish", "publish")
 
 
@@ -128,7 +128,7 @@ def main() -> None:
         busy = time.process_time() - busy
         own = time.thread_time() - own
     spent = dict(stages.seconds)
-    spent["queues and files' facts (the main thread's rest)"] = own - sum(
+    spent["queues and files' metadata (the main thread's rest)"] = own - sum(
         spent.get(name, 0.0) for name in ("scan", "commit", "publish")
     )
     measured = sum(spent.values())

@@ -1,4 +1,4 @@
-"""A collection of any size, its random vectors written straight into the catalogue."""
+"""A collection of any size, its random vectors written straight into the catalog."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from indexer.bundles.bundle import Bundle
 from indexer.images.gray_thumbnail import SIDE
-from indexer.store.catalog import Catalogue, Model
+from indexer.store.catalog import Catalog, Model
 from indexer.store.collection import Collection
 from indexer.store.vector_index import publish
 
@@ -35,18 +35,18 @@ def make_collection(
 ) -> Path:
     """A collection at `folder` of `vectors` `(n, dim)`, which the model takes for its own.
 
-    root, names: the files that it says it indexed; there are none. Each picture has a sketch, of
-    no meaning, so that the catalogue is as large as one of photos.
+    root, names: the files that it says it indexed; there are none. Each image has a sketch, of
+    no meaning, so that the catalog is as large as one of photos.
     """
     collection = Collection(folder)
     collection.create()
-    catalogue = Catalogue.open(collection, writable=True)
+    catalog = Catalog.open(collection, writable=True)
     random = np.random.default_rng(1)
-    with catalogue.transaction():
-        catalogue.activate(Model(bundle.fingerprint, bundle.name, bundle.dim))
-        execute = catalogue.connection.execute
+    with catalog.transaction():
+        catalog.activate(Model(bundle.fingerprint, bundle.name, bundle.dim))
+        execute = catalog.connection.execute
         execute("INSERT INTO roots VALUES (1, ?)", (root.encode(),))
-        generation = catalogue.next_generation()
+        generation = catalog.next_generation()
         for number, vector in enumerate(vectors, start=1):
             name = names[number - 1] if names else f"{number:09}.jpg"
             execute(
@@ -62,6 +62,6 @@ def make_collection(
                 "INSERT INTO files VALUES (?, 1, ?, 0, 0, ?, NULL)",
                 (number, name.encode(), number),
             )
-    publish(collection, catalogue, bundle.fingerprint, bundle.dim)
-    catalogue.close()
+    publish(collection, catalog, bundle.fingerprint, bundle.dim)
+    catalog.close()
     return folder

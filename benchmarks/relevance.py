@@ -1,4 +1,4 @@
-"""Can clipdex tell that there is no such picture? On photos in class folders, one class removed.
+"""Can clipdex tell that there is no such image? On photos in class folders, one class removed.
 
 For each class, its name is the query: once with the class in the collection and once without it.
 AUROC of the best hit's relevance, present against absent; how often the best hit is called a match;
@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from indexer import build, load_encoder
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.store.vector_index import Spread
 from measure import report
@@ -36,17 +36,17 @@ def vectors_of(data: Path, encoder) -> tuple[np.ndarray, np.ndarray]:
     """(vectors `(n, dim)`, class `(n,)`) of the photos, as indexed."""
     with tempfile.TemporaryDirectory() as scratch:
         build([data], collection=scratch, encoder=encoder)
-        catalogue = Catalogue.open(Collection(Path(scratch)))
-        parts = list(catalogue.embeddings(encoder.fingerprint))
+        catalog = Catalog.open(Collection(Path(scratch)))
+        parts = list(catalog.embeddings(encoder.fingerprint))
         ids = np.concatenate([part[0] for part in parts])
-        contents = catalogue.contents(ids.tolist())
-        catalogue.close()
+        contents = catalog.contents(ids.tolist())
+        catalog.close()
     names = [Path(contents[number].paths[0].decode()).parent.name for number in ids.tolist()]
     return np.concatenate([part[1] for part in parts]), np.array(names)
 
 
 def relevance(estimator: Estimator, query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """`(n,)`: the relevance of each picture of a collection that holds just these."""
+    """`(n,)`: the relevance of each image of a collection that holds just these."""
     scores = vectors @ query
     spread = Spread(float(scores.mean()), float(scores.std()), len(scores))
     return estimator.hits("text", scores, vectors, spread)

@@ -106,19 +106,19 @@ def _load(collection: Path, queries: Path, seconds: float, counts: list[int]) ->
         rates = {}
         for options in (("--no-batching",), ()):
             with _server(collection, *options) as (url, _):
-                facts = _ask(url, queries, count, seconds=seconds)
-            rates[options] = facts["rate"]
+                metadata = _ask(url, queries, count, seconds=seconds)
+            rates[options] = metadata["rate"]
             rows.append(
                 {
                     "connections": count,
                     "batched": "no" if options else "yes",
-                    "requests/s": f"{facts['rate']:.0f}",
-                    "p50, ms": f"{facts['p50'] * 1000:.1f}",
-                    "p99, ms": f"{facts['p99'] * 1000:.1f}",
-                    "errors": facts["errors"],
+                    "requests/s": f"{metadata['rate']:.0f}",
+                    "p50, ms": f"{metadata['p50'] * 1000:.1f}",
+                    "p99, ms": f"{metadata['p99'] * 1000:.1f}",
+                    "errors": metadata["errors"],
                     "batched / not": ""
                     if options
-                    else f"{facts['rate'] / rates[('--no-batching',)]:.2f}",
+                    else f"{metadata['rate'] / rates[('--no-batching',)]:.2f}",
                 }
             )
     report(
@@ -137,8 +137,8 @@ def _ask(url: str, queries: Path, connections: int, **bound: float) -> dict[str,
         check=True,
         text=True,
     )
-    facts: dict[str, float] = json.loads(done.stdout)
-    return facts
+    metadata: dict[str, float] = json.loads(done.stdout)
+    return metadata
 
 
 def _lone(collection: Path, queries: Path) -> None:
@@ -171,9 +171,9 @@ def _lone_round(collection: Path, queries: Path) -> tuple[float, float, float]:
             encode.append(encoded - began)
             search.append(time.perf_counter() - encoded)
     with _server(collection) as (url, _):
-        facts = _ask(url, queries, 1, requests=LONE)
+        metadata = _ask(url, queries, 1, requests=LONE)
     bare = statistics.median(encode), statistics.median(search)
-    return bare[0] * 1000, bare[1] * 1000, facts["p50"] * 1000
+    return bare[0] * 1000, bare[1] * 1000, metadata["p50"] * 1000
 
 
 def _memory(collection: Path, queries: Path) -> None:
@@ -191,7 +191,7 @@ def _memory(collection: Path, queries: Path) -> None:
         "serving_memory",
         "Memory of a server under mixed requests",
         [row],
-        notes=["Searches, searches by picture, thumbnails, files and facts by turns."],
+        notes=["Searches, searches by image, thumbnails, files and metadata by turns."],
     )
 
 

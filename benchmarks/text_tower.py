@@ -31,8 +31,8 @@ from pathlib import Path
 
 def resident():
     lines = open("/proc/self/status").read().splitlines()
-    facts = dict(line.split(":", 1) for line in lines)
-    return [int(facts[name].split()[0]) / 1024 for name in ("VmHWM", "RssAnon")]
+    metadata = dict(line.split(":", 1) for line in lines)
+    return [int(metadata[name].split()[0]) / 1024 for name in ("VmHWM", "RssAnon")]
 
 encoder = OnnxEncoder(Bundle.load(Path(sys.argv[1])), device="cpu")
 ids = encoder.tokenizer([sys.argv[3]], cut=sys.argv[2] == "mapped")

@@ -75,25 +75,25 @@ def try_tower(arch: str, tower: str, out: Path) -> None:
     torch.set_num_threads(1)  # with more, threads wait for each other where cores are shared
     try:
         with tempfile.TemporaryDirectory() as folder:
-            facts = (image if tower == "image" else text)(arch, Path(folder))
+            metadata = (image if tower == "image" else text)(arch, Path(folder))
     except MemoryError:
-        facts = {"status": f"not tried (needs more than {GIGABYTES} GB of memory here)"}
+        metadata = {"status": f"not tried (needs more than {GIGABYTES} GB of memory here)"}
     except Exception as exc:
         reason = " ".join(str(exc).split())[:200]
         if "memory" in reason.lower() or "bad alloc" in reason.lower():
-            facts = {"status": f"not tried (needs more than {GIGABYTES} GB of memory here)"}
+            metadata = {"status": f"not tried (needs more than {GIGABYTES} GB of memory here)"}
         else:
-            facts = {"status": f"refused ({reason or type(exc).__name__})"}
-    out.write_text(json.dumps(facts))
+            metadata = {"status": f"refused ({reason or type(exc).__name__})"}
+    out.write_text(json.dumps(metadata))
 
 
 def image(arch: str, folder: Path) -> dict[str, Any]:
-    """Compare the image tower on 16 pictures; also its bundle size and rate."""
+    """Compare the image tower on 16 images; also its bundle size and rate."""
     import numpy as np
 
     from indexer.bundles.samples import sample_images
     from indexer.compile.onnx_export import export_image
-    from indexer.compile.verify import LEAST_COSINE, least_cosine
+    from indexer.compile.verify import MIN_COSINE, least_cosine
     from indexer.openclip.loader import random_model
 
     loaded = random_model(arch, config=local_config(arch, folder))
@@ -111,12 +111,12 @@ def image(arch: str, folder: Path) -> dict[str, Any]:
     parts = [session.run(None, {"pixels": pixels[at : at + 4]})[0] for at in range(0, 16, 4)]
     seconds = time.process_time() - begin
     ours = np.concatenate(parts)
-    facts = agreement(ours, theirs)
+    metadata = agreement(ours, theirs)
     return {
-        "status": status(facts, LEAST_COSINE, least_cosine(ours, theirs)),
+        "status": status(metadata, MIN_COSINE, least_cosine(ours, theirs)),
         "bytes": sum(file.stat().st_size for file in folder.glob("image.onnx*")),
         "per_second": round(CORES * len(images) / seconds, 2),
-        **facts,
+        **metadata,
     }
 
 
@@ -129,7 +129,7 @@ def text(arch: str, folder: Path) -> dict[str, Any]:
 
     from indexer.bundles.samples import sample_texts
     from indexer.compile.onnx_export import can_cut, export_text, text_part
-    from indexer.compile.verify import LEAST_COSINE, MOST_CUT_DIFFERENCE, least_cosine
+    from indexer.compile.verify import MAX_CUT_DIFFERENCE, MIN_COSINE, least_cosine
     from indexer.openclip.loader import random_model
 
     config = local_config(arch, folder)
@@ -151,7 +151,7 @@ def text(arch: str, folder: Path) -> dict[str, Any]:
     ours = np.concatenate(
         [session.run(None, {"ids": ids[at : at + 16]})[0] for at in range(0, 64, 16)]
     )
-    facts = agreement(ours, theirs)
+    metadata = agreement(ours, theirs)
     one = np.asarray(tokenizer([CAPTION])) if tokenizer is not None else ids[:1]
     if cut:
         lengths = [n for n in (12, 20, 27, 40, 64) if n < ids.shape[1]]
@@ -162,22 +162,22 @@ def text(arch: str, folder: Path) -> dict[str, Any]:
             for length in {used, *(n for n in lengths if n > used)}:
                 vector = session.run(None, {"ids": row[None, :length]})[0][0]
                 worst = max(worst, float(np.abs(vector - ours[at]).max()))
-        facts["cut_difference"] = worst
+        metadata["cut_difference"] = worst
         one = one[:, : int(np.argmax(one[0] == end)) + 1]
     begin = time.process_time()
     for _ in range(8):
         session.run(None, {"ids": one})
     seconds = time.process_time() - begin
-    result = status(facts, LEAST_COSINE, least_cosine(ours, theirs))
-    if facts.get("cut_difference", 0.0) > MOST_CUT_DIFFERENCE:
-        result = f"refused (cutting moves a vector by {facts['cut_difference']:.1g})"
+    result = status(metadata, MIN_COSINE, least_cosine(ours, theirs))
+    if metadata.get("cut_difference", 0.0) > MAX_CUT_DIFFERENCE:
+        result = f"refused (cutting moves a vector by {metadata['cut_difference']:.1g})"
     return {
         "status": result,
         "tokenizer": tokenizer_status,
         "cut": cut,
         "bytes": sum(file.stat().st_size for file in folder.glob("text.onnx*")),
         "per_second": round(CORES * 8 / seconds, 1),
-        **facts,
+        **metadata,
     }
 
 
@@ -244,11 +244,11 @@ def agreement(ours: Any, theirs: Any) -> dict[str, float]:
     }
 
 
-def status(facts: dict[str, float], wanted: float, cosine: float) -> str:
+def status(metadata: dict[str, float], wanted: float, cosine: float) -> str:
     if cosine < wanted:
         return f"refused (cosine {cosine:.5f} with open_clip)"
-    if facts["centred_cosine"] < 0.99:
-        return f"refused (centred cosine {facts['centred_cosine']:.3f} with open_clip)"
+    if metadata["centred_cosine"] < 0.99:
+        return f"refused (centred cosine {metadata['centred_cosine']:.3f} with open_clip)"
     return "verified"
 
 

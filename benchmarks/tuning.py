@@ -1,4 +1,4 @@
-"""Fine-tuning on few pictures of another kind: what it gains there and loses elsewhere.
+"""Fine-tuning on few images of another kind: what it gains there and loses elsewhere.
 
 usage: python benchmarks/tuning.py PACS CALTECH101 [--seeds 5] [--methods probe,full,scratch]
                                    [--name tuning] [--first 0]
@@ -32,7 +32,7 @@ from adaptation.methods.zero_shot_probe import ZeroShotProbe
 from adaptation.model_selection import choose
 from adaptation.task import Method, Task
 from adaptation.train import task_of
-from adaptation.tuning.image_dataset import Pictures
+from adaptation.tuning.image_dataset import Images
 from adaptation.tuning.objectives import Classification
 from adaptation.tuning.settings import METHODS as WAYS
 from adaptation.tuning.settings import Tuning
@@ -44,7 +44,7 @@ from indexer.encoder import Encoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.images.decode import Limits
 from indexer.load import find_bundle
-from indexer.openclip.image_tower import PictureTower, build_visual
+from indexer.openclip.image_tower import ImageTower, build_visual
 from labelled import few_of_each, share, zero_shot
 from measure import report
 from peak import peak_mib, reset_peak
@@ -58,7 +58,7 @@ SCRATCH = Tuning(epochs=EPOCHS, rate=1e-3, head_rate=1e-2, layer_decay=1.0)
 
 @dataclass
 class Measured:
-    """One run. right: share of test. old: zero-shot share of the old pictures, where it changed.
+    """One run. right: share of test. old: zero-shot share of the old images, where it changed.
     learnt: parameters that moved.
     """
 
@@ -195,11 +195,11 @@ def _from_scratch(
     settings: Tuning, bundle: Bundle, known: Examples, tested: Examples, folder: Path
 ) -> Measured:
     torch.manual_seed(settings.seed)
-    tower = PictureTower(build_visual(bundle.architecture), bundle.image, "fp32")
+    tower = ImageTower(build_visual(bundle.architecture), bundle.image, "fp32")
     rows, held = folds(known.targets, settings.seed)[0]
     sides = [
         Side(
-            Pictures([known.paths[row] for row in part], bundle.image, Limits()),
+            Images([known.paths[row] for row in part], bundle.image, Limits()),
             known.targets[part],
         )
         for part in (rows, held)
@@ -208,7 +208,7 @@ def _from_scratch(
     objective = Classification(nn.Linear(bundle.dim, len(known.classes)))
     loop = Loop(tower, objective, settings, folder, steps=steps, key="scratch")
     epochs = list(loop.run(*sides))
-    test = Side(Pictures(tested.paths, bundle.image, Limits()), tested.targets)
+    test = Side(Images(tested.paths, bundle.image, Limits()), tested.targets)
     learnt = sum(p.numel() for p in tower.visual.parameters())
     return Measured(loop.judge(test)["held_out_accuracy"], learnt=learnt, epochs=epochs)
 

@@ -27,7 +27,7 @@ def main() -> None:
     plot_sweeps(
         _figures(_runs("captions"), "sweep"),
         "wise_ft_captions",
-        new="held-out pictures: mean reciprocal rank, %",
+        new="held-out images: mean reciprocal rank, %",
     )
 
 
@@ -69,7 +69,7 @@ def plot_sweeps(
 
 
 def plot_curves(runs: Runs) -> None:
-    """Accuracy on held-out pictures after each epoch; runs that ended early keep their last."""
+    """Accuracy on held-out images after each epoch; runs that ended early keep their last."""
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for method, own in runs.items():
         length = max(len(run) for run in own)

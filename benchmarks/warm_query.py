@@ -46,7 +46,7 @@ def main() -> None:
             p50 = {key: f"{np.percentile(value, 50):.2f}" for key, value in timed.items()}
             rows.append(
                 {
-                    "pictures": f"{count:,}",
+                    "images": f"{count:,}",
                     "encode text, ms": p50["encode"],
                     "search vectors, ms": p50["vectors"],
                     "whole query, ms (p50)": p50["whole"],

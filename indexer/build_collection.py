@@ -11,7 +11,7 @@ from indexer.images.decode import Limits
 from indexer.pipeline.stages import Plan, run
 from indexer.pipeline.writer import BuildReport, Committer, Skipped
 from indexer.scan import diff
-from indexer.store.catalog import Catalogue, Model
+from indexer.store.catalog import Catalog, Model
 from indexer.store.collection import Collection, locate
 from indexer.store.database import translated
 from indexer.store.lock import writer_lock
@@ -52,24 +52,24 @@ def build(
 
     collection: its folder; found as `locate` does otherwise, and made where there is none.
     encoder: the collection's own model otherwise, or the built-in one for a new collection. With
-    another model's, all pictures of the collection are encoded anew beside the vectors that answer
+    another model's, all images of the collection are encoded anew beside the vectors that answer
     searches meanwhile, and at the end of the run that model takes over.
-    workers, batch_size: decoders and pictures a batch; chosen for the machine otherwise.
+    workers, batch_size: decoders and images a batch; chosen for the machine otherwise.
     on_note: is told in one line what was chosen, where that is worth a line.
 
     Every batch is committed with its files, so an interrupted run (KeyboardInterrupt passes
     through) keeps what it did, and the next one goes on from there.
-    Raises RootUnavailable, CollectionError or ModelError; a bad file is no error but a row.
+    Raises RootUnavailable, CollectionError or ModelError; a bad file is not an error but a row.
     """
     target = locate(Path(collection) if collection is not None else None)
     resolved = [diff.resolve(Path(path)) for path in paths]
     target.create()
     with writer_lock(target, "index"), translated(str(target.folder)):
-        catalogue = Catalogue.open(target, writable=True)
+        catalog = Catalog.open(target, writable=True)
         used = encoder
         try:
-            used = encoder or _default_encoder(catalogue, on_note)
-            job = _Run(target, catalogue, used, on_progress, on_skip)
+            used = encoder or _default_encoder(catalog, on_note)
+            job = _Run(target, catalog, used, on_progress, on_skip)
             return job.run(
                 resolved,
                 exclude=exclude,
@@ -80,13 +80,13 @@ def build(
                 limits=limits or Limits(),
             )
         finally:
-            catalogue.close()
+            catalog.close()
             if encoder is None:
                 getattr(used, "close", lambda: None)()
 
 
-def _default_encoder(catalogue: Catalogue, on_note: Callable[[str], None] | None) -> Encoder:
-    model = catalogue.active_model()
+def _default_encoder(catalog: Catalog, on_note: Callable[[str], None] | None) -> Encoder:
+    model = catalog.active_model()
     name, fingerprint = (model.name, model.fingerprint) if model else (BUILT_IN, None)
     return load_encoder(
         name,
@@ -102,19 +102,19 @@ class _Run:
     def __init__(
         self,
         collection: Collection,
-        catalogue: Catalogue,
+        catalog: Catalog,
         encoder: Encoder,
         on_progress: Callable[[Progress], None] | None,
         on_skip: Callable[[Skipped], None] | None,
     ) -> None:
         self.collection = collection
-        self.catalogue = catalogue
+        self.catalog = catalog
         self.encoder = encoder
         self.on_progress = on_progress or (lambda progress: None)
         name = getattr(encoder, "name", type(encoder).__name__)
         self.model = Model(encoder.fingerprint, name, encoder.dim)
         self.report = BuildReport()
-        self.committer = Committer(catalogue, encoder.fingerprint, self.report, on_skip)
+        self.committer = Committer(catalog, encoder.fingerprint, self.report, on_skip)
 
     def run(
         self,
@@ -128,21 +128,19 @@ class _Run:
         limits: Limits,
     ) -> BuildReport:
         started = time.monotonic()
-        changing = switch_model.claim(self.catalogue, self.model)
-        scopes = [diff.scope_of(self.catalogue, path) for path in paths]
+        changing = switch_model.claim(self.catalog, self.model)
+        scopes = [diff.scope_of(self.catalog, path) for path in paths]
         # A root that came later in the list may have taken in an earlier one.
-        scopes = [diff.scope_of(self.catalogue, path) for path in paths]
-        for count in diff.look(
-            self.catalogue, scopes, exclude=exclude, skip=self.collection.folder
-        ):
+        scopes = [diff.scope_of(self.catalog, path) for path in paths]
+        for count in diff.look(self.catalog, scopes, exclude=exclude, skip=self.collection.folder):
             self.on_progress(Progress("scan", count, 0))
         if changing:
-            switch_model.include_rest(self.catalogue, scopes)
+            switch_model.include_rest(self.catalog, scopes)
         total, self.report.unchanged = diff.plan(
-            self.catalogue, self.model.fingerprint, retry_failed=retry_failed
+            self.catalog, self.model.fingerprint, retry_failed=retry_failed
         )
-        with self.catalogue.transaction():
-            for root, path, reason in diff.unreadable(self.catalogue):
+        with self.catalog.transaction():
+            for root, path, reason in diff.unreadable(self.catalog):
                 self.committer.fail(root, path, -1, -1, reason)
         if total and hasattr(self.encoder, "prepare"):
             self.encoder.prepare(total, batch_size)
@@ -151,14 +149,14 @@ class _Run:
         except KeyboardInterrupt:
             self._publish()  # what was committed is there for the next search
             raise
-        with self.catalogue.transaction():
-            self.report.removed = diff.remove_vanished(self.catalogue, scopes)
+        with self.catalog.transaction():
+            self.report.removed = diff.remove_vanished(self.catalog, scopes)
             if prune_vanished:
-                prune(self.catalogue)
+                prune(self.catalog)
         self._publish()
         if changing:
-            with self.catalogue.transaction():
-                self.catalogue.activate(self.model)
+            with self.catalog.transaction():
+                self.catalog.activate(self.model)
         if prune_vanished:
             self._drop_former_models()
         self.report.seconds = time.monotonic() - started
@@ -169,15 +167,15 @@ class _Run:
     def _publish(self) -> None:
         publish(
             self.collection,
-            self.catalogue,
+            self.catalog,
             self.encoder.fingerprint,
             self.encoder.dim,
             progress=lambda done, of: self.on_progress(Progress("publish", done, of)),
         )
 
     def _drop_former_models(self) -> None:
-        with self.catalogue.transaction():
-            dropped = switch_model.drop_former(self.catalogue)
+        with self.catalog.transaction():
+            dropped = switch_model.drop_former(self.catalog)
         for fingerprint in dropped:
             remove_files(self.collection, fingerprint)
 
@@ -187,11 +185,11 @@ class _Run:
         with (
             Lookup(self.collection, self.encoder.fingerprint) as lookup,
             closing(
-                run(diff.tasks(self.catalogue), self.encoder, plan, limits, lookup.indexed)
+                run(diff.tasks(self.catalog), self.encoder, plan, limits, lookup.indexed)
             ) as batches,
         ):
             for batch in batches:
-                with self.catalogue.transaction():
+                with self.catalog.transaction():
                     self.committer.commit(batch)
                 done += len(batch.files)
                 self.on_progress(Progress("index", done, total))

@@ -1,4 +1,4 @@
-"""What turns pictures and text into vectors, as the rest of clipdex sees it."""
+"""What turns images and text into vectors, as the rest of clipdex sees it."""
 
 from typing import Any, Protocol
 
@@ -13,19 +13,19 @@ Embeddings = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """Pictures and text to unit vectors of one space.
+    """Images and text to unit vectors of one space.
 
-    An encoder may also carry `preprocess` (`Preprocess`: how a picture becomes `Pixels`; a resize
+    An encoder may also carry `preprocess` (`Preprocess`: how an image becomes `Pixels`; a resize
     of the shortest side to `image_size` and a centre crop otherwise), `lanes` (how many threads
     may call `encode_images` at once; 1 otherwise), `batch_size`, or `batch_sizes` of which the
     best is found by measuring, `name`, `logit_scale`, and, for estimates of relevance, `bank`
     (`Embeddings` of captions of everything) and `relevance` (coefficients by kind of query). Four
-    more are for indexing many pictures:
+    more are for indexing many images:
 
-    - `prepare(pictures: int, batch_size: int | None)` is called before a run of so many pictures,
+    - `prepare(images: int, batch_size: int | None)` is called before a run of so many images,
       and before `lanes`, batch sizes and `decode_in_processes` are read: the moment to start
       processes and to measure. batch_size: what the user asked for.
-    - `encode_pictures(pictures: Sequence[Pixels])` does as `encode_images` for pictures `(3, h, w)`
+    - `encode_batch(images: Sequence[Pixels])` does as `encode_images` for images `(3, h, w)`
       that are not stacked yet, for encoders that lay them into memory of their own.
     - `decode_in_processes` says that threads would not decode fast enough.
     - `close()` ends what `prepare` started.

@@ -4,14 +4,14 @@
     ├── CollectionError
     │   ├── CollectionNotFound      nothing was indexed here yet
     │   ├── CollectionLocked        another process is writing
-    │   ├── CollectionFormatError   from a newer clipdex, damaged, or no catalogue at all
+    │   ├── CollectionFormatError   from a newer clipdex, damaged, or no catalog at all
     │   ├── CollectionStorageError  disk full, read-only, network filesystem
     │   └── FingerprintMismatch     vectors of one model, a query of another
     ├── RootUnavailable             a folder that was indexed is missing, unreadable or empty
-    ├── ImageError                  one picture cannot be read
+    ├── ImageError                  one image cannot be read
     │   ├── ImageTooLarge           above a limit that the user can move
-    │   └── ImageFormatUnknown      no picture, or of a format that clipdex does not read
-    ├── WorkerLost                  a process that decodes pictures was ended from outside
+    │   └── ImageFormatUnknown      no image, or of a format that clipdex does not read
+    ├── WorkerLost                  a process that decodes images was ended from outside
     ├── ModelError
     │   ├── ModelNotFound           no such model here
     │   ├── BundleError             a compiled model's files are incomplete or damaged
@@ -50,7 +50,7 @@ class CollectionLocked(CollectionError):
 
 
 class CollectionFormatError(CollectionError):
-    """The catalogue is from a newer clipdex, damaged, or not a catalogue."""
+    """The catalog is from a newer clipdex, damaged, or not a catalog."""
 
 
 class CollectionStorageError(CollectionError):
@@ -66,19 +66,19 @@ class RootUnavailable(ClipdexError):
 
 
 class ImageError(ClipdexError):
-    """A picture that cannot be read; the text is the reason that the catalogue keeps."""
+    """An image that cannot be read; the text is the reason that the catalog keeps."""
 
 
 class ImageTooLarge(ImageError):
-    """A file or picture above the limits."""
+    """A file or image above the limits."""
 
 
 class ImageFormatUnknown(ImageError):
-    """Bytes that are no picture of a known format."""
+    """Bytes that are no image of a known format."""
 
 
 class WorkerLost(ClipdexError):
-    """A process that decodes pictures was ended from outside."""
+    """A process that decodes images was ended from outside."""
 
 
 class ModelError(ClipdexError):
@@ -122,7 +122,7 @@ class QueryError(ClipdexError):
 
 
 class GroundTruthError(ClipdexError):
-    """Labels or captions of a user's own pictures cannot be understood."""
+    """Labels or captions of a user's own images cannot be understood."""
 
 
 class SidecarError(ClipdexError):

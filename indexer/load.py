@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from indexer.bundles.bundle import Bundle
 from indexer.bundles.names import BUILT_IN as BUILT_IN
-from indexer.bundles.names import BUILT_IN_FOLDER, Spelling, parse
-from indexer.store.catalog import Catalogue, Model
+from indexer.bundles.names import BUILT_IN_FOLDER, ModelName, parse
+from indexer.store.catalog import Catalog, Model
 from indexer.store.collection import Collection
 
 from .encoder import Encoder
@@ -25,7 +25,7 @@ class Known:
 
 
 def find_bundle(name: str, fingerprint: str | None = None) -> Bundle:
-    """The bundle of a model's name (see `spelling`), compiled before or built in; never compiles,
+    """The bundle of a model's name (see `model_name`), compiled before or built in; never compiles,
     and reads no weights.
 
     fingerprint: take the bundle of that fingerprint from the cache where the name's own is
@@ -53,16 +53,16 @@ def find_bundle(name: str, fingerprint: str | None = None) -> Bundle:
 def _find(name: str) -> Bundle:
     if name == BUILT_IN:
         return Bundle.load(BUILT_IN_FOLDER)
-    spelling = parse(name)
-    if spelling.kind == "bundle" and spelling.path is not None:
+    model_name = parse(name)
+    if model_name.kind == "bundle" and model_name.path is not None:
         # Its path, whatever name its manifest has: that is what finds it the next time.
-        return replace(Bundle.load(spelling.path), name=spelling.name)
+        return replace(Bundle.load(model_name.path), name=model_name.name)
     from indexer.bundles import cache
 
-    bundle = cache.find(spelling)
+    bundle = cache.find(model_name)
     if bundle is not None:
         return bundle
-    if spelling.kind == "added":
+    if model_name.kind == "added":
         raise ModelNotFound(
             f"no model {name!r} was added here. Write {BUILT_IN}, ARCHITECTURE/TAG as in "
             "ViT-B-32/laion2b_s34b_b79k, hf-hub:org/name, or the path of a bundle or checkpoint; "
@@ -71,7 +71,7 @@ def _find(name: str) -> Bundle:
     raise ModelNotFound(
         f"the model {name} was not compiled here, or its files have changed: "
         f"`clipdex models pull {name}` compiles it"
-        if spelling.kind in ("pretrained", "hub")
+        if model_name.kind in ("pretrained", "hub")
         else f"the model {name} was not compiled here, or its files have changed: "
         f"`clipdex models add {name}` compiles it"
     )
@@ -91,7 +91,7 @@ def load_encoder(
 
     arch: of a checkpoint file. fingerprint: take no other model, and compile none. device: "cpu",
     "cuda", "mps", or "auto" for a GPU where there is one and the job is worth it. threads: cores
-    to use for pictures. on_progress: is told in one line what is being done.
+    to use for images. on_progress: is told in one line what is being done.
 
     Raises ModelNotFound; CompileError where it cannot be compiled; DeviceUnavailable.
     """
@@ -152,40 +152,40 @@ def obtain(
         return Bundle.load(BUILT_IN_FOLDER)
     from indexer.bundles import cache
 
-    spelling = parse(name, arch)
+    model_name = parse(name, arch)
     if label is not None and (label == BUILT_IN or parse(label).kind != "added"):
         raise ModelNotFound(
             f"a model cannot be called {label!r}: choose letters, digits, '-', '_' and '.', and "
             f"not {BUILT_IN!r}"
         )
-    if spelling.kind in ("bundle", "added"):
+    if model_name.kind in ("bundle", "added"):
         return find_bundle(name)
-    with cache.compiling(spelling.name):
-        bundle = cache.find(spelling)
+    with cache.compiling(model_name.name):
+        bundle = cache.find(model_name)
         if bundle is None:
-            bundle = _compile(spelling, sha256, on_progress)
+            bundle = _compile(model_name, sha256, on_progress)
         if label is not None:
-            kept = cache.read_record(spelling.name)
+            kept = cache.read_record(model_name.name)
             assert kept is not None
             cache.write_record(replace(kept, name=label))
-    return replace(bundle, name=label or spelling.name)
+    return replace(bundle, name=label or model_name.name)
 
 
-def _compile(spelling: Spelling, sha256: str | None, on_progress: Report) -> Bundle:
+def _compile(model_name: ModelName, sha256: str | None, on_progress: Report) -> Bundle:
     from indexer.bundles import cache
 
-    if spelling.arch is None and spelling.kind == "checkpoint":
-        earlier = cache.read_record(spelling.name)
-        spelling = replace(spelling, arch=earlier.arch if earlier else None)
-    on_progress(f"compiling {spelling.name}, once: this takes a minute or more")
+    if model_name.arch is None and model_name.kind == "checkpoint":
+        earlier = cache.read_record(model_name.name)
+        model_name = replace(model_name, arch=earlier.arch if earlier else None)
+    on_progress(f"compiling {model_name.name}, once: this takes a minute or more")
     try:
         from indexer.compile.compiler import compile_into_cache
     except ImportError as exc:
         raise CompileError(
-            f"compiling {spelling.name} needs torch and open_clip ({exc.name} is missing): "
+            f"compiling {model_name.name} needs torch and open_clip ({exc.name} is missing): "
             "pip install 'clipdex[torch]'. Running a compiled model does not need them"
         ) from exc
-    return compile_into_cache(spelling, sha256=sha256, on_progress=on_progress)
+    return compile_into_cache(model_name, sha256=sha256, on_progress=on_progress)
 
 
 def require_fingerprint(model: Model, offered: Encoder | Bundle) -> None:
@@ -205,8 +205,8 @@ def active_model(collection: Collection) -> tuple[str, str | None]:
     """
     active = None
     if collection.exists:
-        with closing(Catalogue.open(collection)) as catalogue:
-            active = catalogue.active_model()
+        with closing(Catalog.open(collection)) as catalog:
+            active = catalog.active_model()
     return (active.name, active.fingerprint) if active else (BUILT_IN, None)
 
 

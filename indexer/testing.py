@@ -1,7 +1,7 @@
 """A stand-in encoder for tests, ours and those of whoever builds on clipdex.
 
-No model, no weights: a vector is drawn from the hash of a picture's pixels or of a text, always
-the same. Each picture encoded is written down, so that a test can prove what was encoded, how
+No model, no weights: a vector is drawn from the hash of an image's pixels or of a text, always
+the same. Each image encoded is written down, so that a test can prove what was encoded, how
 often, and in which batches.
 """
 
@@ -17,9 +17,9 @@ from .encoder import Embeddings, Pixels, unit
 class FakeEncoder:
     """Deterministic, torch-free, and a bookkeeper.
 
-    log: a file that gets one line a picture, the SHA-256 of its pixels, written through to the
+    log: a file that gets one line an image, the SHA-256 of its pixels, written through to the
     operating system before the vector is returned, so that it outlives `kill -9`.
-    batches: how many pictures each call of `encode_images` got.
+    batches: how many images each call of `encode_images` got.
     """
 
     name = "fake"
@@ -41,7 +41,7 @@ class FakeEncoder:
 
     def encode_images(self, pixels: Pixels) -> Embeddings:
         """`(n, 3, h, w)` uint8 to `(n, dim)`: equal pixels and fingerprint, equal vectors."""
-        keys = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pixels]
+        keys = [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
         if self.log is not None:
             with open(self.log, "ab", buffering=0) as file:
                 file.write("".join(f"{key}\n" for key in keys).encode())

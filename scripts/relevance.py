@@ -28,14 +28,14 @@ from indexer.encoder import Embeddings, unit
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.store.vector_index import Spread
 from search.labels.zero_shot import DEFAULT_TEMPLATES, class_vectors
-from search.ranking.image_query import encode_pictures
+from search.ranking.image_query import encode_image_files
 from search.ranking.relevance import Background, features, label_features
 
 CONCEPTS = Path(__file__).parent / "concepts.txt"
 SIZES = (12, 50, 200, 1000, 4000)
 TEMPLATES = ("{}", "a {}", "a photo of a {}")
 TOP = 5
-FEWEST_PHOTOS = 5
+MIN_PHOTOS = 5
 LABEL_SETS = (2, 5, 20, 60)
 QUERIES = 400
 
@@ -88,9 +88,9 @@ def read(encoder: OnnxEncoder, captions: Path) -> Photos:
     concepts = [line.split() for line in CONCEPTS.read_text(encoding="utf-8").splitlines()]
     match = np.array([[_uses(photo, c[:1]) >= 2 for photo in words] for c in concepts])
     none = np.array([[_uses(photo, c) == 0 for photo in words] for c in concepts])
-    common = match.sum(axis=1) >= FEWEST_PHOTOS
+    common = match.sum(axis=1) >= MIN_PHOTOS
     names = [c[0] for c, kept in zip(concepts, common, strict=True) if kept]
-    return Photos(encode_pictures(encoder, paths), names, match[common], none[common])
+    return Photos(encode_image_files(encoder, paths), names, match[common], none[common])
 
 
 def _uses(captions: list[set[str]], words: list[str]) -> int:
@@ -147,7 +147,7 @@ def image_examples(photos: Photos, background: Background) -> Examples:
         match: Mask = np.asarray(both / either >= 0.5)
         match[number] = False
         none: Mask = np.asarray(photos.none[own].all(axis=0))
-        if match.sum() >= FEWEST_PHOTOS and none.sum() >= SIZES[0]:
+        if match.sum() >= MIN_PHOTOS and none.sum() >= SIZES[0]:
             yield from _collections(
                 photos.vectors[number], photos, background, match, none, int(number)
             )

@@ -23,15 +23,15 @@ def rows() -> list[dict[str, Any]]:
     counted = json.loads(RESULTS.with_suffix(".counts.json").read_text(encoding="utf-8"))
     tried = {}
     for line in RESULTS.read_text(encoding="utf-8").splitlines():
-        facts = json.loads(line)
-        tried[facts["arch"]] = facts
-    return [{**tried.get(arch, {}), **facts} for arch, facts in counted.items()]
+        metadata = json.loads(line)
+        tried[metadata["arch"]] = metadata
+    return [{**tried.get(arch, {}), **metadata} for arch, metadata in counted.items()]
 
 
 def table() -> str:
     """The table in Markdown."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
-    lines += [f"| {' | '.join(_cells(facts))} |" for facts in rows()]
+    lines += [f"| {' | '.join(_cells(metadata))} |" for metadata in rows()]
     return "\n".join(lines)
 
 
@@ -39,38 +39,38 @@ def summary() -> str:
     """How many towers came out how, one sentence."""
     parts = []
     for tower in ("image", "text"):
-        states = [_status(facts, tower).split(" (")[0] for facts in rows()]
+        states = [_status(metadata, tower).split(" (")[0] for metadata in rows()]
         counts = {state: states.count(state) for state in sorted(set(states), reverse=True)}
         parts.append(f"{tower} towers: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
     return f"Of {len(rows())} architectures, " + "; ".join(parts) + "."
 
 
-def _status(facts: dict[str, Any], tower: str) -> str:
-    if tower in facts:
-        return str(facts[tower]["status"])
-    if facts["arch"] in FAMILIES:
+def _status(metadata: dict[str, Any], tower: str) -> str:
+    if tower in metadata:
+        return str(metadata[tower]["status"])
+    if metadata["arch"] in FAMILIES:
         return "verified (by the tests)"
-    if facts["parameters"] > LARGEST:
+    if metadata["parameters"] > LARGEST:
         return "too large for the machine this was measured on"
     return GONE
 
 
-def _cells(facts: dict[str, Any]) -> list[str]:
-    image, text = facts.get("image", {}), facts.get("text", {})
+def _cells(metadata: dict[str, Any]) -> list[str]:
+    image, text = metadata.get("image", {}), metadata.get("text", {})
     whole = image.get("bytes", 0) + text.get("bytes", 0)
     both = "bytes" in image and "bytes" in text
-    height, width = facts["image_size"]
+    height, width = metadata["image_size"]
     return [
-        facts["arch"],
-        str(facts["dim"]),
+        metadata["arch"],
+        str(metadata["dim"]),
         str(width) if width == height else f"{width} x {height}",
-        f"{facts['parameters'] / 1e6:,.1f}",
+        f"{metadata['parameters'] / 1e6:,.1f}",
         f"{whole / 1e6:,.0f}" if both else "",
         f"{image['per_second']:.3g}" if "per_second" in image else "",
         f"{text['per_second']:.3g}" if "per_second" in text else "",
-        _status(facts, "image"),
-        _status(facts, "text"),
-        facts["tokenizer"],
+        _status(metadata, "image"),
+        _status(metadata, "text"),
+        metadata["tokenizer"],
     ]
 
 

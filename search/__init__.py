@@ -1,4 +1,4 @@
-"""Questions to a collection: text, picture and mixed search, and labels without training.
+"""Questions to a collection: text, image and mixed search, and labels without training.
 
     from search import Engine
     Engine.open("./photos.clipdex").search("a dog on a beach", k=5)

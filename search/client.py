@@ -25,9 +25,9 @@ def ask_server(collection: Path, question: dict[str, Any]) -> list[Hit] | None:
     question: see `question`.
     """
     try:
-        facts = json.loads((collection / "server.json").read_text())
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(facts["host"], facts["host"])
-        answer = _post((host, int(facts["port"])), str(facts["secret"]), question)
+        metadata = json.loads((collection / "server.json").read_text())
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(metadata["host"], metadata["host"])
+        answer = _post((host, int(metadata["port"])), str(metadata["secret"]), question)
         return [_hit(wire) for wire in json.loads(answer)] if answer is not None else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -58,13 +58,13 @@ def wire(hit: Hit) -> dict[str, Any]:
     }
 
 
-def _hit(facts: dict[str, Any]) -> Hit:
-    collapsed = facts["collapsed"]
+def _hit(metadata: dict[str, Any]) -> Hit:
+    collapsed = metadata["collapsed"]
     return Hit(
         **{
-            **facts,
-            "raw_paths": tuple(base64.b64decode(path) for path in facts["raw_paths"]),
-            "file_times": tuple(facts["file_times"]),
+            **metadata,
+            "raw_paths": tuple(base64.b64decode(path) for path in metadata["raw_paths"]),
+            "file_times": tuple(metadata["file_times"]),
             "collapsed": None if collapsed is None else tuple(_hit(one) for one in collapsed),
         }
     )

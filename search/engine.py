@@ -12,12 +12,12 @@ import numpy as np
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
 from indexer.load import find_bundle, load_encoder, require_fingerprint
-from indexer.store.catalog import Catalogue, Model
+from indexer.store.catalog import Catalog, Model
 from indexer.store.codec import Ids
 from indexer.store.collection import Collection, locate
 from indexer.store.database import translated
 from indexer.store.files import Tally
-from search.labels.concepts import understood
+from search.labels.concepts import expand_concepts
 from search.ranking.query import Query
 from search.ranking.ranking import Options, Ranking, check, passing_first
 from search.ranking.relevance import Estimator
@@ -35,7 +35,7 @@ def _load(model: Model) -> Encoder:
 
 
 class Engine:
-    """Text, picture and mixed search over one collection.
+    """Text, image and mixed search over one collection.
 
         with Engine.open("./photos.clipdex") as engine:
             hits = engine.search("a dog on a beach", k=5)
@@ -47,22 +47,22 @@ class Engine:
     def __init__(
         self,
         collection: Collection,
-        catalogue: Catalogue,
+        catalog: Catalog,
         model: Model,
         encoder: Encoder | None,
         load: Callable[[Model], Encoder] = _load,
-        patience: float = 0.0,
+        staleness: float = 0.0,
     ) -> None:
         self.collection = collection
-        self.catalogue = catalogue
+        self.catalog = catalog
         self.model = model
         self._encoder = encoder
         # A given encoder answers for its own model, whatever the collection changes to.
         self._follows = encoder is None
         self._load = load
-        self._patience = patience
+        self._staleness = staleness
         self._index: VectorIndex | None = None
-        self._tally = Tally(catalogue)
+        self._tally = Tally(catalog)
         self._opened = 0.0
         self._estimator: tuple[Estimator | None] | None = None
 
@@ -73,35 +73,35 @@ class Engine:
         *,
         encoder: Encoder | None = None,
         load: Callable[[Model], Encoder] = _load,
-        patience: float = 0.0,
+        staleness: float = 0.0,
     ) -> Self:
         """Open a collection: the one named, or found as `indexer.collection.locate` does.
 
         encoder: instead of the model that the collection was indexed with; for the same
         fingerprint. load: makes the encoder of the collection's model, for engines that share one.
-        patience: seconds that answers may lag behind what an index run commits, which spares a
+        staleness: seconds that answers may lag behind what an index run commits, which spares a
         busy engine from taking in every commit by itself.
         Raises CollectionNotFound and its relatives, FingerprintMismatch, ModelError.
         """
         place = locate(Path(collection) if collection is not None else None)
-        catalogue = Catalogue.open(place)
+        catalog = Catalog.open(place)
         try:
             with translated(str(place.folder)):
-                model = catalogue.active_model()
+                model = catalog.active_model()
             if model is None:
                 raise CollectionNotFound(
                     f"the collection at {place.folder} is empty: run `clipdex index FOLDER` first"
                 )
             require_fingerprint(model, encoder or find_bundle(model.name, model.fingerprint))
         except BaseException:
-            catalogue.close()
+            catalog.close()
             raise
-        return cls(place, catalogue, model, encoder, load, patience)
+        return cls(place, catalog, model, encoder, load, staleness)
 
     def close(self) -> None:
-        """Close the catalogue and let go of the mapped vectors."""
+        """Close the catalog and let go of the mapped vectors."""
         self._index = None
-        self.catalogue.close()
+        self.catalog.close()
 
     def __enter__(self) -> Self:
         return self
@@ -124,19 +124,19 @@ class Engine:
         without: Sequence[str] = (),
         **options: Unpack[Options],
     ) -> list[Hit]:
-        """The best pictures for a text, for pictures, or for their sum, best first.
+        """The best images for a text, for images, or for their sum, best first.
 
         without: texts whose vectors are taken off the query. options: see `Options`.
-        Raises QueryError for an empty or impossible query, ImageError for an unreadable picture.
+        Raises QueryError for an empty or impossible query, ImageError for an unreadable image.
         """
         with self.question():
             check(options)
             query = Query(text, [Path(image) for image in images], without)
-            query = understood(query, self.collection.folder, self.model)
+            query = expand_concepts(query, self.collection.folder, self.model)
             return self.rank(self._vector(query), kind=query.kind, **options)
 
     def similar(self, image: Path | str | int, **options: Unpack[Options]) -> list[Hit]:
-        """The pictures most like one, which is itself left out.
+        """The images most like one, which is itself left out.
 
         image: a file, in the collection or not, or the id of a hit. options: see `Options`.
         """
@@ -168,7 +168,7 @@ class Engine:
         leave_out: Sequence[int] = (),
         **options: Unpack[Options],
     ) -> tuple[list[Hit], int]:
-        """As `rank`, and how many pictures pass the filters, whatever their relevance.
+        """As `rank`, and how many images pass the filters, whatever their relevance.
 
         fingerprint: of the model that made the vector. Raises FingerprintMismatch where another
         model answers by now.
@@ -184,38 +184,38 @@ class Engine:
             return hits, self._count(among) - len(leave_out)
 
     def newest(self, **options: Unpack[Options]) -> tuple[list[Hit], int]:
-        """The pictures taken last, without scores, and how many pictures pass the filters."""
+        """The images taken last, without scores, and how many images pass the filters."""
         from search.ranking.newest import newest
 
         with self.question():
             check(options)
             among = self._passing(options)
-            hits = newest(self.catalogue, among, options.get("k", 10), options.get("offset", 0))
-            return passing_first(self.catalogue, options, hits), self._count(among)
+            hits = newest(self.catalog, among, options.get("k", 10), options.get("offset", 0))
+            return passing_first(self.catalog, options, hits), self._count(among)
 
     def _ranking(
         self, vector: Embeddings, kind: str, leave_out: Sequence[int], among: Ids | None
     ) -> Ranking:
-        facts = self.catalogue, self.index, self.model, self.estimator
-        return Ranking(*facts, vector, kind, leave_out, among)
+        metadata = self.catalog, self.index, self.model, self.estimator
+        return Ranking(*metadata, vector, kind, leave_out, among)
 
     def _passing(self, options: Options) -> Ids | None:
         """The contents `(n,)` that pass filter and labels; None where there are no conditions."""
         chosen = options.get("filter")
-        among = chosen.ids(self.catalogue) if chosen else None
+        among = chosen.ids(self.catalog) if chosen else None
         for label, probability in options.get("labels", ()):
-            showing = self.showing(label, probability)
+            showing = self.images_with_label(label, probability)
             among = showing if among is None else np.intersect1d(among, showing)
         return among
 
     def _count(self, among: Ids | None) -> int:
-        return self._tally.pictures() if among is None else len(among)
+        return self._tally.images() if among is None else len(among)
 
-    def showing(self, label: str, probability: float) -> Ids:
+    def images_with_label(self, label: str, probability: float) -> Ids:
         """The contents `(n,)` that show a label with an estimated probability above this."""
-        from search.labels.label_filter import showing
+        from search.labels.label_filter import images_with_label
 
-        return showing(self, label, probability)
+        return images_with_label(self, label, probability)
 
     @property
     def estimator(self) -> Estimator | None:
@@ -231,11 +231,11 @@ class Engine:
         from indexer.store.vector_index import VectorIndex
 
         if self._index is None or (
-            time.monotonic() - self._opened >= self._patience
-            and self._index.generation != self.catalogue.generation()
+            time.monotonic() - self._opened >= self._staleness
+            and self._index.generation != self.catalog.generation()
         ):
             self._index = VectorIndex.open(
-                self.collection, self.catalogue, self.model.fingerprint, self.model.dim
+                self.collection, self.catalog, self.model.fingerprint, self.model.dim
             )
             self._opened = time.monotonic()
         return self._index
@@ -243,14 +243,14 @@ class Engine:
     def status(self) -> Status:
         """What the collection holds."""
         with self.question():
-            return Status.of(self.collection, self.catalogue, self.model)
+            return Status.of(self.collection, self.catalog, self.model)
 
     def stored(self, digest: bytes) -> tuple[int, Embeddings] | None:
         """(id, vector `(dim,)`) of the content with this hash; None where there is none."""
-        content = self.catalogue.content_of(digest)
+        content = self.catalog.content_of(digest)
         if content is None:
             return None
-        found = self.catalogue.embeddings_of(self.model.fingerprint, [content])
+        found = self.catalog.embeddings_of(self.model.fingerprint, [content])
         return (content, found[content]) if found else None
 
     def _vector(self, query: Query) -> Embeddings:
@@ -271,18 +271,18 @@ class Engine:
             opening.join()
 
     def vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
-        """The vector `(dim,)` of a picture, and its content's id where the collection has it."""
+        """The vector `(dim,)` of an image, and its content's id where the collection has it."""
         if isinstance(image, int):
-            found = self.catalogue.embeddings_of(self.model.fingerprint, [image])
+            found = self.catalog.embeddings_of(self.model.fingerprint, [image])
             if image not in found:
-                raise QueryError(f"no picture has the id {image} in this collection")
+                raise QueryError(f"no image has the id {image} in this collection")
             return found[image], [image]
         from indexer.images.decode import Limits
         from indexer.store.content_hash import digest
-        from search.ranking.image_query import encode_bytes, read_picture
+        from search.ranking.image_query import encode_bytes, read_image
 
         path, limits = Path(image), Limits()
-        data = read_picture(path, limits)
+        data = read_image(path, limits)
         own = self.stored(digest(data))
         if own is not None:
             return own[1], [own[0]]
@@ -292,7 +292,7 @@ class Engine:
     def question(self) -> Iterator[None]:
         """A block of reads that is answered by one model: the one that is active as it begins."""
         with translated(str(self.collection.folder)):
-            active = self.catalogue.active_model() if self._follows else None
+            active = self.catalog.active_model() if self._follows else None
             if active is not None and active.fingerprint != self.model.fingerprint:
                 self.model, self._encoder = active, None
                 self._index = self._estimator = None

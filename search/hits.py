@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from indexer.store.paths import display, path_facts
+from indexer.store.paths import display, path_fields
 
 if TYPE_CHECKING:  # brings NumPy, which hits that come from a server do not need
     from indexer.store.catalog import Content
@@ -19,14 +19,14 @@ LIKELY = 0.5
 
 @dataclass(frozen=True)
 class Hit:
-    """One picture found.
+    """One image found.
 
     id: its content's, never reused. raw_paths: absolute, every file that holds it, oldest entry
-    first. score: cosine of the query and the picture. relevance: estimated P(match) in [0, 1],
+    first. score: cosine of the query and the image. relevance: estimated P(match) in [0, 1],
     None where the model carries no estimate. width, height: in pixels, upright. file_times: of the
-    paths, when each last changed, in nanoseconds since 1970 UTC. taken_wall, taken_offset: when the
-    photo was taken, where it says so: seconds of that place's wall clock since 1970 as if that were
-    UTC, and its minutes east of UTC. collapsed: the near-duplicates that this hit stands for; None
+    paths, when each last changed, in nanoseconds since 1970 UTC. capture_seconds, taken_offset:
+    when the photo was taken, where it says so: seconds of that place's wall clock since 1970 as if
+    that were UTC, and its minutes east of UTC. collapsed: the near-duplicates that this hit stands for; None
     where none were looked for.
     """
 
@@ -38,7 +38,7 @@ class Hit:
     width: int
     height: int
     file_times: tuple[int, ...] = ()
-    taken_wall: int | None = None
+    capture_seconds: int | None = None
     taken_offset: int | None = None
     collapsed: "tuple[Hit, ...] | None" = None
 
@@ -54,7 +54,7 @@ class Hit:
             content.width,
             content.height,
             content.file_times,
-            content.taken_wall,
+            content.capture_seconds,
             content.taken_offset,
         )
 
@@ -76,11 +76,11 @@ class Hit:
         """When the photo was taken, ISO 8601: as the file says, with the offset where it says that
         too; else the first path's time of change, in this machine's zone.
         """
-        if self.taken_wall is not None:
+        if self.capture_seconds is not None:
             zone = None
             if self.taken_offset is not None:
                 zone = timezone(timedelta(minutes=self.taken_offset))
-            moment = (EPOCH + timedelta(seconds=self.taken_wall)).replace(tzinfo=zone)
+            moment = (EPOCH + timedelta(seconds=self.capture_seconds)).replace(tzinfo=zone)
         elif self.file_times:
             instant = EPOCH + timedelta(seconds=self.file_times[0] // 10**9)
             moment = instant.replace(tzinfo=UTC).astimezone()
@@ -105,17 +105,17 @@ class Hit:
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        facts: dict[str, Any] = {
+        metadata: dict[str, Any] = {
             "rank": self.rank,
             "id": self.id,
-            **path_facts(self.raw_paths[0]),
+            **path_fields(self.raw_paths[0]),
             "paths": self.paths,
             "score": round(self.score, 6),
             "relevance": self.relevance,
         }
         if self.collapsed is not None:
-            facts["collapsed"] = [
-                {"id": hit.id, **path_facts(hit.raw_paths[0]), "paths": hit.paths}
+            metadata["collapsed"] = [
+                {"id": hit.id, **path_fields(hit.raw_paths[0]), "paths": hit.paths}
                 for hit in self.collapsed
             ]
-        return facts
+        return metadata

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from indexer.store.catalog import Catalogue, Model
+from indexer.store.catalog import Catalog, Model
 from indexer.store.collection import Collection
 from indexer.store.paths import display
 
 
 @dataclass(frozen=True)
 class Status:
-    """A collection's facts; `images` counts files, `contents` different pictures.
+    """A collection's metadata; `images` counts files, `contents` different images.
 
     models: those that the collection holds vectors of, with their `state` ("active": answers
     searches; "pending": being filled in; "former") and how many `vectors`.
@@ -28,9 +28,9 @@ class Status:
     models: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, collection: Collection, catalogue: Catalogue, model: Model) -> Self:
-        """The facts now; `model` is the one that answers searches."""
-        images, contents, failed = catalogue.counts()
+    def of(cls, collection: Collection, catalog: Catalog, model: Model) -> Self:
+        """The metadata now; `model` is the one that answers searches."""
+        images, contents, failed = catalog.counts()
         return cls(
             collection=str(collection.folder),
             images=images,
@@ -41,10 +41,10 @@ class Status:
             dim=model.dim,
             # A flat index compares with every vector, so it misses none.
             index={"kind": "flat", "recall_at_10": 1.0},
-            roots=[display(root) for root in catalogue.roots().values()],
+            roots=[display(root) for root in catalog.roots().values()],
             models=[
                 {"name": known.name, "fingerprint": known.fingerprint, "dim": known.dim}
                 | {"state": state, "vectors": vectors}
-                for known, state, vectors in catalogue.models()
+                for known, state, vectors in catalog.models()
             ],
         )

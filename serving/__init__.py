@@ -1,1 +1,1 @@
-"""What search over HTTP needs besides routes: limits, keys, jobs, pictures, batching."""
+"""What search over HTTP needs besides routes: limits, keys, jobs, images, batching."""

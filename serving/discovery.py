@@ -17,12 +17,12 @@ NAME = "server.json"
 def announce(collection: Collection, host: str, port: int, secret: str) -> Path | None:
     """Write the file, readable by this user only; None where the disk does not let us."""
     path = collection.folder / NAME
-    facts = {"pid": os.getpid(), "host": host, "port": port, "secret": secret}
+    metadata = {"pid": os.getpid(), "host": host, "port": port, "secret": secret}
     try:
         collection.folder.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(facts, file)
+            json.dump(metadata, file)
     except OSError:
         return None
     return path

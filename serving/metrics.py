@@ -18,7 +18,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "clipdex_stage_seconds",
-            "Time by stage: a whole request, encoding texts or a picture, ranking, thumbnails.",
+            "Time by stage: a whole request, encoding texts or an image, ranking, thumbnails.",
             ("stage",),
             buckets=BUCKETS,
             registry=self.registry,
@@ -26,8 +26,8 @@ class Metrics:
         self.queue = Gauge(
             "clipdex_queue", "Requests that wait, by what for.", ("stage",), registry=self.registry
         )
-        self.pictures = Gauge(
-            "clipdex_index_pictures", "Pictures in the collection.", registry=self.registry
+        self.images = Gauge(
+            "clipdex_index_images", "Images in the collection.", registry=self.registry
         )
         self.model = Gauge(
             "clipdex_model",

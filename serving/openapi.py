@@ -11,7 +11,7 @@ from .errors import MEDIA_TYPE
 
 VERSION = "1"
 DESCRIPTION = (
-    "Search a collection of pictures by what they show. Errors are RFC 9457 problem documents. "
+    "Search a collection of images by what they show. Errors are RFC 9457 problem documents. "
     "Where the server has keys, send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
 )
 PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}

@@ -80,14 +80,14 @@ async def running(
     app.state.service = service
 
     def known(engine: Engine) -> set[int]:
-        rows = engine.catalogue.connection.execute("SELECT id FROM contents WHERE paths > 0")
+        rows = engine.catalog.connection.execute("SELECT id FROM contents WHERE paths > 0")
         return {row[0] for row in rows}
 
     try:
         await service.answering.warm_up()
         if service.images.thumbnails.folder.exists():
             ids = await service.answering.engines.ask(known)
-            await service.answering.with_pictures(lambda: service.images.thumbnails.sweep(ids))
+            await service.answering.with_images(lambda: service.images.thumbnails.sweep(ids))
     except CollectionNotFound:
         pass
     announced = announce(

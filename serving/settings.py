@@ -16,11 +16,11 @@ class Settings:
     names that clients call it by, beside localhost, this machine's name and plain addresses.
     cors_origins: other sites whose pages may use it. allow_index: folders that index jobs may read.
     expose_paths: answer with absolute paths. originals: hand out files with their metadata.
-    max_body: bytes of a request. max_pixels: of a picture to decode. body_seconds: within which a
+    max_body: bytes of a request. max_pixels: of an image to decode. body_seconds: within which a
     request has to have come. queue: requests that wait for the encoder or for the index before
     others are turned away. rate_limit: requests a second of one client, 0 for any number.
     batching: encode texts of concurrent requests together. query_cache: texts whose vectors are
-    kept, which pages of one search share. workers: threads that rank, and that decode pictures.
+    kept, which pages of one search share. workers: threads that rank, and that decode images.
     """
 
     collection: Path | None = None
@@ -44,5 +44,5 @@ class Settings:
 
     @property
     def limits(self) -> Limits:
-        """Of pictures to decode."""
+        """Of images to decode."""
         return Limits(max_pixels=self.max_pixels)

@@ -42,7 +42,7 @@ def train(
     ] = None,
     validation: Annotated[
         Path | None,
-        typer.Option(metavar="DATA", help="Pictures to measure on, in the end and only once."),
+        typer.Option(metavar="DATA", help="Images to measure on, in the end and only once."),
     ] = None,
     template: options.Templates = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of splits and of drawn weights.")] = 0,
@@ -54,7 +54,7 @@ def train(
     """Learn to tell your own classes apart.
 
     The result, a head, is kept in the collection: `clipdex label --head NAME` uses it, and so does
-    `clipdex search --label "CLASS>0.8"`. Pictures that the collection holds are not encoded again.
+    `clipdex search --label "CLASS>0.8"`. Images that the collection holds are not encoded again.
     Settings are chosen on examples that are held out in turn. Most methods need clipdex[torch];
     prototypes, k-nn, tip-adapter and lp++ do not.
 
@@ -108,8 +108,8 @@ def train(
         force=force,
         on_note=note,
     )
-    facts = trained.head.artifact.facts
-    out(json.dumps(facts, ensure_ascii=False) if as_json else _told(trained))
+    metadata = trained.head.artifact.metadata
+    out(json.dumps(metadata, ensure_ascii=False) if as_json else _told(trained))
     if skipped:
         raise typer.Exit(SOME_FILES_FAILED)
 
@@ -119,7 +119,7 @@ def train(
 def concept(
     name: Name,
     like: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="A picture that shows it.")
+        list[Path] | None, typer.Option(metavar="FILE", help="An image that shows it.")
     ] = None,
     unlike: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="One that does not, but seems to.")
@@ -127,14 +127,14 @@ def concept(
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
-    """Make a word of your own, from pictures that show what it means.
+    """Make a word of your own, from images that show what it means.
 
     It counts as a word in every text of a query; `@NAME` can mean nothing else.
 
     Example: clipdex adapt concept rex --like rex1.jpg --like rex2.jpg --unlike wolf.jpg
     """
     if not like:
-        raise typer.BadParameter("name a picture that shows it with --like FILE")
+        raise typer.BadParameter("name an image that shows it with --like FILE")
 
     import numpy as np
 
@@ -154,10 +154,10 @@ def concept(
             unliked,
             fingerprint=engine.model.fingerprint,
             model=engine.model.name,
-            pictures={"like": like, "unlike": unlike or []},
+            images={"like": like, "unlike": unlike or []},
         )
     if as_json:
-        out(json.dumps(made.artifact.facts, ensure_ascii=False))
+        out(json.dumps(made.artifact.metadata, ensure_ascii=False))
     else:
         out(f"{name} is a word now: try `clipdex search {name}`")
 
@@ -169,13 +169,13 @@ def list_learnt(collection: options.Collection = None, as_json: options.Json = F
 
     Example: clipdex adapt list
     """
-    for facts in _learnt(collection):
+    for metadata in _learnt(collection):
         if as_json:
-            out(json.dumps(_summary(facts), ensure_ascii=False))
-        elif "classes" in facts:
-            out(f"{facts['name']}  {len(facts['classes']):,} classes, {facts['method']}")
+            out(json.dumps(_summary(metadata), ensure_ascii=False))
+        elif "classes" in metadata:
+            out(f"{metadata['name']}  {len(metadata['classes']):,} classes, {metadata['method']}")
         else:
-            out(f"{facts['name']}  a concept of {len(facts['pictures']['like'])} pictures")
+            out(f"{metadata['name']}  a concept of {len(metadata['images']['like'])} images")
 
 
 @app.command()
@@ -185,8 +185,8 @@ def show(name: Name, collection: options.Collection = None) -> None:
 
     Example: clipdex adapt show machine-parts
     """
-    for facts in _named(name, collection):
-        out(json.dumps(facts, ensure_ascii=False, indent=1))
+    for metadata in _named(name, collection):
+        out(json.dumps(metadata, ensure_ascii=False, indent=1))
 
 
 @app.command()
@@ -209,8 +209,8 @@ def remove(name: Name, collection: options.Collection = None) -> None:
         if folder.exists():
             delete(folder)
     if place.exists:
-        with writing(place, "adapt remove") as catalogue:
-            drop_origin(catalogue, by_head(name))
+        with writing(place, "adapt remove") as catalog:
+            drop_origin(catalog, by_head(name))
     out(f"{name} removed")
 
 
@@ -228,7 +228,7 @@ def _learnt(collection: Path | None) -> list[dict[str, Any]]:
 def _named(name: str, collection: Path | None) -> list[dict[str, Any]]:
     from indexer.errors import ArtifactError
 
-    found = [facts for facts in _learnt(collection) if facts["name"] == name]
+    found = [metadata for metadata in _learnt(collection) if metadata["name"] == name]
     if not found:
         raise ArtifactError(
             f"no head or concept is called {name} here: `clipdex adapt list` says which there are"
@@ -236,9 +236,9 @@ def _named(name: str, collection: Path | None) -> list[dict[str, Any]]:
     return found
 
 
-def _summary(facts: Any) -> dict[str, Any]:
+def _summary(metadata: Any) -> dict[str, Any]:
     keys = ("name", "kind", "method", "classes", "model", "fingerprint", "figures", "made")
-    return {key: facts[key] for key in keys if key in facts}
+    return {key: metadata[key] for key in keys if key in metadata}
 
 
 def _told(trained: "Trained") -> str:
@@ -246,13 +246,13 @@ def _told(trained: "Trained") -> str:
     lines = [f"{head.name}: {len(head.classes):,} classes"]
     if held := figures["held_out"]:
         lines.append(
-            f"right on {held['accuracy']:.1%} of {held['pictures']:,} held-out examples "
+            f"right on {held['accuracy']:.1%} of {held['images']:,} held-out examples "
             f"(zero-shot {figures['zero_shot']:.1%}), probabilities off by "
             f"{held['calibration_error']:.1%}"
         )
     if measured := figures["validation"]:
         lines.append(
-            f"right on {measured['accuracy']:.1%} of {measured['pictures']:,} validation pictures "
+            f"right on {measured['accuracy']:.1%} of {measured['images']:,} validation images "
             f"(zero-shot {measured['zero_shot']:.1%}), probabilities off by "
             f"{measured['calibration_error']:.1%}"
         )

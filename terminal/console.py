@@ -23,7 +23,7 @@ def out(text: str) -> None:
 
 
 def out_bytes(data: bytes) -> None:
-    """Raw bytes of result, such as a path that is no text."""
+    """Raw bytes of result, such as a path that is not a text."""
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
 

@@ -57,7 +57,7 @@ def demo(
             for hit in engine.search(query, k=3):
                 out(f"     {hit.score:.3f}  {hit.file.name}")
         first = engine.search(QUERIES[0], k=1)[0]
-        out("\n4. A picture can be the question, too:")
+        out("\n4. An image can be the question, too:")
         out(f"   $ clipdex similar {photos / first.file.name} -k 3")
         for hit in engine.similar(first.file, k=3):
             out(f"     {hit.score:.3f}  {hit.file.name}")
@@ -65,7 +65,7 @@ def demo(
         out(f'   $ clipdex label --labels "{LABELS}" --top 1')
         labeller = Labeller(engine.encoder, LABELS.split(","))
         wanted = {hit.id for query in QUERIES for hit in engine.search(query, k=1)}
-        names = {path for c in engine.catalogue.contents(list(wanted)).values() for path in c.paths}
+        names = {path for c in engine.catalog.contents(list(wanted)).values() for path in c.paths}
         for item in label_collection(engine, labeller, top=1):
             if item.path in names:
                 (name, probability), *_ = item.labels

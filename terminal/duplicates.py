@@ -17,9 +17,9 @@ def duplicates(
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
-    """List pictures that the collection holds more than once.
+    """List images that the collection holds more than once.
 
-    Groups of one content under several paths ("identical"), and of pictures that look alike
+    Groups of one content under several paths ("identical"), and of images that look alike
     ("near"): resized, recompressed, slightly cropped or re-coloured copies, and bursts. In a near
     group the first is the largest and the similarity of the others is to it. Nothing is deleted.
 
@@ -34,7 +34,7 @@ def duplicates(
 
     with Engine.open(collection) as engine:
         groups = find_groups(engine, threshold=threshold or THRESHOLD)
-        copies = engine.catalogue.copied()
+        copies = engine.catalog.copied()
         near = [(group.first, {group.first: 1.0, **group.members}) for group in groups]
         grouped = {number for _, members in near for number in members}
         identical = [(number, {number: 1.0}) for number in copies if number not in grouped]
@@ -47,10 +47,10 @@ def duplicates(
                 out(json.dumps(row, ensure_ascii=False))
             else:
                 _write(number, kind, images)
-        missing = engine.catalogue.without_sketch()
+        missing = engine.catalog.without_sketch()
     if missing:
         note(
-            f"{missing:,} pictures were indexed by an older clipdex and are not compared: "
+            f"{missing:,} images were indexed by an older clipdex and are not compared: "
             "run `clipdex index` on their folders"
         )
     if not listed and not as_json:
@@ -58,15 +58,15 @@ def duplicates(
 
 
 def _images(engine: "Engine", members: dict[int, float]) -> Iterator[dict[str, Any]]:
-    from indexer.store.paths import display, path_facts
+    from indexer.store.paths import display, path_fields
 
-    contents = engine.catalogue.contents(list(members))
-    sizes = engine.catalogue.file_sizes(list(members))
+    contents = engine.catalog.contents(list(members))
+    sizes = engine.catalog.file_sizes(list(members))
     for number, similarity in members.items():
         content = contents[number]
         yield {
             "id": number,
-            **path_facts(content.paths[0]),
+            **path_fields(content.paths[0]),
             "paths": [display(path) for path in content.paths],
             "width": content.width,
             "height": content.height,

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 TITLES = {
     "zero_shot": "labels, zero-shot",
     "label_retrieval": "labels as queries",
-    "text_to_image": "captions to pictures",
-    "image_to_text": "pictures to captions",
+    "text_to_image": "captions to images",
+    "image_to_text": "images to captions",
 }
 FIGURES = {
     "top_1": "top-1 accuracy, %",
@@ -54,9 +54,9 @@ def evaluate(
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure models on your own labelled or captioned pictures.
+    """Measure models on your own labelled or captioned images.
 
-    Nothing is stored. Pictures that the collection holds are not encoded again. Paths in a file
+    Nothing is stored. Images that the collection holds are not encoded again. Paths in a file
     are taken from the file's folder. --json prints one object a model, shares from 0 to 1.
 
     Example: clipdex eval ./labelled --model pocket --json
@@ -92,13 +92,13 @@ def evaluate(
     if not as_json:
         _write_table([result.to_json() for result in results])
     if results[0].failed:
-        note(f"{results[0].failed:,} pictures were left out")
+        note(f"{results[0].failed:,} images were left out")
         raise typer.Exit(SOME_FILES_FAILED)
 
 
 def _write_table(results: list[dict[str, Any]]) -> None:
     rows = [["", *(result["model"] for result in results)]]
-    rows.append(["pictures", *(f"{result['pictures']:,}" for result in results)])
+    rows.append(["images", *(f"{result['images']:,}" for result in results)])
     for section, title in TITLES.items():
         if results[0][section] is None:
             continue

@@ -11,16 +11,16 @@ from .console import guarded, out
 
 @guarded
 def forget(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A picture or folder.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="An image or folder.")],
     collection: options.Collection = None,
 ) -> None:
-    """Take a picture or a folder out of the collection.
+    """Take an image or a folder out of the collection.
 
     The photos stay; index the folder again to take them back in.
 
     Example: clipdex forget ./photos/private
     """
-    from indexer import forget_files as remove
+    from indexer import forget as remove
     from indexer.store.collection import locate
 
     removed = remove(locate(collection), path)

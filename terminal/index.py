@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def index(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="Folders of pictures, or single pictures."),
+        typer.Argument(metavar="PATH...", help="Folders of images, or single images."),
     ],
     collection: options.Collection = None,
     model: Annotated[
@@ -27,7 +27,7 @@ def index(
         typer.Option(
             metavar="NAME",
             help="The model: pocket, ViT-B-32/laion2b_s34b_b79k and the like, hf-hub:org/name, a "
-            "checkpoint, or a bundle's folder. Another one than before encodes every picture of "
+            "checkpoint, or a bundle's folder. Another one than before encodes every image of "
             "the collection anew, and takes over at the end.",
             show_default="the collection's own, pocket for a new one",
         ),
@@ -47,13 +47,13 @@ def index(
         Literal["fp32", "int8"] | None,
         typer.Option(
             help="int8: encode in 8-bit integers, two to three times as fast on a CPU and a little "
-            "off; what that loses on your pictures is said. Vectors of the two are never mixed.",
+            "off; what that loses on your images is said. Vectors of the two are never mixed.",
             show_default="the collection's own, fp32 for a new one",
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Pictures a batch.", show_default="measured"),
+        typer.Option(min=1, metavar="N", help="Images a batch.", show_default="measured"),
     ] = None,
     workers: options.Workers = None,
     exclude: Annotated[
@@ -64,13 +64,13 @@ def index(
         bool, typer.Option("--retry-failed", help="Try again what could not be read before.")
     ] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Drop the vectors of pictures that have vanished.")
+        bool, typer.Option("--prune", help="Drop the vectors of images that have vanished.")
     ] = False,
     max_pixels: options.MaxPixels = None,
     max_bytes: options.MaxBytes = None,
     as_json: options.Json = False,
 ) -> None:
-    """Read folders of pictures, so that they can be searched.
+    """Read folders of images, so that they can be searched.
 
     Run it again to take in what is new, changed, moved or gone: only that is read. Files that
     cannot be read are listed with the reason, and the run goes on (exit code 3).
@@ -139,7 +139,7 @@ def index(
             f"({report.images_per_second:,.1f} images/s)"
         )
         if not report.indexed + report.reused + report.unchanged + report.failed:
-            note("No pictures found there: are they of another format, hidden or excluded?")
+            note("No images found there: are they of another format, hidden or excluded?")
     if report.failed:
         raise typer.Exit(SOME_FILES_FAILED)
 

@@ -22,7 +22,7 @@ def label(
         list[Path] | None,
         typer.Argument(
             metavar="PATH...",
-            help="Pictures or folders, indexed or not; the whole collection otherwise.",
+            help="Images or folders, indexed or not; the whole collection otherwise.",
         ),
     ] = None,
     labels: Annotated[
@@ -41,7 +41,7 @@ def label(
         bool,
         typer.Option(
             "--save",
-            help="Keep each picture's best label in the collection, in place of those that this "
+            help="Keep each image's best label in the collection, in place of those that this "
             "head gave before.",
         ),
     ] = False,
@@ -52,7 +52,7 @@ def label(
     as_json: options.Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
 ) -> None:
-    """Say which of your labels each picture shows.
+    """Say which of your labels each image shows.
 
     Zero-shot: any words will do, nothing is trained. Several --template are averaged. With --head
     by what was learnt from your examples. Where none of the labels fits, "none of these" comes

@@ -12,7 +12,7 @@ from .console import guarded, note, out
 if TYPE_CHECKING:
     from indexer.load import Known
 
-app = typer.Typer(help="The models that pictures can be indexed with.", no_args_is_help=True)
+app = typer.Typer(help="The models that images can be indexed with.", no_args_is_help=True)
 
 Arch = Annotated[
     str | None,
@@ -37,21 +37,21 @@ def list_models(as_json: options.Json = False) -> None:
 
     known = known_models()
     for one in known:
-        out(json.dumps(_facts(one), ensure_ascii=False) if as_json else _line(one))
+        out(json.dumps(_metadata(one), ensure_ascii=False) if as_json else _line(one))
     here = {one.bundle.name for one in known}
     others = [one for one in RECOMMENDED if one.name not in here]
     if others and not as_json:
         out("\nNot here yet, for `clipdex models pull NAME`:")
     for other in others:
         if as_json:
-            facts = {
+            metadata = {
                 "name": other.name,
                 "here": False,
                 "bytes": other.megabytes * 10**6,
                 "licence": other.licence,
                 "use": other.use,
             }
-            out(json.dumps(facts, ensure_ascii=False))
+            out(json.dumps(metadata, ensure_ascii=False))
         else:
             out(f"{other.name}  {other.use}, {other.megabytes:,} MB. {other.licence}")
 
@@ -113,7 +113,7 @@ def verify(
 ) -> None:
     """Check that a model's files are those that were compiled and that it runs.
 
-    Where torch is installed and the weights are still here, it is held against open_clip again.
+    Where torch is installed and the weights are still here, it is compared with open_clip again.
 
     Example: clipdex models verify pocket
     """
@@ -126,8 +126,8 @@ def verify(
         result = check(bundle)
         failed |= not result.good
         if as_json:
-            facts = {"name": bundle.name, "good": result.good, "findings": list(result.findings)}
-            out(json.dumps(facts, ensure_ascii=False))
+            metadata = {"name": bundle.name, "good": result.good, "findings": list(result.findings)}
+            out(json.dumps(metadata, ensure_ascii=False))
         else:
             out(f"{bundle.name}  {'good' if result.good else 'BAD'}: {'; '.join(result.findings)}")
     if failed:
@@ -165,7 +165,7 @@ def export(
     cosine = write(bundle, folder, half=half, on_progress=note)
     size = sum(file.stat().st_size for file in folder.iterdir())
     if as_json:
-        facts = {
+        metadata = {
             "name": bundle.name,
             "fingerprint": bundle.fingerprint,
             "folder": str(folder.absolute()),
@@ -173,7 +173,7 @@ def export(
             "cosine": round(cosine, 7),
             "licence": bundle.licence,
         }
-        out(json.dumps(facts, ensure_ascii=False))
+        out(json.dumps(metadata, ensure_ascii=False))
     else:
         out(f"{folder}  {bundle.name}, {size / 1e6:.0f} MB, cosine {cosine:.6f}. {bundle.licence}")
 
@@ -185,10 +185,10 @@ def _obtain(
 
     bundle = obtain(name, arch=arch, label=label, sha256=sha256, on_progress=note)
     known = Known(bundle, bundle.bytes)
-    out(json.dumps(_facts(known), ensure_ascii=False) if as_json else _line(known))
+    out(json.dumps(_metadata(known), ensure_ascii=False) if as_json else _line(known))
 
 
-def _facts(known: "Known") -> dict[str, object]:
+def _metadata(known: "Known") -> dict[str, object]:
     bundle = known.bundle
     return {
         "name": bundle.name,

@@ -15,33 +15,33 @@ Collection = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-Count = Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many pictures.")]
+Count = Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many images.")]
 Label = Annotated[
     list[str] | None,
     typer.Option(
         metavar='"L>P"',
-        help="Only pictures that show L, in any words, with more than this probability.",
+        help="Only images that show L, in any words, with more than this probability.",
     ),
 ]
 MinRelevance = Annotated[
     float,
     typer.Option(
-        min=0, max=1, metavar="R", help="Only pictures that match with at least this probability."
+        min=0, max=1, metavar="R", help="Only images that match with at least this probability."
     ),
 ]
 Folders = Annotated[
     list[str] | None,
     typer.Option(
-        "--in", metavar="FOLDER", help="Only pictures in this folder: a path, or a folder's name."
+        "--in", metavar="FOLDER", help="Only images in this folder: a path, or a folder's name."
     ),
 ]
 Since = Annotated[
     str | None,
-    typer.Option(metavar="DATE", help="Only pictures taken then or later: 2024-07, 7d, yesterday."),
+    typer.Option(metavar="DATE", help="Only images taken then or later: 2024-07, 7d, yesterday."),
 ]
 Until = Annotated[
     str | None,
-    typer.Option(metavar="DATE", help="Only pictures taken then (all of it) or earlier."),
+    typer.Option(metavar="DATE", help="Only images taken then (all of it) or earlier."),
 ]
 Exclude = Annotated[
     list[str] | None,
@@ -49,12 +49,12 @@ Exclude = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Pictures decoded at once.", show_default="one a core"),
+    typer.Option(min=1, metavar="N", help="Images decoded at once.", show_default="one a core"),
 ]
 MaxPixels = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="Largest picture to decode.", show_default="200 megapixels"
+        min=1, metavar="N", help="Largest image to decode.", show_default="200 megapixels"
     ),
 ]
 MaxBytes = Annotated[
@@ -79,7 +79,7 @@ Threshold = Annotated[
         min=0.5,
         max=1.0,
         metavar="S",
-        help="Least similarity of near-duplicates, a correlation of the pictures laid over each "
+        help="Least similarity of near-duplicates, a correlation of the images aligned with each "
         "other.",
         show_default="0.92",
     ),

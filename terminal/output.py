@@ -72,7 +72,7 @@ def _write_table(hits: Sequence[Hit]) -> None:
     table.add_column("", justify="right", style="dim")
     table.add_column("score", justify="right")
     table.add_column("match", justify="right")
-    table.add_column("picture", overflow="fold")
+    table.add_column("image", overflow="fold")
     table.add_column("size", justify="right", style="dim", no_wrap=True)
     for hit in hits:
         name = Text(hit.path)

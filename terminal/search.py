@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def search(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT...", help="What the picture shows, in your words."),
+        typer.Argument(metavar="TEXT...", help="What the image shows, in your words."),
     ] = None,
     images: Annotated[
         list[Path] | None,
-        typer.Option("--image", metavar="FILE", help="Look for pictures like this one, too."),
+        typer.Option("--image", metavar="FILE", help="Look for images like this one, too."),
     ] = None,
     without: Annotated[
         list[str] | None,
@@ -47,10 +47,10 @@ def search(
         bool, typer.Option("--print0", help="Paths only, each ended by a NUL byte.")
     ] = False,
 ) -> None:
-    """Find pictures by what they show.
+    """Find images by what they show.
 
-    Texts and pictures may be mixed: their vectors are added, those of --not taken off. Each hit
-    has a relevance, the estimated probability that it is what was asked for. A picture's date is
+    Texts and images may be mixed: their vectors are added, those of --not taken off. Each hit
+    has a relevance, the estimated probability that it is what was asked for. An image's date is
     when it was taken; where it does not say, when its file last changed.
 
     Example: clipdex search a dog on a beach --not people -k 5
@@ -60,7 +60,7 @@ def search(
     answer_once()
     text = " ".join(words or [])
     if not text.strip() and not images:
-        raise typer.BadParameter("give a text, or a picture with --image")
+        raise typer.BadParameter("give a text, or an image with --image")
     form = _form(as_json, as_csv, paths, print0)
     if not images:
         hits = _from_server(
@@ -106,7 +106,7 @@ def search(
 
 @guarded
 def similar(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture, indexed or not.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image, indexed or not.")],
     k: options.Count = 10,
     min_relevance: options.MinRelevance = 0.0,
     folders: options.Folders = None,
@@ -118,7 +118,7 @@ def similar(
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
-    """Find the pictures most like one, which is left out itself.
+    """Find the images most like one, which is left out itself.
 
     Example: clipdex similar holiday.jpg -k 20
     """
@@ -165,10 +165,10 @@ def _filter(
 
 def _bound(text: str) -> tuple[str, float]:
     from indexer.errors import QueryError
-    from search.labels.label_filter import bound
+    from search.labels.label_filter import parse_label_threshold
 
     try:
-        return bound(text)
+        return parse_label_threshold(text)
     except QueryError as exc:
         raise typer.BadParameter(f"--label {exc}") from exc
 

@@ -102,7 +102,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 envvar="CLIPDEX_MAX_PIXELS",
                 min=1,
                 metavar="N",
-                help="Largest picture to decode.",
+                help="Largest image to decode.",
                 show_default="200 megapixels",
             ),
         ] = None,

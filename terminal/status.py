@@ -20,24 +20,26 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
     from search import Engine
 
     with Engine.open(collection) as engine:
-        facts = engine.status()
+        metadata = engine.status()
         if as_json:
-            out(json.dumps(asdict(facts), ensure_ascii=False))
+            out(json.dumps(asdict(metadata), ensure_ascii=False))
             return
-        out(f"collection  {facts.collection}")
-        out(f"pictures    {facts.images:,} files, {facts.contents:,} different")
-        out(f"model       {facts.model} ({facts.fingerprint[:12]}, {facts.dim} dimensions)")
-        for other in facts.models[1:]:
+        out(f"collection  {metadata.collection}")
+        out(f"images    {metadata.images:,} files, {metadata.contents:,} different")
+        out(
+            f"model       {metadata.model} ({metadata.fingerprint[:12]}, {metadata.dim} dimensions)"
+        )
+        for other in metadata.models[1:]:
             name = f"{other['name']} ({other['fingerprint'][:12]}, {other['dim']} dimensions)"
             if other["state"] == "pending":
-                out(f"changing to {name}: {other['vectors']:,} of {facts.contents:,} pictures")
+                out(f"changing to {name}: {other['vectors']:,} of {metadata.contents:,} images")
             else:
                 out(f"former      {name}: {other['vectors']:,} vectors, dropped by index --prune")
-        out(f"index       {facts.index['kind']}, exact")
-        for number, root in enumerate(facts.roots):
+        out(f"index       {metadata.index['kind']}, exact")
+        for number, root in enumerate(metadata.roots):
             out(f"{'' if number else 'folders':<11} {root}")
-        out(f"failed      {facts.failed:,}")
-        for path, reason in islice(engine.catalogue.failures(), FAILURES_SHOWN):
+        out(f"failed      {metadata.failed:,}")
+        for path, reason in islice(engine.catalog.failures(), FAILURES_SHOWN):
             out(f"            {display(path)}: {reason}")
-        if facts.failed > FAILURES_SHOWN:
-            out(f"            and {facts.failed - FAILURES_SHOWN:,} more")
+        if metadata.failed > FAILURES_SHOWN:
+            out(f"            and {metadata.failed - FAILURES_SHOWN:,} more")

@@ -30,10 +30,10 @@ MinProbability = Annotated[
 @guarded
 def add(
     label: Tag,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures or folders.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images or folders.")],
     collection: options.Collection = None,
 ) -> None:
-    """Say that indexed pictures show something.
+    """Say that indexed images show something.
 
     `clipdex adapt train NAME` learns from such labels, `clipdex search --label` finds them.
 
@@ -46,10 +46,10 @@ def add(
     label = label.strip()
     if not label:
         raise typer.BadParameter("the label is empty")
-    with writing(locate(collection), "tags add") as catalogue:
-        contents = contents_at(catalogue, paths)
-        count = keep(catalogue, [Kept(number, label, 1.0, OWN) for number in contents])
-    out(f"{label}: {_pictures(count)}")
+    with writing(locate(collection), "tags add") as catalog:
+        contents = contents_at(catalog, paths)
+        count = keep(catalog, [Kept(number, label, 1.0, OWN) for number in contents])
+    out(f"{label}: {_images(count)}")
 
 
 @app.command()
@@ -58,11 +58,11 @@ def remove(
     label: Tag,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH...]", help="Pictures or folders; all, where none is named."),
+        typer.Argument(metavar="[PATH...]", help="Images or folders; all, where none is named."),
     ] = None,
     collection: options.Collection = None,
 ) -> None:
-    """Take a label off pictures, whoever gave it.
+    """Take a label off images, whoever gave it.
 
     Example: clipdex tags remove pear ./orchard/IMG_0815.jpg
     """
@@ -70,15 +70,15 @@ def remove(
     from indexer.store.labels import drop
     from search.labels.saved import contents_at, writing
 
-    with writing(locate(collection), "tags remove") as catalogue:
-        count = drop(catalogue, label, contents_at(catalogue, paths) if paths else None)
-    out(f"{label}: taken off {_pictures(count)}")
+    with writing(locate(collection), "tags remove") as catalog:
+        count = drop(catalog, label, contents_at(catalog, paths) if paths else None)
+    out(f"{label}: taken off {_images(count)}")
 
 
 @app.command("list")
 @guarded
 def list_tags(collection: options.Collection = None, as_json: options.Json = False) -> None:
-    """List the labels, who gave them, and to how many pictures.
+    """List the labels, who gave them, and to how many images.
 
     Example: clipdex tags list
     """
@@ -86,10 +86,10 @@ def list_tags(collection: options.Collection = None, as_json: options.Json = Fal
     from search import Engine
 
     with Engine.open(collection) as engine:
-        for label, origin, count in counts(engine.catalogue):
-            facts = {"label": label, "origin": origin, "pictures": count}
+        for label, origin, count in counts(engine.catalog):
+            metadata = {"label": label, "origin": origin, "images": count}
             if as_json:
-                out(json.dumps(facts, ensure_ascii=False))
+                out(json.dumps(metadata, ensure_ascii=False))
             else:
                 out(f"{label}\t{count:,}\t{origin}")
 
@@ -122,13 +122,13 @@ def export(
         raise typer.BadParameter("choose one of --xmp, --csv and --json")
 
     from indexer.store.labels import kept_by_path
-    from indexer.store.paths import path_facts
+    from indexer.store.paths import path_fields
     from search import Engine
 
     from .output import csv_line
 
     with Engine.open(collection) as engine:
-        found = kept_by_path(engine.catalogue, least=min_probability)
+        found = kept_by_path(engine.catalog, least=min_probability)
         if as_xmp:
             from adaptation.sidecars import Tags, write
 
@@ -146,11 +146,11 @@ def export(
         out(csv_line(["path", "label", "probability", "origin"]))
     for path, labels in found.items():
         if as_json:
-            facts = [
+            metadata = [
                 {"label": one.label, "probability": one.probability, "origin": one.origin}
                 for one in labels
             ]
-            out(json.dumps({**path_facts(path), "labels": facts}, ensure_ascii=False))
+            out(json.dumps({**path_fields(path), "labels": metadata}, ensure_ascii=False))
             continue
         for one in labels:
             shown = path.decode("utf-8", "replace")
@@ -172,8 +172,8 @@ def undo(collection: options.Collection = None) -> None:
     _skipped([*report.left, *report.failed])
 
 
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count:,} pictures"
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _skipped(skipped: "list[Skipped]") -> None:

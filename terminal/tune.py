@@ -48,10 +48,10 @@ def tune(
         Path | None,
         typer.Option(
             metavar="DATA",
-            help="Other labelled pictures, on which zero-shot accuracy may not fall by a point.",
+            help="Other labelled images, on which zero-shot accuracy may not fall by a point.",
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the pictures.")] = 10,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the images.")] = 10,
     rate: Annotated[
         float | None,
         typer.Option(metavar="R", help="Peak learning rate.", show_default="3e-05, else 1e-03"),
@@ -59,7 +59,7 @@ def tune(
     warmup: Annotated[float, typer.Option(metavar="S", help="Share of steps it rises.")] = 0.1,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=2, metavar="N", help="Pictures a step.", show_default="32, captions 128"),
+        typer.Option(min=2, metavar="N", help="Images a step.", show_default="32, captions 128"),
     ] = None,
     unfreeze: Annotated[
         int,
@@ -90,7 +90,7 @@ def tune(
     """Fine-tune a model's image tower on your own classes or captions; needs clipdex[torch].
 
     Where a head (`clipdex adapt train`) is not enough. Of classes a head is learnt first, then
-    both; in the end the weights are taken back towards the old ones as far as held-out pictures do
+    both; in the end the weights are taken back towards the old ones as far as held-out images do
     not suffer. The result is a model of its own: `clipdex index --model NAME`, and `clipdex models
     export NAME` for other programs. A run that was cut off goes on.
 
@@ -167,8 +167,8 @@ def tune(
         on_note=note,
     )
     if as_json:
-        facts = {"name": name, "fingerprint": tuned.bundle.fingerprint, **tuned.bundle.tuned}
-        out(json.dumps({**facts, "epochs": tuned.epochs}, ensure_ascii=False))
+        metadata = {"name": name, "fingerprint": tuned.bundle.fingerprint, **tuned.bundle.tuned}
+        out(json.dumps({**metadata, "epochs": tuned.epochs}, ensure_ascii=False))
     else:
         _tell(tuned, captioned)
     if skipped:
@@ -192,10 +192,10 @@ def _tell(tuned: "Tuned", captioned: bool) -> None:
     what = "mean reciprocal rank of held-out captions" if captioned else "of held-out examples"
     out(f"{name}: {after['new']:.1%} {what}, {before['new']:.1%} before")
     if "old" in after:
-        out(f"zero-shot on the old pictures {after['old']:.1%}, {before['old']:.1%} before")
+        out(f"zero-shot on the old images {after['old']:.1%}, {before['old']:.1%} before")
     if tuned.alpha == 0:
         out("no step away from the base model was better, so it is that model still: give more")
-        out("pictures, another --method, or --epochs")
+        out("images, another --method, or --epochs")
     else:
         out(f"use it: clipdex index --model {name}")
 
@@ -209,7 +209,7 @@ def merge(
 ) -> None:
     """Average models that were tuned from one base: often better than each of them.
 
-    Of several seeds or settings (`clipdex adapt tune --seed`), or of several sets of pictures. What
+    Of several seeds or settings (`clipdex adapt tune --seed`), or of several sets of images. What
     the result is worth `clipdex eval DATA --model NAME --model MODEL` tells.
 
     Example: clipdex adapt merge mine mine-0 mine-1 mine-2

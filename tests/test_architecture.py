@@ -21,7 +21,7 @@ RUNNING = tuple(
     for name in (
         "torch_device",
         "torch_encoder",
-        "picture_tower",
+        "image_tower",
         "graph_weights",
         "graph_tower",
         "graph_text",

@@ -13,9 +13,9 @@ from .examples import Examples
 from .near_duplicates import Pair
 
 # Fewer than this and nothing can be held out: neither to choose by nor to measure on.
-LEAST_EXAMPLES = 2
-# A class with this many times another's examples is guessed for the other's pictures.
-MOST_IMBALANCE = 10
+MIN_EXAMPLES = 2
+# A class with this many times another's examples is guessed for the other's images.
+MAX_IMBALANCE = 10
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ def check(
 ) -> list[Finding]:
     """The findings, in the order of their weight.
 
-    pairs: near-duplicates among the examples and, numbered after them, the validation pictures.
+    pairs: near-duplicates among the examples and, numbered after them, the validation images.
     """
     found = [_conflict(examples, pairs), _leak(examples, validation, pairs)]
     return [one for one in [*found, _too_few(examples), _imbalance(examples)] if one is not None]
 
 
 def _too_few(examples: Examples) -> Finding | None:
-    few = [name for name, count in examples.counts().items() if count < LEAST_EXAMPLES]
+    few = [name for name, count in examples.counts().items() if count < MIN_EXAMPLES]
     if not few:
         return None
     return Finding(
         "too-few",
-        f"{_named(few)} {'has' if len(few) == 1 else 'have'} fewer than {LEAST_EXAMPLES} examples, "
+        f"{_named(few)} {'has' if len(few) == 1 else 'have'} fewer than {MIN_EXAMPLES} examples, "
         "so nothing can be held out to choose or measure by: add some",
     )
 
@@ -53,12 +53,12 @@ def _too_few(examples: Examples) -> Finding | None:
 def _imbalance(examples: Examples) -> Finding | None:
     counts = examples.counts()
     large, small = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
-    if counts[large] <= MOST_IMBALANCE * max(1, counts[small]):
+    if counts[large] <= MAX_IMBALANCE * max(1, counts[small]):
         return None
     return Finding(
         "imbalance",
         f"{large!r} has {counts[large]:,} examples and {small!r} {counts[small]:,}, more than "
-        f"{MOST_IMBALANCE} times as many: add to the one or take from the other",
+        f"{MAX_IMBALANCE} times as many: add to the one or take from the other",
     )
 
 
@@ -68,7 +68,7 @@ def _conflict(examples: Examples, pairs: Sequence[Pair]) -> Finding | None:
         path, labels = examples.conflicts[0]
         return Finding(
             "conflict",
-            f"{_pictures(len(examples.conflicts))} in several classes, such as {display(path)} in "
+            f"{_images(len(examples.conflicts))} in several classes, such as {display(path)} in "
             f"{_named(labels)}: leave each in one",
         )
     twice = [
@@ -81,7 +81,7 @@ def _conflict(examples: Examples, pairs: Sequence[Pair]) -> Finding | None:
     left, right = (display(examples.paths[row]) for row in twice[0])
     return Finding(
         "conflict",
-        f"{_pictures(len(twice))} nearly alike and in different classes, such as {left} and "
+        f"{_images(len(twice))} nearly alike and in different classes, such as {left} and "
         f"{right}: remove one of each",
     )
 
@@ -100,14 +100,14 @@ def _leak(examples: Examples, validation: Examples | None, pairs: Sequence[Pair]
     row, source = min(leaks.items())
     return Finding(
         "leak",
-        f"{_pictures(len(leaks))} of validation nearly alike or the same as training pictures, "
+        f"{_images(len(leaks))} of validation nearly alike or the same as training images, "
         f"such as {display(validation.paths[row])} and {display(examples.paths[source])}: take "
         "them out of one of the two",
     )
 
 
-def _pictures(count: int) -> str:
-    return "1 picture is" if count == 1 else f"{count:,} pictures are"
+def _images(count: int) -> str:
+    return "1 image is" if count == 1 else f"{count:,} images are"
 
 
 def _named(names: Sequence[str]) -> str:

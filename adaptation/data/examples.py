@@ -1,4 +1,4 @@
-"""Labelled pictures as a method sees them: one vector and one class each."""
+"""Labelled images as a method sees them: one vector and one class each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from search.evaluation.evaluate import annotate
 class Examples:
     """vectors: `(n, dim)`. targets: `(n,)`, numbers of `classes`. paths, digests: of each one.
 
-    conflicts: pictures that were given several classes, which are left out. skipped: (path,
+    conflicts: images that were given several classes, which are left out. skipped: (path,
     reason) of files that could not be read.
     """
 
@@ -45,7 +45,7 @@ def read_examples(
     workers: int | None = None,
     limits: Limits | None = None,
 ) -> Examples:
-    """The labelled pictures of `truth`: vectors from the collection where it has them.
+    """The labelled images of `truth`: vectors from the collection where it has them.
 
     classes: the only ones there may be, in their order; those that occur, sorted, otherwise.
     Raises ExamplesError for captions without labels, fewer than two classes, or a foreign one.
@@ -62,7 +62,7 @@ def read_examples(
         classes = sorted(found)
         if len(classes) < 2:
             raise ExamplesError(
-                f"{len(classes)} class has pictures with one label: a head tells at least two "
+                f"{len(classes)} class has images with one label: a head tells at least two "
                 "apart. For one thing only, see `clipdex adapt concept --help`"
             )
     if foreign := sorted(found - set(classes)):

@@ -1,6 +1,6 @@
-"""Near-duplicates among examples: vectors propose pairs, the pictures laid over each other decide.
+"""Near-duplicates among examples: vectors propose pairs, the images aligned with each other decide.
 
-As `clipdex duplicates` tells them (`search.alignment`), for pictures that need not be indexed.
+As `clipdex duplicates` tells them (`search.alignment`), for images that need not be indexed.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from search.duplicates.thumbnails import THRESHOLD
 
 # Copies that were resized, recompressed or cropped a little have vectors closer than this, and
 # are among this many nearest.
-LEAST_COSINE = 0.8
+MIN_COSINE = 0.8
 NEAREST = 5
 BLOCK = 1024
-# Pictures are decoded to no more than this many times a sketch's side.
+# Images are decoded to no more than this many times a sketch's side.
 DECODED = 8
 
 Pair = tuple[int, int]
@@ -30,7 +30,7 @@ Pair = tuple[int, int]
 def near_duplicates(
     vectors: Embeddings, paths: Sequence[bytes], limits: Limits | None = None
 ) -> list[Pair]:
-    """Pairs (left < right) of rows that show one picture. vectors: `(n, dim)`."""
+    """Pairs (left < right) of rows that show one image. vectors: `(n, dim)`."""
     pairs = _proposed(vectors)
     sketches = _sketches({row for pair in pairs for row in pair}, paths, limits or Limits())
     pairs = [pair for pair in pairs if pair[0] in sketches and pair[1] in sketches]
@@ -49,7 +49,7 @@ def _proposed(vectors: Embeddings) -> list[Pair]:
         cosines[rows, start + rows] = -1
         count = min(NEAREST, len(vectors) - 1)
         for column in np.argpartition(-cosines, count - 1, axis=1)[:, :count].T:
-            close = cosines[rows, column] >= LEAST_COSINE
+            close = cosines[rows, column] >= MIN_COSINE
             ends = np.sort(np.stack([start + rows[close], column[close]]), axis=0)
             pairs.update(zip(*ends.tolist(), strict=True))
     return sorted(pairs)

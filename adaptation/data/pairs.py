@@ -1,4 +1,4 @@
-"""Captioned pictures as contrastive tuning sees them."""
+"""Captioned images as contrastive tuning sees them."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from search.evaluation.dataset import GroundTruth
 from search.evaluation.evaluate import annotate
 
 # Fewer and none can be held out.
-LEAST_PAIRS = 4
+MIN_PAIRS = 4
 
 
 @dataclass(frozen=True)
 class Pairs:
     """vectors: `(n, dim)`. captions: the different texts. own: `(n, most)`, the numbers of each
-    picture's captions, then -1. paths, digests: of each picture. skipped: (path, reason).
+    image's captions, then -1. paths, digests: of each image. skipped: (path, reason).
     """
 
     vectors: Embeddings
@@ -36,12 +36,12 @@ def read_pairs(
     stored: Lookup | None = None,
     workers: int | None = None,
 ) -> Pairs:
-    """The captioned pictures of `truth`. Raises ExamplesError for fewer than four of them."""
+    """The captioned images of `truth`. Raises ExamplesError for fewer than four of them."""
     data = annotate(truth, encoder, stored=stored, workers=workers)
     rows = [row for row, captions in enumerate(data.captions) if captions]
-    if len(rows) < LEAST_PAIRS:
+    if len(rows) < MIN_PAIRS:
         raise ExamplesError(
-            f"{len(rows)} pictures have a caption: give {LEAST_PAIRS} or more, some are held out"
+            f"{len(rows)} images have a caption: give {MIN_PAIRS} or more, some are held out"
         )
     numbers: dict[str, int] = {}
     own = np.full((len(rows), max(len(set(data.captions[row])) for row in rows)), -1, np.int64)

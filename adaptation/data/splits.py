@@ -1,7 +1,7 @@
 """Splits of examples, stratified by class and the same for the same seed.
 
-Pictures that are near-duplicates of each other always stay on one side: a copy of a training
-picture in validation measures memory.
+Images that are near-duplicates of each other always stay on one side: a copy of a training
+image in validation measures memory.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from adaptation.task import Rows, Targets
 
-MOST_FOLDS = 5
+MAX_FOLDS = 5
 # Above this many examples one fold is enough to choose by.
 ONE_FOLD_FROM = 1500
 
@@ -27,7 +27,7 @@ def folds(
     groups = np.arange(len(targets)) if groups is None else groups
     random = np.random.default_rng(seed)
     own = [np.unique(groups[targets == number]) for number in np.unique(targets)]
-    count = min(MOST_FOLDS, *(len(numbers) for numbers in own))
+    count = min(MAX_FOLDS, *(len(numbers) for numbers in own))
     if count < 2:
         return []
     place: dict[int, int] = {}

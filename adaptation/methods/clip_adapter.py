@@ -1,4 +1,4 @@
-"""CLIP-Adapter: a small bottleneck on the frozen picture vectors, mixed with them.
+"""CLIP-Adapter: a small bottleneck on the frozen image vectors, mixed with them.
 
     v' = ratio relu(W2 relu(W1 v)) + (1 - ratio) v,    logits = scale (v' / |v'|) T^t
 

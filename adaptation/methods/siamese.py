@@ -1,4 +1,4 @@
-"""A Siamese network: a projection in which pictures of one class lie close, others apart.
+"""A Siamese network: a projection in which images of one class lie close, others apart.
 
 Both branches share one linear map of the frozen vectors, brought to unit length; pairs of one class
 cost their squared distance, pairs of two the square of what they lack to the margin.

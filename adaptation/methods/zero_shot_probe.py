@@ -5,7 +5,7 @@ penalty, it *is* that classifier, with many it is the linear probe. How far to t
 read off the examples, whose vectors know nothing of the texts: the share of the logit scale at
 which zero-shot explains them best (Platt's temperature). By examples a class k it is divided by
 1 + k, since text and image vectors of CLIP lie apart (Liang et al., Mind the Gap, NeurIPS 2022) and
-what names say is soon said better by pictures. That rule was chosen on Caltech-101's training
+what names say is soon said better by images. That rule was chosen on Caltech-101's training
 photos and PACS' four domains with 1 to 8 examples a class; it does as well as a search on held-out
 examples, and works with a single one.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from indexer.errors import SidecarError
 
 # Above what darktable and Lightroom write for a photo with many masks.
-MOST_BYTES = 16 * 2**20
+MAX_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ def read(path: bytes) -> Kept | None:
         # Not through a link, nor waiting for a pipe, that may have taken its place since.
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             info = os.fstat(file.fileno())
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return None
-    if len(data) > MOST_BYTES:
-        raise SidecarError(f"above {MOST_BYTES // 2**20} MiB, which no sidecar is")
+    if len(data) > MAX_BYTES:
+        raise SidecarError(f"above {MAX_BYTES // 2**20} MiB, which no sidecar is")
     return Kept(data, info.st_mtime_ns, stat.S_IMODE(info.st_mode))
 
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Self
 
 from indexer.errors import JournalError
 from indexer.store.content_hash import digest
-from indexer.store.paths import path_facts
+from indexer.store.paths import path_fields
 
 from .files import Kept, sync_folder
 from .planning import Change
@@ -109,7 +109,9 @@ def line_of(change: Change) -> bytes:
         "mode": change.before.mode,
     }
     written = digest(change.after).hex()
-    return json.dumps({**path_facts(change.sidecar), "before": before, "written": written}).encode()
+    return json.dumps(
+        {**path_fields(change.sidecar), "before": before, "written": written}
+    ).encode()
 
 
 def last_run(journal_folder: Path) -> Run:
@@ -152,14 +154,14 @@ def _numbers(journal_folder: Path) -> list[int]:
         return []
 
 
-def _entry(facts: dict[str, Any]) -> Entry:
-    before, path = facts["before"], facts["path"].encode()
-    if "path_b64" in facts:
-        path = base64.b64decode(facts["path_b64"])
+def _entry(metadata: dict[str, Any]) -> Entry:
+    before, path = metadata["before"], metadata["path"].encode()
+    if "path_b64" in metadata:
+        path = base64.b64decode(metadata["path_b64"])
     if before is not None:
         data = base64.b64decode(before["data"])
         before = Kept(data, before["mtime_ns"], before["mode"])
-    return Entry(path, before, bytes.fromhex(facts["written"]))
+    return Entry(path, before, bytes.fromhex(metadata["written"]))
 
 
 @contextmanager

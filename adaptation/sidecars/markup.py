@@ -20,8 +20,8 @@ _ATTRIBUTE = re.compile(rb"""\s+([^\s=/>]+)\s*=\s*("[^"]*"|'[^']*')""")
 _TAG_END = re.compile(rb"\s*(/?)>")
 _GAP = re.compile(rb"(?:\r?\n|\r)?[ \t]*\Z")
 # Far above real ones; as many take about 400 MB of memory.
-_MOST_NAMESPACES = 500
-_MOST_ELEMENTS = 500_000
+_MAX_NAMESPACES = 500
+_MAX_ELEMENTS = 500_000
 
 
 class Attribute(NamedTuple):
@@ -107,9 +107,9 @@ class _Reader:
         if declared:
             scope = {**scope, **declared}
         self.count += 1
-        if len(scope) > _MOST_NAMESPACES or self.count > _MOST_ELEMENTS:
+        if len(scope) > _MAX_NAMESPACES or self.count > _MAX_ELEMENTS:
             raise SidecarFormatError(
-                f"it has more than {_MOST_ELEMENTS:,} elements or {_MOST_NAMESPACES} namespaces"
+                f"it has more than {_MAX_ELEMENTS:,} elements or {_MAX_NAMESPACES} namespaces"
             )
         start = self.parser.CurrentByteIndex
         at = start + 1 + len(written.encode())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from indexer.errors import SidecarError
-from indexer.images.formats import is_picture_name
+from indexer.images.formats import is_image_name
 from indexer.store.paths import display
 
 from .files import Kept, read, reason_of
@@ -92,7 +92,7 @@ class Planner:
         """Whether several photos of a folder, with tags or without, could call a sidecar theirs."""
         folder = os.path.dirname(stem)
         if folder not in self._claims:
-            there = {os.path.join(folder, n) for n in os.listdir(folder) if is_picture_name(n)}
+            there = {os.path.join(folder, n) for n in os.listdir(folder) if is_image_name(n)}
             self._claims[folder] = Counter(
                 name for photo in there.union(self._photos[folder]) for name in set(names(photo))
             )

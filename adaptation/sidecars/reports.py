@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from indexer.store.paths import path_facts
+from indexer.store.paths import path_fields
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Skipped:
 
     def to_json(self) -> dict[str, str]:
         """The path for people (and its bytes where they differ), and the reason."""
-        return {**path_facts(self.path), "reason": self.reason}
+        return {**path_fields(self.path), "reason": self.reason}
 
 
 @dataclass

@@ -21,9 +21,9 @@ Moments = dict[int, dict[str, torch.Tensor]]
 
 @dataclass(frozen=True)
 class State:
-    """facts: numbers. weights, best_weights: by name. moments: the optimiser's, by parameter."""
+    """metadata: numbers. weights, best_weights: by name. moments: the optimiser's, by parameter."""
 
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     weights: Weights
     best_weights: Weights
     moments: Moments
@@ -32,7 +32,7 @@ class State:
 def write_state(
     folder: Path,
     identity: Identity,
-    facts: dict[str, Any],
+    metadata: dict[str, Any],
     weights: Weights,
     best_weights: Weights,
     moments: Moments,
@@ -45,7 +45,7 @@ def write_state(
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f"{STATE}.new"
     try:
-        save_file(tensors, str(beside), {"facts": json.dumps({**facts, **identity})})
+        save_file(tensors, str(beside), {"metadata": json.dumps({**metadata, **identity})})
     except SafetensorError as exc:  # what it makes of a full disk
         raise OSError(f"cannot write {beside}: {exc}") from exc
     os.replace(beside, folder / STATE)
@@ -56,8 +56,8 @@ def read_state(folder: Path, identity: Identity) -> State | None:
     file = folder / STATE
     try:
         with safe_open(str(file), "pt") as opened:
-            facts = json.loads(opened.metadata()["facts"])
-        if {name: facts[name] for name in identity} != identity:
+            metadata = json.loads(opened.metadata()["metadata"])
+        if {name: metadata[name] for name in identity} != identity:
             return None
         tensors = load_file(str(file))
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
@@ -71,4 +71,4 @@ def read_state(folder: Path, identity: Identity) -> State | None:
         {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
         for prefix in ("now.", "best.")
     )
-    return State(facts, weights, best, moments)
+    return State(metadata, weights, best, moments)

@@ -15,7 +15,7 @@ from .settings import Tuning
 SLOWER = 10
 
 
-# Means and deviations of pictures' channels, on a scale of 0 to 1, lie well within these.
+# Means and deviations of images' channels, on a scale of 0 to 1, lie well within these.
 MEANS, DEVIATIONS = (0.2, 0.8), (0.1, 0.6)
 
 
@@ -43,7 +43,7 @@ def check_settings(settings: Tuning) -> list[Finding]:
 
 
 def check_model(base: Bundle) -> list[Finding]:
-    """What a base model's configuration has wrong about its pictures and texts."""
+    """What a base model's configuration has wrong about its images and texts."""
     vision, text = (base.architecture.get(key, {}) for key in ("vision_cfg", "text_cfg"))
     found = [_normalisation(base), _input_size(base, vision), _tokenizer(base, text)]
     return [one for one in found if one is not None]
@@ -57,7 +57,7 @@ def _normalisation(base: Bundle) -> Finding | None:
         return None
     return Finding(
         "normalisation",
-        f"{base.name} normalises pictures by mean {_numbers(mean)} and std {_numbers(std)}, which "
+        f"{base.name} normalises images by mean {_numbers(mean)} and std {_numbers(std)}, which "
         "no encoder was trained with: correct preprocess_cfg in its open_clip_config.json and add "
         "it again (`clipdex models add`)",
     )
@@ -72,7 +72,7 @@ def _input_size(base: Bundle, vision: dict[str, Any]) -> Finding | None:
         return None
     return Finding(
         "input-size",
-        f"{base.name} was built for pictures of {height} x {width} and is given "
+        f"{base.name} was built for images of {height} x {width} and is given "
         f"{base.image.size[0]} x {base.image.size[1]}: make preprocess_cfg's size the same as "
         "vision_cfg's image_size and add it again (`clipdex models add`)",
     )

@@ -1,4 +1,4 @@
-"""Pictures for training: decoded, cropped and mirrored anew each time they are seen."""
+"""Images for training: decoded, cropped and mirrored anew each time they are seen."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from indexer.encoder import Pixels
 from indexer.images.decode import Limits, decode, read_file
 from indexer.images.preprocess import Preprocess
 
-# Pictures are kept decoded at this many times the model's input, room for crops.
+# Images are kept decoded at this many times the model's input, room for crops.
 ROOM = 1.25
-# Pictures as they are indexed are held, too, up to this many bytes.
-MOST_HELD = 2**30
-# The least share of a picture that a crop keeps; mild, since the encoder knows pictures already.
-LEAST_CROP = 0.6
+# Images as they are indexed are held, too, up to this many bytes.
+MAX_HELD = 2**30
+# The least share of an image that a crop keeps; mild, since the encoder knows images already.
+MIN_CROP = 0.6
 
 
 @dataclass
-class Pictures:
+class Images:
     """paths: of the examples. Decoded once, and held in memory at a little more than input size.
 
-    Raises ImageError for a picture that cannot be read any more.
+    Raises ImageError for an image that cannot be read any more.
     """
 
     paths: Sequence[bytes]
@@ -37,7 +37,7 @@ class Pictures:
         self._plain: dict[int, Pixels] = {}
 
     def plain(self, rows: Rows) -> Pixels:
-        """`(n, 3, h, w)` as the encoder sees pictures when it indexes them."""
+        """`(n, 3, h, w)` as the encoder sees images when it indexes them."""
         return np.stack([self._pixels(row) for row in rows.tolist()])
 
     def augmented(self, rows: Rows, *, seed: int, epoch: int) -> Pixels:
@@ -45,7 +45,7 @@ class Pictures:
         height, width = self.preprocess.size
         change = v2.Compose(
             [
-                v2.RandomResizedCrop((height, width), scale=(LEAST_CROP, 1.0), antialias=True),
+                v2.RandomResizedCrop((height, width), scale=(MIN_CROP, 1.0), antialias=True),
                 v2.RandomHorizontalFlip(),
             ]
         )
@@ -67,7 +67,7 @@ class Pictures:
         if row in self._plain:
             return self._plain[row]
         pixels = self.preprocess.pixels(self._full(row))
-        if (len(self._plain) + 1) * pixels.nbytes <= MOST_HELD:
+        if (len(self._plain) + 1) * pixels.nbytes <= MAX_HELD:
             self._plain[row] = pixels
         return pixels
 

@@ -32,5 +32,5 @@ def merge(models: Sequence[Bundle], name: str) -> Bundle:
     towers = [obtain_tower(model) for model in models]
     merged = average([tower.state_dict() for tower in towers])
     towers[0].load_state_dict(merged)
-    facts = {"merged": [model.fingerprint for model in models]}
-    return keep_tuned(base, towers[0], name, facts)
+    metadata = {"merged": [model.fingerprint for model in models]}
+    return keep_tuned(base, towers[0], name, metadata)

@@ -1,4 +1,4 @@
-"""What a tower is trained for: to tell classes apart, or to lie close to its pictures' captions."""
+"""What a tower is trained for: to tell classes apart, or to lie close to its images' captions."""
 
 from abc import ABC, abstractmethod
 
@@ -12,8 +12,8 @@ from indexer.encoder import Embeddings
 from search.evaluation.metrics import first_ranks, recall_at
 
 Targets = NDArray[np.int64]
-"""Of classes `(n,)`, the number of each picture's class; of captions `(n, most)`, the numbers of
-each picture's captions, then -1.
+"""Of classes `(n,)`, the number of each image's class; of captions `(n, most)`, the numbers of
+each image's captions, then -1.
 """
 
 Figures = dict[str, float]
@@ -22,7 +22,7 @@ Figures = dict[str, float]
 class Objective(nn.Module, ABC):
     """Its parameters, if it has any, learn beside the tower.
 
-    separable: whether a batch's loss is the mean of its pictures' own. gain: the name of the figure
+    separable: whether a batch's loss is the mean of its images' own. gain: the name of the figure
     that is to rise.
     """
 
@@ -31,7 +31,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def drawn(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:
-        """`(n,)`: what each picture is held against this time."""
+        """`(n,)`: what each image is compared with this time."""
 
     @abstractmethod
     def loss(self, vectors: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
@@ -39,7 +39,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def judge(self, vectors: torch.Tensor, targets: Targets) -> Figures:
-        """Figures of held-out pictures: "held_out_loss" and others."""
+        """Figures of held-out images: "held_out_loss" and others."""
 
 
 class Classification(Objective):
@@ -71,11 +71,11 @@ class Classification(Objective):
 
 
 class Contrastive(Objective):
-    """Pictures and captions of a batch are told to find each other, both ways.
+    """Images and captions of a batch are told to find each other, both ways.
 
     Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision,
     ICML 2021; the captions' vectors stay. Captions that read the same are one, and right for all
-    pictures that they belong to.
+    images that they belong to.
     """
 
     separable = False
@@ -89,7 +89,7 @@ class Contrastive(Objective):
         self.scale = scale
 
     def drawn(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:
-        """One of each picture's captions."""
+        """One of each image's captions."""
         counts = (targets >= 0).sum(axis=1)
         chosen = (random.random(len(targets)) * counts).astype(np.int64)
         return torch.from_numpy(targets[np.arange(len(targets)), chosen])
@@ -100,7 +100,7 @@ class Contrastive(Objective):
         return _both_ways(logits, (drawn[:, None] == drawn[None, :]).to(logits.dtype))
 
     def judge(self, vectors: torch.Tensor, targets: Targets) -> Figures:
-        """Likelihood and ranks among all of these pictures and their captions."""
+        """Likelihood and ranks among all of these images and their captions."""
         numbers = np.unique(targets[targets >= 0])
         right = (targets[:, :, None] == numbers).any(axis=1)
         scores = vectors @ self.captions[torch.from_numpy(numbers).to(vectors.device)].T

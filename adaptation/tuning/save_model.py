@@ -43,11 +43,11 @@ def require_free(name: str) -> None:
         raise ModelError(f"{name} is the name of another model: choose a name of your own")
 
 
-def keep_tuned(base: Bundle, visual: nn.Module, name: str, facts: dict[str, Any]) -> Bundle:
+def keep_tuned(base: Bundle, visual: nn.Module, name: str, metadata: dict[str, Any]) -> Bundle:
     """Compile the base model with this image tower, under `name`; its text tower is the base's.
 
-    A tower with parts that open_clip's has not is not kept for GPUs. facts: what the manifest says
-    of how it came to be, beside the base.
+    A tower with parts that open_clip's has not is not kept for GPUs. metadata: what the manifest
+    says of how it came to be, beside the base.
     Raises CompileError where it cannot be exported, ModelError where its bundle differs.
     """
     models = cache.models_folder()
@@ -60,7 +60,7 @@ def keep_tuned(base: Bundle, visual: nn.Module, name: str, facts: dict[str, Any]
             work,
             name,
             source=f"{base.source}, tuned by clipdex",
-            tuned={"base": base.fingerprint, "base_name": base.name, **facts},
+            tuned={"base": base.fingerprint, "base_name": base.name, **metadata},
         )
         require_same_vectors(visual, made)
         made.save()

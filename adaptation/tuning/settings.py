@@ -10,13 +10,13 @@ class Tuning:
 
     method: "full" moves every weight; others leave them and learn something beside them: "lora"
     low-rank products, "adapter" bottlenecks, "prefix" keys and values, "visual-prompts" tokens (the
-    last two of transformers only). epochs, batch_size: of phase two. at_once: pictures whose
+    last two of transformers only). epochs, batch_size: of phase two. at_once: images whose
     activations are held at a time; gradients add up over a batch, so it changes memory and nothing
-    else, and of captions time: each picture is seen twice. rate: peak learning rate of the tower's
+    else, and of captions time: each image is seen twice. rate: peak learning rate of the tower's
     last layer; each layer before it has `layer_decay` times the next one's. head_rate: of the head.
     warmup: share of the steps. unfreeze_per_epoch: how many more layers move each epoch, from the
     last; 0: all from the start. checkpointing: activations inside blocks are computed twice instead
-    of kept. patience: epochs without a better likelihood on held-out pictures before it stops.
+    of kept. patience: epochs without a better likelihood on held-out images before it stops.
     rank, alpha: of LoRA.
     """
 
@@ -46,5 +46,5 @@ METHODS: dict[str, Tuning] = {
         for method in ("adapter", "prefix", "visual-prompts")
     },
 }
-# Pictures of a batch are each other's wrong answers where captions are learnt.
+# Images of a batch are each other's wrong answers where captions are learnt.
 CAPTIONS_BATCH = 128

@@ -11,23 +11,23 @@ from indexer.encoder import Embeddings, Encoder
 from indexer.images.decode import Limits
 
 from .checkpoint import Weights
-from .image_dataset import Pictures
+from .image_dataset import Images
 from .trainer import Loop, Side
 from .wise_ft import interpolate
 
 ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))
-# How much of accuracy on the old pictures may be lost at the chosen alpha.
+# How much of accuracy on the old images may be lost at the chosen alpha.
 LOST = 0.01
 
 
 @dataclass(frozen=True)
 class Old:
-    """Labelled pictures whose zero-shot accuracy is to stay as it was `before`.
+    """Labelled images whose zero-shot accuracy is to stay as it was `before`.
 
     text: `(classes, dim)`.
     """
 
-    pictures: Pictures
+    images: Images
     targets: Targets
     text: Embeddings
     before: float
@@ -37,14 +37,14 @@ class Old:
         cls, examples: Examples, base: Bundle, encoder: Encoder, templates: Sequence[str] = ()
     ) -> "Old":
         """encoder: of the base model, whose class weights stay."""
-        pictures = Pictures(examples.paths, base.image, Limits())
+        images = Images(examples.paths, base.image, Limits())
         text = task_of(examples, encoder, templates).text
         right = (examples.vectors @ text.T).argmax(axis=1) == examples.targets
-        return cls(pictures, examples.targets, text, float(right.mean()))
+        return cls(images, examples.targets, text, float(right.mean()))
 
     def accuracy(self, loop: Loop) -> float:
         """Of the loop's tower as it is."""
-        cosines = loop.vectors(self.pictures).cpu().numpy() @ self.text.T
+        cosines = loop.vectors(self.images).cpu().numpy() @ self.text.T
         return float((cosines.argmax(axis=1) == self.targets).mean())
 
 
@@ -56,7 +56,7 @@ def sweep(
     old: Old | None,
     on_note: Callable[[str], None],
 ) -> list[dict[str, float]]:
-    """For each alpha the objective's gain on held-out pictures ("new") and accuracy on the old ones
+    """For each alpha the objective's gain on held-out images ("new") and accuracy on the old ones
     ("old"). Leaves the loop with some mixture.
     """
     found = []
@@ -72,10 +72,10 @@ def sweep(
 
 
 def chosen(found: list[dict[str, float]], before: float | None) -> float:
-    """The alpha that is best on new pictures among those that lose little of the old, the least of
+    """The alpha that is best on new images among those that lose little of the old, the least of
     equal ones; 0 where all lose more.
 
-    before: accuracy of the base model on the old pictures, where there are any.
+    before: accuracy of the base model on the old images, where there are any.
     """
     allowed = [one for one in found if before is None or before - one["old"] <= LOST + 1e-9]
     if not allowed:

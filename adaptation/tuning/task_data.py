@@ -1,4 +1,4 @@
-"""What a run learns from: labelled or captioned pictures, split, with an objective for them."""
+"""What a run learns from: labelled or captioned images, split, with an objective for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from indexer.errors import ExamplesError
 from indexer.images.decode import Limits
 from indexer.store.content_hash import digest
 
-from .image_dataset import Pictures
+from .image_dataset import Images
 from .objectives import Classification, Contrastive, Objective
 from .trainer import Side
 
 
 @dataclass(frozen=True)
 class Material:
-    """key: alike for the same pictures, what is known of them, and model."""
+    """key: alike for the same images, what is known of them, and model."""
 
     objective: Objective
     training: Side
@@ -65,7 +65,7 @@ def _split(data: Examples | Pairs, strata: Targets, seed: int) -> tuple[Rows, Ro
     parts = folds(strata, seed, groups=group_pairs(len(strata), pairs))
     if not parts:
         raise ExamplesError(
-            "two different pictures or more are needed, of each class: one is held out"
+            "two different images or more are needed, of each class: one is held out"
         )
     return parts[0]
 
@@ -79,7 +79,7 @@ def _material(
     known: list[str],
 ) -> Material:
     training, held_out = (
-        Side(Pictures([data.paths[row] for row in rows], base.image, Limits()), targets[rows])
+        Side(Images([data.paths[row] for row in rows], base.image, Limits()), targets[rows])
         for rows in parts
     )
     text = "\n".join([base.fingerprint, *known]).encode()

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from indexer.openclip.image_tower import PictureTower
+from indexer.openclip.image_tower import ImageTower
 
 from .checkpoint import Identity, Weights, read_state, write_state
-from .image_dataset import Pictures
+from .image_dataset import Images
 from .layer_groups import layers
 from .objectives import Objective, Targets
 from .schedules import by_depth, unfrozen, warmup_cosine
@@ -26,9 +26,9 @@ from .training_log import Log
 
 @dataclass(frozen=True)
 class Side:
-    """Pictures and what is known of them. targets: `(n, ...)`, as the objective takes them."""
+    """Images and what is known of them. targets: `(n, ...)`, as the objective takes them."""
 
-    pictures: Pictures
+    images: Images
     targets: Targets
 
 
@@ -39,7 +39,7 @@ class Loop:
 
     def __init__(
         self,
-        tower: PictureTower,
+        tower: ImageTower,
         objective: Objective,
         settings: Tuning,
         folder: Path,
@@ -69,7 +69,7 @@ class Loop:
         return self.settings.epochs * self.steps
 
     def run(self, train: Side, held_out: Side) -> Iterator[dict[str, float]]:
-        """Go on to the end, or until patience ends; yields each epoch's figures. Best weights last.
+        """Go on to the end, or until patience ends; yields each epoch's metrics. Best weights last.
 
         Raises OSError where the state cannot be written.
         """
@@ -92,15 +92,15 @@ class Loop:
         self.load(self.best_weights)
 
     def judge(self, side: Side) -> dict[str, float]:
-        """The objective's figures of pictures as they are indexed."""
+        """The objective's figures of images as they are indexed."""
         with torch.no_grad():
-            return self.objective.judge(self.vectors(side.pictures), side.targets)
+            return self.objective.judge(self.vectors(side.images), side.targets)
 
-    def vectors(self, pictures: Pictures) -> torch.Tensor:
-        """`(n, dim)` of pictures as they are indexed."""
+    def vectors(self, images: Images) -> torch.Tensor:
+        """`(n, dim)` of images as they are indexed."""
         with torch.no_grad():
             return torch.cat(
-                [self._embed(pixels) for _, pixels in pictures.batches(self.settings.at_once)]
+                [self._embed(pixels) for _, pixels in images.batches(self.settings.at_once)]
             )
 
     def _embed(self, pixels: np.ndarray) -> torch.Tensor:
@@ -113,7 +113,7 @@ class Loop:
         rows = order[at * settings.batch_size : (at + 1) * settings.batch_size]
         random = np.random.default_rng([settings.seed, epoch, at])
         drawn = self.objective.drawn(train.targets[rows], random).to(self.device)
-        pixels = train.pictures.augmented(rows, seed=settings.seed, epoch=epoch)
+        pixels = train.images.augmented(rows, seed=settings.seed, epoch=epoch)
         share = warmup_cosine(
             self.step, warmup=round(settings.warmup * self.total), total=self.total
         )
@@ -126,9 +126,9 @@ class Loop:
         return loss
 
     def _backward(self, pixels: np.ndarray, drawn: torch.Tensor) -> float:
-        """Add up a batch's gradients, with the activations of few pictures at a time.
+        """Add up a batch's gradients, with the activations of few images at a time.
 
-        Where pictures are held against each other, their vectors come first, without activations;
+        Where images are compared with each other, their vectors come first, without activations;
         the loss's gradients in the vectors then go on into the tower part by part.
         Source: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup,
         RepL4NLP 2021.
@@ -175,9 +175,11 @@ class Loop:
 
     def save(self) -> None:
         """The whole state and the log: a run that is killed goes on from here."""
-        facts = {"step": self.step, "best": list(self.best), "history": self.history}
+        metadata = {"step": self.step, "best": list(self.best), "history": self.history}
         moments = self.optimiser.state_dict()["state"]
-        write_state(self.folder, self.identity, facts, self.weights(), self.best_weights, moments)
+        write_state(
+            self.folder, self.identity, metadata, self.weights(), self.best_weights, moments
+        )
         self.log.write(self.history)
 
     def resume(self) -> None:
@@ -189,8 +191,8 @@ class Loop:
         self.best_weights = found.best_weights
         whole = self.optimiser.state_dict()
         self.optimiser.load_state_dict({**whole, "state": found.moments})
-        self.step, self.history = found.facts["step"], found.facts["history"]
-        self.best = (found.facts["best"][0], found.facts["best"][1])
+        self.step, self.history = found.metadata["step"], found.metadata["history"]
+        self.best = (found.metadata["best"][0], found.metadata["best"][1])
 
 
 def parameter_groups(

@@ -1,4 +1,4 @@
-"""From labelled or captioned pictures to a tuned model, and as little of the old lost as can be."""
+"""From labelled or captioned images to a tuned model, and as little of the old lost as can be."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,7 +18,7 @@ from indexer.bundles.bundle import Bundle
 from indexer.devices.detect import devices
 from indexer.devices.torch_device import Precision, default_precision, find_device
 from indexer.encoder import Encoder
-from indexer.openclip.image_tower import PictureTower
+from indexer.openclip.image_tower import ImageTower
 from indexer.weights.image_tower_cache import obtain_tower
 
 from .checkpoint import STATE
@@ -68,7 +68,7 @@ class Where:
 @dataclass
 class Tuned:
     """bundle: the model, compiled. epochs: figures of each. sweep: by alpha, the gain on held-out
-    pictures ("new") and zero-shot accuracy on the old ones ("old").
+    images ("new") and zero-shot accuracy on the old ones ("old").
     """
 
     bundle: Bundle
@@ -96,9 +96,9 @@ def tune(
     on_note: Report = lambda line: None,
 ) -> Tuned:
     """Train the image tower (of classes a head first, then both); then go back towards the base
-    model (WiSE-FT), as far as held-out pictures gain and old ones do not lose.
+    model (WiSE-FT), as far as held-out images gain and old ones do not lose.
 
-    encoder: of `base`. old: labelled pictures whose zero-shot accuracy is to stay. warnings: names
+    encoder: of `base`. old: labelled images whose zero-shot accuracy is to stay. warnings: names
     of checks that objected, which the bundle remembers.
     Raises ExamplesError where nothing can be held out, ModelError for the name of another model.
     """
@@ -113,7 +113,7 @@ def tune(
     start = {f"tower.{name}": value.clone() for name, value in visual.state_dict().items()}
     learnt = _prepare(visual, settings)
     on_note(f"{learnt:,} parameters of the tower learn")
-    tower = PictureTower(visual, base.image, where.precision).to(where.device)
+    tower = ImageTower(visual, base.image, where.precision).to(where.device)
     steps = -(-len(material.training.targets) // settings.batch_size)
     loop = Loop(
         tower,
@@ -135,8 +135,8 @@ def tune(
     alpha = chosen(found, None if before is None else before.before)
     loop.load(interpolate(first, end, alpha))
     _recompute(visual, False)
-    facts = {"tuning": asdict(settings), "learnt": learnt, "alpha": alpha, "sweep": found}
-    bundle = keep_tuned(base, visual.cpu(), name, {**facts, "warnings": list(warnings)})
+    metadata = {"tuning": asdict(settings), "learnt": learnt, "alpha": alpha, "sweep": found}
+    bundle = keep_tuned(base, visual.cpu(), name, {**metadata, "warnings": list(warnings)})
     (where.folder / STATE).unlink(missing_ok=True)
     return Tuned(bundle, alpha, loop.history, found)
 

@@ -1,4 +1,4 @@
-"""Whether the tools compute the same: their vectors of the same pictures against clipdex's."""
+"""Whether the tools compute the same: their vectors of the same images against clipdex's."""
 
 import shutil
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from peers.tools import Tool
 def measure_agreement(
     tools: Sequence[Tool], photos: dict[str, Path], *, scratch: Path
 ) -> list[Row]:
-    """The median cosine with clipdex's vectors, as they are and with the mean picture's taken off.
+    """The median cosine with clipdex's vectors, as they are and with the mean image's taken off.
 
-    Random weights give all pictures nearly one vector, so that the plain cosine tells little.
+    Random weights give all images nearly one vector, so that the plain cosine tells little.
     """
     rows = []
     for title, folder in photos.items():
@@ -34,7 +34,7 @@ def measure_agreement(
             centred[tool.name].append(_median_cosine(ours - mean, theirs - mean))
         rows += [
             Row(f"cosine with clipdex's vectors, {title}", plain, ratios=False),
-            Row("… the mean picture's vector taken off", centred, ratios=False),
+            Row("… the mean image's vector taken off", centred, ratios=False),
         ]
     return rows
 

@@ -30,7 +30,7 @@ from peers.weights import ARCHITECTURE, make_weights
 from photos import make_photos
 
 PARTS = ("agreement", "indexing-12", "indexing-300", "query", "memory", "disk")
-# Pictures that the tools' vectors are compared on.
+# Images that the tools' vectors are compared on.
 FEW = 20
 
 

@@ -25,9 +25,9 @@ def measure_indexing(
 ) -> list[Row]:
     """Images a second, each round's share of that round's limit, and start-up.
 
-    A tool's start-up is the wall time of indexing one picture. The rate leaves it out: pictures
+    A tool's start-up is the wall time of indexing one image. The rate leaves it out: images
     after the first, by each round's wall time less the median start-up, since one start-up of a
-    tool that imports much varies by more than some pictures take.
+    tool that imports much varies by more than some images take.
     """
     files = sorted(photos.iterdir())
     one = scratch / "one"

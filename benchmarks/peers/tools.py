@@ -151,7 +151,7 @@ class Rclip:
 class ClipRetrieval:
     """clip-retrieval's commands, and for queries what its server loads and runs.
 
-    A batch is 8 pictures, since with its default, 256, a folder of this size would be one
+    A batch is 8 images, since with its default, 256, a folder of this size would be one
     batch: nothing would be decoded while the model runs.
     """
 

@@ -112,17 +112,17 @@ class Bundle:
     def load(cls, folder: Path) -> Self:
         """Read the manifest; raises BundleError where something is missing or newer."""
         try:
-            facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            metadata = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except FileNotFoundError as exc:
-            raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}") from exc
+            raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}") from exc
         except (OSError, ValueError) as exc:
             raise BundleError(f"the manifest of the bundle {folder} is damaged: {exc}") from exc
-        if facts.get("format") != FORMAT:
+        if metadata.get("format") != FORMAT:
             raise BundleError(
-                f"the bundle {folder} has format {facts.get('format')}, this clipdex reads "
+                f"the bundle {folder} has format {metadata.get('format')}, this clipdex reads "
                 f"{FORMAT}: compile the model again, or upgrade clipdex"
             )
-        kind = facts.get("text", {}).get("kind", "bpe")
+        kind = metadata.get("text", {}).get("kind", "bpe")
         files = (*FILES, TOKENIZERS.get(kind, MANIFEST))
         missing = [name for name in files if not (folder / name).is_file()]
         if missing:
@@ -131,9 +131,9 @@ class Bundle:
             return cls(
                 folder,
                 **{
-                    **{key: value for key, value in facts.items() if key != "format"},
-                    "image": Preprocess.from_json(facts["image"]),
-                    "text": TextSettings.from_json(facts["text"]),
+                    **{key: value for key, value in metadata.items() if key != "format"},
+                    "image": Preprocess.from_json(metadata["image"]),
+                    "text": TextSettings.from_json(metadata["text"]),
                 },
             )
         except (KeyError, TypeError) as exc:
@@ -152,7 +152,7 @@ class Bundle:
 
     def save(self) -> None:
         """Write the manifest beside the graphs."""
-        facts: dict[str, Any] = {"format": FORMAT, **asdict(self), "image": self.image.to_json()}
-        del facts["folder"]
-        text = json.dumps(facts, indent=1, ensure_ascii=False)
+        metadata: dict[str, Any] = {"format": FORMAT, **asdict(self), "image": self.image.to_json()}
+        del metadata["folder"]
+        text = json.dumps(metadata, indent=1, ensure_ascii=False)
         (self.folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

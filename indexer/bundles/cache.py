@@ -17,7 +17,7 @@ from blake3 import blake3
 from indexer.errors import BundleError, CompileError
 
 from .bundle import Bundle
-from .names import CONFIG, MANIFEST, Spelling
+from .names import CONFIG, MANIFEST, ModelName
 
 ENVIRONMENT = "CLIPDEX_CACHE"
 # What belongs to a checkpoint in open_clip's layout: weights, configuration, tokenizer.
@@ -55,24 +55,24 @@ def models_folder() -> Path:
     return cache_folder() / "models"
 
 
-def stamp(spelling: Spelling) -> Stamp:
+def stamp(model_name: ModelName) -> Stamp:
     """The files of a local checkpoint as they are now; a change of any compiles it again."""
-    if spelling.path is None:
+    if model_name.path is None:
         return []
-    files = [spelling.path]
-    if spelling.kind == "folder":
-        files = sorted(file for file in spelling.path.iterdir() if file.suffix in SUFFIXES)
+    files = [model_name.path]
+    if model_name.kind == "folder":
+        files = sorted(file for file in model_name.path.iterdir() if file.suffix in SUFFIXES)
         assert any(file.name == CONFIG for file in files)
-    facts = [(file.name, file.stat()) for file in files]
-    return [(name, status.st_size, status.st_mtime_ns) for name, status in facts]
+    metadata = [(file.name, file.stat()) for file in files]
+    return [(name, status.st_size, status.st_mtime_ns) for name, status in metadata]
 
 
 def read_record(name: str) -> Record | None:
     """What `name` was compiled to, if it was."""
     try:
-        facts = json.loads(_record_file(name).read_text(encoding="utf-8"))
-        facts["stamp"] = [tuple(entry) for entry in facts["stamp"]]
-        return Record(**facts)
+        metadata = json.loads(_record_file(name).read_text(encoding="utf-8"))
+        metadata["stamp"] = [tuple(entry) for entry in metadata["stamp"]]
+        return Record(**metadata)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -94,15 +94,15 @@ def records() -> list[Record]:
     return sorted((record for record in known if record), key=lambda record: record.name)
 
 
-def find(spelling: Spelling) -> Bundle | None:
+def find(model_name: ModelName) -> Bundle | None:
     """The bundle that a name was compiled to, unless its files have changed since."""
-    record = read_record(spelling.name)
-    if record is None or (spelling.arch and record.arch and spelling.arch != record.arch):
+    record = read_record(model_name.name)
+    if record is None or (model_name.arch and record.arch and model_name.arch != record.arch):
         return None
-    if spelling.kind in ("folder", "checkpoint") and record.stamp != stamp(spelling):
+    if model_name.kind in ("folder", "checkpoint") and record.stamp != stamp(model_name):
         return None
     bundle = find_fingerprint(record.fingerprint)
-    return replace(bundle, name=spelling.name) if bundle else None
+    return replace(bundle, name=model_name.name) if bundle else None
 
 
 def find_fingerprint(fingerprint: str) -> Bundle | None:

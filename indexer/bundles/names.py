@@ -24,7 +24,7 @@ Kind = Literal["built-in", "bundle", "pretrained", "hub", "folder", "checkpoint"
 
 
 @dataclass(frozen=True)
-class Spelling:
+class ModelName:
     """A model's name. `name` is written the same way however the user wrote it, and parses to
     the same again.
 
@@ -40,62 +40,63 @@ class Spelling:
     path: Path | None = None
 
 
-def parse(name: str, arch: str | None = None) -> Spelling:
+def parse(name: str, arch: str | None = None) -> ModelName:
     """Take `name` apart; reads no more of the disk than whether a path is there.
 
-    arch: of a checkpoint file. Raises ModelNotFound for what is no model's name.
+    arch: of a checkpoint file. Raises ModelNotFound for what is not a model's name.
     """
-    spelling = _parse(name, arch)
-    if arch is not None and spelling.kind not in ("checkpoint", "added"):
+    model_name = _parse(name, arch)
+    if arch is not None and model_name.kind not in ("checkpoint", "added"):
         raise ModelNotFound(
             f"--arch says what a checkpoint file holds, and {name!r} is none: leave it out"
         )
-    return spelling
+    return model_name
 
 
-def _parse(name: str, arch: str | None) -> Spelling:
+def _parse(name: str, arch: str | None) -> ModelName:
     if name == BUILT_IN:
-        return Spelling(BUILT_IN, "built-in")
+        return ModelName(BUILT_IN, "built-in")
     if name.startswith("hf-hub:"):
         repo = name.removeprefix("hf-hub:").strip("/")
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-            raise ModelNotFound(f"{name!r} is no name of the hub: write hf-hub:org/name")
-        return Spelling(f"hf-hub:{repo}", "hub", repo=repo)
+            raise ModelNotFound(f"{name!r} is not a name of the hub: write hf-hub:org/name")
+        return ModelName(f"hf-hub:{repo}", "hub", repo=repo)
     if name.startswith("local-dir:"):
         return _folder(Path(name.removeprefix("local-dir:")))
     path = Path(name)
     if (path / MANIFEST).is_file():
-        return Spelling(str(path.resolve()), "bundle", path=path.resolve())
+        return ModelName(str(path.resolve()), "bundle", path=path.resolve())
     if (path / CONFIG).is_file():
         return _folder(path)
     if path.suffix in CHECKPOINTS:
         return _checkpoint(path, arch)
     parts = re.fullmatch(r"([\w.-]+)[/,:]([\w.-]+)", name)
     if parts and not path.exists():
-        return Spelling(f"{parts[1]}/{parts[2]}", "pretrained", arch=parts[1], tag=parts[2])
+        return ModelName(f"{parts[1]}/{parts[2]}", "pretrained", arch=parts[1], tag=parts[2])
     if re.fullmatch(r"[\w.+-]+", name):
-        return Spelling(name, "added", arch=arch)
+        return ModelName(name, "added", arch=arch)
     raise ModelNotFound(
-        f"{name!r} is no model: write {BUILT_IN}, ARCHITECTURE/TAG (ViT-B-32/laion2b_s34b_b79k), "
-        f"hf-hub:org/name, a folder with {MANIFEST} or {CONFIG}, or a checkpoint file with --arch"
+        f"{name!r} is not a model: write {BUILT_IN}, ARCHITECTURE/TAG "
+        f"(ViT-B-32/laion2b_s34b_b79k), hf-hub:org/name, a folder with {MANIFEST} or {CONFIG}, "
+        "or a checkpoint file with --arch"
     )
 
 
-def _folder(path: Path) -> Spelling:
+def _folder(path: Path) -> ModelName:
     path = path.resolve()
     if not (path / CONFIG).is_file():
         raise ModelNotFound(
-            f"{path} is no model to compile: local-dir:FOLDER expects an {CONFIG} and an "
+            f"{path} is not a model to compile: local-dir:FOLDER expects an {CONFIG} and an "
             "open_clip_model.safetensors in it"
         )
-    return Spelling(f"local-dir:{path}", "folder", path=path)
+    return ModelName(f"local-dir:{path}", "folder", path=path)
 
 
-def _checkpoint(path: Path, arch: str | None) -> Spelling:
+def _checkpoint(path: Path, arch: str | None) -> ModelName:
     path = path.resolve()
     if not path.is_file():
         raise ModelNotFound(f"there is no checkpoint {path}")
-    return Spelling(str(path), "checkpoint", arch=arch, path=path)
+    return ModelName(str(path), "checkpoint", arch=arch, path=path)
 
 
 BUILT_IN_FOLDER = Path(__file__).parents[1] / "pocket"

@@ -1,4 +1,4 @@
-"""Pictures and texts to hold two encoders of one model against each other."""
+"""Images and texts to hold two encoders of one model against each other."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -31,7 +31,7 @@ def sample_texts() -> list[str]:
 
 
 def sample_images(count: int = 16) -> list[Image.Image]:
-    """RGB pictures of several sizes and shapes: smooth light, shapes on it, noise over all."""
+    """RGB images of several sizes and shapes: smooth light, shapes on it, noise over all."""
     random = np.random.default_rng(0)
     images = []
     for number in range(count):

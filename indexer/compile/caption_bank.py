@@ -1,6 +1,6 @@
 """The caption bank of a bundle: vectors of 1,000 captions of everything, in `captions.txt`.
 
-How a picture scores with them is what its score with a query is judged against
+How an image scores with them is what its score with a query is judged against
 (`search/relevance.py`). The captions were written for clipdex: things, places, people doing
 something, documents, drawings, science.
 """

@@ -17,7 +17,7 @@ import torch
 from indexer.bundles import cache
 from indexer.bundles.bundle import Bundle, TextSettings
 from indexer.bundles.checksums import digests
-from indexer.bundles.names import BUILT_IN_FOLDER, Spelling
+from indexer.bundles.names import BUILT_IN_FOLDER, ModelName
 from indexer.bundles.recommended import licence_of
 from indexer.devices import detect
 from indexer.encoders.onnx_encoder import OnnxEncoder
@@ -35,7 +35,7 @@ Report = Callable[[str], None]
 
 
 def compile_model(
-    spec: str | Spelling | LoadedModel,
+    spec: str | ModelName | LoadedModel,
     folder: Path,
     *,
     name: str,
@@ -67,15 +67,15 @@ def compile_model(
 
 
 def compile_into_cache(
-    spelling: Spelling, *, sha256: str | None = None, on_progress: Report = lambda line: None
+    model_name: ModelName, *, sha256: str | None = None, on_progress: Report = lambda line: None
 ) -> Bundle:
     """Compile a named model into the cache, under its fingerprint, and record the name.
 
     sha256: what weights from a hub must have.
     """
-    kept = cache.stamp(spelling)
+    kept = cache.stamp(model_name)
     hub = Hub(sha256=sha256, on_progress=on_progress)
-    loaded = load(spelling, hub=hub)
+    loaded = load(model_name, hub=hub)
     tokenizer = convert_tokenizer(loaded.tokenizer, loaded.context_length)
     mark = fingerprint(loaded, tokenizer.text)
     with cache.compiling(mark):  # another name may lead to the same model
@@ -87,15 +87,15 @@ def compile_into_cache(
             bundle = compile_model(
                 loaded,
                 folder,
-                name=spelling.name,
-                licence=licence_of(spelling.name),
+                name=model_name.name,
+                licence=licence_of(model_name.name),
                 on_progress=on_progress,
             )
     if detect.devices():  # while the weights are here: a GPU runs these, not the graph
         keep_tower(loaded.model.visual, loaded.config, mark)
     hub.clean()
-    cache.write_record(cache.Record(spelling.name, mark, spelling.name, spelling.arch, kept))
-    return replace(bundle, name=spelling.name)
+    cache.write_record(cache.Record(model_name.name, mark, model_name.name, model_name.arch, kept))
+    return replace(bundle, name=model_name.name)
 
 
 def _write(

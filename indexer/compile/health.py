@@ -35,7 +35,7 @@ def check(bundle: Bundle) -> Check:
 
 
 def _run(bundle: Bundle) -> str:
-    """One picture and one text through it."""
+    """One image and one text through it."""
     from indexer.encoders.onnx_encoder import OnnxEncoder
     from indexer.errors import BundleError
 
@@ -55,10 +55,10 @@ def _compare(bundle: Bundle) -> str:
     record = cache.read_record(bundle.name)
     if bundle.name == BUILT_IN or record is None:
         return "not compared with open_clip (its weights are not here)"
-    spelling = parse(record.source, record.arch if _is_file(record.source) else None)
-    if spelling.path is None or not spelling.path.exists():
+    model_name = parse(record.source, record.arch if _is_file(record.source) else None)
+    if model_name.path is None or not model_name.path.exists():
         return "not compared with open_clip (its weights are not here)"
-    if cache.stamp(spelling) != record.stamp:
+    if cache.stamp(model_name) != record.stamp:
         return "not compared with open_clip (the weights have changed since)"
     if find_spec("torch") is None or find_spec("open_clip") is None:
         return "not compared with open_clip (pip install 'clipdex[torch]' for that)"
@@ -66,9 +66,9 @@ def _compare(bundle: Bundle) -> str:
 
     from .verify import verify
 
-    result = verify(bundle, load(spelling))
+    result = verify(bundle, load(model_name))
     return (
-        f"cosine with open_clip at least {result.image_cosine:.6f} on pictures, "
+        f"cosine with open_clip at least {result.image_cosine:.6f} on images, "
         f"{result.text_cosine:.6f} on texts"
     )
 

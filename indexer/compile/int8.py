@@ -1,4 +1,4 @@
-"""`--precision int8`: a model's 8-bit twin, made on the user's own pictures, and what it loses."""
+"""`--precision int8`: a model's 8-bit twin, made on the user's own images, and what it loses."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from indexer.images.preprocess import Preprocess
 from indexer.scan.walk import Found, scan
 
 SUFFIX = "+int8"
-# Pictures to calibrate on, and as many others to measure on, evenly among the first of the folders.
+# Images to calibrate on, and as many others to measure on, evenly among the first of the folders.
 CALIBRATED = 64
 MEASURED = 192
 AMONG = 5000
@@ -32,13 +32,13 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Loss:
-    """How far 8 bits move a model, measured on `pictures` that it was not calibrated on.
+    """How far 8 bits move a model, measured on `images` that it was not calibrated on.
 
-    cosine_median, cosine_least: of each picture's two vectors. recall_at_10: with the captions of
-    the bank as queries, how many of the ten best pictures are still among the ten best.
+    cosine_median, cosine_least: of each image's two vectors. recall_at_10: with the captions of
+    the bank as queries, how many of the ten best images are still among the ten best.
     """
 
-    pictures: int
+    images: int
     cosine_median: float
     cosine_least: float
     recall_at_10: float
@@ -47,7 +47,7 @@ class Loss:
         return (
             f"cosine {self.cosine_median:.4f} (median), {self.cosine_least:.4f} (least) with full "
             f"precision, {100 * self.recall_at_10:.1f} % of the ten best hits the same, on "
-            f"{self.pictures} pictures"
+            f"{self.images} images"
         )
 
 
@@ -66,9 +66,9 @@ def int8(
     limits: Limits | None = None,
     on_progress: Report = lambda line: None,
 ) -> tuple[Bundle, Loss]:
-    """The 8-bit twin of `base`, from the cache, or made from pictures below `paths`.
+    """The 8-bit twin of `base`, from the cache, or made from images below `paths`.
 
-    Raises CompileError where the onnx package is missing or there are too few pictures.
+    Raises CompileError where the onnx package is missing or there are too few images.
     """
     name = sub(r"[^\w.-]+", "-", base.name).strip("-") + SUFFIX
     with cache.compiling(name):
@@ -76,7 +76,7 @@ def int8(
         kept = cache.find_fingerprint(record.fingerprint) if record else None
         if kept is not None and kept.quantized.get("base") == base.fingerprint:
             return replace(kept, name=name), Loss(**kept.quantized["loss"])
-        on_progress(f"bringing {base.name} to 8 bits, once, on some of your pictures")
+        on_progress(f"bringing {base.name} to 8 bits, once, on some of your images")
         made, loss = _make(base, name, sample_pixels(paths, base.image, limits or Limits()))
         cache.write_record(cache.Record(name, made.fingerprint, base.name, None, []))
     return made, loss
@@ -91,7 +91,7 @@ def _make(base: Bundle, name: str, pixels: Pixels) -> tuple[Bundle, Loss]:
         ) from exc
     if len(pixels) < FEWEST:
         raise CompileError(
-            f"--precision int8 is adjusted to your pictures and needs at least {FEWEST} of them; "
+            f"--precision int8 is adjusted to your images and needs at least {FEWEST} of them; "
             f"{len(pixels)} could be read here. Leave it out: so few are quickly indexed"
         )
     calibrated, measured = pixels[: len(pixels) // 4], pixels[len(pixels) // 4 :]
@@ -134,7 +134,7 @@ def _encode(encoder: OnnxEncoder, pixels: Pixels) -> Embeddings:
 
 
 def sample_pixels(paths: Sequence[Path], preprocess: Preprocess, limits: Limits) -> Pixels:
-    """Pixels `(n, 3, h, w)` of pictures taken evenly from those below `paths`."""
+    """Pixels `(n, 3, h, w)` of images taken evenly from those below `paths`."""
     files = list(islice(_files(paths), AMONG))
     wanted = CALIBRATED + MEASURED
     # In turns, so that the part that is calibrated on comes from everywhere too.

@@ -131,11 +131,11 @@ def _outside(tensor: onnx.TensorProto, folder: Path) -> bytes:
 
     Source: onnx, docs/ExternalData.md.
     """
-    facts: dict[str, str] = {entry.key: entry.value for entry in tensor.external_data}
-    location = facts["location"]
+    metadata: dict[str, str] = {entry.key: entry.value for entry in tensor.external_data}
+    location = metadata["location"]
     if location in ("", ".", "..") or Path(location).name != location or "\\" in location:
         raise ValueError(f"{tensor.name} names the file {location!r}, not one beside the graph")
-    offset, length = int(facts.get("offset", 0)), int(facts.get("length", -1))
+    offset, length = int(metadata.get("offset", 0)), int(metadata.get("length", -1))
     with (folder / location).open("rb") as file:
         file.seek(offset)
         found = file.read(length)

@@ -1,7 +1,7 @@
 """A bundle's image tower in 8-bit integers: two to three times as fast on a CPU, and not the same.
 
 Towers of matrix products get their weights rounded and their activations scaled as they come;
-convolutions have to know the range of their activations beforehand, which is measured on pictures.
+convolutions have to know the range of their activations beforehand, which is measured on images.
 The text tower stays as it is. The result has a fingerprint of its own, so its vectors are never
 mixed with those of the model that it was made from. Needs the onnx package.
 """
@@ -63,13 +63,13 @@ def is_conv(model: onnx.ModelProto) -> bool:
     return held["Conv"] > held["other"]
 
 
-class _Pictures(CalibrationDataReader):  # type: ignore[misc]
+class _Images(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, pixels: Pixels) -> None:
         self._rest: Iterator[Pixels] = iter(pixels)
 
     def get_next(self) -> dict[str, Any] | None:
-        picture = next(self._rest, None)
-        return None if picture is None else {"pixels": picture[np.newaxis]}
+        image = next(self._rest, None)
+        return None if image is None else {"pixels": image[np.newaxis]}
 
 
 def _run(source: Path, target: Path, pixels: Pixels, *, convolutional: bool) -> None:
@@ -82,7 +82,7 @@ def _run(source: Path, target: Path, pixels: Pixels, *, convolutional: bool) -> 
         quantize_static(
             str(source),
             str(target),
-            _Pictures(pixels),
+            _Images(pixels),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             **common,

@@ -1,4 +1,4 @@
-"""A bundle held against open_clip: pixels, token ids and vectors."""
+"""A bundle compared with open_clip: pixels, token ids and vectors."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # torch's home; what is compared comes in as an argument
 
 # What a bundle must reach: cosine of each vector with open_clip's, and how far cutting text to
 # its length may move a vector.
-LEAST_COSINE = 0.9999
-MOST_CUT_DIFFERENCE = 1e-5
+MIN_COSINE = 0.9999
+MAX_CUT_DIFFERENCE = 1e-5
 CUT_LENGTHS = (5, 9, 17, 33)
 
 
@@ -35,7 +35,7 @@ class Verification:
 
 
 def verify(bundle: Bundle, loaded: "LoadedModel") -> Verification:
-    """Compare a bundle with open_clip on 16 pictures and 64 texts; raises CompileError if they
+    """Compare a bundle with open_clip on 16 images and 64 texts; raises CompileError if they
     differ by more than this module's limits.
     """
     encoder = OnnxEncoder(bundle, device="cpu")
@@ -49,13 +49,13 @@ def verify(bundle: Bundle, loaded: "LoadedModel") -> Verification:
         text_cosine(encoder, loaded, encoder.tokenizer(texts)),
         cut_difference(encoder, texts) if bundle.text.cut else 0.0,
     )
-    if min(result.image_cosine, result.text_cosine) < LEAST_COSINE:
+    if min(result.image_cosine, result.text_cosine) < MIN_COSINE:
         raise CompileError(
             f"{bundle.name}: the compiled model differs from open_clip (cosine "
-            f"{result.image_cosine:.6f} on pictures, {result.text_cosine:.6f} on texts, wanted "
-            f"{LEAST_COSINE})"
+            f"{result.image_cosine:.6f} on images, {result.text_cosine:.6f} on texts, wanted "
+            f"{MIN_COSINE})"
         )
-    if result.cut_difference > MOST_CUT_DIFFERENCE:
+    if result.cut_difference > MAX_CUT_DIFFERENCE:
         raise CompileError(
             f"{bundle.name}: cutting text to its length moves its vector by "
             f"{result.cut_difference:.2g}"
@@ -72,7 +72,7 @@ def require_pixels(encoder: OnnxEncoder, loaded: "LoadedModel", images: list[Ima
         theirs = loaded.transform(image).numpy()
         if ours.shape != theirs.shape or np.abs(ours - theirs).max() > 1e-6:
             raise CompileError(
-                f"{encoder.name}: pixels differ from open_clip's for a picture of {image.size}"
+                f"{encoder.name}: pixels differ from open_clip's for an image of {image.size}"
             )
 
 

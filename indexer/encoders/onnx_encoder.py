@@ -25,7 +25,7 @@ CPU_BATCHES = (1, 2, 4, 8)
 CPU_BATCH = 4
 DEVICE_BATCH = 64
 # More lanes than this take memory, not time: above it each lane gets several threads.
-MOST_LANES = 16
+MAX_LANES = 16
 TEXT_BATCH = 64
 # From this many runs of the text tower on, packing its weights is repaid: with ViT-B-32 it takes
 # 150 ms and as many MiB, and halves the time of a query (32 to 16 ms).
@@ -55,7 +55,7 @@ class OnnxEncoder:
             )
         self.bundle = bundle
         self.device = device
-        self.lanes = min(threads, MOST_LANES) if device == "cpu" else 1
+        self.lanes = min(threads, MAX_LANES) if device == "cpu" else 1
         self.batch_size = CPU_BATCH if device == "cpu" else DEVICE_BATCH
         self._threads = max(1, threads // self.lanes)
         self._text_runs = 0
@@ -80,7 +80,7 @@ class OnnxEncoder:
 
     @property
     def preprocess(self) -> Preprocess:
-        """How a picture becomes pixels."""
+        """How an image becomes pixels."""
         return self.bundle.image
 
     @property

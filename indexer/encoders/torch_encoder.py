@@ -30,13 +30,13 @@ from indexer.encoders.gpu import compile_policy
 from indexer.encoders.gpu.batch_size import SMALLEST_TRIAL, Halving, find_batch_size
 from indexer.encoders.gpu.transfers import Arrival, Transfers
 from indexer.images.preprocess import Preprocess
-from indexer.openclip.image_tower import PictureTower
+from indexer.openclip.image_tower import ImageTower
 
 # What half precision must keep of each vector: the cosine with float32's.
-LEAST_COSINE = 0.999
+MIN_COSINE = 0.999
 PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16", "fp32")
-TEST_PICTURES = 4
-# The contrast of pale pictures. With the built-in model these predict photos: least cosines of 0.93
+TEST_IMAGES = 4
+# The contrast of pale images. With the built-in model these predict photos: least cosines of 0.93
 # in bf16 and 0.9997 in fp16, as with the palest of scikit-image's.
 PALE = 0.1
 # How long a speed is measured, in seconds and batches.
@@ -45,7 +45,7 @@ MEASURED_BATCHES = 3
 
 
 @dataclass(frozen=True)
-class Facts:
+class Metadata:
     """What an encoder is beside its image tower. encode_texts: n texts to `(n, dim)`."""
 
     name: str
@@ -68,7 +68,7 @@ class TorchEncoder:
 
     visual: the tower, which is moved to the device. device: "cpu", "cuda", "cuda:1", "mps".
     precision: the device's own (`torch_device.default_precision`) where it is not named.
-    batch_size: pictures at once; larger batches are encoded in parts.
+    batch_size: images at once; larger batches are encoded in parts.
 
     Raises DeviceUnavailable, and OutOfMemory where the tower itself does not fit.
     """
@@ -76,15 +76,15 @@ class TorchEncoder:
     def __init__(
         self,
         visual: nn.Module,
-        facts: Facts,
+        metadata: Metadata,
         *,
         device: str = "cpu",
         precision: Precision | None = None,
         batch_size: int = SMALLEST_TRIAL,
     ) -> None:
         self.device = find_device(device)
-        self.facts = facts
-        tower = PictureTower(visual, facts.preprocess, precision or default_precision(self.device))
+        self.metadata = metadata
+        tower = ImageTower(visual, metadata.preprocess, precision or default_precision(self.device))
         with translated(self.device, 0):
             self.tower = tower.to(self.device)
         self._halving = Halving(batch_size, lambda: release_cache(self.device))
@@ -96,29 +96,29 @@ class TorchEncoder:
     @property
     def name(self) -> str:
         """The model's name."""
-        return self.facts.name
+        return self.metadata.name
 
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return self.facts.dim
+        return self.metadata.dim
 
     @property
     def fingerprint(self) -> str:
         """Hash of weights, architecture, preprocessing and tokenizer: half precision moves a
         vector by less than models differ, so it is not part of it.
         """
-        return self.facts.fingerprint
+        return self.metadata.fingerprint
 
     @property
     def preprocess(self) -> Preprocess:
-        """How a picture becomes pixels."""
-        return self.facts.preprocess
+        """How an image becomes pixels."""
+        return self.metadata.preprocess
 
     @property
     def image_size(self) -> tuple[int, int]:
         """(height, width) of the pixels."""
-        return self.facts.preprocess.size
+        return self.metadata.preprocess.size
 
     @property
     def precision(self) -> Precision:
@@ -127,14 +127,14 @@ class TorchEncoder:
 
     @property
     def batch_size(self) -> int:
-        """Pictures at once; falls where memory runs out."""
+        """Images at once; falls where memory runs out."""
         return self._halving.limit
 
     def encode_images(self, pixels: Pixels) -> Embeddings:
         """`(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm; two parts are under way at a
         time.
 
-        Raises OutOfMemory where one picture alone does not fit, and ModelError.
+        Raises OutOfMemory where one image alone does not fit, and ModelError.
         """
         flying: deque[Ticket] = deque()
         parts = [np.zeros((0, self.dim), np.float32)]
@@ -148,7 +148,7 @@ class TorchEncoder:
 
     def encode_texts(self, texts: list[str]) -> Embeddings:
         """n texts to `(n, dim)` float32 of unit norm, not on the device."""
-        return self.facts.encode_texts(texts)
+        return self.metadata.encode_texts(texts)
 
     def submit(self, pixels: Pixels) -> Ticket:
         """Start on `(n, 3, h, w)`, which must stay as they are until the ticket is collected."""
@@ -164,7 +164,7 @@ class TorchEncoder:
         vectors = self._arrived(ticket)
         bad = ~np.isfinite(vectors).all(axis=1)
         if bad.any() and self.precision != "fp32":
-            # Numbers beyond half precision's range: a few pictures' own, or all of a model's.
+            # Numbers beyond half precision's range: a few images' own, or all of a model's.
             vectors[bad] = self._in_float32(ticket.pixels[bad])
         return vectors
 
@@ -173,30 +173,30 @@ class TorchEncoder:
         return page_lock(self.device, buffer)
 
     def find_batch_size(self, most: int) -> int:
-        """Find by trial how many pictures fit, `most` at the utmost, and use that from now on."""
+        """Find by trial how many images fit, `most` at the utmost, and use that from now on."""
         release_cache(self.device)
         self._halving.limit = most
         self._halving.limit = find_batch_size(self._try, most=most, idle=memory_in_use(self.device))
         return self._halving.limit
 
     def set_batch_size(self, size: int) -> None:
-        """Encode that many pictures at once from now on."""
+        """Encode that many images at once from now on."""
         self._halving.limit = size
 
     def settle_precision(self) -> float:
         """Use the present precision from now on, or the next of bf16, fp16 and fp32 that keeps the
-        vectors of test pictures; returns their least cosine with float32's.
+        vectors of test images; returns their least cosine with float32's.
 
-        Half of the pictures have little contrast: it is theirs that rounding moves farthest.
+        Half of the images have little contrast: it is theirs that rounding moves farthest.
         """
-        images = [self.preprocess.pixels(one) for one in sample_images(TEST_PICTURES)]
+        images = [self.preprocess.pixels(one) for one in sample_images(TEST_IMAGES)]
         pixels = np.stack([*images, *(PALE * one + 115 for one in images)]).astype(np.uint8)
         full = self._in_float32(pixels)
         least = -1.0
         for precision in PRECISIONS[PRECISIONS.index(self.precision) :]:
             self.tower.precision = precision
             least = float((self._arrived(self.submit(pixels)) * full).sum(axis=1).min())
-            if least >= LEAST_COSINE:  # not so where it is no number
+            if least >= MIN_COSINE:  # not so where it is not a number
                 break
         return least
 
@@ -272,7 +272,7 @@ def runner_of(bundle: Bundle, device: str) -> TorchEncoder:
     if find_device(device).type == "cpu":  # the others have the other cores
         torch.set_num_threads(1)
     texts = OnnxEncoder(bundle, device="cpu").encode_texts
-    facts = Facts(bundle.name, bundle.fingerprint, bundle.dim, bundle.image, texts)
-    encoder = TorchEncoder(obtain_tower(bundle), facts, device=device)
+    metadata = Metadata(bundle.name, bundle.fingerprint, bundle.dim, bundle.image, texts)
+    encoder = TorchEncoder(obtain_tower(bundle), metadata, device=device)
     encoder.settle_precision()
     return encoder

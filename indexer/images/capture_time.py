@@ -31,7 +31,7 @@ EPOCH = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True)
-class Taken:
+class CaptureTime:
     """seconds: since 1970 of the wall clock where the photo was taken, as if that were UTC.
 
     offset: that clock's minutes east of UTC; None where the file does not say.
@@ -41,16 +41,16 @@ class Taken:
     offset: int | None = None
 
 
-def taken_of(image: "Image.Image") -> Taken | None:
-    """When an opened picture was taken; None where it says nothing, or nonsense."""
+def taken_of(image: "Image.Image") -> CaptureTime | None:
+    """When an opened image was taken; None where it says nothing, or nonsense."""
     try:
         found = taken_of_exif(image.getexif())
-    except Exception:  # a broken EXIF block is no reason to lose the picture
+    except Exception:  # a broken EXIF block is no reason to lose the image
         found = None
     return found or _taken_of_xmp(image.info)
 
 
-def taken_of_exif(exif: "Image.Exif") -> Taken | None:
+def taken_of_exif(exif: "Image.Exif") -> CaptureTime | None:
     """The first of EXIF's dates that makes sense."""
     inner = exif.get_ifd(EXIF_IFD)
     for date, zone in EXIF_TAGS:
@@ -62,7 +62,7 @@ def taken_of_exif(exif: "Image.Exif") -> Taken | None:
     return None
 
 
-def parse(text: str, *, zone: str = "") -> Taken | None:
+def parse(text: str, *, zone: str = "") -> CaptureTime | None:
     """A date as EXIF or XMP write it. zone: `+02:00`, where it stands apart."""
     match = DATE.match(text)
     if match is None:
@@ -75,12 +75,12 @@ def parse(text: str, *, zone: str = "") -> Taken | None:
     return checked(moment, _offset(rest) if _offset(rest) is not None else _offset(zone))
 
 
-def checked(moment: datetime, offset: int | None = None) -> Taken | None:
+def checked(moment: datetime, offset: int | None = None) -> CaptureTime | None:
     """None for a wall clock before photography or after tomorrow: a camera's clock was wrong."""
     tomorrow = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=2)
     if moment.year < EARLIEST_YEAR or moment > tomorrow:
         return None
-    return Taken((moment - EPOCH) // timedelta(seconds=1), offset)
+    return CaptureTime((moment - EPOCH) // timedelta(seconds=1), offset)
 
 
 def _offset(text: str) -> int | None:
@@ -102,7 +102,7 @@ def _text(value: object) -> str:
     return value.replace("\0", " ").strip() if isinstance(value, str) else ""
 
 
-def _taken_of_xmp(info: dict[Any, Any]) -> Taken | None:
+def _taken_of_xmp(info: dict[Any, Any]) -> CaptureTime | None:
     dates = dict(_xmp_dates(info))
     for name in ("exif:DateTimeOriginal", "photoshop:DateCreated", "xmp:CreateDate"):
         found = parse(dates.get(name, ""))

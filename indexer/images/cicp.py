@@ -1,7 +1,7 @@
 """Colour code points, as HEIC and AVIF carry them, to an ICC profile that Pillow can apply.
 
 Source: ITU-T H.273 (primaries, transfer functions), ICC.1:2010 (profiles), BT.2408 (203 nits, or
-75 % of HLG, are what white is in pictures without high dynamic range).
+75 % of HLG, are what white is in images without high dynamic range).
 """
 
 import struct
@@ -39,7 +39,7 @@ BRADFORD = np.array(
 
 @lru_cache(maxsize=16)
 def profile_of(points: CodePoints) -> bytes | None:
-    """An ICC profile; None where the picture is sRGB, or says nothing that is known.
+    """An ICC profile; None where the image is sRGB, or says nothing that is known.
 
     The transfer functions of television (BT.709 and its like) are taken for sRGB's, as viewers do.
     High dynamic range is cut at reference white.

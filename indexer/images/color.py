@@ -1,4 +1,4 @@
-"""Any picture that Pillow opens, brought to 8-bit sRGB."""
+"""Any image that Pillow opens, brought to 8-bit sRGB."""
 
 from io import BytesIO
 

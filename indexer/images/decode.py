@@ -1,4 +1,4 @@
-"""The bytes of one picture to an upright sRGB image.
+"""The bytes of one image to an upright sRGB image.
 
 JPEGs are decoded at a reduced DCT scale, at least 2.5 times the model's input, which costs a third
 of the time and leaves the resampling filter enough to work with. Pillow's own pixel limit is a
@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 
-from .capture_time import Taken, taken_of
+from .capture_time import CaptureTime, taken_of
 from .cicp import profile_of
 from .color import to_srgb
 from .formats import PILLOW, reader_of
@@ -46,13 +46,13 @@ BINARY = getattr(os, "O_BINARY", 0)  # only on Windows
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest file that is read (bytes) and the largest picture that is decoded (pixels)."""
+    """The largest file that is read (bytes) and the largest image that is decoded (pixels)."""
 
     max_bytes: int = 256 * 2**20
     max_pixels: int = 200_000_000
 
     def check_pixels(self, width: int, height: int) -> None:
-        """Raise ImageError for a picture that is too large to be decoded."""
+        """Raise ImageError for an image that is too large to be decoded."""
         if width * height > self.max_pixels:
             raise ImageTooLarge(
                 f"{width} x {height} pixels is above the limit of "
@@ -62,9 +62,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture as `RGB`, upright, perhaps reduced; and what the file says of itself.
+    """An image as `RGB`, upright, perhaps reduced; and what the file says of itself.
 
-    width, height: of the full picture, upright, in pixels. format: Pillow's name of it, or RAW.
+    width, height: of the full image, upright, in pixels. format: Pillow's name of it, or RAW.
     taken: when, as the file says.
     """
 
@@ -72,11 +72,11 @@ class Decoded:
     width: int
     height: int
     format: str
-    taken: Taken | None = None
+    taken: CaptureTime | None = None
 
 
 def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
-    """A regular file's facts, as they were before reading, and its bytes.
+    """A regular file's metadata, as they were before reading, and its bytes.
 
     Raises ImageError, whose text is the reason.
     """
@@ -100,12 +100,12 @@ def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
 def decode(
     data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = None, name: bytes = b""
 ) -> Decoded:
-    """The picture in `data`.
+    """The image in `data`.
 
-    at_least: (height, width) that the caller will resize to; a picture may come back smaller than
+    at_least: (height, width) that the caller will resize to; an image may come back smaller than
     the file, but never under 2.5 times that. name: the file's, since some RAW files are told
     by that alone.
-    Raises ImageError, whose text is the reason, for anything that is no readable picture.
+    Raises ImageError, whose text is the reason, for anything that is not a readable image.
     """
     if not data:
         raise ImageError("empty file")
@@ -118,7 +118,7 @@ def decode(
     except ImageError:
         raise
     except UnidentifiedImageError as exc:
-        raise ImageFormatUnknown("not a picture of a format that clipdex reads") from exc
+        raise ImageFormatUnknown("not an image of a format that clipdex reads") from exc
     except MemoryError as exc:
         raise ImageError("too large for this machine's memory") from exc
     except Exception as exc:  # a damaged file surfaces as almost any error of a decoder
@@ -151,7 +151,7 @@ def _code_points_profile(data: bytes) -> bytes | None:
 
 
 def _set_profile(image: Image.Image, profile: bytes | None) -> None:
-    """Give an opened picture the profile that its reader does not tell, unless it has one."""
+    """Give an opened image the profile that its reader does not tell, unless it has one."""
     if profile and not image.info.get("icc_profile"):
         image.info["icc_profile"] = profile
 
@@ -163,7 +163,7 @@ def _decode(
     *,
     fallback_orientation: int = 1,
 ) -> Decoded:
-    """fallback_orientation: EXIF's number, for a picture that does not say its own."""
+    """fallback_orientation: EXIF's number, for an image that does not say its own."""
     width, height = image.size
     limits.check_pixels(width, height)
     format_name = image.format or ""
@@ -207,6 +207,6 @@ def _orientation(image: Image.Image) -> int | None:
     """
     try:
         value = image.getexif().get(ORIENTATION_TAG)
-    except Exception:  # a broken EXIF block is no reason to lose the picture
+    except Exception:  # a broken EXIF block is no reason to lose the image
         return None
     return value if value in range(1, 9) else None

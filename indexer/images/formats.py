@@ -1,6 +1,6 @@
-"""Which files are pictures, and which reader each needs: by its first bytes, and for RAW its name.
+"""Which files are images, and which reader each needs: by its first bytes, and for RAW its name.
 
-Most cameras' RAW files are TIFFs whose first picture is a stamp-sized preview, so the bytes alone
+Most cameras' RAW files are TIFFs whose first image is a stamp-sized preview, so the bytes alone
 would take them for that stamp; only the extension tells.
 """
 
@@ -36,26 +36,26 @@ MAGIC = (
     b"\0\0\0\x0cjP  \r\n\x87\n",  # JPEG 2000 in its container
     b"\xff\x4f\xff\x51",  # and bare
 )
-# RAW files that are told by their first bytes: Olympus, Panasonic, Fujifilm, Minolta, Sigma.
+# RAW files that are identified by their first bytes: Olympus, Panasonic, Fujifilm, Minolta, Sigma.
 RAW_MAGIC = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"\0MRM", b"FOVb")
 HEIF_BRANDS = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 )
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
 CANON_RAW = b"crx "
-# How much of a file `looks_like_picture` and `reader_of` want to see.
+# How much of a file `looks_like_image` and `reader_of` want to see.
 HEAD = 64
 
 
-def looks_like_picture(head: bytes) -> bool:
-    """Whether a file that begins with `head` is a picture, whatever its name."""
+def looks_like_image(head: bytes) -> bool:
+    """Whether a file that begins with `head` is an image, whatever its name."""
     if head.startswith((*MAGIC, *RAW_MAGIC)) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return True
     return not brands(head).isdisjoint(HEIF_BRANDS | AVIF_BRANDS | {CANON_RAW})
 
 
-def is_picture_name(name: bytes) -> bool:
-    """Whether a file of this name is taken for a picture."""
+def is_image_name(name: bytes) -> bool:
+    """Whether a file of this name is taken for an image."""
     return extension_of(name) in EXTENSIONS
 
 
@@ -78,7 +78,7 @@ def reader_of(data: bytes, name: bytes) -> Reader:
 
 
 def _known(data: bytes) -> bool:
-    return looks_like_picture(data[:HEAD])
+    return looks_like_image(data[:HEAD])
 
 
 def _is_canon_tiff(data: bytes) -> bool:

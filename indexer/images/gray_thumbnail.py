@@ -1,8 +1,8 @@
-"""What a picture looks like, in 1 KiB: the whole of it as 32 x 32 grey levels.
+"""What an image looks like, in 1 KiB: the whole of it as 32 x 32 grey levels.
 
-Made from the decoded picture rather than from the model's pixels, which are often only its middle.
+Made from the decoded image rather than from the model's pixels, which are often only its middle.
 The sides' ratio is left out: copies that were squeezed look like their originals. Sketches of one
-picture at any size agree to about a grey level, since both are means over the same areas.
+image at any size agree to about a grey level, since both are means over the same areas.
 """
 
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # readers of sketches have no use for Pillow
 
 SIDE = 32
 BOX = 4  # Image.Resampling.BOX
-# Large pictures are first reduced by whole numbers, which is quicker, to this many times SIDE.
+# Large images are first reduced by whole numbers, which is quicker, to this many times SIDE.
 GAP = 8.0
 
 Sketches = NDArray[np.uint8]
@@ -23,5 +23,5 @@ Sketches = NDArray[np.uint8]
 
 
 def sketch(image: "Image.Image") -> bytes:
-    """`SIDE * SIDE` bytes of luminance, row by row, of an upright RGB picture."""
+    """`SIDE * SIDE` bytes of luminance, row by row, of an upright RGB image."""
     return image.convert("L").resize((SIDE, SIDE), BOX, reducing_gap=GAP).tobytes()

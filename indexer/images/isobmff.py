@@ -1,7 +1,7 @@
 """Boxes: the container of HEIC, AVIF and JPEG 2000, read as far as colour needs it.
 
 Pillow tells neither the colour code points of an AVIF nor the ICC profile of a JPEG 2000.
-Source: ISO/IEC 14496-12 (boxes), 23008-12 (pictures in them), 15444-1 annex I (JPEG 2000).
+Source: ISO/IEC 14496-12 (boxes), 23008-12 (images in them), 15444-1 annex I (JPEG 2000).
 """
 
 import struct
@@ -63,7 +63,7 @@ def jpeg2000_profile(data: bytes) -> bytes | None:
 
 
 def primary_code_points(data: bytes) -> CodePoints | None:
-    """The colour code points of the primary picture of a HEIC or AVIF file."""
+    """The colour code points of the primary image of a HEIC or AVIF file."""
     meta = first(data, b"meta")
     primary = _primary(first(meta, b"pitm"))
     properties = list(boxes(first(meta, b"iprp", b"ipco")))

@@ -1,7 +1,7 @@
-"""An RGB picture to a model's pixels, exactly as open_clip's own transform does it.
+"""An RGB image to a model's pixels, exactly as open_clip's own transform does it.
 
 open_clip leaves resizing to torchvision, which for Pillow images is Pillow's own `resize`; so the
-same calls on the same picture give the same bytes, without torch.
+same calls on the same image give the same bytes, without torch.
 Source: open_clip `transform.py` (`image_transform`, `ResizeKeepRatio`, `center_crop_or_pad`).
 """
 
@@ -20,7 +20,7 @@ ResizeMode = Literal["shortest", "longest", "squash"]
 # Pillow's numbers of the filters, Image.Resampling.
 RESAMPLING = {"bilinear": 2, "bicubic": 3}
 # Beyond this ratio of the sides only the middle is resized; the centre crop keeps no more of it.
-MOST_ELONGATED = 32
+MAX_ELONGATED = 32
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Preprocess:
 
 def _middle(image: "Image.Image") -> "Image.Image":
     """`image`, or the middle of one so long that resizing all of it would take gigabytes."""
-    longest = MOST_ELONGATED * min(image.size)
+    longest = MAX_ELONGATED * min(image.size)
     if max(image.size) <= longest:
         return image
     width, height = min(image.width, longest), min(image.height, longest)

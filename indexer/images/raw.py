@@ -12,7 +12,7 @@ from PIL import Image
 
 from indexer.errors import ImageError
 
-from .capture_time import Taken, checked, taken_of_exif
+from .capture_time import CaptureTime, checked, taken_of_exif
 
 if TYPE_CHECKING:
     from rawpy import RawPy
@@ -26,8 +26,8 @@ TIFF_RELATIVES = (b"IIRO", b"IIRS", b"IIU\0")
 class RawFile:
     """An opened RAW file.
 
-    width, height: of the sensor's picture as it lies in the file, in pixels.
-    orientation: EXIF's number, of that picture and of a preview that does not name its own.
+    width, height: of the sensor's image as it lies in the file, in pixels.
+    orientation: EXIF's number, of that image and of a preview that does not name its own.
     """
 
     def __init__(self, opened: "RawPy", data: bytes) -> None:
@@ -50,10 +50,10 @@ class RawFile:
         return Image.fromarray(found.data)
 
     def develop(self) -> Image.Image:
-        """The sensor's picture at half its size, upright, in sRGB."""
+        """The sensor's image at half its size, upright, in sRGB."""
         return Image.fromarray(self._raw.postprocess(half_size=True, use_camera_wb=True))
 
-    def taken(self) -> Taken | None:
+    def taken(self) -> CaptureTime | None:
         """When the file itself says that it was taken."""
         try:
             data = self._data

@@ -45,7 +45,7 @@ class Hub:
             if file is not None:
                 return file
         raise DownloadError(
-            f"the hub's repository {repo} holds none of {', '.join(names)}: it is no model in "
+            f"the hub's repository {repo} holds none of {', '.join(names)}: it is not a model in "
             "open_clip's layout"
         )
 
@@ -76,7 +76,7 @@ class Hub:
             return Path(kept)
         url = hf_hub_url(repo, name)
         try:
-            facts = get_hf_file_metadata(url)
+            metadata = get_hf_file_metadata(url)
         except RepositoryNotFoundError as exc:
             raise DownloadError(
                 f"the hub has no repository {repo} ({url}), or it needs a token in HF_TOKEN"
@@ -87,7 +87,7 @@ class Hub:
             raise DownloadError(f"the hub's repository {repo} has no {name} ({url})") from exc
         except Exception as exc:  # of httpx, requests and huggingface_hub
             raise DownloadError(_unreachable(url, name, exc, way_out)) from exc
-        etag = (facts.etag or "").strip('"')
+        etag = (metadata.etag or "").strip('"')
         version = "".join(filter(str.isalnum, etag))[:16]  # it comes from outside: no path
         folder = cache_folder() / "downloads" / repo.replace("/", "--") / (version or "unnamed")
         file = folder / name
@@ -95,12 +95,12 @@ class Hub:
         if file.is_file():
             return file
         headers = build_hf_headers()
-        if urlparse(url).netloc != urlparse(facts.location).netloc:
+        if urlparse(url).netloc != urlparse(metadata.location).netloc:
             headers.pop("authorization", None)
         part = folder / f"{name}.part"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._download(facts.location, part, headers, facts.size)
+            self._download(metadata.location, part, headers, metadata.size)
         except Exception as exc:  # as above, and a full disk
             raise DownloadError(_unreachable(url, name, exc, way_out)) from exc
         try:

@@ -15,7 +15,7 @@ from .loader import build
 NO_TEXT = {"context_length": 4, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1}
 
 
-class PictureTower(nn.Module):
+class ImageTower(nn.Module):
     """Normalisation, tower and unit length in one module, on whatever device it is moved to.
 
     visual: open_clip's image tower. precision: what the tower computes in; pixels are normalised,
@@ -39,7 +39,7 @@ class PictureTower(nn.Module):
         dtype = AUTOCAST[self.precision]
         with torch.autocast(pixels.device.type, dtype=dtype, enabled=dtype is not None):
             features = self.visual(scaled)
-        if isinstance(features, tuple):  # CoCa's: the picture's vector, then those of its patches
+        if isinstance(features, tuple):  # CoCa's: the image's vector, then those of its patches
             features = features[0]
         return functional.normalize(features.float(), dim=-1)
 

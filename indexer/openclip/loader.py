@@ -14,7 +14,7 @@ from open_clip.factory import load_checkpoint
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from indexer.bundles.names import CONFIG, Spelling, parse
+from indexer.bundles.names import CONFIG, ModelName, parse
 from indexer.encoder import Embeddings
 from indexer.errors import ClipdexError, CompileError
 from indexer.images.preprocess import Preprocess
@@ -80,20 +80,20 @@ class LoadedModel:
         return np.concatenate(parts)
 
 
-def load(spec: str | Spelling, arch: str | None = None, *, hub: Hub | None = None) -> LoadedModel:
-    """The model of a name (`spelling.parse`); what a hub holds is downloaded.
+def load(spec: str | ModelName, arch: str | None = None, *, hub: Hub | None = None) -> LoadedModel:
+    """The model of a name (`model_name.parse`); what a hub holds is downloaded.
 
     arch: of a checkpoint file. Weights are safetensors, or torch files that hold nothing but
     tensors. Raises ModelNotFound and CompileError.
     """
-    spelling = spec if isinstance(spec, Spelling) else parse(spec, arch)
-    source = find_source(spelling, hub or Hub())
+    model_name = spec if isinstance(spec, ModelName) else parse(spec, arch)
+    source = find_source(model_name, hub or Hub())
     model = build(source.config, source.preprocess)
     try:
         load_checkpoint(model, str(source.weights), strict=True, weights_only=True)
     except Exception as exc:  # open_clip, torch and safetensors raise what they like
         raise CompileError(
-            f"the weights {source.weights} do not load into {spelling.name}: {_line(exc)}"
+            f"the weights {source.weights} do not load into {model_name.name}: {_line(exc)}"
         ) from exc
     tokenizer = find_tokenizer(source)
     return loaded_model(source.name, source.config, model, tokenizer)
@@ -102,8 +102,8 @@ def load(spec: str | Spelling, arch: str | None = None, *, hub: Hub | None = Non
 def build(config: dict[str, Any], preprocess: dict[str, Any], device: str = "cpu") -> Any:
     """open_clip's model of a configuration, its weights not loaded yet."""
     with tempfile.TemporaryDirectory() as folder:
-        facts = {"model_cfg": config, "preprocess_cfg": preprocess}
-        (Path(folder) / CONFIG).write_text(json.dumps(facts))
+        metadata = {"model_cfg": config, "preprocess_cfg": preprocess}
+        (Path(folder) / CONFIG).write_text(json.dumps(metadata))
         try:
             with quiet():  # it warns that no weights were loaded: they come later
                 return open_clip.create_model(

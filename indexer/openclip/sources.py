@@ -7,7 +7,7 @@ from typing import Any
 
 import open_clip
 
-from indexer.bundles.names import CONFIG, Spelling
+from indexer.bundles.names import CONFIG, ModelName
 from indexer.errors import CompileError, ModelNotFound
 
 from .hub import Hub
@@ -34,49 +34,52 @@ class Source:
     tokenizer_folder: Path | None = None
 
 
-def find_source(spelling: Spelling, hub: Hub) -> Source:
+def find_source(model_name: ModelName, hub: Hub) -> Source:
     """Where the parts of a named model are; `hub` fetches what is missing."""
-    if spelling.kind == "folder" and spelling.path is not None:
-        config = spelling.path / CONFIG
-        weights = [spelling.path / file for file in WEIGHTS]
+    if model_name.kind == "folder" and model_name.path is not None:
+        config = model_name.path / CONFIG
+        weights = [model_name.path / file for file in WEIGHTS]
         weights = [file for file in weights if file.is_file()]
-        weights += sorted(spelling.path.glob("*.safetensors"))
+        weights += sorted(model_name.path.glob("*.safetensors"))
         if not weights:
             raise ModelNotFound(
-                f"{spelling.path} holds no weights: put {WEIGHTS[0]} beside its {CONFIG}"
+                f"{model_name.path} holds no weights: put {WEIGHTS[0]} beside its {CONFIG}"
             )
-        name = f"local-dir:{spelling.path}"
-        return _layout(spelling.path.name, config, weights[0], name)
-    if spelling.kind == "checkpoint" and spelling.path is not None:
-        if spelling.arch is None:
+        name = f"local-dir:{model_name.path}"
+        return _layout(model_name.path.name, config, weights[0], name)
+    if model_name.kind == "checkpoint" and model_name.path is not None:
+        if model_name.arch is None:
             raise ModelNotFound(
-                f"{spelling.path} does not say what it holds: name its architecture with --arch "
+                f"{model_name.path} does not say what it holds: name its architecture with --arch "
                 "(open_clip's name, such as ViT-B-32)"
             )
-        arch, _, tag = spelling.arch.replace(",", "/").replace(":", "/").partition("/")
-        facts, preprocess = _settings(arch, tag) if tag else (architecture(arch), {})
-        folder = spelling.path.parent
+        arch, _, tag = model_name.arch.replace(",", "/").replace(":", "/").partition("/")
+        metadata, preprocess = _settings(arch, tag) if tag else (architecture(arch), {})
+        folder = model_name.path.parent
         here = any((folder / name).is_file() for name in TOKENIZER_FILES)
-        name = f"{spelling.arch} {spelling.path.name}"
-        return Source(name, facts, spelling.path, arch, preprocess, folder if here else None)
-    if spelling.kind == "hub" and spelling.repo is not None:
-        config, file = hub.checkpoint(spelling.repo, WEIGHTS)
-        return _layout(spelling.name, config, file, spelling.name)
-    if spelling.kind == "pretrained" and spelling.arch and spelling.tag:
-        return _pretrained(spelling.name, spelling.arch, spelling.tag, hub)
+        name = f"{model_name.arch} {model_name.path.name}"
+        return Source(name, metadata, model_name.path, arch, preprocess, folder if here else None)
+    if model_name.kind == "hub" and model_name.repo is not None:
+        config, file = hub.checkpoint(model_name.repo, WEIGHTS)
+        return _layout(model_name.name, config, file, model_name.name)
+    if model_name.kind == "pretrained" and model_name.arch and model_name.tag:
+        return _pretrained(model_name.name, model_name.arch, model_name.tag, hub)
     raise ModelNotFound(
-        f"{spelling.name!r} is no model to compile: expected ARCHITECTURE/TAG, hf-hub:org/name, "
-        f"local-dir:FOLDER with an {CONFIG} and {WEIGHTS[0]}, or a checkpoint file with --arch"
+        f"{model_name.name!r} is not a model to compile: expected ARCHITECTURE/TAG, "
+        f"hf-hub:org/name, local-dir:FOLDER with an {CONFIG} and {WEIGHTS[0]}, or a "
+        "checkpoint file with --arch"
     )
 
 
 def _layout(name: str, config: Path, weights: Path, tokenizer: str) -> Source:
     """A model in open_clip's layout."""
     try:
-        facts = json.loads(config.read_text(encoding="utf-8"))
-        return Source(name, facts["model_cfg"], weights, tokenizer, facts.get("preprocess_cfg", {}))
+        metadata = json.loads(config.read_text(encoding="utf-8"))
+        return Source(
+            name, metadata["model_cfg"], weights, tokenizer, metadata.get("preprocess_cfg", {})
+        )
     except (OSError, ValueError, KeyError) as exc:
-        raise CompileError(f"{config} is no open_clip configuration: {exc!r}") from exc
+        raise CompileError(f"{config} is not an open_clip configuration: {exc!r}") from exc
 
 
 def _pretrained(name: str, arch: str, tag: str, hub: Hub) -> Source:
@@ -90,13 +93,13 @@ def _pretrained(name: str, arch: str, tag: str, hub: Hub) -> Source:
 def _settings(arch: str, tag: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Architecture and preprocessing of the weights that open_clip knows as `tag`."""
     config = architecture(arch)
-    facts = open_clip.get_pretrained_cfg(arch, tag)
-    if not facts:
+    metadata = open_clip.get_pretrained_cfg(arch, tag)
+    if not metadata:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(arch)) or "none"
         raise ModelNotFound(f"open_clip knows no weights {tag!r} for {arch}; it knows: {tags}")
-    if facts.get("quick_gelu"):  # open_clip only warns, and gives vectors of no use
+    if metadata.get("quick_gelu"):  # open_clip only warns, and gives vectors of no use
         config["quick_gelu"] = True
-    return config, {key: facts[key] for key in ("mean", "std", "interpolation", "resize_mode")}
+    return config, {key: metadata[key] for key in ("mean", "std", "interpolation", "resize_mode")}
 
 
 def architecture(arch: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""How many pictures a batch: measured while the first ones are being encoded.
+"""How many images a batch: measured while the first ones are being encoded.
 
-A lane runs the model on one thread, so the processor time that a batch takes says what a picture
+A lane runs the model on one thread, so the processor time that a batch takes says what an image
 costs in batches of that size, whatever the other threads do meanwhile; and since it is real work
 that is measured, measuring costs nothing. Sizes are tried from the smallest up, until a larger one
 is hardly cheaper: the memory that a batch took is kept until the end.
@@ -12,12 +12,12 @@ from statistics import median
 
 # Batches that are measured at each size, after one a lane, which warm up.
 BATCHES = 8
-# A larger batch has to save this share of a picture's cost.
+# A larger batch has to save this share of an image's cost.
 GAIN = 0.03
 
 
 class BatchTuner:
-    """sizes: to be tried, rising. lanes: threads that encode."""
+    """sizes: to be tried, ascending. lanes: threads that encode."""
 
     def __init__(self, sizes: Sequence[int], lanes: int) -> None:
         self.sizes = sizes
@@ -30,15 +30,15 @@ class BatchTuner:
 
     @property
     def size(self) -> int:
-        """How many pictures the next batch should hold."""
+        """How many images the next batch should hold."""
         return self.sizes[self._at]
 
-    def note(self, pictures: int, seconds: float) -> None:
+    def note(self, images: int, seconds: float) -> None:
         """A batch of so many took so many processor seconds. Called from any thread."""
         with self._lock:
-            if self.settled or pictures != self.size:
+            if self.settled or images != self.size:
                 return
-            self._costs.append(seconds / pictures)
+            self._costs.append(seconds / images)
             if len(self._costs) == self._lanes + BATCHES:
                 self._judge(median(self._costs[self._lanes :]))
                 self._costs.clear()

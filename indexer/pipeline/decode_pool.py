@@ -1,4 +1,4 @@
-"""What decodes pictures beside the model: threads, or processes where threads are too slow.
+"""What decodes images beside the model: threads, or processes where threads are too slow.
 
 Pillow releases the interpreter lock while it decodes and resizes, so threads feed a CPU's model
 well, and cost less than processes. But what stays under the lock (headers, EXIF, sketches, arrays)
@@ -81,7 +81,7 @@ def lost() -> Iterator[None]:
         yield
     except BrokenExecutor as exc:
         raise WorkerLost(
-            "a process that decodes pictures was ended from outside, perhaps for lack of memory. "
+            "a process that decodes images was ended from outside, perhaps for lack of memory. "
             "What was indexed is kept: run the same command to go on, with fewer --workers if it "
             "happens again"
         ) from exc

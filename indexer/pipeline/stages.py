@@ -18,7 +18,7 @@ import numpy as np
 from indexer.devices.cpu_count import available_cores
 from indexer.encoder import Embeddings, Encoder, Pixels
 from indexer.errors import ImageError
-from indexer.images.capture_time import Taken
+from indexer.images.capture_time import CaptureTime
 from indexer.images.decode import Limits, decode, read_file
 from indexer.images.gray_thumbnail import sketch
 from indexer.images.preprocess import Preprocess, preprocess_of
@@ -41,10 +41,10 @@ DRAIN = 256
 
 @dataclass(frozen=True)
 class Read:
-    """A file that was read: its facts as they were before reading, and what came of it.
+    """A file that was read: its metadata as they were before reading, and what came of it.
 
     Exactly one holds: `reason` says why it failed; `pixels` is `(3, h, w)` uint8; or both are
-    None and the catalogue has a vector of this `digest` already.
+    None and the catalog has a vector of this `digest` already.
     """
 
     task: Task
@@ -55,7 +55,7 @@ class Read:
     width: int = 0
     height: int = 0
     format: str = ""
-    taken: Taken | None = None
+    taken: CaptureTime | None = None
     sketch: bytes = b""
     reason: str | None = None
 
@@ -74,7 +74,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the work is spread: threads that decode, threads that encode, pictures a batch.
+    """How the work is spread: threads that decode, threads that encode, images a batch.
 
     batch_sizes: where there are several, the best is found by measuring (`batch_tuning`).
     """
@@ -220,7 +220,7 @@ def _run(
 
 class _Ready:
     """Encoded batches that wait to be committed together: a transaction costs as much for one
-    picture as for several.
+    image as for several.
     """
 
     def __init__(self) -> None:
@@ -255,12 +255,12 @@ class _Ready:
 def _encode(encoder: Encoder, files: list[Read], fresh: list[Read], tuner: BatchTuner) -> Batch:
     if not fresh:
         return Batch(files)
-    pictures = [item.pixels for item in fresh if item.pixels is not None]
-    unstacked = getattr(encoder, "encode_pictures", None)
+    images = [item.pixels for item in fresh if item.pixels is not None]
+    unstacked = getattr(encoder, "encode_batch", None)
     began = time.thread_time()
     if unstacked is not None:
-        vectors = unstacked(pictures)
+        vectors = unstacked(images)
     else:
-        vectors = encoder.encode_images(np.stack(pictures))
+        vectors = encoder.encode_images(np.stack(images))
     tuner.note(len(fresh), time.thread_time() - began)
     return Batch(files, fresh, vectors)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.codec import packed
 
 from .stages import Batch, Read
@@ -36,10 +36,10 @@ class BuildReport:
 
     def to_json(self) -> dict[str, float]:
         """The object that `clipdex index --json` prints last."""
-        facts = asdict(self)
-        facts["seconds"] = round(self.seconds, 3)
-        facts["images_per_second"] = round(self.images_per_second, 2)
-        return facts
+        metadata = asdict(self)
+        metadata["seconds"] = round(self.seconds, 3)
+        metadata["images_per_second"] = round(self.images_per_second, 2)
+        return metadata
 
 
 class Committer:
@@ -47,12 +47,12 @@ class Committer:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalog: Catalog,
         fingerprint: str,
         report: BuildReport,
         on_skip: Callable[[Skipped], None] | None,
     ) -> None:
-        self.catalogue = catalogue
+        self.catalog = catalog
         self.fingerprint = fingerprint
         self.report = report
         self.on_skip = on_skip or (lambda skipped: None)
@@ -61,7 +61,7 @@ class Committer:
         """One batch."""
         ids: dict[bytes, int] = {}
         if batch.vectors is not None:
-            generation = self.catalogue.next_generation()
+            generation = self.catalog.next_generation()
             for item, vector in zip(batch.fresh, packed(batch.vectors), strict=True):
                 ids[item.digest] = self._add_content(item, vector, generation)
         encoded = set(ids)
@@ -70,7 +70,7 @@ class Committer:
             if item.reason is not None:
                 self.fail(task.root, task.path, item.size, item.mtime_ns, item.reason)
                 continue
-            content = ids.get(item.digest) or self.catalogue.content_of(item.digest)
+            content = ids.get(item.digest) or self.catalog.content_of(item.digest)
             self._put(task.root, task.path, item.size, item.mtime_ns, content, None)
             if item.digest in encoded:
                 encoded.discard(item.digest)
@@ -82,7 +82,7 @@ class Committer:
         """One file (or folder) that could not be read."""
         self._put(root, path, size, mtime_ns, None, reason)
         self.report.failed += 1
-        folder = self.catalogue.roots()[root]
+        folder = self.catalog.roots()[root]
         self.on_skip(Skipped(os.path.join(folder, path), reason))
 
     def _add_content(self, item: Read, vector: bytes, generation: int) -> int:
@@ -90,7 +90,7 @@ class Committer:
 
         A vector that is there already stays: the FAISS files hold it under this id.
         """
-        connection = self.catalogue.connection
+        connection = self.catalog.connection
         taken = (item.taken.seconds, item.taken.offset) if item.taken else (None, None)
         content: int = connection.execute(
             "INSERT INTO contents (hash, width, height, format, taken_at, taken_offset, sketch) "
@@ -115,7 +115,7 @@ class Committer:
         content: int | None,
         reason: str | None,
     ) -> None:
-        self.catalogue.connection.execute(
+        self.catalog.connection.execute(
             "INSERT INTO files (root, path, size, mtime_ns, content, reason) "
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET "
             "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content, "

@@ -1,4 +1,4 @@
-"""What a folder holds now against what the catalogue knows of it.
+"""What a folder holds now against what the catalog knows of it.
 
 A scan goes into temporary tables of the writer's connection, so that memory stays flat and the
 comparison is a join: `seen` holds what lies on disk, `todo` what has to be read.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.errors import RootUnavailable
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.scope import SEPARATOR, Scope, inside
 
 from .walk import Found, Unreadable, scan
@@ -55,29 +55,29 @@ def resolve(path: Path) -> Path:
         ) from exc
 
 
-def scope_of(catalogue: Catalogue, path: Path) -> Scope:
+def scope_of(catalog: Catalog, path: Path) -> Scope:
     """The scope of a folder or file: inside a known root, or a new root that takes in those below.
 
     path: absolute, links followed.
     """
     here = os.fsencode(path)
-    for number, root in catalogue.roots().items():
+    for number, root in catalog.roots().items():
         below = inside(root, here)
         if below is not None:
             return Scope(number, Path(os.fsdecode(root)), below)
     if path.is_file():
-        parent = scope_of(catalogue, path.parent)
+        parent = scope_of(catalog, path.parent)
         below = os.path.join(parent.below, os.fsencode(path.name))
         return Scope(parent.root, parent.location, below)
-    with catalogue.transaction():
-        return Scope(_add_root(catalogue, here), path)
+    with catalog.transaction():
+        return Scope(_add_root(catalog, here), path)
 
 
-def _add_root(catalogue: Catalogue, here: bytes) -> int:
-    connection = catalogue.connection
+def _add_root(catalog: Catalog, here: bytes) -> int:
+    connection = catalog.connection
     number = connection.execute("INSERT INTO roots (path) VALUES (?)", (here,)).lastrowid
     assert number is not None
-    for inner, root in catalogue.roots().items():
+    for inner, root in catalog.roots().items():
         below = inside(here, root)
         if below:
             prefix = below + SEPARATOR
@@ -90,13 +90,13 @@ def _add_root(catalogue: Catalogue, here: bytes) -> int:
 
 
 def look(
-    catalogue: Catalogue, scopes: Sequence[Scope], *, exclude: Sequence[str], skip: Path
+    catalog: Catalog, scopes: Sequence[Scope], *, exclude: Sequence[str], skip: Path
 ) -> Iterator[int]:
     """Scan the scopes into `seen`, yielding how many files were found so far.
 
-    Raises RootUnavailable for a scope that cannot be listed, or that held pictures and holds none.
+    Raises RootUnavailable for a scope that cannot be listed, or that held images and holds none.
     """
-    connection = catalogue.connection
+    connection = catalog.connection
     connection.executescript(TABLES)
     count = 0
     for scope in scopes:
@@ -124,19 +124,19 @@ def look(
         ).fetchone()[0]
         if known and count == before:
             raise RootUnavailable(
-                f"{_display(scope)} held {known:,} pictures and is empty now (an unplugged "
+                f"{_display(scope)} held {known:,} images and is empty now (an unplugged "
                 "drive?). Nothing was removed; if they are gone for good, run `clipdex forget` "
                 "on it"
             )
     yield count
 
 
-def plan(catalogue: Catalogue, fingerprint: str, *, retry_failed: bool) -> tuple[int, int]:
-    """Fill `todo`: new and changed files, and those whose picture has no vector of `fingerprint`.
+def plan(catalog: Catalog, fingerprint: str, *, retry_failed: bool) -> tuple[int, int]:
+    """Fill `todo`: new and changed files, and those whose image has no vector of `fingerprint`.
 
-    Returns (files to read, files that are as the catalogue knows them).
+    Returns (files to read, files that are as the catalog knows them).
     """
-    connection = catalogue.connection
+    connection = catalog.connection
     connection.execute(
         "INSERT INTO todo (root, path, added) "
         "SELECT seen.root, seen.path, files.id IS NULL FROM seen "
@@ -155,11 +155,11 @@ def plan(catalogue: Catalogue, fingerprint: str, *, retry_failed: bool) -> tuple
     return to_read, readable - to_read
 
 
-def tasks(catalogue: Catalogue, *, chunk: int = 256) -> Iterator[Task]:
+def tasks(catalog: Catalog, *, chunk: int = 256) -> Iterator[Task]:
     """The files of `todo`, in order."""
-    roots = catalogue.roots()
+    roots = catalog.roots()
     last = 0
-    while rows := catalogue.connection.execute(
+    while rows := catalog.connection.execute(
         "SELECT number, root, path, size, mtime_ns FROM todo JOIN seen USING (root, path) "
         "WHERE number > ? ORDER BY number LIMIT ?",
         (last, chunk),
@@ -169,19 +169,19 @@ def tasks(catalogue: Catalogue, *, chunk: int = 256) -> Iterator[Task]:
             yield Task(root, roots[root], path, size, mtime_ns)
 
 
-def unreadable(catalogue: Catalogue) -> list[tuple[int, bytes, str]]:
+def unreadable(catalog: Catalog) -> list[tuple[int, bytes, str]]:
     """(root, path, reason) of what the scan could not look at."""
-    return catalogue.connection.execute(
+    return catalog.connection.execute(
         "SELECT root, path, reason FROM seen WHERE reason IS NOT NULL ORDER BY root, path"
     ).fetchall()
 
 
-def remove_vanished(catalogue: Catalogue, scopes: Sequence[Scope]) -> int:
-    """Drop the files that the scan did not find; returns how many pictures are gone, not moved.
+def remove_vanished(catalog: Catalog, scopes: Sequence[Scope]) -> int:
+    """Drop the files that the scan did not find; returns how many images are gone, not moved.
 
     What lies below a folder that could not be read stays. Call inside a transaction.
     """
-    connection = catalogue.connection
+    connection = catalog.connection
     deleted = 0
     for scope in scopes:
         condition, parameters = scope.condition
@@ -197,11 +197,11 @@ def remove_vanished(catalogue: Catalogue, scopes: Sequence[Scope]) -> int:
             "WHERE todo.added)",
             arguments,
         ).fetchone()[0]
-        pictures = connection.execute(
+        images = connection.execute(
             f"SELECT count(*) FROM files WHERE {gone} AND content IS NOT NULL", arguments
         ).fetchone()[0]
         connection.execute(f"DELETE FROM files WHERE {gone}", arguments)
-        deleted += pictures - moved
+        deleted += images - moved
     return deleted
 
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures, in an order that two runs share.
+"""Which files of a folder are images, in an order that two runs share.
 
 Paths are bytes, as the file system holds them. Hidden entries, excluded ones and the collection's
 own folder are skipped; links to folders are followed unless they lead back into a folder above.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from indexer.images.formats import HEAD, extension_of, is_picture_name, looks_like_picture
+from indexer.images.formats import HEAD, extension_of, is_image_name, looks_like_image
 
 # Folders that systems fill beside the photos: Synology's and QNAP's thumbnails, recycle bins.
 SYSTEM_FOLDERS = frozenset({b"@eaDir", b"#recycle", b"$RECYCLE.BIN", b"System Volume Information"})
@@ -20,7 +20,7 @@ SYSTEM_FOLDERS = frozenset({b"@eaDir", b"#recycle", b"$RECYCLE.BIN", b"System Vo
 
 @dataclass(frozen=True)
 class Found:
-    """A file that looks like a picture; path is relative to the root."""
+    """A file that looks like an image; path is relative to the root."""
 
     path: bytes
     size: int
@@ -84,7 +84,7 @@ def scan(
                         and entry.name not in SYSTEM_FOLDERS
                     ):
                         inner.append(_Folder(entry.path, path, (*folder.above, identity)))
-                elif entry.is_file() and _is_picture(entry):
+                elif entry.is_file() and _is_image(entry):
                     info = entry.stat()
                     yield Found(path, info.st_size, info.st_mtime_ns)
             except OSError as exc:
@@ -93,11 +93,11 @@ def scan(
         pending.extend(reversed(inner))
 
 
-def _is_picture(entry: os.DirEntry[bytes]) -> bool:
+def _is_image(entry: os.DirEntry[bytes]) -> bool:
     if extension_of(entry.name):
-        return is_picture_name(entry.name)
+        return is_image_name(entry.name)
     with open(entry.path, "rb") as file:
-        return looks_like_picture(file.read(HEAD))
+        return looks_like_image(file.read(HEAD))
 
 
 def excluded(path: bytes, name: bytes, patterns: Sequence[bytes]) -> bool:

@@ -1,4 +1,4 @@
-"""The catalogue: one SQLite file that holds everything that cannot be computed again.
+"""The catalog: one SQLite file that holds everything that cannot be computed again.
 
 Write-ahead logging lets readers go on while one writer commits; a process killed at any moment
 leaves the last whole transaction.
@@ -26,7 +26,7 @@ Ids = Sequence[int]
 
 @dataclass(frozen=True)
 class Model:
-    """An encoder that the catalogue holds vectors of."""
+    """An encoder that the catalog holds vectors of."""
 
     fingerprint: str
     name: str
@@ -35,9 +35,9 @@ class Model:
 
 @dataclass(frozen=True)
 class Content:
-    """One picture: its files (raw absolute paths, oldest entry first) and its size in pixels.
+    """One image: its files (raw absolute paths, oldest entry first) and its size in pixels.
 
-    file_times: when each file last changed, in nanoseconds since 1970 UTC. taken_wall,
+    file_times: when each file last changed, in nanoseconds since 1970 UTC. capture_seconds,
     taken_offset: see `indexer.taken`.
     """
 
@@ -46,12 +46,12 @@ class Content:
     width: int
     height: int
     file_times: tuple[int, ...]
-    taken_wall: int | None
+    capture_seconds: int | None
     taken_offset: int | None
 
 
-class Catalogue:
-    """A connection to one collection's catalogue."""
+class Catalog:
+    """A connection to one collection's catalog."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
@@ -67,8 +67,8 @@ class Catalogue:
             collection.require()
         with translated(place):
             if writable:
-                return cls(open_writer(collection.catalogue, place))
-            return cls(open_reader(collection.catalogue, place))
+                return cls(open_writer(collection.catalog, place))
+            return cls(open_reader(collection.catalog, place))
 
     def close(self) -> None:
         """Close the connection."""
@@ -123,7 +123,7 @@ class Catalogue:
         )
 
     def models(self) -> list[tuple[Model, str, int]]:
-        """(model, "active", "pending" or "former", its vectors of pictures that have a file)."""
+        """(model, "active", "pending" or "former", its vectors of images that have a file)."""
         rows = self.connection.execute(
             "SELECT fingerprint, name, dim, active, pending, (SELECT count(*) FROM embeddings "
             "JOIN contents ON contents.id = content WHERE embeddings.fingerprint = "
@@ -218,7 +218,7 @@ class Catalogue:
         count: int = row.fetchone()[0]
         return count
 
-    def buried(self, *, since: int) -> list[int]:
+    def tombstoned(self, *, since: int) -> list[int]:
         """Contents whose vectors were removed in generations after `since`."""
         return [
             row[0]
@@ -250,14 +250,14 @@ class Catalogue:
         return found
 
     def without_sketch(self) -> int:
-        """How many pictures an older clipdex indexed, which made no sketches."""
+        """How many images an older clipdex indexed, which made no sketches."""
         row = self.connection.execute(
             "SELECT count(*) FROM contents WHERE paths > 0 AND sketch IS NULL"
         )
         count: int = row.fetchone()[0]
         return count
 
-    # -- facts for status ----------------------------------------------------------------------
+    # -- metadata for status ----------------------------------------------------------------------
 
     def counts(self) -> tuple[int, int, int]:
         """(files with a content, contents with a file, files that failed)."""

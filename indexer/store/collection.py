@@ -25,7 +25,7 @@ class Collection:
     folder: Path
 
     @property
-    def catalogue(self) -> Path:
+    def catalog(self) -> Path:
         """The SQLite file."""
         return self.folder / "catalogue.sqlite3"
 
@@ -36,8 +36,8 @@ class Collection:
 
     @property
     def exists(self) -> bool:
-        """Whether a catalogue was made here."""
-        return self.catalogue.is_file()
+        """Whether a catalog was made here."""
+        return self.catalog.is_file()
 
     def require(self) -> None:
         """Raise CollectionNotFound where nothing was indexed yet."""
@@ -60,7 +60,7 @@ class Collection:
         if kind in NETWORK_FILESYSTEMS:
             raise CollectionStorageError(
                 f"{self.folder} lies on a network file system ({kind}), which cannot hold the "
-                "catalogue safely. Keep the photos there and the collection on a local disk, "
+                "catalog safely. Keep the photos there and the collection on a local disk, "
                 "named with --collection"
             )
 

@@ -1,4 +1,4 @@
-"""SQLite under the catalogue: connections, and its errors in clipdex's words."""
+"""SQLite under the catalog: connections, and its errors in clipdex's words."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ LOCK_SECONDS = 10.0
 
 
 def open_writer(path: Path, place: str) -> sqlite3.Connection:
-    """A connection that writes, to a catalogue made or migrated if need be. place: for errors."""
+    """A connection that writes, to a catalog made or migrated if need be. place: for errors."""
     connection = _connect(path, "mode=rwc")
     with _closed_on_error(connection):
         check_version(connection, place)
@@ -85,7 +85,7 @@ def translated(place: str) -> Iterator[None]:
             ) from exc
         if "locked" in text:
             raise CollectionLocked(
-                f"another program has locked the catalogue in {place} ({text}). Close it and run "
+                f"another program has locked the catalog in {place} ({text}). Close it and run "
                 "the same command again"
             ) from exc
         if "readonly" in text:
@@ -93,9 +93,9 @@ def translated(place: str) -> Iterator[None]:
                 f"cannot write to {place}: it is read-only for this user. Index as its owner, or "
                 "name another place with --collection"
             ) from exc
-        raise CollectionStorageError(f"cannot use the catalogue in {place}: {text}") from exc
+        raise CollectionStorageError(f"cannot use the catalog in {place}: {text}") from exc
     except sqlite3.DatabaseError as exc:
         raise CollectionFormatError(
-            f"the catalogue in {place} is damaged or no database ({exc}). Restore it from a "
+            f"the catalog in {place} is damaged or no database ({exc}). Restore it from a "
             "backup, or remove the folder and index again"
         ) from exc

@@ -1,6 +1,6 @@
 """One flat FAISS index in half precision, and exact scores of the vectors in it.
 
-It holds the very numbers that the catalogue holds, so nothing is lost against it, and a search
+It holds the very numbers that the catalog holds, so nothing is lost against it, and a search
 reads half the memory that single precision would make it read, which is what a search costs.
 """
 
@@ -133,7 +133,7 @@ class Flat:
         return np.pad(scores, missing, constant_values=-1), np.pad(ids, missing, constant_values=-1)
 
     def scores_of(self, query: Embeddings, among: Ids) -> tuple[Scores, Ids]:
-        """The score of each of these ids (rising) that the part holds."""
+        """The score of each of these ids (ascending) that the part holds."""
         places = np.searchsorted(self.ids, among, sorter=self._order)
         rows = np.minimum(places, self.size - 1)
         if self._order is not None:

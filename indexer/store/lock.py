@@ -38,14 +38,14 @@ def writer_lock(collection: Collection, purpose: str) -> Iterator[None]:
             f"cannot lock {collection.folder} for writing: {exc.strerror or exc}"
         ) from exc
     try:
-        facts = {
+        metadata = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "purpose": purpose,
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         try:
-            owner.write_text(json.dumps(facts))
+            owner.write_text(json.dumps(metadata))
         except OSError:
             owner.unlink(missing_ok=True)  # a full disk: the lock holds without a name
         yield
@@ -56,10 +56,10 @@ def writer_lock(collection: Collection, purpose: str) -> Iterator[None]:
 
 def _owner(collection: Collection) -> str:
     try:
-        facts = json.loads((collection.folder / "writer.json").read_text())
+        metadata = json.loads((collection.folder / "writer.json").read_text())
         return (
-            f"`clipdex {facts['purpose']}` (process {facts['pid']} on {facts['host']}, "
-            f"since {facts['since']})"
+            f"`clipdex {metadata['purpose']}` (process {metadata['pid']} on {metadata['host']}, "
+            f"since {metadata['since']})"
         )
     except (OSError, ValueError, KeyError):
         return "another process"

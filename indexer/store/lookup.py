@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from indexer.encoder import Embeddings
 
-from .catalog import Catalogue
+from .catalog import Catalog
 from .codec import unpacked
 from .collection import Collection
 from .database import translated
@@ -28,7 +28,7 @@ class Lookup:
 
     def __init__(self, collection: Collection, fingerprint: str) -> None:
         self._place = collection, fingerprint
-        self._catalogue = Catalogue.open(collection)
+        self._catalog = Catalog.open(collection)
         self._fingerprint = fingerprint
         self._lock = threading.Lock()
 
@@ -36,7 +36,7 @@ class Lookup:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._catalogue.close()
+        self._catalog.close()
 
     def __reduce__(self) -> tuple[type["Lookup"], tuple[Collection, str]]:
         """Sent to another process as its place: that one opens a connection of its own."""
@@ -57,7 +57,7 @@ class Lookup:
 
     def _row(self, columns: str, digest: bytes, condition: str = "") -> Any:
         with self._lock:
-            return self._catalogue.connection.execute(
+            return self._catalog.connection.execute(
                 f"SELECT {columns} FROM contents JOIN embeddings ON content = id "
                 f"WHERE hash = ? AND fingerprint = ? {condition}",
                 (digest, self._fingerprint),

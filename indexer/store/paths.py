@@ -12,7 +12,7 @@ def display(path: bytes) -> str:
     return path.decode("utf-8", "replace")
 
 
-def path_facts(path: bytes) -> dict[str, str]:
+def path_fields(path: bytes) -> dict[str, str]:
     """`path` for people, and `path_b64` with the bytes where they differ."""
     text = display(path)
     if text.encode() == path:

@@ -1,4 +1,4 @@
-"""The catalogue's tables, as numbered migrations.
+"""The catalog's tables, as numbered migrations.
 
 A migration, once released, never changes: a new one is appended. `PRAGMA user_version` holds the
 number of the last one applied, and a number from the future is refused.
@@ -11,16 +11,16 @@ from indexer.errors import CollectionFormatError
 APPLICATION_ID = 0x636C7064  # "clpd"
 
 # roots        folders that were indexed
-# contents     pictures by hash; `paths` counts the files that hold one, kept by triggers;
+# contents     images by hash; `paths` counts the files that hold one, kept by triggers;
 #              taken_at: seconds since 1970 of the wall clock where the photo was taken, as if that
 #              were UTC; taken_offset: its minutes east of UTC, where the file says so;
-#              sketch: what near-duplicates are told by
+#              sketch: what near-duplicates are identified by
 # files        (root, relative path); content, or the reason why there is none
 # models       encoders whose vectors lie here: one is active, one may be pending (its vectors are
 #              being filled in before it becomes the active one), the others were active once
 # embeddings   one float16 vector a content and fingerprint; `generation` is the commit it came in
 # tombstones   contents whose vectors were removed, and in which generation
-# labels       what a picture was said to show: by its user, or by a head ("head:NAME")
+# labels       what an image was said to show: by its user, or by a head ("head:NAME")
 # vector_files FAISS files that are complete: a file that is not in this table is not trusted
 # state        generation: counts the commits that changed embeddings
 MIGRATIONS = (
@@ -119,7 +119,7 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 
 def check_version(connection: sqlite3.Connection, place: str) -> None:
-    """Raise CollectionFormatError for a catalogue that this clipdex cannot read."""
+    """Raise CollectionFormatError for a catalog that this clipdex cannot read."""
     version = version_of(connection)
     identity = connection.execute("PRAGMA application_id").fetchone()[0]
     if version and identity != APPLICATION_ID:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .catalog import Catalogue
+from .catalog import Catalog
 
 if TYPE_CHECKING:  # readers of sketches have no use for Pillow
     pass
@@ -14,15 +14,15 @@ from indexer.images.gray_thumbnail import SIDE, Sketches
 
 
 def read_sketches(
-    catalogue: Catalogue, within: Sequence[int] | None = None
+    catalog: Catalog, within: Sequence[int] | None = None
 ) -> tuple[NDArray[np.int64], Sketches]:
     """(ids `(n,)`, sketches) of the contents that have a file, or of those of `within` that do;
-    larger pictures first.
+    larger images first.
 
     Contents that an older clipdex indexed have none until they are indexed again.
     """
     chosen = "" if within is None else f"AND id IN ({', '.join(map(str, map(int, within)))})"
-    rows = catalogue.connection.execute(
+    rows = catalog.connection.execute(
         "SELECT id, sketch FROM contents WHERE paths > 0 AND sketch IS NOT NULL "
         f"{chosen} ORDER BY width * height DESC, id"
     ).fetchall()

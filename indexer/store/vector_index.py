@@ -1,9 +1,9 @@
 """The FAISS index of a collection: an immutable file, and what came after it.
 
 A file holds all vectors of one fingerprint up to one generation. Readers map it, add what the
-catalogue has committed since (a small index in memory) and leave out what was removed. A file is
-trusted only when the catalogue lists it with the size that it has on disk; otherwise everything
-comes from the catalogue, so a lost, cut or foreign file costs time and nothing else.
+catalog has committed since (a small index in memory) and leave out what was removed. A file is
+trusted only when the catalog lists it with the size that it has on disk; otherwise everything
+comes from the catalog, so a lost, cut or foreign file costs time and nothing else.
 """
 
 import os
@@ -19,7 +19,7 @@ import numpy as np
 from indexer.encoder import Embeddings
 from indexer.errors import CollectionStorageError
 
-from .catalog import Catalogue
+from .catalog import Catalog
 from .codec import Ids, Scores
 from .collection import Collection
 from .fp16_index import Flat, merged
@@ -64,21 +64,21 @@ class VectorIndex:
 
     @classmethod
     def open(
-        cls, collection: Collection, catalogue: Catalogue, fingerprint: str, dim: int
+        cls, collection: Collection, catalog: Catalog, fingerprint: str, dim: int
     ) -> "VectorIndex":
-        """The vectors as the catalogue has them now."""
-        with catalogue.snapshot():
-            generation = catalogue.generation()
-            published = latest_file(collection, catalogue, fingerprint)
+        """The vectors as the catalog has them now."""
+        with catalog.snapshot():
+            generation = catalog.generation()
+            published = latest_file(collection, catalog, fingerprint)
             base = Flat.map(published.path) if published else None
             if base is not None and published and base.size != published.vectors:
-                base = None  # not what the catalogue says
+                base = None  # not what the catalog says
             since = published.generation if published and base is not None else 0
             parts = [] if base is None else [base]
-            recent = _collect(catalogue, fingerprint, dim, since)
+            recent = _collect(catalog, fingerprint, dim, since)
             if recent is not None:
                 parts.append(recent)
-            removed = catalogue.buried(since=since) if base is not None else []
+            removed = catalog.tombstoned(since=since) if base is not None else []
         return cls(parts, removed, generation)
 
     @classmethod
@@ -106,7 +106,7 @@ class VectorIndex:
         without: Iterable[int] = (),
         among: Ids | None = None,
     ) -> tuple[Scores, Ids]:
-        """The `count` best of `query` `(dim,)`: scores `(m,)` falling, ids `(m,)`, m <= count.
+        """The `count` best of `query` `(dim,)`: scores `(m,)` descending, ids `(m,)`, m <= count.
 
         Equal scores come in the order of their ids. without: ids to leave out. among: the only ids
         to look at, all where it is None. Exact in either case.
@@ -131,7 +131,7 @@ class VectorIndex:
         return all_scores[order], all_ids[order]
 
     def _among(self, query: Embeddings, count: int, among: Ids) -> list[tuple[Scores, Ids]]:
-        """What each part finds among these ids, rising and without duplicates."""
+        """What each part finds among these ids, ascending and without duplicates."""
         if not among.size:
             return []
         bits = selector = None
@@ -177,11 +177,9 @@ def file_name(fingerprint: str, generation: int) -> str:
     return f"{fingerprint}-{generation}.fp16.faiss"
 
 
-def latest_file(
-    collection: Collection, catalogue: Catalogue, fingerprint: str
-) -> VectorFile | None:
+def latest_file(collection: Collection, catalog: Catalog, fingerprint: str) -> VectorFile | None:
     """The newest published file that is whole."""
-    for generation, vectors, size in catalogue.connection.execute(
+    for generation, vectors, size in catalog.connection.execute(
         "SELECT generation, vectors, bytes FROM vector_files "
         "WHERE fingerprint = ? ORDER BY generation DESC",
         (fingerprint,),
@@ -195,7 +193,7 @@ def latest_file(
 
 def publish(
     collection: Collection,
-    catalogue: Catalogue,
+    catalog: Catalog,
     fingerprint: str,
     dim: int,
     *,
@@ -204,20 +202,20 @@ def publish(
     """Write the file of the current generation where that is due; the writer calls this.
 
     Memory: 2 * dim bytes a vector. progress: called with (vectors done, of how many).
-    Raises CollectionStorageError where the disk is full; the catalogue is whole all the same.
+    Raises CollectionStorageError where the disk is full; the catalog is whole all the same.
     """
-    generation = catalogue.generation()
-    total = catalogue.count_embeddings(fingerprint)
-    published = latest_file(collection, catalogue, fingerprint)
+    generation = catalog.generation()
+    total = catalog.count_embeddings(fingerprint)
+    published = latest_file(collection, catalog, fingerprint)
     if published is not None:
-        added = catalogue.count_embeddings(fingerprint, since=published.generation)
-        behind = added + len(catalogue.buried(since=published.generation))
+        added = catalog.count_embeddings(fingerprint, since=published.generation)
+        behind = added + len(catalog.tombstoned(since=published.generation))
         if behind == 0 or (total > ALWAYS_REWRITE and behind * REWRITE_SHARE < total):
             return
     if total == 0:
         return
     path = collection.vectors / file_name(fingerprint, generation)
-    index = _collect(catalogue, fingerprint, dim, 0, progress=progress)
+    index = _collect(catalog, fingerprint, dim, 0, progress=progress)
     assert index is not None
     temporary = path.with_suffix(".tmp")
     try:
@@ -228,14 +226,14 @@ def publish(
         temporary.unlink(missing_ok=True)
         raise CollectionStorageError(
             f"cannot write the vector file {path.name} in {collection.vectors}: disk full? The "
-            "catalogue holds every vector; free some space and run the same command again"
+            "catalog holds every vector; free some space and run the same command again"
         ) from exc
-    with catalogue.transaction():
-        catalogue.connection.execute(
+    with catalog.transaction():
+        catalog.connection.execute(
             "INSERT OR REPLACE INTO vector_files VALUES (?, ?, ?, ?)",
             (fingerprint, generation, total, size),
         )
-        catalogue.connection.execute(
+        catalog.connection.execute(
             "DELETE FROM vector_files WHERE fingerprint = ? AND generation < ?",
             (fingerprint, generation),
         )
@@ -251,7 +249,7 @@ def remove_files(collection: Collection, fingerprint: str, *, keep: Path | None 
 
 
 def _collect(
-    catalogue: Catalogue,
+    catalog: Catalog,
     fingerprint: str,
     dim: int,
     since: int,
@@ -259,12 +257,12 @@ def _collect(
     progress: Callable[[int, int], None] | None = None,
 ) -> Flat | None:
     """An index in memory of the generations after `since`; None where there are none."""
-    total = catalogue.count_embeddings(fingerprint, since=since)
+    total = catalog.count_embeddings(fingerprint, since=since)
     if total == 0:
         return None
     index = Flat.empty(total, dim)
     done = 0
-    for numbers, chunk in catalogue.halves(fingerprint, since=since):
+    for numbers, chunk in catalog.halves(fingerprint, since=since):
         index.halves[done : done + len(numbers)] = chunk
         index.ids[done : done + len(numbers)] = numbers
         done += len(numbers)

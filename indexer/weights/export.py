@@ -28,9 +28,9 @@ from indexer.openclip.sources import TOKENIZER_FILES, WEIGHTS
 
 from .full_model import obtain_model, preprocess_settings
 
-LEAST_COSINE = 0.9999
+MIN_COSINE = 0.9999
 # Weights in half precision lose a little by it.
-LEAST_HALF_COSINE = 0.999
+MIN_HALF_COSINE = 0.999
 
 Report = Callable[[str], None]
 
@@ -43,7 +43,7 @@ def export(
     on_progress: Report = lambda line: None,
 ) -> float:
     """Write the model to `folder`, beside and then renamed, as open_clip's `local-dir:` takes it;
-    returns the least cosine of its vectors and the bundle's, of 16 pictures and 64 texts.
+    returns the least cosine of its vectors and the bundle's, of 16 images and 64 texts.
 
     half: weights in float16. Raises ModelError where `folder` holds anything, cannot be written,
     or the model cannot be had whole (`obtain_model`); then nothing is left behind.
@@ -58,7 +58,7 @@ def export(
         try:
             _write(bundle, model, work, half=half)
             on_progress("comparing with the compiled model")
-            least = _compare(bundle, work, LEAST_HALF_COSINE if half else LEAST_COSINE)
+            least = _compare(bundle, work, MIN_HALF_COSINE if half else MIN_COSINE)
             work.chmod(0o755)
             if folder.exists():
                 folder.rmdir()
@@ -78,11 +78,11 @@ def _write(bundle: Bundle, model: Any, folder: Path, *, half: bool) -> None:
         for name, one in model.state_dict().items()
     }  # fmt: skip
     save_file(weights, str(folder / WEIGHTS[0]), metadata={"format": "pt"})
-    facts = {
+    metadata = {
         "model_cfg": bundle.architecture,
         "preprocess_cfg": preprocess_settings(bundle.image),
     }
-    (folder / CONFIG).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    (folder / CONFIG).write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
     # safetensors lets nobody else read it.
     (folder / WEIGHTS[0]).chmod((folder / CONFIG).stat().st_mode)
     if bundle.text.kind == "huggingface":

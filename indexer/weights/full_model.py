@@ -47,10 +47,10 @@ def _joined(bundle: Bundle, on_progress: Report) -> Any:
     text = obtain_text(bundle, on_progress).state_dict()
     model = build(bundle.architecture, preprocess_settings(bundle.image))
     model.eval()
-    pictures = obtain_tower(bundle, on_progress).state_dict()
+    images = obtain_tower(bundle, on_progress).state_dict()
     weights = {
         **{name: one for name, one in text.items() if not name.startswith("visual.")},
-        **{f"visual.{name}": one for name, one in pictures.items()},
+        **{f"visual.{name}": one for name, one in images.items()},
     }
     model.load_state_dict(weights, strict=True)
     return model

@@ -3,7 +3,7 @@
 The built-in model comes as a bundle only. Its exporter folded each batch normalisation into the
 convolution before it, whose bias is called `…_bias`. So the tower is built anew: the folded
 convolutions as they are, and normalisations that do nothing but add that bias. What is built is
-held against the bundle before anyone uses it.
+compared with the bundle before anyone uses it.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from indexer.bundles.bundle import Bundle
 from indexer.bundles.samples import sample_images
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import ModelError
-from indexer.openclip.image_tower import PictureTower, build_visual
+from indexer.openclip.image_tower import ImageTower, build_visual
 
 from .from_onnx import Weights, fill, read_weights
 
 PREFIX = "model.visual."
 FOLDED = ".weight_bias"
-LEAST_COSINE = 0.9999
+MIN_COSINE = 0.9999
 
 
 def tower_from_graph(bundle: Bundle) -> nn.Module:
@@ -42,21 +42,21 @@ def tower_from_graph(bundle: Bundle) -> nn.Module:
 
 
 def require_same_vectors(visual: nn.Module, bundle: Bundle) -> float:
-    """The least cosine of the tower's and the bundle's vectors of 16 sample pictures; raises
+    """The least cosine of the tower's and the bundle's vectors of 16 sample images; raises
     ModelError where it is below 0.9999.
     """
     pixels = np.stack([bundle.image.pixels(image) for image in sample_images()])
     encoder = OnnxEncoder(bundle, device="cpu")
-    tower = PictureTower(visual, bundle.image, "fp32")
+    tower = ImageTower(visual, bundle.image, "fp32")
     least = 1.0
     for at in range(0, len(pixels), 4):
         with torch.inference_mode():
             ours = tower(torch.from_numpy(pixels[at : at + 4])).numpy()
         least = min(least, float((ours * encoder.encode_images(pixels[at : at + 4])).sum(1).min()))
-    if not least >= LEAST_COSINE:
+    if not least >= MIN_COSINE:
         raise ModelError(
             f"the image tower of {bundle.name} in torch differs from its bundle (cosine "
-            f"{least:.6f}, wanted {LEAST_COSINE}): use --device cpu"
+            f"{least:.6f}, wanted {MIN_COSINE}): use --device cpu"
         )
     return least
 

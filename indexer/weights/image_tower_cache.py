@@ -68,8 +68,8 @@ def keep_tower(visual: nn.Module, config: dict[str, Any], mark: str) -> None:
         work = Path(tempfile.mkdtemp(prefix=f".{FOLDER}-", dir=folder.parent))
         try:
             save_file(weights, str(work / WEIGHTS))
-            facts = {"model_cfg": config, "fingerprint": mark, "blake3": _digest(work / WEIGHTS)}
-            (work / CONFIG).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+            metadata = {"model_cfg": config, "fingerprint": mark, "blake3": _digest(work / WEIGHTS)}
+            (work / CONFIG).write_text(json.dumps(metadata, indent=1), encoding="utf-8")
             # safetensors lets nobody else read it.
             (work / WEIGHTS).chmod((work / CONFIG).stat().st_mode)
             work.chmod(0o755)
@@ -90,10 +90,10 @@ def read_tower(mark: str) -> nn.Module | None:
     """
     folder = cache.models_folder() / mark / FOLDER
     try:
-        facts = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if facts["fingerprint"] != mark or facts["blake3"] != _digest(folder / WEIGHTS):
+        metadata = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if metadata["fingerprint"] != mark or metadata["blake3"] != _digest(folder / WEIGHTS):
             return None
-        visual = build_visual(facts["model_cfg"])
+        visual = build_visual(metadata["model_cfg"])
         visual.load_state_dict(load_file(str(folder / WEIGHTS)), strict=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
         return None  # made anew

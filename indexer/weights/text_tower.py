@@ -21,10 +21,10 @@ from .from_onnx import fill, read_weights
 from .image_tower_cache import load_source
 
 # Stands in for an image tower that is not wanted: open_clip builds the two together.
-NO_PICTURES = {"image_size": 32, "layers": 1, "width": 8, "head_width": 8, "patch_size": 32}
+NO_IMAGES = {"image_size": 32, "layers": 1, "width": 8, "head_width": 8, "patch_size": 32}
 # What the exporter calls the text tower, cut to a text's length or not.
 PREFIXES = ("tower.", "model.text.", "model.")
-LEAST_COSINE = 0.9999
+MIN_COSINE = 0.9999
 
 Report = Callable[[str], None]
 
@@ -47,7 +47,7 @@ def text_from_graph(bundle: Bundle) -> Any:
     """The same with the weights of the bundle's graph. Raises ModelError likewise."""
     if not bundle.architecture:
         raise ModelError(f"the bundle {bundle.folder} does not say its architecture")
-    model = build({**bundle.architecture, "vision_cfg": NO_PICTURES}, {})
+    model = build({**bundle.architecture, "vision_cfg": NO_IMAGES}, {})
     model.eval()
     tower = text_part(model)
     found = read_weights(bundle.folder / "text.onnx", PREFIXES)
@@ -79,9 +79,9 @@ def require_same_texts(model: Any, bundle: Bundle) -> float:
     with torch.inference_mode():
         parts = [model.encode_text(part, normalize=True).numpy() for part in ids.split(16)]
     least = float((np.concatenate(parts) * encoder.encode_texts(texts)).sum(1).min())
-    if not least >= LEAST_COSINE:
+    if not least >= MIN_COSINE:
         raise ModelError(
             f"the text tower of {bundle.name} in torch differs from its bundle (cosine "
-            f"{least:.6f}, wanted {LEAST_COSINE})"
+            f"{least:.6f}, wanted {MIN_COSINE})"
         )
     return least

@@ -1,11 +1,11 @@
 """Near-duplicates: copies that were resized, recompressed, cropped or re-coloured, and bursts.
 
-A model's vectors say what a picture shows, so two photos of one subject may be closer than a photo
+A model's vectors say what an image shows, so two photos of one subject may be closer than a photo
 and its small grey copy. They only propose pairs, and so do coarse outlines, each what the other
-misses: outlines survive any size and colour, vectors survive a crop. The sketches, laid over each
-other, decide.
+misses: outlines survive any size and colour, vectors survive a crop. The gray thumbnails, aligned
+with each other, decide.
 
-A group is a star: its first picture (the largest, or the best hit) and those that are alike *it*.
+A group is a star: its first image (the largest, or the best hit) and those that are alike *it*.
 Alike is not transitive: the connected components of its graph chain through a long burst.
 """
 
@@ -20,22 +20,22 @@ from search.engine import Engine
 
 from .thumbnails import BLOCK, THRESHOLD, Sketchbook
 
-# Neighbours that each picture is compared with at first, by vector and by outline; where the
+# Neighbours that each image is compared with at first, by vector and by outline; where the
 # farther half of them holds one that is alike, four times as many, and so on.
 NEIGHBOURS = 4
-MOST_NEIGHBOURS = 4096
+MAX_NEIGHBOURS = 4096
 
 
 @dataclass(frozen=True)
 class Group:
-    """Contents that are alike `first`: ids with their similarities in [0, 1], falling."""
+    """Contents that are alike `first`: ids with their similarities in [0, 1], descending."""
 
     first: int
     members: dict[int, float]
 
 
 class Stars:
-    """Groups as they grow, picture by picture, each in turn a member or the first of its own."""
+    """Groups as they grow, image by image, each in turn a member or the first of its own."""
 
     def __init__(self, book: Sketchbook, threshold: float) -> None:
         self.book = book
@@ -72,15 +72,15 @@ class Stars:
         self.members[first][number] = similarity
 
     def group(self, first: int) -> Group:
-        """The group of this first picture, as it is now."""
+        """The group of this first image, as it is now."""
         members = sorted(self.members[first].items(), key=lambda item: (-item[1], item[0]))
         return Group(first, dict(members))
 
 
 class Neighbours:
-    """Pictures alike given ones: proposed by what is nearest in some indexes, told by sketches.
+    """Images alike given ones: proposed by what is nearest in some indexes, identified by sketches.
 
-    book: loaded for all pictures of the collection, or else filled as they come up.
+    book: loaded for all images of the collection, or else filled as they come up.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Neighbours:
         while True:
             last = self._look(rest, count, found)
             rest = [number for number, place in last.items() if place >= count // 2]
-            if not rest or not farther or count >= MOST_NEIGHBOURS:
+            if not rest or not farther or count >= MAX_NEIGHBOURS:
                 return found, rest
             count *= 4
 
@@ -138,21 +138,21 @@ class Neighbours:
     def _nearest(self, numbers: list[int], count: int) -> Iterator[Ids]:
         if not numbers:
             return
-        # One more, since a picture is its own nearest.
+        # One more, since an image is its own nearest.
         if self._outlines is not None:
             yield self._outlines.neighbours(self.book.outlines_of(numbers), count + 1)[1]
-        vectors = self.engine.catalogue.embeddings_of(self.engine.model.fingerprint, numbers)
+        vectors = self.engine.catalog.embeddings_of(self.engine.model.fingerprint, numbers)
         if len(vectors) == len(numbers):
             queries = np.stack([vectors[number] for number in numbers])
             yield self.engine.index.neighbours(queries, count + 1)[1]
 
 
 def find_groups(engine: Engine, *, threshold: float = THRESHOLD) -> list[Group]:
-    """All groups of two or more among a collection's pictures, those of larger pictures first.
+    """All groups of two or more among a collection's images, those of larger images first.
 
-    Pictures without detail (a blank page, a clear sky) are alike nothing.
+    Images without detail (a blank page, a clear sky) are alike nothing.
     """
-    book = Sketchbook(engine.catalogue)
+    book = Sketchbook(engine.catalog)
     book.load()
     neighbours = Neighbours(engine, book, threshold, by_outline=True)
     stars = Stars(book, threshold)

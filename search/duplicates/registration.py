@@ -1,8 +1,8 @@
-"""How alike two pictures are once one is laid over the other.
+"""How alike two images are once one is aligned with the other.
 
-Two small luminance pictures are registered by an affine transform: a crop of either, a small shift
+Two small luminance images are registered by an affine transform: a crop of either, a small shift
 or turn of the camera and a change of the sides' ratio all are such. What remains is compared by
-its correlation, which does not see brightness or contrast. Distinct pictures of one subject, and
+its correlation, which does not see brightness or contrast. Distinct images of one subject, and
 of one composition, still differ in detail, so slow shading is taken out before.
 Source: Baker & Matthews, Lucas-Kanade 20 Years On: A Unifying Framework, IJCV 2004, section 3.2
 (inverse compositional alignment); the gain and offset follow Evangelidis & Psarakis, 2008.
@@ -14,32 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 Patches = NDArray[Any]
-"""`(n, side, side)` luminance, the whole picture squeezed into a square."""
+"""`(n, side, side)` luminance, the whole image squeezed into a square."""
 
 # Finer and coarser than this, in sketch pixels, is left out of the comparison: what resampling
-# and compression change, and slow shading, in which distinct pictures agree.
+# and compression change, and slow shading, in which distinct images agree.
 FINEST, COARSEST = 0.7, 4.0
 STEPS = 10
 # Most pairs are told apart at half the size, after a few steps, by a correlation under this.
 SCREEN_STEPS, SCREEN = 3, 0.6
-# The parts that are compared must cover at least this share of both pictures.
-LEAST_OVERLAP = 0.7
+# The parts that are compared must cover at least this share of both images.
+MIN_OVERLAP = 0.7
 # How far the transform may be from the identity: scales and shifts (10% off one side is 0.1), and
 # turns (4.5 degrees are 0.08). More freedom lays line drawings of one thing over each other.
 LARGEST_CHANGE, LARGEST_TURN = 0.2, 0.08
 LIMITS = np.array([[1, 0, 1], [0, 1, 1]], np.float32) * (LARGEST_CHANGE - LARGEST_TURN)
 LIMITS += LARGEST_TURN
 # Grey levels (of 255, standard deviation) under which detail is noise and proves nothing.
-LEAST_DETAIL = 1.5
+MIN_DETAIL = 1.5
 # Pairs aligned at once: about 150 kB each while it lasts.
 BATCH = 256
 IDENTITY = np.eye(3, dtype=np.float32)
 
 
 def correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """`(n,)`: the correlation of each member with its other picture, aligned; 0 to 1.
+    """`(n,)`: the correlation of each member with its other image, aligned; 0 to 1.
 
-    Both `(n, side, side)` luminance. 0 where a picture has no detail or the two cannot be laid
+    Both `(n, side, side)` luminance. 0 where an image has no detail or the two cannot be laid
     over each other.
     """
     parts = [
@@ -59,7 +59,7 @@ def _correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDAr
     template, image = detail(members), detail(others)
     likely = _register(halved(template), halved(image), SCREEN_STEPS) >= SCREEN
     for part in (template, image):
-        likely &= part.std(axis=(1, 2)) >= LEAST_DETAIL
+        likely &= part.std(axis=(1, 2)) >= MIN_DETAIL
     aligned = np.zeros(len(members), np.float32)
     if likely.any():
         aligned[likely] = _register(template[likely], image[likely], STEPS)
@@ -81,7 +81,7 @@ def _register(template: Patches, image: Patches, steps: int) -> NDArray[np.float
     for step in range(steps + 1):
         moved, inside = _sampled(image, warp[:, :2] @ plane)
         wanted, seen = _normalised(target, inside), _normalised(moved, inside)
-        usable = (inside.mean(axis=1) >= LEAST_OVERLAP) & _small(warp)
+        usable = (inside.mean(axis=1) >= MIN_OVERLAP) & _small(warp)
         score = np.where(usable, np.einsum("np,np->n", wanted, seen), 0)
         best = np.maximum(best, score)
         if step == steps:
@@ -113,7 +113,7 @@ def _small(warp: Patches) -> NDArray[np.bool_]:
 
 
 def _sampled(image: Patches, points: Patches) -> tuple[Patches, Patches]:
-    """The picture at points `(n, 2, p)` of -1 to 1, bilinear; and 1 where they lie inside."""
+    """The image at points `(n, 2, p)` of -1 to 1, bilinear; and 1 where they lie inside."""
     side = image.shape[-1]
     within: NDArray[np.bool_] = np.abs(points) <= 1
     inside = (within[:, 0] & within[:, 1]).astype(np.float32)

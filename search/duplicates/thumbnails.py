@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from indexer.encoder import Embeddings, unit
 from indexer.images.gray_thumbnail import SIDE, Sketches
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.thumbnails import read_sketches
 
 from .registration import blurred, correlations
@@ -16,19 +16,19 @@ from .registration import blurred, correlations
 # benchmarks/duplicates.py.
 THRESHOLD = 0.92
 # Outlines less alike than this are no near-duplicates: told without aligning anything.
-LEAST_OUTLINE = 0.4
+MIN_OUTLINE = 0.4
 OUTLINE_SIDE = 8
 BLOCK = 512
 
 
 class Sketchbook:
-    """Sketches of a collection's pictures; 1.3 KB of memory each.
+    """Sketches of a collection's images; 1.3 KB of memory each.
 
     ids: `(n,)`, those that are loaded. outlines: `(n, 64)`, in the same order.
     """
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
         self.ids = np.empty(0, np.int64)
         self.sketches: Sketches = np.empty((0, SIDE, SIDE), np.uint8)
         self.outlines: Embeddings = np.empty((0, OUTLINE_SIDE**2), np.float32)
@@ -39,7 +39,7 @@ class Sketchbook:
         return number in self._rows
 
     def load(self, numbers: Iterable[int] | None = None) -> None:
-        """Have the sketches of these contents, or of all of the collection's pictures, larger ones
+        """Have the sketches of these contents, or of all of the collection's images, larger ones
         first. Those that have none, or no file any more, are left out.
         """
         wanted = None
@@ -47,7 +47,7 @@ class Sketchbook:
             return
         if numbers is not None:
             wanted = sorted({number for number in numbers if number not in self._rows})
-        ids, sketches = read_sketches(self._catalogue, wanted)
+        ids, sketches = read_sketches(self._catalog, wanted)
         if numbers is None:
             self.ids, self.sketches, self.outlines = ids, sketches, outlines(sketches)
             self._whole = True
@@ -68,20 +68,20 @@ class Sketchbook:
             return result
         rows = np.array([sorted((self._rows[a], self._rows[b])) for a, b in pairs])
         close = np.einsum("np,np->n", *(self.outlines[column] for column in rows.T))
-        likely = np.flatnonzero(close >= LEAST_OUTLINE)
-        # The smaller picture, perhaps a crop of the larger, is the one that lies inside the other.
+        likely = np.flatnonzero(close >= MIN_OUTLINE)
+        # The smaller image, perhaps a crop of the larger, is the one that lies inside the other.
         result[likely] = correlations(
             self.sketches[rows[likely, 1]], self.sketches[rows[likely, 0]]
         )
         return result
 
 
-def outlines(pictures: Sketches) -> Embeddings:
-    """`(n, 64)` unit vectors: 8 x 8 of each picture, without its slowest shading."""
+def outlines(images: Sketches) -> Embeddings:
+    """`(n, 64)` unit vectors: 8 x 8 of each image, without its slowest shading."""
     step = SIDE // OUTLINE_SIDE
     parts = [np.empty((0, OUTLINE_SIDE**2), np.float32)]
-    for start in range(0, len(pictures), BLOCK):
-        values = pictures[start : start + BLOCK].astype(np.float32)
+    for start in range(0, len(images), BLOCK):
+        values = images[start : start + BLOCK].astype(np.float32)
         values = blurred(values, 1.0) - blurred(values, SIDE / 4)
         small = values.reshape(len(values), OUTLINE_SIDE, step, OUTLINE_SIDE, step).mean((2, 4))
         flat = small.reshape(len(values), -1)

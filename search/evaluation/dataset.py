@@ -1,4 +1,4 @@
-"""What a user knows of their own pictures: labels or captions, from a folder, a CSV or JSONL."""
+"""What a user knows of their own images: labels or captions, from a folder, a CSV or JSONL."""
 
 import csv
 import json
@@ -19,18 +19,18 @@ FORMS = (
 
 @dataclass
 class Known:
-    """What is known of one picture: any of its labels is right, each caption tells it."""
+    """What is known of one image: any of its labels is right, each caption tells it."""
 
     labels: list[str] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
 
 
 GroundTruth = dict[bytes, Known]
-"""By the pictures' absolute paths, in the order of the data."""
+"""By the images' absolute paths, in the order of the data."""
 
 
 def read_ground_truth(source: Path) -> GroundTruth:
-    """The pictures that `source` names, whether they are there or not.
+    """The images that `source` names, whether they are there or not.
 
     A relative path is one from the folder that `source` lies in. Raises GroundTruthError for what
     cannot be understood, naming the line.
@@ -52,7 +52,7 @@ def read_ground_truth(source: Path) -> GroundTruth:
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
         raise GroundTruthError(f"{source} cannot be read: {exc}") from exc
     if not truth:
-        raise GroundTruthError(f"{source} names no pictures; it should be {FORMS}")
+        raise GroundTruthError(f"{source} names no images; it should be {FORMS}")
     return truth
 
 
@@ -104,7 +104,7 @@ def _of_jsonl(source: Path) -> Iterator[Row]:
                 raise GroundTruthError(f"{place} is not JSON: {exc}") from exc
             image = row.get("image") if isinstance(row, dict) else None
             if not isinstance(image, str) or not image:
-                raise GroundTruthError(f'{place} has no "image", the path of a picture')
+                raise GroundTruthError(f'{place} has no "image", the path of an image')
             labels = _texts(row, "labels", place) + _texts(row, "label", place)
             captions = _texts(row, "captions", place) + _texts(row, "caption", place)
             if not labels and not captions:

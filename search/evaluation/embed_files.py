@@ -41,7 +41,7 @@ def embed_files(
 ) -> Iterator[Embedded[T]]:
     """Each file in order, with what `make` gives for its vector `(n, dim)` of a batch.
 
-    stored: the vectors of a collection by the encoder's model, taken for the pictures it holds.
+    stored: the vectors of a collection by the encoder's model, taken for the images it holds.
     The others are encoded, each content once.
     """
     made: dict[bytes, T] = {}
@@ -74,7 +74,7 @@ def task_of(path: bytes) -> Task:
 
 
 def tasks_of(paths: Iterable[Path]) -> tuple[list[Task], list[tuple[bytes, str]]]:
-    """Files and all pictures of folders; and (path, reason) of what could not be looked at.
+    """Files and all images of folders; and (path, reason) of what could not be looked at.
 
     Raises RootUnavailable for a path that is not there.
     """

@@ -1,4 +1,4 @@
-"""How well a model finds and names a user's own pictures."""
+"""How well a model finds and names a user's own images."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,7 +23,7 @@ BLOCK = 256
 
 @dataclass
 class Annotated:
-    """The pictures that could be read, one row each different content.
+    """The images that could be read, one row each different content.
 
     vectors: `(n, dim)`. labels, captions: of each row, from all files that hold the content.
     paths, digests: of each row, the first file and its content's hash. skipped: (path, reason) of
@@ -40,9 +40,9 @@ class Annotated:
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """Shares of labelled pictures whose label comes first, or among the first five.
+    """Shares of labelled images whose label comes first, or among the first five.
 
-    mean_per_class: top-1, classes counting alike however many pictures they have.
+    mean_per_class: top-1, classes counting alike however many images they have.
     """
 
     classes: int
@@ -53,7 +53,7 @@ class ZeroShot:
 
 @dataclass(frozen=True)
 class LabelRetrieval:
-    """Means over the classes, each a query for its pictures."""
+    """Means over the classes, each a query for its images."""
 
     mean_average_precision: float
     precision_at_10: float
@@ -61,7 +61,7 @@ class LabelRetrieval:
 
 @dataclass(frozen=True)
 class CaptionRetrieval:
-    """Of queries in one direction, between captions and pictures."""
+    """Of queries in one direction, between captions and images."""
 
     queries: int
     recall_at_1: float
@@ -76,7 +76,7 @@ class Evaluation:
     """Figures of one model; None where the data have no labels, or no captions."""
 
     model: str
-    pictures: int
+    images: int
     failed: int
     zero_shot: ZeroShot | None
     label_retrieval: LabelRetrieval | None
@@ -96,9 +96,9 @@ def annotate(
     workers: int | None = None,
     limits: Limits | None = None,
 ) -> Annotated:
-    """The vectors of the pictures of `truth`: stored ones where there are, else encoded now.
+    """The vectors of the images of `truth`: stored ones where there are, else encoded now.
 
-    Raises GroundTruthError where none of the pictures can be read.
+    Raises GroundTruthError where none of the images can be read.
     """
     tasks, skipped = [], []
     for path in truth:
@@ -125,7 +125,7 @@ def annotate(
         result.captions[row] += known.captions
     if not vectors:
         raise GroundTruthError(
-            f"none of the {len(truth):,} pictures can be read; the first: "
+            f"none of the {len(truth):,} images can be read; the first: "
             f"{skipped[0][0].decode('utf-8', 'replace')}: {skipped[0][1]}"
         )
     result.vectors = np.stack(vectors)
@@ -149,13 +149,13 @@ def evaluate(
     if captioned:
         texts = [text for row in captioned for text in data.captions[row]]
         owner = np.repeat(np.arange(len(captioned)), [len(data.captions[row]) for row in captioned])
-        captions, pictures = encoder.encode_texts(texts), data.vectors[captioned]
-        numbers = np.arange(len(pictures))
+        captions, images = encoder.encode_texts(texts), data.vectors[captioned]
+        numbers = np.arange(len(images))
         text_to_image = _retrieval(
-            captions, pictures, lambda start, stop: owner[start:stop, np.newaxis] == numbers
+            captions, images, lambda start, stop: owner[start:stop, np.newaxis] == numbers
         )
         image_to_text = _retrieval(
-            pictures, captions, lambda start, stop: numbers[start:stop, np.newaxis] == owner
+            images, captions, lambda start, stop: numbers[start:stop, np.newaxis] == owner
         )
     return Evaluation(
         name,

@@ -55,10 +55,10 @@ def precisions_at(scores: Scores, relevant: Relevant, k: int) -> Figures:
 
 
 def mean_per_class(right: NDArray[np.bool_], relevant: Relevant) -> float:
-    """The mean over classes of the share of its pictures that are right.
+    """The mean over classes of the share of its images that are right.
 
-    right: `(pictures,)`. relevant: `(pictures, classes)`, the labels of each. Classes without a
-    picture do not count.
+    right: `(images,)`. relevant: `(images, classes)`, the labels of each. Classes without an
+    image do not count.
     """
     sizes = relevant.sum(axis=0)
     shares = (relevant & right[:, np.newaxis]).sum(axis=0)[sizes > 0] / sizes[sizes > 0]

@@ -47,7 +47,7 @@ def _moment(text: str, now: datetime | None, *, end: bool) -> Moment:
         first, behind, zone = _span(text.strip(), now or datetime.now())
         return _resolved(behind if end else first, zone)
     except (ValueError, OverflowError, OSError) as exc:
-        raise QueryError(f"{text!r} is no date: write {ACCEPTED}") from exc
+        raise QueryError(f"{text!r} is not a date: write {ACCEPTED}") from exc
 
 
 def _span(text: str, now: datetime) -> tuple[datetime, datetime, timezone | None]:

@@ -1,6 +1,6 @@
-"""Which pictures a search may answer with: by folder, by date, by name.
+"""Which images a search may answer with: by folder, by date, by name.
 
-A picture passes when one of its files passes every condition. Its date is what the file says (EXIF,
+An image passes when one of its files passes every condition. Its date is what the file says (EXIF,
 XMP), else the file's time of change.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.scan.walk import excluded
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.codec import Ids
 from indexer.store.scope import Scope
 
@@ -21,12 +21,12 @@ from . import dates
 from .folders import scopes_of
 
 # Conditions of one statement: SQLite takes 1,000 joined by OR, and 32,766 parameters.
-MOST_SCOPES = 200
+MAX_SCOPES = 200
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What a picture must fulfil.
+    """What an image must fulfil.
 
     folders: it lies in one of these (paths, or names of folders; see `folders.scopes_of`).
     since, until: dates as `dates.ACCEPTED` lists them; until takes in all of the day, month or
@@ -35,7 +35,7 @@ class Filter:
     to be in this machine's zone.
     exclude: globs as for indexing: against the names of files and folders, and their paths.
     among: more conditions, each as the content ids `(n,)` that pass.
-    Raises QueryError for what is no date.
+    Raises QueryError for what is not a date.
     """
 
     folders: Sequence[Path | str] = ()
@@ -50,21 +50,21 @@ class Filter:
     def __bool__(self) -> bool:
         return bool(self.folders or self.since or self.until or self.exclude or len(self.among))
 
-    def ids(self, catalogue: Catalogue) -> Ids:
-        """The contents that pass, `(n,)` rising; raises QueryError for a folder without any."""
-        query = self._prepare(catalogue)
-        found = np.unique(np.fromiter(query.contents(catalogue), dtype=np.int64))
+    def ids(self, catalog: Catalog) -> Ids:
+        """The contents that pass, `(n,)` ascending; raises QueryError for a folder without any."""
+        query = self._prepare(catalog)
+        found = np.unique(np.fromiter(query.contents(catalog), dtype=np.int64))
         for more in self.among:
             found = np.intersect1d(found, more)
         return found
 
-    def paths(self, catalogue: Catalogue, ids: Sequence[int]) -> dict[int, set[bytes]]:
+    def paths(self, catalog: Catalog, ids: Sequence[int]) -> dict[int, set[bytes]]:
         """For each of a few contents the absolute paths of its files that pass."""
-        query = self._prepare(catalogue)
-        roots = catalogue.roots()
+        query = self._prepare(catalog)
+        roots = catalog.roots()
         found: dict[int, set[bytes]] = {}
         for number in ids:
-            for content, root, path in query.files(catalogue, number):
+            for content, root, path in query.files(catalog, number):
                 found.setdefault(content, set()).add(os.path.join(roots[root], path))
         return found
 
@@ -74,7 +74,7 @@ class Filter:
             dates.until(self.until) if self.until is not None else None,
         )
 
-    def _prepare(self, catalogue: Catalogue) -> "_Query":
+    def _prepare(self, catalog: Catalog) -> "_Query":
         conditions = ["files.content IS NOT NULL"]
         parameters: list[object] = []
         for moment, compare in zip(self._moments(), (">=", "<"), strict=True):
@@ -84,9 +84,9 @@ class Filter:
                 parameters.extend(values)
         scopes: list[Scope] = []
         for folder in self.folders:
-            scopes.extend(scopes_of(catalogue, folder))
+            scopes.extend(scopes_of(catalog, folder))
         inside = [scope.condition for scope in scopes]
-        if inside and len(inside) <= MOST_SCOPES:
+        if inside and len(inside) <= MAX_SCOPES:
             conditions.append("(" + " OR ".join(f"({text})" for text, _ in inside) + ")")
             parameters.extend(value for _, values in inside for value in values)
             scopes = []
@@ -119,25 +119,25 @@ class _Query:
         # Many files share a folder, which is judged once.
         self._folder_passes = lru_cache(maxsize=None)(self._judge_folder)
 
-    def contents(self, catalogue: Catalogue) -> Iterator[int]:
+    def contents(self, catalog: Catalog) -> Iterator[int]:
         """The contents of files that pass, some repeatedly."""
         if self.within or self.exclude:
-            for content, _, _ in self.files(catalogue):
+            for content, _, _ in self.files(catalog):
                 yield content
             return
-        for (content,) in catalogue.connection.execute(
+        for (content,) in catalog.connection.execute(
             f"SELECT files.content FROM {self.tables} WHERE {self.condition}", self.parameters
         ):
             yield content
 
     def files(
-        self, catalogue: Catalogue, content: int | None = None
+        self, catalog: Catalog, content: int | None = None
     ) -> Iterator[tuple[int, int, bytes]]:
         """(content, root, path) of the files that pass; all, or those of one content."""
         condition, parameters = self.condition, self.parameters
         if content is not None:
             condition, parameters = f"files.content = ? AND {condition}", (content, *parameters)
-        for number, root, path in catalogue.connection.execute(
+        for number, root, path in catalog.connection.execute(
             f"SELECT files.content, root, path FROM {self.tables} WHERE {condition}", parameters
         ):
             folder, name = os.path.split(path)

@@ -9,7 +9,7 @@ from typing import Any
 from indexer.encoder import Encoder
 from indexer.images.decode import Limits
 from indexer.store.lookup import Lookup
-from indexer.store.paths import path_facts
+from indexer.store.paths import path_fields
 from search.engine import Engine
 from search.evaluation.embed_files import embed_files, tasks_of
 
@@ -31,7 +31,7 @@ class Labelled:
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
         return {
-            **path_facts(self.path),
+            **path_fields(self.path),
             "labels": [
                 {"label": label, "probability": round(probability, 6)}
                 for label, probability in self.labels
@@ -42,9 +42,9 @@ class Labelled:
 
 def label_collection(engine: Engine, labeller: Labels, *, top: int) -> Iterator[Labelled]:
     """Every file of the collection, from its stored vectors."""
-    catalogue, fingerprint = engine.catalogue, engine.model.fingerprint
-    for ids, vectors in catalogue.embeddings(fingerprint):
-        contents = catalogue.contents(ids.tolist())
+    catalog, fingerprint = engine.catalog, engine.model.fingerprint
+    for ids, vectors in catalog.embeddings(fingerprint):
+        contents = catalog.contents(ids.tolist())
         for number, answer in zip(ids.tolist(), labeller.best(vectors, top), strict=True):
             if number in contents:
                 for path in contents[number].paths:
@@ -61,10 +61,10 @@ def label_files(
     workers: int | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Labelled]:
-    """Files, and all pictures of folders; nothing is stored.
+    """Files, and all images of folders; nothing is stored.
 
     encoder: of the labeller's model. engine: a collection of that model, whose vectors are used
-    for the pictures that it holds; all others are encoded now. Raises RootUnavailable for a path
+    for the images that it holds; all others are encoded now. Raises RootUnavailable for a path
     that is not there.
     """
     tasks, unreadable = tasks_of(paths)

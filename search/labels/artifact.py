@@ -25,21 +25,21 @@ Arrays = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Artifact:
-    """What lies in a folder. kind: of its arrays. facts: the whole manifest."""
+    """What lies in a folder. kind: of its arrays. metadata: the whole manifest."""
 
     name: str
     kind: str
     fingerprint: str
     arrays: Arrays
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     def require(self, fingerprint: str, model: str) -> None:
         """Raise FingerprintMismatch unless this was learnt from vectors of this fingerprint."""
         if self.fingerprint != fingerprint:
             raise FingerprintMismatch(
                 f"{self.name} was learnt from vectors of another model "
-                f"({self.facts.get('model', 'unknown')}) than this collection's ({model}). Learn "
-                "it again with `clipdex adapt`, or index with its model"
+                f"({self.metadata.get('model', 'unknown')}) than this collection's ({model}). "
+                "Learn it again with `clipdex adapt`, or index with its model"
             )
 
 

@@ -1,4 +1,4 @@
-"""Concepts: a user's own words, each a vector learnt from pictures that show it.
+"""Concepts: a user's own words, each a vector learnt from images that show it.
 
 In a query a concept's name is a word like any other; `@name` stands for nothing else, and is an
 error where there is no such concept.
@@ -22,7 +22,7 @@ WORD = re.compile(r"(?<!\S)@?[\w][\w.-]*(?!\S)")
 
 @dataclass(frozen=True)
 class Concept:
-    """vector: `(dim,)`, of unit length, as a picture's."""
+    """vector: `(dim,)`, of unit length, as an image's."""
 
     artifact: Artifact
     vector: Embeddings
@@ -41,7 +41,7 @@ def concepts_folder(collection: Path) -> Path:
     return collection / "concepts"
 
 
-def understood(query: Query, collection: Path, model: Model) -> Query:
+def expand_concepts(query: Query, collection: Path, model: Model) -> Query:
     """The query with the names of concepts taken out of its text and their vectors put in.
 
     Raises QueryError for an `@name` that there is not, ArtifactError, FingerprintMismatch.

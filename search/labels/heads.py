@@ -15,7 +15,7 @@ from indexer.errors import ArtifactError
 from .artifact import MANIFEST, Arrays, Artifact, load, names, read_manifest
 
 # A vote that no neighbour gave still has a logarithm.
-LEAST_VOTE = 1e-6
+MIN_VOTE = 1e-6
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def neighbours(vectors: Embeddings, arrays: Arrays) -> Floats:
     close = np.take_along_axis(cosines, nearest, axis=1)
     weights = np.exp((close - close.max(axis=1, keepdims=True)) / temperature)
     votes = np.einsum("nk,nkc->nc", weights, arrays["values"][nearest])
-    return np.asarray(np.log(votes / weights.sum(axis=1, keepdims=True) + LEAST_VOTE), np.float64)
+    return np.asarray(np.log(votes / weights.sum(axis=1, keepdims=True) + MIN_VOTE), np.float64)
 
 
 def projected(vectors: Embeddings, arrays: Arrays) -> Floats:
@@ -93,7 +93,7 @@ class Head:
     """A classifier for the vectors of one fingerprint.
 
     temperature: what logits are divided by. The arrays `centres` `(classes, dim)` and `rejection`
-    (intercept, slope) give the probability that a picture is of none of the classes, where there
+    (intercept, slope) give the probability that an image is of none of the classes, where there
     are any.
     """
 
@@ -143,7 +143,7 @@ class Head:
         found = load(folder)
         if found.kind not in KINDS or not set(KINDS[found.kind][1]) <= found.arrays.keys():
             raise ArtifactError(f"{folder} holds no head of a kind that this clipdex knows")
-        return cls(found, tuple(found.facts["classes"]), float(found.facts["temperature"]))
+        return cls(found, tuple(found.metadata["classes"]), float(found.metadata["temperature"]))
 
 
 def none_of_these(vectors: Embeddings, centres: Embeddings, rejection: Embeddings) -> Floats:
@@ -173,9 +173,9 @@ def head_with(collection: Path, label: str, fingerprint: str) -> Head | None:
     folder = heads_folder(collection)
     known = [read_manifest(folder / name) for name in names(folder)]
     fitting = [
-        facts
-        for facts in known
-        if label in facts["classes"] and facts["fingerprint"] == fingerprint
+        metadata
+        for metadata in known
+        if label in metadata["classes"] and metadata["fingerprint"] == fingerprint
     ]
     newest = max(fitting, key=lambda one: str(one.get("made")), default=None)
     return Head.load(folder / newest["name"]) if newest else None

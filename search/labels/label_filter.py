@@ -11,7 +11,7 @@ from .heads import Head, head_with
 from .zero_shot import DEFAULT_TEMPLATES, class_vectors
 
 
-def bound(text: str) -> tuple[str, float]:
+def parse_label_threshold(text: str) -> tuple[str, float]:
     """`LABEL>P` as (label, probability); one half without a number. Raises QueryError."""
     label, found, number = text.rpartition(">")
     if not found:
@@ -25,8 +25,8 @@ def bound(text: str) -> tuple[str, float]:
     return label.strip(), probability
 
 
-def showing(engine: Engine, label: str, probability: float) -> Ids:
-    """The contents `(n,)`, rising, that show a label with a probability above this.
+def images_with_label(engine: Engine, label: str, probability: float) -> Ids:
+    """The contents `(n,)`, ascending, that show a label with a probability above this.
 
     Those that keep the label are among them. Of the others the newest head that knows the label
     tells, and where none does, the estimated relevance of the label as a text.
@@ -37,13 +37,13 @@ def showing(engine: Engine, label: str, probability: float) -> Ids:
         if head is None
         else _by_head(engine, head, label, probability)
     )
-    return np.union1d(told, with_label(engine.catalogue, label, probability))
+    return np.union1d(told, with_label(engine.catalog, label, probability))
 
 
 def _by_head(engine: Engine, head: Head, label: str, probability: float) -> Ids:
     column = head.classes.index(label)
     found = [np.empty(0, np.int64)]
-    for ids, vectors in engine.catalogue.embeddings(engine.model.fingerprint):
+    for ids, vectors in engine.catalog.embeddings(engine.model.fingerprint):
         shares = head.probabilities(vectors)[:, column]
         none = head.none(vectors)
         fitting = shares if none is None else shares * (1 - none)
@@ -59,7 +59,7 @@ def _by_text(engine: Engine, label: str, probability: float) -> Ids:
     query = class_vectors(engine.encoder, [label], DEFAULT_TEMPLATES)[0]
     spread = engine.index.spread(query)
     found = [np.empty(0, np.int64)]
-    for ids, vectors in engine.catalogue.embeddings(engine.model.fingerprint):
+    for ids, vectors in engine.catalog.embeddings(engine.model.fingerprint):
         estimates = engine.estimator.hits("text", vectors @ query, vectors, spread)
         found.append(ids[estimates > probability])
     return np.concatenate(found)

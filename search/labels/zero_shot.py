@@ -1,4 +1,4 @@
-"""Zero-shot labels: which of these words fits a picture best.
+"""Zero-shot labels: which of these words fits an image best.
 
 Each label is written into every prompt template, the texts' vectors are averaged, and a softmax
 over the cosines at the model's logit scale gives probabilities. Whether any label fits at all is a
@@ -25,18 +25,18 @@ DEFAULT_LOGIT_SCALE = 1 / 0.07
 
 
 Answer = tuple[tuple[tuple[str, float], ...], float | None]
-"""A picture's best labels with their probabilities, and the probability that none fits."""
+"""An image's best labels with their probabilities, and the probability that none fits."""
 
 
 class Labels(Protocol):
-    """What names pictures by their vectors: a `Labeller`, or a head."""
+    """What names images by their vectors: a `Labeller`, or a head."""
 
     def best(self, vectors: Embeddings, top: int) -> list[Answer]:
         """For each of `(n, dim)` its `top` best labels, best first, and P(none fits)."""
 
 
 class Labeller:
-    """A set of labels, ready to be compared with pictures."""
+    """A set of labels, ready to be compared with images."""
 
     def __init__(
         self, encoder: Encoder, labels: Sequence[str], templates: Sequence[str] = ()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from search.duplicates.thumbnails import THRESHOLD, Sketchbook
 from search.hits import Hit
 
@@ -12,7 +12,7 @@ DEPTH = 128
 
 
 def collapse(
-    catalogue: Catalogue,
+    catalog: Catalog,
     ranked: Callable[[int], Sequence[Hit]],
     *,
     k: int,
@@ -29,7 +29,7 @@ def collapse(
     depth = max(DEPTH, 4 * wanted)
     while True:
         hits = ranked(depth)
-        groups = _groups(catalogue, hits, wanted, threshold)
+        groups = _groups(catalog, hits, wanted, threshold)
         if len(groups) >= wanted or len(hits) < depth:
             break
         depth *= 4
@@ -40,10 +40,10 @@ def collapse(
 
 
 def _groups(
-    catalogue: Catalogue, hits: Sequence[Hit], wanted: int, threshold: float
+    catalog: Catalog, hits: Sequence[Hit], wanted: int, threshold: float
 ) -> list[list[Hit]]:
     """The first `wanted` groups, best hit first."""
-    book = Sketchbook(catalogue)
+    book = Sketchbook(catalog)
     book.load(hit.id for hit in hits)
     rest = list(hits)
     groups: list[list[Hit]] = []

@@ -1,4 +1,4 @@
-"""Pictures that come with a query rather than from the collection."""
+"""Images that come with a query rather than from the collection."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from indexer.images.decode import Limits, decode, read_file
 from indexer.images.preprocess import preprocess_of
 
 
-def read_picture(path: Path, limits: Limits) -> bytes:
+def read_image(path: Path, limits: Limits) -> bytes:
     """The file's bytes; raises ImageError naming it."""
     try:
         return read_file(os.fsencode(path), limits)[1]
@@ -20,18 +20,18 @@ def read_picture(path: Path, limits: Limits) -> bytes:
         raise type(exc)(f"{path}: {exc}") from exc
 
 
-def encode_pictures(
+def encode_image_files(
     encoder: Encoder, paths: Sequence[Path], limits: Limits | None = None
 ) -> Embeddings:
     """The vectors `(n, dim)` of these files; raises ImageError naming the first bad one."""
     bounds = limits or Limits()
     return np.concatenate(
-        [encode_bytes(encoder, read_picture(path, bounds), path, bounds) for path in paths]
+        [encode_bytes(encoder, read_image(path, bounds), path, bounds) for path in paths]
     )
 
 
 def encode_bytes(encoder: Encoder, data: bytes, name: Path, limits: Limits) -> Embeddings:
-    """The vector `(1, dim)` of one picture's bytes; raises ImageError naming it."""
+    """The vector `(1, dim)` of one image's bytes; raises ImageError naming it."""
     preprocess = preprocess_of(encoder)
     try:
         decoded = decode(data, limits, at_least=preprocess.size, name=os.fsencode(name))

@@ -1,8 +1,8 @@
-"""The pictures taken last: what a collection shows before anything is asked."""
+"""The images taken last: what a collection shows before anything is asked."""
 
 import numpy as np
 
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.codec import Ids
 from search.hits import Hit
 
@@ -14,17 +14,17 @@ ORDER = (
 )
 
 
-def newest(catalogue: Catalogue, among: Ids | None, k: int, offset: int) -> list[Hit]:
+def newest(catalog: Catalog, among: Ids | None, k: int, offset: int) -> list[Hit]:
     """Hits `offset + 1` to `offset + k` of the collection, or of these ids, newest first.
 
     Their score is 0 and they have no relevance: nothing was asked.
     """
     if among is None:
-        rows = catalogue.connection.execute(f"{ORDER} LIMIT ? OFFSET ?", (k, offset))
+        rows = catalog.connection.execute(f"{ORDER} LIMIT ? OFFSET ?", (k, offset))
         ids = [row[0] for row in rows]
     else:
-        every = np.fromiter((row[0] for row in catalogue.connection.execute(ORDER)), dtype=np.int64)
+        every = np.fromiter((row[0] for row in catalog.connection.execute(ORDER)), dtype=np.int64)
         ids = every[np.isin(every, among)][offset : offset + k].tolist()
-    contents = catalogue.contents(ids)
+    contents = catalog.contents(ids)
     hits = [Hit.of(contents[number], 0.0, None) for number in ids if number in contents]
     return [hit.ranked(offset + rank) for rank, hit in enumerate(hits, start=1)]

@@ -1,4 +1,4 @@
-"""A query: texts and pictures that are wanted, texts that are not, one vector."""
+"""A query: texts and images that are wanted, texts that are not, one vector."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Query:
 
     @property
     def kind(self) -> str:
-        """ "text", "image", or "mixed" of both; a concept is as good as a picture."""
+        """ "text", "image", or "mixed" of both; a concept is as good as an image."""
         if not self.images and not self.concepts:
             return "text"
         return "mixed" if (self.text or "").strip() else "image"
@@ -43,32 +43,32 @@ class Query:
     def check(self) -> None:
         """Raise QueryError where nothing is asked for."""
         if not (self.text or "").strip() and not self.images and not self.concepts:
-            raise QueryError("nothing to search for: give a text, or a picture with --image")
+            raise QueryError("nothing to search for: give a text, or an image with --image")
 
     def vector(self, encoder: Encoder) -> Embeddings:
         """The weighted sum `(dim,)`, of unit norm.
 
-        Raises QueryError where nothing is asked for or the parts cancel out, ImageError for a
-        picture that cannot be read.
+        Raises QueryError where nothing is asked for or the parts cancel out, ImageError for an
+        image that cannot be read.
         """
         self.check()
         nothing = np.zeros((0, encoder.dim), dtype=np.float32)
         texts = encoder.encode_texts(self.texts) if self.texts else nothing
         if not self.images:
             return self.combined(texts, nothing)
-        from .image_query import encode_pictures
+        from .image_query import encode_image_files
 
-        return self.combined(texts, encode_pictures(encoder, self.images))
+        return self.combined(texts, encode_image_files(encoder, self.images))
 
-    def combined(self, texts: Embeddings, pictures: Embeddings) -> Embeddings:
-        """The weighted sum `(dim,)` of the vectors of `texts` and of the pictures, of unit norm.
+    def combined(self, texts: Embeddings, images: Embeddings) -> Embeddings:
+        """The weighted sum `(dim,)` of the vectors of `texts` and of the images, of unit norm.
 
         Raises QueryError where the parts cancel out.
         """
         wanted = 1 if (self.text or "").strip() else 0
         total = np.float32(self.text_weight) * texts[:wanted].sum(axis=0)
         total = total - texts[wanted:].sum(axis=0)
-        total = total + np.float32(self.image_weight) * pictures.sum(axis=0)
+        total = total + np.float32(self.image_weight) * images.sum(axis=0)
         for vector in self.concepts:
             total = total + np.float32(self.image_weight) * vector
         if not np.isfinite(total).all() or float(np.linalg.norm(total)) < SHORTEST:

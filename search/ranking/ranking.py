@@ -9,7 +9,7 @@ import numpy as np
 
 from indexer.encoder import Embeddings
 from indexer.errors import QueryError
-from indexer.store.catalog import Catalogue, Model
+from indexer.store.catalog import Catalog, Model
 from indexer.store.codec import Ids, Scores
 from search.hits import Hit
 
@@ -28,8 +28,8 @@ class Options(TypedDict, total=False):
 
     k: how many hits (10). offset: how many to pass over. min_relevance: only hits whose estimated
     P(match) is at least this. collapse: near-duplicates are one hit, the best of them, and k and
-    offset count such groups. filter: which pictures may be answered; a hit's first paths are then
-    those of its files that pass. labels: (label, p) pairs, each of which a picture must show with
+    offset count such groups. filter: which images may be answered; a hit's first paths are then
+    those of its files that pass. labels: (label, p) pairs, each of which an image must show with
     an estimated probability above p.
     """
 
@@ -54,24 +54,24 @@ def check(options: Options) -> None:
             raise QueryError(f"the label {label!r} needs a probability from 0 to 1")
 
 
-def passing_first(catalogue: Catalogue, options: Options, hits: list[Hit]) -> list[Hit]:
+def passing_first(catalog: Catalog, options: Options, hits: list[Hit]) -> list[Hit]:
     """The hits, those of their paths first that pass the filter."""
     chosen = options.get("filter")
     if not chosen:
         return hits
-    first = chosen.paths(catalogue, [hit.id for hit in hits])
+    first = chosen.paths(catalog, [hit.id for hit in hits])
     return [hit.with_first(first.get(hit.id, set())) for hit in hits]
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """A collection's pictures in the order of one vector `(dim,)`.
+    """A collection's images in the order of one vector `(dim,)`.
 
     kind: what the vector stands for, "text", "image" or "mixed". leave_out: contents that are no
     hits. among: the ids of the only contents to rank; all where it is None.
     """
 
-    catalogue: Catalogue
+    catalog: Catalog
     index: "VectorIndex"
     model: Model
     estimator: Estimator | None
@@ -82,7 +82,7 @@ class Ranking:
 
     def page(self, options: Options) -> list[Hit]:
         """The hits asked for, best first; `labels` and `filter` have become `among`."""
-        return passing_first(self.catalogue, options, self._page(options))
+        return passing_first(self.catalog, options, self._page(options))
 
     def _page(self, options: Options) -> list[Hit]:
         k, offset = options.get("k", 10), options.get("offset", 0)
@@ -91,7 +91,7 @@ class Ranking:
             from .collapse import collapse
 
             return collapse(
-                self.catalogue, lambda count: self._best(count, least), k=k, offset=offset
+                self.catalog, lambda count: self._best(count, least), k=k, offset=offset
             )
         page = self._best(k + offset, least)[offset:]
         return [replace(hit, rank=rank) for rank, hit in enumerate(page, start=offset + 1)]
@@ -114,9 +114,9 @@ class Ranking:
             count *= 4
 
     def _hits(self, count: int) -> list[Hit]:
-        hidden = [*self.catalogue.without_paths(), *self.leave_out]
+        hidden = [*self.catalog.without_paths(), *self.leave_out]
         scores, ids = self.index.search(self.vector, count, without=hidden, among=self.among)
-        contents = self.catalogue.contents(ids.tolist())
+        contents = self.catalog.contents(ids.tolist())
         relevance = self._relevance(scores, ids)
         hits: list[Hit] = []
         for score, number in zip(scores.tolist(), ids.tolist(), strict=True):
@@ -129,7 +129,7 @@ class Ranking:
         """P(match) by content id; nothing where the model carries no estimate."""
         if self.estimator is None or not len(ids):
             return {}
-        stored = self.catalogue.embeddings_of(self.model.fingerprint, ids.tolist())
+        stored = self.catalog.embeddings_of(self.model.fingerprint, ids.tolist())
         known = np.array([number in stored for number in ids.tolist()])
         ids, scores = ids[known], scores[known]
         vectors = np.stack([stored[number] for number in ids.tolist()])

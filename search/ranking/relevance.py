@@ -1,7 +1,7 @@
 """How likely a hit is a match: P(match) from two standard scores.
 
-The cosines of different queries do not compare, nor do those of different pictures. So each hit is
-judged by (a) how far its score stands above that picture's scores with a fixed bank of 1,000
+The cosines of different queries do not compare, nor do those of different images. So each hit is
+judged by (a) how far its score stands above that image's scores with a fixed bank of 1,000
 captions of everything, and (b) how far it stands above the query's scores over the collection,
 which says little in a small collection and counts `n / (n + 200)` there. A logistic regression on
 the two, fitted on captioned photos (`scripts/relevance.py`), gives the estimate.
@@ -22,16 +22,16 @@ from indexer.store.codec import Scores
 if TYPE_CHECKING:
     from indexer.store.vector_index import Spread
 
-# A collection of this many pictures lets (b) count half.
+# A collection of this many images lets (b) count half.
 HALF_WEIGHT = 200
-# Scores that differ by less are the same: a collection of one picture, or of equal ones.
-LEAST_DEVIATION = 1e-6
+# Scores that differ by less are the same: a collection of one image, or of equal ones.
+MIN_DEVIATION = 1e-6
 
 Floats = NDArray[np.float64]
 
 
 class Background:
-    """What pictures score with captions that have nothing to do with the query."""
+    """What images score with captions that have nothing to do with the query."""
 
     def __init__(self, bank: Embeddings) -> None:
         """bank: `(captions, dim)` unit vectors."""
@@ -40,18 +40,18 @@ class Background:
         self._moments: tuple[Embeddings, Embeddings] | None = None
 
     def standard(self, scores: Scores, vectors: Embeddings) -> Floats:
-        """`scores` `(m,)` or `(m, k)` of the pictures `vectors` `(m, dim)` in standard deviations
-        above each picture's mean over the bank.
+        """`scores` `(m,)` or `(m, k)` of the images `vectors` `(m, dim)` in standard deviations
+        above each image's mean over the bank.
         """
         mean, variance = self._usual(vectors)
-        deviation = np.sqrt(np.maximum(variance, LEAST_DEVIATION**2))
+        deviation = np.sqrt(np.maximum(variance, MIN_DEVIATION**2))
         if scores.ndim == 2:
             mean, deviation = mean[:, np.newaxis], deviation[:, np.newaxis]
         standard: Floats = (scores - mean) / deviation
         return standard
 
     def _usual(self, vectors: Embeddings) -> tuple[Floats, Floats]:
-        """Mean and variance `(m,)` of each picture's scores with the captions.
+        """Mean and variance `(m,)` of each image's scores with the captions.
 
         The bank's own mean and covariance give the same for half the work, and are made once they
         would have paid: a single search never waits for them.
@@ -95,7 +95,7 @@ class Estimator:
         return _probability(x, self.coefficients[kind])
 
     def labels(self, scores: Scores, vectors: Embeddings) -> Floats:
-        """`(m,)`: P(the best label fits) of pictures with `scores` `(m, labels)`."""
+        """`(m,)`: P(the best label fits) of images with `scores` `(m, labels)`."""
         x = label_features(scores, vectors, self.background)
         return _probability(x, self.coefficients["label"])
 
@@ -109,14 +109,14 @@ def features(
     """`(m, 3)`: (a), weighted (b), and the weight itself, for hits with `scores` `(m,)`."""
     weight = spread.count / (spread.count + HALF_WEIGHT)
     above: Floats = np.zeros(len(scores))
-    if spread.deviation > LEAST_DEVIATION:
+    if spread.deviation > MIN_DEVIATION:
         above = (scores.astype(np.float64) - spread.mean) / spread.deviation
     columns = (background.standard(scores, vectors), weight * above, np.full(len(scores), weight))
     return np.stack(columns, axis=1)
 
 
 def label_features(scores: Scores, vectors: Embeddings, background: Background) -> Floats:
-    """`(m, 2)`: (a) of each picture's best label, and the logarithm of how many labels there are:
+    """`(m, 2)`: (a) of each image's best label, and the logarithm of how many labels there are:
     the best of many is high by chance. scores: `(m, labels)`.
     """
     best = background.standard(scores.max(axis=1), vectors)

@@ -1,4 +1,4 @@
-"""A picture of the collection as a response: thumbnail, preview or file."""
+"""An image of the collection as a response: thumbnail, preview or file."""
 
 import os
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ MEDIA_TYPES = {
     "AVIF": "image/avif",
     "BMP": "image/bmp",
 }
-# A content's picture never changes: an id stands for its bytes.
+# A content's image never changes: an id stands for its bytes.
 FOREVER = "private, max-age=31536000, immutable"
 # A file that is opened by itself runs nothing.
 SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -41,7 +41,7 @@ class _Known:
 
 
 class Images:
-    """Pictures of one server's collection."""
+    """Images of one server's collection."""
 
     def __init__(self, answering: Answering, settings: Settings) -> None:
         self.answering = answering
@@ -64,7 +64,7 @@ class Images:
                 self.thumbnails.write(number, size, data)
             return data
 
-        data = await self.answering.with_pictures(make)
+        data = await self.answering.with_images(make)
         return Response(data, media_type="image/webp", headers=_headers(own))
 
     async def file(self, number: int, etag: str | None) -> Response:
@@ -88,7 +88,7 @@ class Images:
             preview = webp(data, PREVIEW_SIDE, self.settings.limits, name=file.path)
             return file, preview, "image/webp"
 
-        file, data, media = await self.answering.with_pictures(make)
+        file, data, media = await self.answering.with_images(make)
         name = quote(os.path.basename(file.path).decode("utf-8", "replace"), safe="")
         headers = _headers(own) | {
             "Content-Disposition": f"inline; filename*=UTF-8''{name}",
@@ -99,15 +99,15 @@ class Images:
     async def _known(self, number: int) -> _Known:
         def look(engine: Engine) -> _Known | None:
             with engine.question():
-                kind = kind_of(engine.catalogue, number)
+                kind = kind_of(engine.catalog, number)
                 if kind is None:
                     return None
-                roots = list(engine.catalogue.roots().values())
-                return _Known(*kind, files_of(engine.catalogue, number), roots)
+                roots = list(engine.catalog.roots().values())
+                return _Known(*kind, files_of(engine.catalog, number), roots)
 
         known = await self.answering.engines.ask(look)
         if known is None:
-            raise Problem(404, f"no picture has the id {number}")
+            raise Problem(404, f"no image has the id {number}")
         return known
 
 

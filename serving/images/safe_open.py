@@ -1,6 +1,6 @@
 """A file of the collection, opened without following a link that leads out of its folders.
 
-What was a picture when it was indexed may have become a link to something else. So the path is
+What was an image when it was indexed may have become a link to something else. So the path is
 resolved first, has to lie beneath one of the collection's folders then, and each of its parts is
 opened from the one before without following links: what changes between the two is refused.
 """
@@ -21,7 +21,7 @@ SEPARATOR = os.fsencode(os.sep)
 
 
 def read_first(files: Iterable[StoredFile], roots: Iterable[bytes]) -> tuple[StoredFile, bytes]:
-    """The first of a picture's files that is still what was indexed, and its bytes.
+    """The first of an image's files that is still what was indexed, and its bytes.
 
     Raises Problem (404) where there is none.
     """

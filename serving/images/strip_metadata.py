@@ -1,4 +1,4 @@
-"""Pictures without what they tell beside the picture: place, camera, names, edits, thumbnails.
+"""Images without what they tell beside the image: place, camera, names, edits, thumbnails.
 
 JPEG, PNG and WebP are taken apart and put together without their metadata; the pixels' bytes stay
 as they are. What a viewer needs is kept: colour profile, transparency, animation, orientation.
@@ -78,7 +78,7 @@ def _end_of_scan(data: bytes, at: int) -> int:
     while True:
         at = data.find(b"\xff", at)
         if at < 0 or at + 1 >= len(data):
-            raise Unstrippable("the picture is cut short")
+            raise Unstrippable("the image is cut short")
         following = data[at + 1]
         if following == 0 or 0xD0 <= following <= 0xD7:
             at += 2
@@ -89,7 +89,7 @@ def _end_of_scan(data: bytes, at: int) -> int:
 
 
 def _orientation(data: bytes) -> bytes:
-    """An EXIF segment that holds the picture's orientation and nothing else; empty for upright."""
+    """An EXIF segment that holds the image's orientation and nothing else; empty for upright."""
     from io import BytesIO
 
     try:
@@ -114,7 +114,7 @@ def _png(data: bytes) -> Iterator[bytes]:
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         if end > len(data):
-            raise Unstrippable("the picture is cut short")
+            raise Unstrippable("the image is cut short")
         if kind in PNG_KEPT:
             yield data[at:end]
         if kind == b"IEND":

@@ -1,4 +1,4 @@
-"""Small WebP pictures, made at first sight and kept beside the collection."""
+"""Small WebP images, made at first sight and kept beside the collection."""
 
 import os
 import tempfile
@@ -20,9 +20,9 @@ EFFORT = 2
 
 
 def webp(data: bytes, side: int, limits: Limits, *, name: bytes = b"") -> bytes:
-    """The picture in `data`, its longer side at most `side`, upright, sRGB, without metadata.
+    """The image in `data`, its longer side at most `side`, upright, sRGB, without metadata.
 
-    name: the file's, since some RAW files are told by that alone. Raises ImageError.
+    name: the file's, since some RAW files are identified by that alone. Raises ImageError.
     """
     image = decode(data, limits, at_least=(side, side), name=name).image
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
@@ -45,7 +45,7 @@ class Thumbnails:
             return None
 
     def write(self, content: int, size: int, data: bytes) -> None:
-        """Keep one; a full or read-only disk is no error."""
+        """Keep one; a full or read-only disk is not an error."""
         path = self._path(content, size)
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 COOKIE = "clipdex_session"
 SESSION_SECONDS = 7 * 24 * 3600
-MOST_SESSIONS = 10_000
+MAX_SESSIONS = 10_000
 
 
 class Access:
@@ -42,7 +42,7 @@ class Access:
         """A new session's token."""
         now = time.monotonic()
         self._sessions = {key: end for key, end in self._sessions.items() if end > now}
-        while len(self._sessions) >= MOST_SESSIONS:
+        while len(self._sessions) >= MAX_SESSIONS:
             self._sessions.pop(next(iter(self._sessions)))
         token = secrets.token_urlsafe(32)
         self._sessions[_digest(token)] = now + SESSION_SECONDS

@@ -5,7 +5,7 @@ from collections import OrderedDict
 
 # A client may save up this many seconds' worth of requests: a page of thumbnails comes at once.
 BURST_SECONDS = 10.0
-MOST_CLIENTS = 10_000
+MAX_CLIENTS = 10_000
 
 
 class RateLimit:
@@ -25,6 +25,6 @@ class RateLimit:
         tokens = min(self._most, tokens + (now - then) * self._rate)
         allowed = tokens >= 1
         self._buckets[client] = (tokens - 1 if allowed else tokens, now)
-        while len(self._buckets) > MOST_CLIENTS:
+        while len(self._buckets) > MAX_CLIENTS:
             self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - tokens) / self._rate

@@ -32,7 +32,7 @@ access_log = logging.getLogger("clipdex.access")
 PUBLIC = ("/", "/healthz", "/readyz", "/v1/session", "/openapi.json", "/favicon.ico")
 PUBLIC_BELOW = "/static/"
 SAFE = ("GET", "HEAD", "OPTIONS")
-MOST_HEADER_BYTES = 16 * 1024
+MAX_HEADER_BYTES = 16 * 1024
 KEY_PARAMETERS = frozenset({"api_key", "apikey", "key", "token", "access_token", "x-api-key"})
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -88,10 +88,8 @@ class Guard:
     def _check(self, scope: Scope, headers: Headers) -> None:
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         size += len(scope["raw_path"] or b"") + len(scope["query_string"])
-        if size > MOST_HEADER_BYTES:
-            raise Problem(
-                431, f"the headers and URL take {size} bytes: {MOST_HEADER_BYTES} at most"
-            )
+        if size > MAX_HEADER_BYTES:
+            raise Problem(431, f"the headers and URL take {size} bytes: {MAX_HEADER_BYTES} at most")
         self._check_host(headers)
         if scope["method"] not in SAFE:
             self._check_origin(scope, headers)
@@ -214,8 +212,8 @@ class _Exchange:
         if self._status:
             return
         self.refused = None
-        facts = document(problem.status, problem.detail, self.request_id)
-        body = json.dumps(facts).encode()
+        metadata = document(problem.status, problem.detail, self.request_id)
+        body = json.dumps(metadata).encode()
         headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body))}
         headers |= problem.headers
         if not self._complete and self.scope["method"] not in SAFE:
@@ -234,7 +232,7 @@ class _Exchange:
         metrics.requests.labels(method, route, self._status).inc()
         metrics.seconds.labels("request").observe(seconds)
         if access_log.isEnabledFor(logging.INFO):
-            facts: dict[str, Any] = {
+            metadata: dict[str, Any] = {
                 "request_id": self.request_id,
                 "client": self.scope["client"][0] if self.scope["client"] else None,
                 "method": method,
@@ -243,7 +241,7 @@ class _Exchange:
                 "bytes": self._bytes,
                 "ms": round(seconds * 1000, 2),
             }
-            access_log.info(json.dumps(facts))
+            access_log.info(json.dumps(metadata))
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from indexer.errors import QueryError
 from search.client import PATH, wire
 from search.filters.filter import Filter
-from search.labels.label_filter import bound
+from search.labels.label_filter import parse_label_threshold
 from search.ranking.query import Query
 from search.ranking.ranking import Options
 from serving.errors import Problem
@@ -33,7 +33,7 @@ async def search(service: ServiceDep, request: Request) -> list[dict[str, Any]]:
             min_relevance=asked["min_relevance"],
             collapse=asked["collapse"],
             filter=chosen if chosen else None,
-            labels=[bound(label) for label in asked["labels"]],
+            labels=[parse_label_threshold(label) for label in asked["labels"]],
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise QueryError(f"not a question: {exc}") from exc

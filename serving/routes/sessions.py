@@ -27,7 +27,7 @@ async def session(service: ServiceDep, request: Request) -> responses.SessionAns
 async def sign_in(service: ServiceDep, body: requests.KeyBody, request: Request) -> Response:
     if service.access.required and not service.access.knows_key(body.key):
         await asyncio.sleep(WRONG_KEY_SECONDS)
-        raise Problem(401, "this is no key of this server")
+        raise Problem(401, "this is not a key of this server")
     response = Response(status_code=204)
     response.set_cookie(
         COOKIE,

@@ -38,7 +38,7 @@ async def metrics(service: ServiceDep) -> Response:
     for stage, count in service.answering.waiting.items():
         service.metrics.queue.labels(stage).set(count)
     status = await _status(service)
-    service.metrics.pictures.set(status.contents if status else 0)
+    service.metrics.images.set(status.contents if status else 0)
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
@@ -71,7 +71,7 @@ async def models(service: ServiceDep) -> responses.ModelsAnswer:
 @router.get("/v1/folders", summary="Folders that a search can be limited to")
 async def folders(service: ServiceDep) -> responses.FoldersAnswer:
     try:
-        found = await service.answering.engines.ask(lambda e: folders_of(e.catalogue))
+        found = await service.answering.engines.ask(lambda e: folders_of(e.catalog))
     except CollectionNotFound:
         found = []
     return responses.FoldersAnswer(

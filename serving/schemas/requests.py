@@ -16,9 +16,9 @@ from pydantic import (
 
 from serving.images.thumbnails import SIZES
 
-MOST_HITS = 500
-MOST_OFFSET = 10_000_000
-LARGEST_ID = 2**63 - 1
+MAX_HITS = 500
+MAX_OFFSET = 10_000_000
+MAX_ID = 2**63 - 1
 
 
 def _is_text(value: str) -> str:
@@ -42,13 +42,13 @@ Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_is_tex
 Words = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_is_text)]
 Weight = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=MOST_HITS)]
-Offset = Annotated[int, Field(ge=0, le=MOST_OFFSET)]
-ImageId = Annotated[int, Field(ge=1, le=LARGEST_ID)]
-Picture = Annotated[
+Count = Annotated[int, Field(ge=1, le=MAX_HITS)]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET)]
+ImageId = Annotated[int, Field(ge=1, le=MAX_ID)]
+Image = Annotated[
     bytes,
     BeforeValidator(_decoded, json_schema_input_type=str),
-    Field(description="A picture file's bytes in base64."),
+    Field(description="An image file's bytes in base64."),
 ]
 
 
@@ -72,20 +72,20 @@ class Strict(BaseModel):
 class SearchQuery(Strict):
     """The query parameters of a search."""
 
-    q: Text | None = Field(None, description="What the picture shows.", examples=["a red car"])
+    q: Text | None = Field(None, description="What the image shows.", examples=["a red car"])
     without: list[Text] = Field(
         [], alias="not", max_length=32, description="Steer away from these."
     )
     k: Count = Field(20, description="How many hits.")
     offset: Offset = Field(0, description="How many of the best to pass over.")
     folders: list[Text] = Field(
-        [], alias="in", max_length=32, description="Only pictures in these folders, by name."
+        [], alias="in", max_length=32, description="Only images in these folders, by name."
     )
-    since: Words | None = Field(None, description="Taken then or later.", examples=["2024-07"])
-    until: Words | None = Field(None, description="Taken then (all of it) or earlier.")
+    since: Words | None = Field(None, description="Captured then or later.", examples=["2024-07"])
+    until: Words | None = Field(None, description="Captured then (all of it) or earlier.")
     min_relevance: Share = Field(0.0, description="Least estimated probability of a match.")
     label: list[Words] = Field(
-        [], max_length=8, description="Only pictures that show this.", examples=[["cat>0.5"]]
+        [], max_length=8, description="Only images that show this.", examples=[["cat>0.5"]]
     )
 
 
@@ -97,7 +97,7 @@ class Weights(Strict):
 
 
 class FilterBody(Strict):
-    """Which pictures may be answered with."""
+    """Which images may be answered with."""
 
     folders: list[Text] = Field([], alias="in", max_length=32)
     since: Words | None = None
@@ -107,31 +107,31 @@ class FilterBody(Strict):
 
 
 class SearchBody(Strict):
-    """A search as JSON: a text, a picture or both."""
+    """A search as JSON: a text, an image or both."""
 
     text: Text | None = Field(None, examples=["a red car"])
     without: list[Text] = Field([], alias="not", max_length=32)
-    image: Picture | None = None
-    image_id: ImageId | None = Field(None, description="A picture of the collection.")
+    image: Image | None = None
+    image_id: ImageId | None = Field(None, description="An image of the collection.")
     weights: Weights = Weights()
     k: Count = 20
     offset: Offset = 0
     filter: FilterBody = FilterBody()
 
     @model_validator(mode="after")
-    def _one_picture(self) -> Self:
+    def _one_image(self) -> Self:
         if self.image is not None and self.image_id is not None:
             raise ValueError("image and image_id exclude each other")
         return self
 
 
 class LabelBody(Strict):
-    """Labels to choose from, or a head that has learnt some, for a picture or for pictures of the
+    """Labels to choose from, or a head that has learnt some, for an image or for images of the
     collection.
     """
 
-    image: Picture | None = None
-    image_ids: list[ImageId] = Field([], max_length=MOST_HITS)
+    image: Image | None = None
+    image_ids: list[ImageId] = Field([], max_length=MAX_HITS)
     labels: list[Words] = Field([], max_length=1000, examples=[["cat", "dog"]])
     head: str | None = Field(
         None, pattern=r"^\w[\w.-]{0,63}$", description="Of `clipdex adapt train`."
@@ -173,7 +173,7 @@ class KeyBody(Strict):
 
 
 class EmbeddingsBody(Strict):
-    """OpenAI's request: texts, and pictures as data URLs."""
+    """OpenAI's request: texts, and images as data URLs."""
 
     input: Annotated[str, AfterValidator(_is_text)] | list[Annotated[str, AfterValidator(_is_text)]]
     model: Text = Field(examples=["pocket"])

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from indexer.store.paths import path_facts
+from indexer.store.paths import path_fields
 from search import Hit
 from serving.services.jobs import Job
 
@@ -18,7 +18,7 @@ class Public(BaseModel):
 
 
 class PublicHit(Public):
-    """One picture found. score: cosine; null where nothing was asked."""
+    """One image found. score: cosine; null where nothing was asked."""
 
     id: int
     path: str = Field(examples=["2024/Italy/IMG_0815.jpg"])
@@ -36,7 +36,7 @@ class PublicHit(Public):
         """A hit as a client may see it."""
         return cls(
             id=hit.id,
-            **shown.facts(hit.raw_paths[0]),
+            **shown.metadata(hit.raw_paths[0]),
             score=round(hit.score, 6) if scored else None,
             relevance=hit.relevance,
             width=hit.width,
@@ -47,7 +47,7 @@ class PublicHit(Public):
 
 
 class SearchAnswer(Public):
-    """Hits, best first. total: pictures that pass the filters."""
+    """Hits, best first. total: images that pass the filters."""
 
     query: dict[str, Any]
     took_ms: float
@@ -56,7 +56,7 @@ class SearchAnswer(Public):
 
 
 class ImageAnswer(Public):
-    """One picture's facts."""
+    """One image's metadata."""
 
     id: int
     path: str
@@ -79,7 +79,7 @@ class LabelShare(Public):
 
 
 class LabelledImage(Public):
-    """id: null for the picture that came with the request. none: P(no label fits)."""
+    """id: null for the image that came with the request. none: P(no label fits)."""
 
     id: int | None
     labels: list[LabelShare]
@@ -93,7 +93,7 @@ class LabelAnswer(Public):
 
 
 class LabelCount(Public):
-    """How many pictures show a label."""
+    """How many images show a label."""
 
     label: str
     count: int
@@ -251,13 +251,13 @@ class Shown:
                 return path[len(root) :]
         return os.path.basename(path)
 
-    def facts(self, path: bytes) -> dict[str, str]:
+    def metadata(self, path: bytes) -> dict[str, str]:
         """`path`, and `path_b64` where that is not the same."""
-        return path_facts(self.path(path))
+        return path_fields(self.path(path))
 
 
 def links(number: int) -> dict[str, str]:
-    """Where a picture's thumbnail and file are."""
+    """Where an image's thumbnail and file are."""
     return {
         "thumbnail": f"/v1/images/{number}/thumbnail?size=320",
         "file": f"/v1/images/{number}/file",

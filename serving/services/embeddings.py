@@ -12,29 +12,29 @@ from serving.schemas.responses import Embedding, EmbeddingsAnswer
 
 from .search import Answering
 
-MOST_INPUTS = 256
+MAX_INPUTS = 256
 DATA_URL = "data:image/"
 
 
 async def embed(answering: Answering, body: EmbeddingsBody) -> EmbeddingsAnswer:
-    """Texts, and pictures as `data:image/...;base64,...`, to unit vectors."""
+    """Texts, and images as `data:image/...;base64,...`, to unit vectors."""
     ready = await answering.ready()
     items = body.items
-    if not 0 < len(items) <= MOST_INPUTS:
-        raise Problem(422, f"input: give 1 to {MOST_INPUTS} texts or pictures")
+    if not 0 < len(items) <= MAX_INPUTS:
+        raise Problem(422, f"input: give 1 to {MAX_INPUTS} texts or images")
     if body.model not in (ready.model.name, ready.model.fingerprint):
         raise Problem(404, f"this server's model is {ready.model.name!r}")
     if body.dimensions not in (None, ready.model.dim):
         raise Problem(422, f"dimensions: this model's vectors have {ready.model.dim}")
     vectors = np.empty((len(items), ready.model.dim), np.float32)
-    pictures = [at for at, item in enumerate(items) if item.startswith(DATA_URL)]
-    texts = [at for at in range(len(items)) if at not in set(pictures)]
+    images = [at for at, item in enumerate(items) if item.startswith(DATA_URL)]
+    texts = [at for at in range(len(items)) if at not in set(images)]
     if texts:
         if not all(items[at].strip() for at in texts):
             raise Problem(422, "input: an empty text has no vector")
         vectors[texts] = await answering.encode_texts([items[at][:2000] for at in texts])
-    if pictures:
-        vectors[pictures] = await answering.encode_pictures([_bytes(items[at]) for at in pictures])
+    if images:
+        vectors[images] = await answering.encode_images([_bytes(items[at]) for at in images])
     data = [
         Embedding(index=at, embedding=_written(vector, body.encoding_format))
         for at, vector in enumerate(vectors)
@@ -56,4 +56,4 @@ def _bytes(url: str) -> bytes:
             raise ValueError("another encoding")
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
-        raise Problem(422, "input: a picture has to be data:image/TYPE;base64,DATA") from None
+        raise Problem(422, "input: an image has to be data:image/TYPE;base64,DATA") from None

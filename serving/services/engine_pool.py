@@ -17,7 +17,7 @@ from serving.errors import Busy
 T = TypeVar("T")
 
 # Answers may lag this many seconds behind what an index run commits.
-PATIENCE = 1.0
+STALENESS = 1.0
 
 
 class Engines:
@@ -65,7 +65,7 @@ class Engines:
             return self._encoders[model.fingerprint]
 
     def close(self) -> None:
-        """End the threads and close the catalogues."""
+        """End the threads and close the catalogs."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         for engine in self._open:
             engine.close()
@@ -82,7 +82,7 @@ class Engines:
             engine.close()
             engine = None
         if engine is None:
-            engine = Engine.open(self.collection.folder, load=self.encoder, patience=PATIENCE)
+            engine = Engine.open(self.collection.folder, load=self.encoder, staleness=STALENESS)
             self._local.engine = engine
             with self._lock:
                 self._open.append(engine)

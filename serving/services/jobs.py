@@ -1,6 +1,6 @@
 """Index jobs: one at a time, in a process of its own, remembered over restarts.
 
-What happened to jobs is kept in `jobs.json` beside the catalogue. One that was running when the
+What happened to jobs is kept in `jobs.json` beside the catalog. One that was running when the
 server ended is "interrupted": what it had committed is kept, and the next job goes on from there.
 """
 
@@ -29,7 +29,7 @@ from .job_process import run_job
 log = logging.getLogger("clipdex.jobs")
 
 KEPT = 20
-MOST_SKIPPED = 100
+MAX_SKIPPED = 100
 RUNNING = ("queued", "running")
 
 
@@ -181,7 +181,7 @@ class Jobs:
                     job.images_per_second = round(rate, 1)
             case ("skipped", path, reason):
                 job.skipped = [
-                    *job.skipped[1 - MOST_SKIPPED :],
+                    *job.skipped[1 - MAX_SKIPPED :],
                     {"path": display(path), "reason": reason},
                 ]
             case ("done", report):
@@ -198,18 +198,18 @@ class Jobs:
         return self.collection.folder / "jobs.json"
 
     def _remember(self) -> None:
-        facts = json.dumps([asdict(job) for job in self._jobs.values()])
+        metadata = json.dumps([asdict(job) for job in self._jobs.values()])
         temporary = self._file.with_suffix(".tmp")
         try:
             self.collection.folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(facts)
+            temporary.write_text(metadata)
             os.replace(temporary, self._file)
         except OSError as exc:
             log.warning("cannot write %s: %s", self._file, exc.strerror or exc)
 
     def _remembered(self) -> dict[str, Job]:
         try:
-            jobs = [Job(**facts) for facts in json.loads(self._file.read_text())]
+            jobs = [Job(**metadata) for metadata in json.loads(self._file.read_text())]
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError) as exc:

@@ -1,4 +1,4 @@
-"""Labels for pictures of a collection or of a request, and how many pictures show each."""
+"""Labels for images of a collection or of a request, and how many images show each."""
 
 from collections.abc import Callable, Sequence
 
@@ -34,11 +34,11 @@ def own_head(answering: Answering, name: str, model: Model) -> Labels:
     return head
 
 
-async def label_picture(answering: Answering, data: bytes, chosen: Chosen, top: int) -> Answer:
-    """A picture that came with the request."""
-    vectors = await answering.encode_pictures([data])
+async def label_image(answering: Answering, data: bytes, chosen: Chosen, top: int) -> Answer:
+    """An image that came with the request."""
+    vectors = await answering.encode_images([data])
     ready = await answering.ready()
-    return await answering.with_pictures(
+    return await answering.with_images(
         lambda: chosen(ready.encoder, ready.model).best(vectors, top)[0]
     )
 
@@ -46,14 +46,14 @@ async def label_picture(answering: Answering, data: bytes, chosen: Chosen, top: 
 async def label_stored(
     answering: Answering, numbers: Sequence[int], chosen: Chosen, top: int
 ) -> list[Answer]:
-    """Pictures of the collection, by id. Raises Problem (404) for an unknown one."""
+    """Images of the collection, by id. Raises Problem (404) for an unknown one."""
 
     def label(engine: Engine) -> list[Answer]:
         with engine.question():
-            found = engine.catalogue.embeddings_of(engine.model.fingerprint, list(numbers))
+            found = engine.catalog.embeddings_of(engine.model.fingerprint, list(numbers))
             for number in numbers:
                 if number not in found:
-                    raise Problem(404, f"no picture has the id {number}")
+                    raise Problem(404, f"no image has the id {number}")
             vectors: Embeddings = np.stack([found[number] for number in numbers])
             return chosen(engine.encoder, engine.model).best(vectors, top)
 
@@ -63,15 +63,15 @@ async def label_stored(
 async def count_labels(
     answering: Answering, labels: Sequence[str], probability: float, options: Options
 ) -> list[int]:
-    """How many of the pictures that pass the filters show each label with more than this."""
+    """How many of the images that pass the filters show each label with more than this."""
 
     def count(engine: Engine) -> list[int]:
         with engine.question():
             chosen = options.get("filter")
-            passing = chosen.ids(engine.catalogue) if chosen else None
+            passing = chosen.ids(engine.catalog) if chosen else None
             counts = []
             for label in labels:
-                showing = engine.showing(label, probability)
+                showing = engine.images_with_label(label, probability)
                 if passing is not None:
                     showing = np.intersect1d(showing, passing)
                 counts.append(len(showing))

@@ -14,7 +14,7 @@ from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
 from indexer.store.catalog import Model
 from search import Engine, Hit
-from search.labels.concepts import understood
+from search.labels.concepts import expand_concepts
 from search.ranking.image_query import encode_bytes
 from search.ranking.query import Query
 from search.ranking.ranking import Options
@@ -23,7 +23,7 @@ from serving.metrics import Metrics
 from serving.schemas.responses import Shown
 from serving.settings import Settings
 
-from .engine_pool import PATIENCE, Engines
+from .engine_pool import STALENESS, Engines
 from .text_batcher import TextBatcher
 
 T = TypeVar("T")
@@ -37,12 +37,12 @@ WARM_UP = 10
 
 @dataclass(frozen=True)
 class Asked:
-    """A search. pictures: bytes of files. image_id: a picture of the collection, which is left
+    """A search. images: bytes of files. image_id: an image of the collection, which is left
     out of the hits itself.
     """
 
     query: Query
-    pictures: Sequence[bytes] = ()
+    images: Sequence[bytes] = ()
     image_id: int | None = None
 
 
@@ -66,8 +66,8 @@ class Answering:
         self._shown = Shown((), whole=False)
         self._looked = 0.0
         self._preparing = asyncio.Lock()
-        self._pictures = ThreadPoolExecutor(settings.workers, thread_name_prefix="pictures")
-        self._pictures_pending = 0
+        self._images = ThreadPoolExecutor(settings.workers, thread_name_prefix="images")
+        self._images_pending = 0
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -75,7 +75,7 @@ class Answering:
         return {
             "encode": self._ready.texts.waiting if self._ready else 0,
             "rank": self.engines.waiting,
-            "pictures": self._pictures_pending,
+            "images": self._images_pending,
         }
 
     async def warm_up(self) -> None:
@@ -120,7 +120,7 @@ class Answering:
         return _Ready(model, encoder, texts)
 
     async def search(self, asked: Asked, options: Options) -> tuple[list[Hit], int]:
-        """(hits, how many pictures pass the filters); nothing where nothing is indexed yet.
+        """(hits, how many images pass the filters); nothing where nothing is indexed yet.
 
         Raises QueryError, ImageError, Busy.
         """
@@ -128,7 +128,7 @@ class Answering:
             try:
                 ready = await self.ready()
                 folder = self.engines.collection.folder
-                asked = replace(asked, query=understood(asked.query, folder, ready.model))
+                asked = replace(asked, query=expand_concepts(asked.query, folder, ready.model))
                 vector, leave_out = await self._vector(ready, asked)
                 return await self._rank(ready, asked, vector, leave_out, options)
             except CollectionNotFound:
@@ -139,7 +139,7 @@ class Answering:
         raise Problem(409, "the collection is changing its model: ask again")
 
     async def newest(self, options: Options) -> tuple[list[Hit], int]:
-        """The pictures taken last."""
+        """The images taken last."""
         try:
             return await self.engines.ask(lambda engine: engine.newest(**options))
         except CollectionNotFound:
@@ -149,10 +149,10 @@ class Answering:
         """How these paths are shown, below the roots: those of a second ago, unless one of the
         paths is below none of them.
         """
-        old = time.monotonic() - self._looked > PATIENCE
+        old = time.monotonic() - self._looked > STALENESS
         if (paths and old) or not all(self._shown.covers(path) for path in paths):
             self._looked = time.monotonic()
-            roots = await self.engines.ask(lambda engine: list(engine.catalogue.roots().values()))
+            roots = await self.engines.ask(lambda engine: list(engine.catalog.roots().values()))
             self._shown = Shown(roots, whole=False)
         return self._shown
 
@@ -160,34 +160,34 @@ class Answering:
         """`(n, dim)`, together with those of other clients."""
         return await (await self.ready()).texts.encode(texts)
 
-    async def encode_pictures(self, pictures: Sequence[bytes]) -> Embeddings:
+    async def encode_images(self, images: Sequence[bytes]) -> Embeddings:
         """`(n, dim)` of files' bytes. Raises ImageError."""
         encoder = (await self.ready()).encoder
         limits = self.settings.limits
 
         def encode() -> Embeddings:
             began = time.perf_counter()
-            name = Path("the picture")
-            made = [encode_bytes(encoder, data, name, limits) for data in pictures]
-            self.metrics.seconds.labels("encode_picture").observe(time.perf_counter() - began)
+            name = Path("the image")
+            made = [encode_bytes(encoder, data, name, limits) for data in images]
+            self.metrics.seconds.labels("encode_image").observe(time.perf_counter() - began)
             return np.concatenate(made)
 
-        return await self.with_pictures(encode)
+        return await self.with_images(encode)
 
-    async def with_pictures(self, work: Callable[[], T]) -> T:
-        """What `work` returns, in one of the threads that decode pictures. Raises Busy."""
-        if self._pictures_pending >= self.settings.queue:
+    async def with_images(self, work: Callable[[], T]) -> T:
+        """What `work` returns, in one of the threads that decode images. Raises Busy."""
+        if self._images_pending >= self.settings.queue:
             raise Busy
-        self._pictures_pending += 1
+        self._images_pending += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pictures, work)
+            return await asyncio.get_running_loop().run_in_executor(self._images, work)
         finally:
-            self._pictures_pending -= 1
+            self._images_pending -= 1
 
     def close(self) -> None:
         """End the threads."""
         self._forget()
-        self._pictures.shutdown(wait=True, cancel_futures=True)
+        self._images.shutdown(wait=True, cancel_futures=True)
 
     def _forget(self) -> None:
         if self._ready is not None:
@@ -198,17 +198,17 @@ class Answering:
         query = asked.query
         nothing = np.zeros((0, ready.model.dim), np.float32)
         texts = await ready.texts.encode(query.texts) if query.texts else nothing
-        pictures = await self.encode_pictures(asked.pictures) if asked.pictures else nothing
+        images = await self.encode_images(asked.images) if asked.images else nothing
         if asked.image_id is None:
-            return query.combined(texts, pictures), []
+            return query.combined(texts, images), []
         number, fingerprint = asked.image_id, ready.model.fingerprint
         found = await self.engines.ask(
-            lambda engine: engine.catalogue.embeddings_of(fingerprint, [number])
+            lambda engine: engine.catalog.embeddings_of(fingerprint, [number])
         )
         if number not in found:
-            raise Problem(404, f"no picture has the id {number}")
+            raise Problem(404, f"no image has the id {number}")
         own = found[number][np.newaxis]
-        return query.combined(texts, np.concatenate([pictures, own])), [number]
+        return query.combined(texts, np.concatenate([images, own])), [number]
 
     async def _rank(
         self,
@@ -218,8 +218,8 @@ class Answering:
         leave_out: list[int],
         options: Options,
     ) -> tuple[list[Hit], int]:
-        has_picture = bool(asked.pictures) or asked.image_id is not None
-        kind = replace(asked.query, images=[Path()] if has_picture else []).kind
+        has_image = bool(asked.images) or asked.image_id is not None
+        kind = replace(asked.query, images=[Path()] if has_image else []).kind
 
         def rank(engine: Engine) -> tuple[list[Hit], int]:
             began = time.perf_counter()
@@ -237,4 +237,4 @@ def check_folders(folders: Sequence[str], *, absolute: bool) -> None:
     for folder in folders:
         parts = Path(folder).parts
         if ".." in parts or "\0" in folder or (Path(folder).is_absolute() and not absolute):
-            raise QueryError(f"no indexed picture lies in {folder[:200]!r}")
+            raise QueryError(f"no indexed image lies in {folder[:200]!r}")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from search.filters.filter import Filter
-from search.labels.label_filter import bound
+from search.labels.label_filter import parse_label_threshold
 from search.ranking.query import Query
 from search.ranking.ranking import Options
 from serving.schemas.requests import FilterBody, SearchBody, SearchQuery
@@ -21,7 +21,7 @@ def options_of(
     if chosen.folders or chosen.since is not None or chosen.until is not None:
         options["filter"] = Filter(chosen.folders, chosen.since, chosen.until)
     if chosen.labels:
-        options["labels"] = [bound(label) for label in chosen.labels]
+        options["labels"] = [parse_label_threshold(label) for label in chosen.labels]
     return options
 
 
@@ -36,9 +36,9 @@ def filter_of(query: SearchQuery) -> FilterBody:
     )
 
 
-def asked_by(query: SearchQuery, pictures: Sequence[bytes] = ()) -> Asked:
-    """Of parameters, and perhaps a picture."""
-    return Asked(Query(query.q, without=query.without), pictures)
+def asked_by(query: SearchQuery, images: Sequence[bytes] = ()) -> Asked:
+    """Of parameters, and perhaps an image."""
+    return Asked(Query(query.q, without=query.without), images)
 
 
 def asked_in(body: SearchBody) -> Asked:
@@ -53,7 +53,7 @@ def asked_in(body: SearchBody) -> Asked:
 
 
 def echo(query: SearchQuery | SearchBody) -> dict[str, Any]:
-    """What was understood: every field that was sent, without a picture's bytes."""
+    """What was understood: every field that was sent, without an image's bytes."""
     sent = query.model_dump(by_alias=True, exclude_unset=True, exclude={"image"})
     if isinstance(query, SearchBody) and query.image is not None:
         sent["image"] = f"{len(query.image)} bytes"

@@ -60,9 +60,9 @@ export const post = (path, body, signal) =>
     body: JSON.stringify(body),
   });
 
-/** Upload one picture, with the parameters of a search beside it. */
-export function postPicture(path, picture, signal) {
+/** Upload one image, with the parameters of a search beside it. */
+export function postImage(path, image, signal) {
   const form = new FormData();
-  form.append("file", picture, "picture");
+  form.append("file", image, "image");
   return request(path, { method: "POST", signal, body: form });
 }

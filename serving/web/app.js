@@ -1,12 +1,12 @@
 // The page: a state, shown; a search for each state, the last one counts.
 
-import { get, post, postPicture } from "./api.js";
+import { get, post, postImage } from "./api.js";
 import { $, debounced, make, number, percent } from "./elements.js";
 import { Filters } from "./filters.js";
 import { FIRST_PAGE, Grid, LIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
 import { Lightbox } from "./lightbox.js";
-import { OwnPicture } from "./picture.js";
+import { OwnImage } from "./image.js";
 import { watchSession } from "./session.js";
 import { asks, filter, isFiltered, parameters, read, write } from "./state.js";
 
@@ -19,17 +19,17 @@ let opened = false;
 
 const grid = new Grid({
   load: (k, offset) => ask(k, offset, current.signal),
-  open: (hit) => openPicture(hit.id),
-  like: (hit) => change({ like: hit.id, picture: false }),
+  open: (hit) => openImage(hit.id),
+  like: (hit) => change({ like: hit.id, image: false }),
   failed: (problem) => fail(problem),
 });
 const lightbox = new Lightbox({
   grid,
   moved: (id) => go({ ...state, open: id }, "replace"),
-  closed: (id) => closePicture(id),
-  like: (hit) => change({ like: hit.id, picture: false, open: null }),
+  closed: (id) => closeImage(id),
+  like: (hit) => change({ like: hit.id, image: false, open: null }),
 });
-const picture = new OwnPicture(() => change({ picture: true, like: null }));
+const image = new OwnImage(() => change({ image: true, like: null }));
 const filters = new Filters((part) => change(part));
 const jobs = new JobsPanel(() => search());
 
@@ -43,13 +43,13 @@ function go(next, how = "push") {
 /** Change a part of the search. */
 function change(part, how = "push") {
   go({ ...state, ...part }, how);
-  if (!state.picture) picture.forget();
+  if (!state.image) image.forget();
   search();
 }
 
 function ask(k, offset, signal) {
   const given = parameters(state, k, offset);
-  if (state.picture && picture.blob) return postPicture(`/v1/search/image?${given}`, picture.blob, signal);
+  if (state.image && image.blob) return postImage(`/v1/search/image?${given}`, image.blob, signal);
   if (!state.like) return get(`/v1/search?${given}`, signal);
   const body = { image_id: state.like, not: state.without, k, offset, filter: filter(state) };
   if (state.q.trim()) body.text = state.q;
@@ -74,7 +74,7 @@ async function search() {
   }
 }
 
-/** Everything but the pictures. */
+/** Everything but the images. */
 function draw() {
   if (document.activeElement !== $("text")) $("text").value = state.q;
   filters.show(state);
@@ -88,7 +88,7 @@ function draw() {
       chip("like this", () => change({ like: null }), `/v1/images/${state.like}/thumbnail?size=160`),
     );
   }
-  if (state.picture) chips.unshift(chip("your picture", () => change({ picture: false }), picture.url));
+  if (state.image) chips.unshift(chip("your image", () => change({ image: false }), image.url));
   $("chips").replaceChildren(...chips);
   document.title = state.q ? `${state.q} · clipdex` : "clipdex";
 }
@@ -106,9 +106,9 @@ async function summarise(answer, signal) {
   const best = known.length ? Math.max(...known) : null;
   const unsure = asks(state) && (!answer.hits.length || (best !== null && best < LIKELY));
   $("summary").classList.toggle("unsure", unsure && answer.hits.length > 0);
-  const count = `${number(answer.total)} ${answer.total === 1 ? "picture" : "pictures"}`;
-  if (state.picture && !picture.blob) {
-    say("This search was made with somebody's own picture, which a link cannot carry", "Drop or choose a picture to search by it.");
+  const count = `${number(answer.total)} ${answer.total === 1 ? "image" : "images"}`;
+  if (state.image && !image.blob) {
+    say("This search was made with somebody's own image, which a link cannot carry", "Drop or choose an image to search by it.");
     return;
   }
   if (!answer.hits.length) return nothing(signal);
@@ -122,12 +122,12 @@ async function nothing(signal) {
   const status = await get("/v1/status", signal);
   if (status.images) {
     const clear = isFiltered(state) ? button("Clear filters", () => $("clear").click()) : null;
-    say("Nothing here matches", isFiltered(state) ? "No picture passes all filters." : "Try other words.", clear);
+    say("Nothing here matches", isFiltered(state) ? "No image passes all filters." : "Try other words.", clear);
     $("summary").textContent = "Nothing here matches";
     return;
   }
   const how = make("p", {}, "Run ", make("code", {}, "clipdex index FOLDER"), " in a terminal, or index from here.");
-  say("No pictures yet", how, button("Index pictures", () => jobs.open()));
+  say("No images yet", how, button("Index images", () => jobs.open()));
 }
 
 function fail(problem) {
@@ -152,13 +152,13 @@ function button(text, pressed) {
   return made;
 }
 
-function openPicture(id) {
+function openImage(id) {
   opened = true;
   go({ ...state, open: id });
   lightbox.show(id);
 }
 
-function closePicture(id) {
+function closeImage(id) {
   if (opened) history.back();
   else go({ ...state, open: null }, "replace");
   opened = false;
@@ -180,7 +180,7 @@ $("search").addEventListener("submit", (event) => {
 $("home").addEventListener("click", (event) => {
   event.preventDefault();
   go(read(""));
-  picture.forget();
+  image.forget();
   search();
 });
 document.addEventListener("keydown", (event) => {
@@ -195,17 +195,17 @@ addEventListener("popstate", async () => {
   state = read();
   typing = opened = false;
   if (!state.open) lightbox.hide();
-  if (state.picture) await picture.restore();
+  if (state.image) await image.restore();
   if (write({ ...state, open: null }) !== before) await search();
   else if (state.open) await lightbox.show(state.open);
 });
 
-if (state.picture) await picture.restore();
+if (state.image) await image.restore();
 draw();
 try {
   if (await watchSession(() => search())) await search();
 } catch (problem) {
   fail(problem);
 }
-// Not where a keyboard would slide over the pictures.
+// Not where a keyboard would slide over the images.
 if (!state.q && !state.open && matchMedia("(hover: hover)").matches) $("text").focus();

@@ -1,4 +1,4 @@
-// Hits as rows of pictures in their own proportions; more come when the end is near.
+// Hits as rows of images in their own proportions; more come when the end is near.
 
 import { $, make, nameOf, percent } from "./elements.js";
 
@@ -79,7 +79,7 @@ export class Grid {
   tile(hit) {
     const name = nameOf(hit.path);
     const match = hit.relevance === null ? "" : `, ${percent(hit.relevance)} match`;
-    const picture = make("img", {
+    const image = make("img", {
       alt: "",
       loading: "lazy",
       decoding: "async",
@@ -92,7 +92,7 @@ export class Grid {
     const tile = make(
       "button",
       { type: "button", className: "tile", "aria-label": name + match },
-      picture,
+      image,
       shown,
     );
     tile.addEventListener("click", () => this.open(hit));
@@ -111,7 +111,7 @@ export class Grid {
     return item;
   }
 
-  /** Arrow keys go from picture to picture, up and down to the closest of the next row. */
+  /** Arrow keys go from image to image, up and down to the closest of the next row. */
   key(event) {
     const here = event.target.closest(".tile");
     if (!here || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -128,7 +128,7 @@ export class Grid {
     found()?.focus();
   }
 
-  /** Bring a picture's tile into view and give it the focus. */
+  /** Bring an image's tile into view and give it the focus. */
   focus(id) {
     const tile = $("grid").querySelector(`li[data-id="${id}"] .tile`);
     tile?.scrollIntoView({ block: "nearest" });

@@ -14,7 +14,7 @@ const STATES = {
 };
 
 export class JobsPanel {
-  /** @param finished ()  called when pictures may have come */
+  /** @param finished ()  called when images may have come */
   constructor(finished) {
     this.finished = finished;
     this.source = null;
@@ -30,7 +30,7 @@ export class JobsPanel {
       const [status, { jobs }] = await Promise.all([get("/v1/status"), get("/v1/jobs")]);
       const folders = status.can_index;
       $("jobs-about").textContent = folders.length
-        ? "New and changed pictures in these folders are taken in; what was read before is not read again."
+        ? "New and changed images in these folders are taken in; what was read before is not read again."
         : "No folder may be indexed from here. Start the server with clipdex serve --allow-index FOLDER, or run clipdex index FOLDER.";
       $("jobs-folders").replaceChildren(...folders.map((folder) => make("li", {}, folder)));
       $("start-job").hidden = !folders.length;

@@ -1,9 +1,9 @@
-// One picture large, with its facts; arrow keys go through the hits.
+// One image large, with its facts; arrow keys go through the hits.
 
 import { get } from "./api.js";
 import { $, make, nameOf, percent, size } from "./elements.js";
 
-// How much a small picture is enlarged.
+// How much a small image is enlarged.
 const LARGEST = 2.5;
 
 export class Lightbox {
@@ -38,7 +38,7 @@ export class Lightbox {
     }
   }
 
-  /** Show a hit, or a picture of which only the id is known. */
+  /** Show a hit, or an image of which only the id is known. */
   async show(id) {
     const hit = this.grid.hits.find((one) => one.id === id);
     this.hit = hit ?? { id, path: "", relevance: null };
@@ -91,7 +91,7 @@ export class Lightbox {
     );
   }
 
-  /** Small pictures are enlarged a little, large ones fit. */
+  /** Small images are enlarged a little, large ones fit. */
   place(width, height) {
     Object.assign($("shown"), { width, height });
     $("shown").style.width = `${LARGEST * width}px`;

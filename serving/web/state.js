@@ -2,17 +2,17 @@
 
 /**
  * @typedef {object} State
- * @property {string} q  what the picture shows
+ * @property {string} q  what the image shows
  * @property {string[]} without  what to steer away from
  * @property {string[]} folders
  * @property {string} since
  * @property {string} until
  * @property {number} relevance  the least, in percent
  * @property {string[]} labels  each `word>0.5`
- * @property {string[]} counted  words whose pictures are counted
- * @property {number|null} like  a picture of the collection to find others like
- * @property {boolean} picture  whether an own picture is part of the search
- * @property {number|null} open  the picture in the lightbox
+ * @property {string[]} counted  words whose images are counted
+ * @property {number|null} like  an image of the collection to find others like
+ * @property {boolean} image  whether an own image is part of the search
+ * @property {number|null} open  the image in the lightbox
  */
 
 /** @returns {State} */
@@ -29,7 +29,7 @@ export function read(search = location.search) {
     labels: given.getAll("label"),
     counted: (given.get("count") ?? "").split(",").filter(Boolean),
     like: number("like"),
-    picture: given.get("picture") === "own",
+    image: given.get("image") === "own",
     open: number("open"),
   };
 }
@@ -39,7 +39,7 @@ export function write(state) {
   const made = new URLSearchParams();
   if (state.q) made.set("q", state.q);
   if (state.like) made.set("like", state.like);
-  if (state.picture) made.set("picture", "own");
+  if (state.image) made.set("image", "own");
   state.without.forEach((text) => made.append("not", text));
   state.folders.forEach((folder) => made.append("in", folder));
   if (state.since) made.set("since", state.since);
@@ -74,7 +74,7 @@ export function parameters(state, k, offset) {
 }
 
 /** Whether anything is asked, rather than the newest shown. @param {State} state */
-export const asks = (state) => Boolean(state.q.trim() || state.like || state.picture);
+export const asks = (state) => Boolean(state.q.trim() || state.like || state.image);
 
 /** Whether any condition is set. @param {State} state */
 export const isFiltered = (state) =>

@@ -1,4 +1,4 @@
-"""Heads, concepts and kept labels by the installed command, on pictures that the tests draw."""
+"""Heads, concepts and kept labels by the installed command, on images that the tests draw."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def test_a_head_is_learnt_used_kept_and_removed(clipdex: Run, tmp_path: Path) ->
     )
     assert made["classes"] == sorted(CLASSES)
     measured = made["figures"]["validation"]
-    assert measured["pictures"] == 18
+    assert measured["images"] == 18
     assert measured["accuracy"] >= max(0.9, measured["zero_shot"])
     found = json_lines(clipdex("label", "--head", "shapes", "--json"))
     right = [item["labels"][0]["label"] == Path(item["path"]).parent.name for item in found]
@@ -46,14 +46,14 @@ def test_a_head_is_learnt_used_kept_and_removed(clipdex: Run, tmp_path: Path) ->
     fresh = json_lines(clipdex("label", train, "--head", "shapes", "--json"))
     assert {item["labels"][0]["label"] for item in fresh} == set(CLASSES)
     narrowed = json_lines(
-        clipdex("search", "a picture", "--label", "stripes>0.5", "--json", "-k", "50")
+        clipdex("search", "an image", "--label", "stripes>0.5", "--json", "-k", "50")
     )
     assert narrowed
     assert all("/stripes/" in hit["path"] for hit in narrowed)
     said = clipdex("label", "--head", "shapes", "--save", "--json").stderr.decode()
     kept = json_lines(clipdex("tags", "list", "--json"))
     assert {item["origin"] for item in kept} == {"head:shapes"}
-    assert f"{sum(item['pictures'] for item in kept)} labels kept" in said
+    assert f"{sum(item['images'] for item in kept)} labels kept" in said
     (one,) = json_lines(clipdex("adapt", "list", "--json"))
     assert one["name"] == "shapes"
     clipdex("adapt", "remove", "shapes")
@@ -63,7 +63,7 @@ def test_a_head_is_learnt_used_kept_and_removed(clipdex: Run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("method", ["clip-adapter", "coop"])
-def test_adapters_and_learnt_prompts_label_pictures(
+def test_adapters_and_learnt_prompts_label_images(
     method: str, clipdex: Run, tmp_path: Path
 ) -> None:
     train = labelled(tmp_path / "train", range(6))
@@ -101,7 +101,7 @@ def test_a_few_clicks_teach_a_head(clipdex: Run, tmp_path: Path) -> None:
 
 
 def test_a_concept_is_a_word_of_every_query(clipdex: Run, sample_photos: Path) -> None:
-    clipdex("index", sample_photos, code=3)  # one of them is no photo
+    clipdex("index", sample_photos, code=3)  # one of them is not a photo
     cat = sample_photos / "chelsea.png"
     clipdex("adapt", "concept", "chelsea", "--like", cat, "--unlike", sample_photos / "coffee.png")
     for query in ("chelsea", "@chelsea", "a photo of @chelsea"):
@@ -184,7 +184,7 @@ def test_guards_stop_what_would_mislead(clipdex: Run, tmp_path: Path) -> None:
         draw(train / "disc" / f"{seed}.png", "disc", seed)
     assert "more than 10 times as many" in refused()
     labelled(train, range(8))
-    # Reduced and recompressed, it is the same picture.
+    # Reduced and recompressed, it is the same image.
     small = Image.open(train / "stripes" / "3.png").resize((120, 120))
     small.save(val / "stripes" / "copy.jpg", quality=80)
     assert "validation nearly alike" in refused("--validation", val)
@@ -193,7 +193,7 @@ def test_guards_stop_what_would_mislead(clipdex: Run, tmp_path: Path) -> None:
     assert "in several classes" in refused()
     assert not (tmp_path / "collection" / "heads").exists()
     done = clipdex("adapt", "train", "shapes", train, "--force", "--json")
-    assert b"warning: 1 picture is in several classes" in done.stderr
+    assert b"warning: 1 image is in several classes" in done.stderr
     (made,) = json_lines(done)
     assert [one["check"] for one in made["warnings"]] == ["conflict"]
     (train / "stripes" / "wrong.png").unlink()
@@ -254,8 +254,10 @@ def test_a_head_that_was_changed_is_refused(head: Path, clipdex: Run) -> None:
 
 def test_a_head_for_another_model_is_refused_with_the_reason(head: Path, clipdex: Run) -> None:
     whole = load(head)
-    facts = {key: whole.facts[key] for key in whole.facts if key not in ("arrays", "digest")}
-    other = {**facts, "fingerprint": "0" * 32, "model": "ViT-B-32/laion2b_s34b_b79k"}
+    metadata = {
+        key: whole.metadata[key] for key in whole.metadata if key not in ("arrays", "digest")
+    }
+    other = {**metadata, "fingerprint": "0" * 32, "model": "ViT-B-32/laion2b_s34b_b79k"}
     save(head.parent, "shapes", other, whole.arrays)
     done = clipdex("label", "--head", "shapes", code=1)
     assert b"learnt from vectors of another model (ViT-B-32/laion2b_s34b_b79k)" in done.stderr

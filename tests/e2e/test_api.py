@@ -50,7 +50,7 @@ def test_a_text_finds_what_the_engine_finds(
     ) == [Path(hit.path).name for hit in hits[2:]]
 
 
-def test_pictures_are_found_by_upload_base64_id_and_with_text(
+def test_images_are_found_by_upload_base64_id_and_with_text(
     served: Served, photos_indexed: tuple[Path, Path]
 ) -> None:
     data = (photos_indexed[0] / "coffee.png").read_bytes()
@@ -94,8 +94,8 @@ def test_labels_are_the_command_lines(served: Served, photos_indexed: tuple[Path
     )
     expected = json.loads(done.stdout)
     number = served.get("/v1/search", params={"q": "a cat", "k": 1}).json()["hits"][0]["id"]
-    picture = base64.b64encode((photos / "chelsea.png").read_bytes()).decode()
-    for what in ({"image_ids": [number]}, {"image": picture}):
+    image = base64.b64encode((photos / "chelsea.png").read_bytes()).decode()
+    for what in ({"image_ids": [number]}, {"image": image}):
         (found,) = served.post("/v1/label", json={**what, "labels": ["cat", "dog"]}).json()[
             "images"
         ]
@@ -139,7 +139,7 @@ def test_openais_own_client_gets_the_models_vectors(
     assert np.allclose(plain.data[0].embedding, vectors[0], atol=1e-6)
     ids = served.get("/v1/search", params={"q": "coffee", "k": 1}).json()["hits"]
     with Engine.open(photos_indexed[1]) as engine:
-        stored = engine.catalogue.embeddings_of(engine.model.fingerprint, [ids[0]["id"]])
+        stored = engine.catalog.embeddings_of(engine.model.fingerprint, [ids[0]["id"]])
     assert vectors[1] @ stored[ids[0]["id"]] == pytest.approx(1, abs=1e-3)
 
 
@@ -174,7 +174,7 @@ def test_the_command_asks_a_running_server(
     assert subprocess.run(command, capture_output=True, check=True).stdout == alone
 
 
-def test_new_pictures_are_found_without_a_restart(tmp_path: Path) -> None:
+def test_new_images_are_found_without_a_restart(tmp_path: Path) -> None:
     photos, collection = tmp_path / "photos", tmp_path / "collection"
     for seed in range(3):
         make_photo(photos / f"{seed}.png", seed)
@@ -197,7 +197,7 @@ def test_a_job_indexes_tells_its_progress_and_one_runs_at_a_time(tmp_path: Path)
     photos = tmp_path / "photos"
     for seed in range(400):
         make_photo(photos / f"{seed}.png", seed, (300, 200))
-    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff no image")
     with serving(tmp_path / "collection", "--allow-index", photos) as server:
         started = server.post("/v1/index", json={"paths": [str(photos)]})
         assert started.status_code == 202

@@ -141,7 +141,7 @@ def bomb() -> bytes:
     )
 
 
-def test_what_is_no_picture_or_too_large_is_refused(served: Served) -> None:
+def test_what_is_no_image_or_too_large_is_refused(served: Served) -> None:
     def upload(data: bytes, name: str = "x.png") -> httpx.Response:
         return served.post("/v1/search/image", files={"file": (name, data)})
 
@@ -154,10 +154,10 @@ def test_what_is_no_picture_or_too_large_is_refused(served: Served) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64)).save(buffer, "PNG")
     refused(upload(buffer.getvalue()[:60]), 422)
-    picture = base64.b64encode(bomb()).decode()
-    refused(served.post("/v1/search", json={"image": picture}), 413)
-    refused(served.post("/v1/label", json={"image": picture, "labels": ["a"]}), 413)
-    url = f"data:image/png;base64,{picture}"
+    image = base64.b64encode(bomb()).decode()
+    refused(served.post("/v1/search", json={"image": image}), 413)
+    refused(served.post("/v1/label", json={"image": image, "labels": ["a"]}), 413)
+    url = f"data:image/png;base64,{image}"
     refused(served.post("/v1/embeddings", json={"model": "pocket", "input": url}), 413)
 
 
@@ -241,7 +241,7 @@ def test_bodies_that_make_no_sense(served: Served, body: bytes) -> None:
     refused(answer, 400 if body == b"\xff\xfe" and answer.status_code == 400 else 422)
 
 
-def test_an_unknown_picture_is_not_found(served: Served) -> None:
+def test_an_unknown_image_is_not_found(served: Served) -> None:
     for path in ("", "/file", "/thumbnail", "/similar"):
         refused(served.get(f"/v1/images/999999{path}"), 404)
     refused(served.post("/v1/search", json={"image_id": 999999}), 404)
@@ -279,7 +279,7 @@ def test_a_client_that_asks_too_often_has_to_wait(photos_indexed: tuple[Path, Pa
         assert last["title"] == "Too Many Requests"
 
 
-def test_files_tell_nothing_but_the_picture_and_links_are_not_followed(tmp_path: Path) -> None:
+def test_files_tell_nothing_but_the_image_and_links_are_not_followed(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     located = make_photo(photos / "located.jpg", 1)
     exif = Image.Exif()

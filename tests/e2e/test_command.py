@@ -29,7 +29,7 @@ def test_the_right_photo_comes_first(clipdex: Run, photos_indexed: tuple[Path, P
         assert set(hits[0]) == {"rank", "id", "path", "paths", "score", "relevance"}
 
 
-def test_pictures_and_mixtures_are_queries_too(
+def test_images_and_mixtures_are_queries_too(
     clipdex: Run, photos_indexed: tuple[Path, Path]
 ) -> None:
     photos, collection = photos_indexed
@@ -72,7 +72,7 @@ def test_each_output_form_names_the_same_hits(
     assert clipdex(*ask[:2], "--offset", 99, *ask[4:], "--json").stdout == b""
 
 
-def test_labels_name_what_is_in_each_picture(
+def test_labels_name_what_is_in_each_image(
     clipdex: Run, photos_indexed: tuple[Path, Path], tmp_path: Path
 ) -> None:
     photos, collection = photos_indexed
@@ -99,14 +99,14 @@ def test_labels_name_what_is_in_each_picture(
 
 def test_status_tells_what_is_there(clipdex: Run, photos_indexed: tuple[Path, Path]) -> None:
     photos, collection = photos_indexed
-    (facts,) = json_lines(clipdex("status", "--json", "--collection", collection))
-    assert facts["images"] == facts["contents"] == 6
-    assert facts["failed"] == 0
-    assert facts["model"] == "pocket"
-    assert facts["dim"] == 512
-    assert facts["index"] == {"kind": "flat", "recall_at_10": 1.0}
-    assert facts["roots"] == [str(photos)]
-    assert facts["collection"] == str(collection)
+    (metadata,) = json_lines(clipdex("status", "--json", "--collection", collection))
+    assert metadata["images"] == metadata["contents"] == 6
+    assert metadata["failed"] == 0
+    assert metadata["model"] == "pocket"
+    assert metadata["dim"] == 512
+    assert metadata["index"] == {"kind": "flat", "recall_at_10": 1.0}
+    assert metadata["roots"] == [str(photos)]
+    assert metadata["collection"] == str(collection)
 
 
 def test_the_place_of_a_collection(clipdex: Run, tmp_path: Path) -> None:
@@ -153,12 +153,12 @@ def test_what_is_wrong_is_said_in_one_line_with_its_exit_code(clipdex: Run, tmp_
     assert b"Traceback" in clipdex("--debug", "search", "a dog", code=1).stderr
 
 
-def test_bad_query_pictures_are_named(clipdex: Run, tmp_path: Path) -> None:
+def test_bad_query_images_are_named(clipdex: Run, tmp_path: Path) -> None:
     clipdex("index", make_photo(tmp_path / "photos" / "a.png", 1).parent)
     (tmp_path / "notes.jpg").write_text("hello")
     for command in (("similar", "notes.jpg"), ("search", "--image", "notes.jpg")):
         message = clipdex(*command, code=1).stderr.decode()
-        assert message == "error: notes.jpg: not a picture of a format that clipdex reads\n"
+        assert message == "error: notes.jpg: not an image of a format that clipdex reads\n"
     assert b"missing.jpg: cannot be read" in clipdex("similar", "missing.jpg", code=1).stderr
 
 

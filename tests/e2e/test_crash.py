@@ -16,7 +16,7 @@ import pytest
 from indexer import build
 from indexer.images.decode import Limits, decode
 from indexer.images.preprocess import Preprocess
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.testing import FakeEncoder
 from search import Engine
@@ -24,20 +24,20 @@ from support.command import COMMAND, REPOSITORY, Run, json_lines
 from support.images import make_photo
 
 SCRIPT = Path(__file__).parent / "index_with_fake.py"
-PICTURES = 80
+IMAGES = 80
 KILLS = 20
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """80 different pictures, 8 copies of some, 4 bad files."""
+    """80 different images, 8 copies of some, 4 bad files."""
     folder = tmp_path_factory.mktemp("crash") / "photos"
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         make_photo(folder / f"{number:03}.png", number)
     for number in range(8):
         shutil.copy(folder / f"{number:03}.png", folder / f"{number * 9:03}-copy.png")
     for number in range(4):
-        (folder / f"{number * 17:03}-bad.jpg").write_text("no picture")
+        (folder / f"{number * 17:03}-bad.jpg").write_text("no image")
     return folder
 
 
@@ -100,9 +100,9 @@ def test_a_killed_run_loses_only_what_was_in_flight(photos: Path, tmp_path: Path
     assert finish(undisturbed) == (0, b"")
     duration = time.monotonic() - began
     expected = everything(tmp_path / "whole")
-    assert len(expected) == PICTURES + 8 + 4
+    assert len(expected) == IMAGES + 8 + 4
     logged = (tmp_path / "whole.log").read_text().split()
-    assert len(logged) == len(set(logged)) == PICTURES
+    assert len(logged) == len(set(logged)) == IMAGES
     moments = random.Random(3)
     partial = 0
     for number in range(KILLS):
@@ -114,13 +114,13 @@ def test_a_killed_run_loses_only_what_was_in_flight(photos: Path, tmp_path: Path
         committed: set[str] = set()
         if (collection / "catalogue.sqlite3").exists():
             committed = keys_of_committed(collection)
-        partial += 0 < len(committed) < PICTURES
+        partial += 0 < len(committed) < IMAGES
         before = log.read_text().split() if log.exists() else []
         assert committed <= set(before)
         assert finish(start(photos, collection, log, 0.0)) == (0, b"")
         encoded_again = log.read_text().split()[len(before) :]
         assert not committed & set(encoded_again)
-        assert len(encoded_again) == PICTURES - len(committed)
+        assert len(encoded_again) == IMAGES - len(committed)
         assert everything(collection) == expected
     assert partial >= 3, "too few of the kills fell into the run"
 
@@ -133,11 +133,11 @@ def test_ctrl_c_keeps_what_was_done_and_says_so(
         make_photo(folder / f"{number:03}.png", number)
     environment = {**os.environ, "CLIPDEX_COLLECTION": str(tmp_path / "collection")}
     running = subprocess.Popen([COMMAND, "index", folder], env=environment, stderr=subprocess.PIPE)
-    catalogue = tmp_path / "collection" / "catalogue.sqlite3"
+    catalog = tmp_path / "collection" / "catalogue.sqlite3"
     for _ in range(400):
         time.sleep(0.02)
-        if catalogue.exists():
-            connection = sqlite3.connect(catalogue)
+        if catalog.exists():
+            connection = sqlite3.connect(catalog)
             try:
                 done = connection.execute("SELECT count(*) FROM embeddings").fetchone()[0]
             except sqlite3.OperationalError:
@@ -208,7 +208,7 @@ def test_a_lost_vector_file_changes_no_answer(damage: str, photos: Path, tmp_pat
     build([mine], collection=collection, encoder=encoder)
     assert everything(collection) == expected
     assert len(list((collection / "vectors").iterdir())) == 1
-    assert sum(encoder.batches) == PICTURES + 1
+    assert sum(encoder.batches) == IMAGES + 1
 
 
 def test_a_second_writer_is_told_who_writes_and_readers_go_on(photos: Path, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_second_writer_is_told_who_writes_and_readers_go_on(photos: Path, tmp_
             break
     _, message = finish(start(photos, collection, tmp_path / "log", 0.0))
     assert f"process {running.pid} on".encode() in message
-    assert len(everything(collection)) == PICTURES + 8 + 4
+    assert len(everything(collection)) == IMAGES + 8 + 4
     running.kill()
     finish(running)
     assert build([photos], collection=collection, encoder=FakeEncoder()).indexed == 0
@@ -232,10 +232,10 @@ def test_a_reader_sees_what_a_writer_commits(photos: Path, tmp_path: Path) -> No
     collection, encoder = tmp_path / "c", FakeEncoder()
     build([photos], collection=collection, encoder=encoder)
     with Engine.open(collection, encoder=encoder) as engine:
-        assert len(engine.search("x", k=500)) == PICTURES
+        assert len(engine.search("x", k=500)) == IMAGES
         make_photo(tmp_path / "more" / "a.png", 500)
         build([tmp_path / "more"], collection=collection, encoder=encoder)
-        assert len(engine.search("x", k=500)) == PICTURES + 1
+        assert len(engine.search("x", k=500)) == IMAGES + 1
 
 
 def test_a_search_with_another_model_is_refused(photos: Path, tmp_path: Path) -> None:
@@ -249,9 +249,9 @@ def test_a_search_with_another_model_is_refused(photos: Path, tmp_path: Path) ->
 def test_the_index_answers_as_brute_force_does(photos: Path, tmp_path: Path) -> None:
     collection, encoder = tmp_path / "c", FakeEncoder()
     build([photos], collection=collection, encoder=encoder)
-    catalogue = Catalogue.open(Collection(collection))
-    ids, vectors = next(catalogue.embeddings("fake"))
-    catalogue.close()
+    catalog = Catalog.open(Collection(collection))
+    ids, vectors = next(catalog.embeddings("fake"))
+    catalog.close()
     with Engine.open(collection, encoder=encoder) as engine:
         for text in ("one", "two", "three"):
             scores = vectors @ encoder.encode_texts([text])[0]

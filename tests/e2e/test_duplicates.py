@@ -24,8 +24,8 @@ def copied(sample_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     photos.mkdir()
     for name in ("chelsea.png", "coffee.png", "rocket.jpg", "moon.png"):
         shutil.copy(sample_photos / name, photos / name)
-    with Image.open(sample_photos / "chelsea.png") as picture:
-        cat = picture.convert("RGB")
+    with Image.open(sample_photos / "chelsea.png") as image:
+        cat = image.convert("RGB")
     cat.resize((200, 133)).save(photos / "cat-small.jpg")
     cat.convert("L").save(photos / "cat-grey.jpg")
     cat.crop((20, 10, cat.width, cat.height)).save(photos / "cat-cropped.jpg")
@@ -55,8 +55,8 @@ def test_duplicates_lists_groups_and_changes_nothing(
     for image in [*near["images"], *identical["images"]]:
         assert set(image) == IMAGE_KEYS
         assert image["bytes"] == Path(image["path"]).stat().st_size
-        with Image.open(image["path"]) as picture:
-            assert (image["width"], image["height"]) == picture.size
+        with Image.open(image["path"]) as image:
+            assert (image["width"], image["height"]) == image.size
         assert 0.92 <= image["similarity"] <= 1
     small = near["images"][names.index("cat-small-copy.jpg")]
     assert small["paths"] == [

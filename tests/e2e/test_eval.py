@@ -23,7 +23,7 @@ def labelled(sample_photos: Path, tmp_path: Path) -> Path:
 
 def test_a_folder_of_classes_is_measured(clipdex: Run, labelled: Path) -> None:
     (row,) = json_lines(clipdex("eval", labelled, "--json"))
-    assert (row["model"], row["pictures"], row["failed"]) == ("pocket", 3, 0)
+    assert (row["model"], row["images"], row["failed"]) == ("pocket", 3, 0)
     assert row["zero_shot"] == {"classes": 3, "top_1": 1, "top_5": 1, "mean_per_class": 1}
     assert row["label_retrieval"]["mean_average_precision"] == 1
     assert row["label_retrieval"]["precision_at_10"] == pytest.approx(1 / 3)
@@ -44,7 +44,7 @@ def test_it_says_what_label_says(clipdex: Run, labelled: Path, tmp_path: Path) -
     )
     best = {row["path"]: row["labels"][0]["label"] for row in rows}
     lines = ["path,label", *(f"{path},{label}" for path, label in best.items())]
-    # The other names have to be classes, too: two more rows of one picture, which are wrong.
+    # The other names have to be classes, too: two more rows of one image, which are wrong.
     (tmp_path / "truth.csv").write_text("\n".join(lines))
     (row,) = json_lines(clipdex("eval", "truth.csv", "--json"))
     assert row["zero_shot"]["top_1"] == 1
@@ -72,7 +72,7 @@ def test_stored_vectors_are_used(clipdex: Run, labelled: Path) -> None:
     assert json_lines(clipdex("eval", labelled, "--json")) == fresh
 
 
-def test_pictures_that_cannot_be_read_are_named_and_counted(
+def test_images_that_cannot_be_read_are_named_and_counted(
     clipdex: Run, labelled: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "notes.jpg").write_text("hello")
@@ -81,11 +81,11 @@ def test_pictures_that_cannot_be_read_are_named_and_counted(
     (tmp_path / "t.csv").write_text("\n".join(lines))
     done = clipdex("eval", "t.csv", "--json", code=3)
     (row,) = json_lines(done)
-    assert (row["pictures"], row["failed"]) == (3, 2)
+    assert (row["images"], row["failed"]) == (3, 2)
     message = done.stderr.decode().splitlines()
     assert message[0].endswith("gone.jpg: cannot be read: No such file or directory")
-    assert message[1].endswith("notes.jpg: not a picture of a format that clipdex reads")
-    assert message[2] == "2 pictures were left out"
+    assert message[1].endswith("notes.jpg: not an image of a format that clipdex reads")
+    assert message[2] == "2 images were left out"
 
 
 def test_data_that_cannot_be_used_are_explained_in_one_line(clipdex: Run, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_data_that_cannot_be_used_are_explained_in_one_line(clipdex: Run, tmp_pa
     (tmp_path / "gone.csv").write_text("path,label\na.jpg,cat\n")
     for name, words in (
         ("header.csv", "must be path,label"),
-        ("gone.csv", "none of the 1 pictures can be read"),
+        ("gone.csv", "none of the 1 images can be read"),
         ("nothing.jsonl", "cannot be read"),
     ):
         message = clipdex("eval", name, code=1).stderr.decode()
@@ -111,7 +111,7 @@ def test_the_built_in_models_known_figures_come_out(
     import numpy as np
 
     from indexer.load import load_encoder
-    from search.ranking.image_query import encode_pictures
+    from search.ranking.image_query import encode_images
 
     source = development_data / "datasets" / "flickr8k"
     rows = [json.loads(line) for line in (source / "dev.jsonl").read_text().splitlines()[:100]]
@@ -120,8 +120,8 @@ def test_the_built_in_models_known_figures_come_out(
     (tmp_path / "dev.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (found,) = json_lines(clipdex("eval", "dev.jsonl", "--json"))
     encoder = load_encoder()
-    pictures = encode_pictures(encoder, [Path(row["image"]) for row in rows])
-    scores = encoder.encode_texts([text for row in rows for text in row["captions"]]) @ pictures.T
+    images = encode_images(encoder, [Path(row["image"]) for row in rows])
+    scores = encoder.encode_texts([text for row in rows for text in row["captions"]]) @ images.T
     owner = np.repeat(np.arange(100), 5)
     ranks = (scores >= scores[np.arange(500), owner][:, np.newaxis]).sum(axis=1)
     assert found["text_to_image"]["recall_at_10"] == pytest.approx((ranks <= 10).mean(), abs=2e-3)

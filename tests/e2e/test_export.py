@@ -20,7 +20,7 @@ IMAGES, TEXTS = sample_images(6), sample_texts()
 
 
 def by_open_clip(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of the sample pictures and texts, by nothing but open_clip."""
+    """Vectors of the sample images and texts, by nothing but open_clip."""
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     model.eval()
@@ -47,13 +47,13 @@ def test_the_built_in_model_goes_to_open_clip_and_comes_back(
     clipdex: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "new" / "pocket"
-    (facts,) = json_lines(clipdex("models", "export", "pocket", folder, "--json"))
+    (metadata,) = json_lines(clipdex("models", "export", "pocket", folder, "--json"))
     assert {file.name for file in folder.iterdir()} == {
         "open_clip_config.json",
         "open_clip_model.safetensors",
     }
     assert len({file.stat().st_mode for file in folder.iterdir()}) == 1  # who reads one reads both
-    assert facts["bytes"] == sum(file.stat().st_size for file in folder.iterdir())
+    assert metadata["bytes"] == sum(file.stat().st_size for file in folder.iterdir())
     assert [one.name for one in folder.parent.iterdir()] == ["pocket"]
     own = by_clipdex("pocket")
     assert least_cosine(own, by_open_clip(folder)) > 0.9999

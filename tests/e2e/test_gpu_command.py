@@ -45,7 +45,7 @@ def test_the_command_encodes_in_processes_and_finds_the_same(
         shutil.copy(sample_photos / name, photos)
     done = clipdex("index", photos, "--device", "cuda", "--json", env=two_devices)
     assert json_lines(done)[0]["indexed"] == 6
-    assert done.stderr.decode() == "2 GPUs (cpu, cpu), 2 pictures a batch, fp32\n"
+    assert done.stderr.decode() == "2 GPUs (cpu, cpu), 2 images a batch, fp32\n"
     (mine,) = [
         names
         for file in (tmp_path / "imported").iterdir()

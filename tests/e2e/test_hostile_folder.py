@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from support.command import Run, json_lines
 
@@ -58,7 +58,7 @@ def folder(tmp_path: Path, sample_photos: Path) -> Path:
     whole = folder / "cut.jpg"
     coffee.save(whole)
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    (folder / "text.jpg").write_text("this is no picture\n")
+    (folder / "text.jpg").write_text("this is not an image\n")
     (folder / "empty.png").touch()
     png_bomb(folder / "bomb.png")
     (folder / "loop").symlink_to(folder)
@@ -69,7 +69,7 @@ def folder(tmp_path: Path, sample_photos: Path) -> Path:
 
 FAILURES = {
     "cut.jpg": "truncated",
-    "text.jpg": "not a picture of a format that clipdex reads",
+    "text.jpg": "not an image of a format that clipdex reads",
     "empty.png": "empty file",
     "bomb.png": "50000 x 50000 pixels is above the limit of 200 megapixels (--max-pixels raises",
 }
@@ -96,15 +96,15 @@ def test_the_good_are_found_and_each_bad_one_is_listed_once(
     assert {Path(hit["path"]).name for hit in hits} == {"cmyk.jpg", "sixteen.png", "caf\ufffd.png"}
 
 
-def test_the_eight_orientations_of_one_photo_are_one_picture(
+def test_the_eight_orientations_of_one_photo_are_one_image(
     clipdex: Run, folder: Path, tmp_path: Path
 ) -> None:
     clipdex("index", folder, "--exclude", "[!t]*", "--exclude", "text.jpg")
-    catalogue = Catalogue.open(Collection(tmp_path / "collection"))
-    model = catalogue.active_model()
+    catalog = Catalog.open(Collection(tmp_path / "collection"))
+    model = catalog.active_model()
     assert model is not None
-    ((_, vectors),) = catalogue.embeddings(model.fingerprint)
-    catalogue.close()
+    ((_, vectors),) = catalog.embeddings(model.fingerprint)
+    catalog.close()
     assert len(vectors) == 8
     assert (vectors @ vectors.T).min() > 0.99
 

@@ -53,7 +53,7 @@ def test_only_what_changed_is_read(clipdex: Run, photos: Path) -> None:
     assert after[str(photos / "1.png")] not in before.values()
 
 
-def test_a_vanished_picture_keeps_its_vector_until_it_is_pruned(
+def test_a_vanished_image_keeps_its_vector_until_it_is_pruned(
     clipdex: Run, photos: Path, tmp_path: Path
 ) -> None:
     index(clipdex, photos)
@@ -78,7 +78,7 @@ def test_an_unplugged_drive_removes_nothing(clipdex: Run, photos: Path, tmp_path
     assert b"Nothing was removed" in clipdex("index", photos, code=1).stderr
     photos.mkdir()
     message = clipdex("index", photos, "--prune", code=1).stderr
-    assert b"held 4 pictures and is empty now" in message
+    assert b"held 4 images and is empty now" in message
     assert found(clipdex) == before
     photos.rmdir()
     os.rename(tmp_path / "unplugged", photos)
@@ -95,8 +95,8 @@ def test_forget_takes_out_files_and_folders(clipdex: Run, photos: Path) -> None:
     shutil.rmtree(photos)
     assert b"3 files forgotten" in clipdex("forget", photos).stdout
     assert found(clipdex) == {}
-    (facts,) = json_lines(clipdex("status", "--json"))
-    assert (facts["images"], facts["contents"], facts["roots"]) == (0, 0, [])
+    (metadata,) = json_lines(clipdex("status", "--json"))
+    assert (metadata["images"], metadata["contents"], metadata["roots"]) == (0, 0, [])
 
 
 def test_nested_roots_become_one(clipdex: Run, photos: Path) -> None:
@@ -106,11 +106,11 @@ def test_nested_roots_become_one(clipdex: Run, photos: Path) -> None:
     assert index(clipdex, photos / "sub") == {"unchanged": 1}
     assert index(clipdex, photos / "sub" / "5.png") == {"unchanged": 1}
     assert index(clipdex, photos, photos / "sub") == {"unchanged": 5}
-    (facts,) = json_lines(clipdex("status", "--json"))
-    assert facts["roots"] == [str(photos)]
+    (metadata,) = json_lines(clipdex("status", "--json"))
+    assert metadata["roots"] == [str(photos)]
 
 
-def test_excluded_pictures_leave_the_collection(clipdex: Run, photos: Path) -> None:
+def test_excluded_images_leave_the_collection(clipdex: Run, photos: Path) -> None:
     make_photo(photos / "thumbs" / "5.png", 5)
     index(clipdex, photos)
     expected = {"unchanged": 4, "removed": 1}
@@ -125,15 +125,15 @@ def test_a_bad_file_is_tried_again_when_it_changes_or_when_asked(
     assert index(clipdex, photos, code=3) == {"indexed": 4, "failed": 1}
     assert index(clipdex, photos) == {"unchanged": 5}
     assert index(clipdex, photos, "--retry-failed", code=3) == {"unchanged": 4, "failed": 1}
-    (facts,) = json_lines(clipdex("status", "--json"))
-    assert facts["failed"] == 1
+    (metadata,) = json_lines(clipdex("status", "--json"))
+    assert metadata["failed"] == 1
     make_photo(photos / "good.png", 9).replace(bad)
     assert index(clipdex, photos) == {"indexed": 1, "unchanged": 4}
-    (facts,) = json_lines(clipdex("status", "--json"))
-    assert facts["failed"] == 0
+    (metadata,) = json_lines(clipdex("status", "--json"))
+    assert metadata["failed"] == 0
 
 
-def test_forget_leaves_the_vectors_of_other_vanished_pictures(
+def test_forget_leaves_the_vectors_of_other_vanished_images(
     clipdex: Run, photos: Path, tmp_path: Path
 ) -> None:
     index(clipdex, photos)

@@ -21,14 +21,14 @@ from support.command import REPOSITORY, Run, json_lines
 from support.images import make_photo
 
 SCRIPT = Path(__file__).parent / "index_with_fake.py"
-PICTURES = 60
+IMAGES = 60
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 different pictures and 5 copies."""
+    """60 different images and 5 copies."""
     folder = tmp_path_factory.mktemp("change") / "photos"
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         make_photo(folder / f"{number:03}.png", number)
     for number in range(5):
         shutil.copy(folder / f"{number:03}.png", folder / f"{number * 9:03}-copy.png")
@@ -76,7 +76,7 @@ def test_a_killed_and_resumed_change_ends_as_an_undisturbed_one(
     old_answers = answers(tmp_path / "whole", FakeEncoder())
     build([photos], collection=tmp_path / "whole", encoder=new())
     expected = vectors(tmp_path / "whole")
-    assert len(expected) == 2 * PICTURES
+    assert len(expected) == 2 * IMAGES
     partial = 0
     for wanted in (4, 20, 44):
         collection, log = tmp_path / f"c{wanted}", tmp_path / f"{wanted}.log"
@@ -88,17 +88,17 @@ def test_a_killed_and_resumed_change_ends_as_an_undisturbed_one(
         running.send_signal(signal.SIGKILL)
         running.communicate()
         kept = committed(collection)
-        partial += 0 < kept < PICTURES
+        partial += 0 < kept < IMAGES
         with Engine.open(collection, encoder=FakeEncoder()) as engine:
             states = {
                 model["name"] + model["fingerprint"]: model for model in engine.status().models
             }
         assert (states["fakefake"]["state"], states["fakenew"]["state"]) == ("active", "pending")
-        assert (states["fakefake"]["vectors"], states["fakenew"]["vectors"]) == (PICTURES, kept)
+        assert (states["fakefake"]["vectors"], states["fakenew"]["vectors"]) == (IMAGES, kept)
         assert answers(collection, FakeEncoder()) == old_answers
         again = new()
-        assert build([photos], collection=collection, encoder=again).indexed == PICTURES - kept
-        assert sum(again.batches) == PICTURES - kept
+        assert build([photos], collection=collection, encoder=again).indexed == IMAGES - kept
+        assert sum(again.batches) == IMAGES - kept
         assert vectors(collection) == expected
         assert answers(collection, new()) == answers(tmp_path / "whole", new())
     assert partial == 3
@@ -125,14 +125,14 @@ def test_an_open_engine_follows_the_change(
     assert before != after
 
 
-def test_pictures_outside_the_paths_of_the_run_change_too(photos: Path, tmp_path: Path) -> None:
+def test_images_outside_the_paths_of_the_run_change_too(photos: Path, tmp_path: Path) -> None:
     make_photo(tmp_path / "more" / "a.png", 500)
     make_photo(tmp_path / "more" / "gone.png", 501)
     build([photos, tmp_path / "more"], collection=tmp_path / "c", encoder=FakeEncoder())
     (tmp_path / "more" / "gone.png").unlink()
     report = build([photos], collection=tmp_path / "c", encoder=new())
-    assert (report.indexed, report.failed, report.removed) == (PICTURES + 1, 0, 0)
-    assert len(answers(tmp_path / "c", new())) == PICTURES + 1
+    assert (report.indexed, report.failed, report.removed) == (IMAGES + 1, 0, 0)
+    assert len(answers(tmp_path / "c", new())) == IMAGES + 1
 
 
 def test_a_change_is_refused_while_a_folder_is_missing(photos: Path, tmp_path: Path) -> None:
@@ -152,12 +152,12 @@ def test_a_former_model_comes_back_at_once_unless_pruned(photos: Path, tmp_path:
     build([photos], collection=collection, encoder=FakeEncoder())
     build([photos], collection=collection, encoder=new())
     back = FakeEncoder()
-    assert build([photos], collection=collection, encoder=back).unchanged == PICTURES + 5
+    assert build([photos], collection=collection, encoder=back).unchanged == IMAGES + 5
     assert back.batches == []
     build([photos], collection=collection, encoder=back, prune_vanished=True)
     assert {fingerprint for _, fingerprint in vectors(collection)} == {"fake"}
     assert [file.name.split("-")[0] for file in (collection / "vectors").iterdir()] == ["fake"]
-    assert len(answers(collection, back)) == PICTURES
+    assert len(answers(collection, back)) == IMAGES
 
 
 def test_status_tells_of_a_change_under_way(clipdex: Run, photos: Path, tmp_path: Path) -> None:
@@ -166,12 +166,12 @@ def test_status_tells_of_a_change_under_way(clipdex: Run, photos: Path, tmp_path
         build([photos], collection=tmp_path / "collection", encoder=Interrupted(fingerprint="new"))
     shown = clipdex("status").stdout.decode()
     assert "changing to fake (new, 32 dimensions): " in shown
-    assert f"of {PICTURES} pictures" in shown
-    (facts,) = json_lines(clipdex("status", "--json"))
-    assert facts["model"] == "pocket"
-    assert [model["state"] for model in facts["models"]] == ["active", "pending"]
-    assert json.dumps(facts["models"][0]["fingerprint"]) == json.dumps(facts["fingerprint"])
-    assert len(json_lines(clipdex("search", "colours", "-k", 500, "--json"))) == PICTURES
+    assert f"of {IMAGES} images" in shown
+    (metadata,) = json_lines(clipdex("status", "--json"))
+    assert metadata["model"] == "pocket"
+    assert [model["state"] for model in metadata["models"]] == ["active", "pending"]
+    assert json.dumps(metadata["models"][0]["fingerprint"]) == json.dumps(metadata["fingerprint"])
+    assert len(json_lines(clipdex("search", "colours", "-k", 500, "--json"))) == IMAGES
 
 
 class Interrupted(FakeEncoder):

@@ -41,7 +41,7 @@ def page(browser: Any, served: Served) -> Iterator[Any]:
 
 
 def first(page: Any, name: str) -> None:
-    """Wait until this picture is the first."""
+    """Wait until this image is the first."""
     label = re.compile("^" + re.escape(name))
     playwright.expect(page.locator(FIRST_TILE)).to_have_attribute("aria-label", label)
 
@@ -67,16 +67,16 @@ def test_typing_finds_and_the_address_is_the_search(page: Any, served: Served) -
     playwright.expect(page.locator("#summary")).to_contain_text("Nothing here seems to match")
 
 
-def test_a_dropped_picture_is_searched_by_and_survives_a_reload(
+def test_a_dropped_image_is_searched_by_and_survives_a_reload(
     page: Any, photos_indexed: tuple[Path, Path]
 ) -> None:
     page.goto("/")
     page.set_input_files("#file", photos_indexed[0] / "coffee.png")
     first(page, "coffee.png")
-    assert "picture=own" in page.url
+    assert "image=own" in page.url
     page.reload()
     first(page, "coffee.png")
-    page.get_by_role("button", name="Remove: your picture").click()
+    page.get_by_role("button", name="Remove: your image").click()
     playwright.expect(page.locator("#summary")).to_contain_text("newest first")
     # Dropped, as a file manager does it.
     handle = page.evaluate_handle(
@@ -113,7 +113,7 @@ def test_filters_and_counted_labels_narrow(page: Any) -> None:
     playwright.expect(page.locator("#grid .tile")).to_have_count(1)
     page.fill("#until", "1990-12-31")
     page.keyboard.press("Tab")
-    playwright.expect(page.locator("#message")).to_contain_text("No picture passes all filters")
+    playwright.expect(page.locator("#message")).to_contain_text("No image passes all filters")
 
 
 def test_arrow_keys_go_through_the_grid_and_a_line_says_where_matches_end(page: Any) -> None:
@@ -135,8 +135,8 @@ def test_the_lightbox_goes_by_keyboard_and_gives_the_focus_back(page: Any) -> No
     page.focus(FIRST_TILE)
     page.keyboard.press("Enter")
     playwright.expect(page.locator("#shown-name")).to_have_text("chelsea.png")
-    playwright.expect(page.locator("#facts")).to_contain_text("451 × 300")
-    playwright.expect(page.locator("#facts")).to_contain_text("2009-02-09 09:11:30")
+    playwright.expect(page.locator("#metadata")).to_contain_text("451 × 300")
+    playwright.expect(page.locator("#metadata")).to_contain_text("2009-02-09 09:11:30")
     assert "open=" in page.url
     page.keyboard.press("ArrowRight")
     playwright.expect(page.locator("#shown-name")).not_to_have_text("chelsea.png")
@@ -188,7 +188,7 @@ def test_the_first_load_is_small_and_asks_nobody_else(page: Any, served: Served)
     assert sum(size for url, size in sizes.items() if "thumbnail" not in url) < 100_000
 
 
-def test_a_key_is_asked_for_and_pictures_show_with_it(
+def test_a_key_is_asked_for_and_images_show_with_it(
     browser: Any, photos_indexed: tuple[Path, Path]
 ) -> None:
     with serving(photos_indexed[1], "--api-key", "open sesame") as server:
@@ -217,7 +217,7 @@ def test_an_empty_collection_is_filled_from_the_page(
         context = browser.new_context(base_url=server.url)
         page = context.new_page()
         page.goto("/")
-        playwright.expect(page.locator("#message")).to_contain_text("No pictures yet")
+        playwright.expect(page.locator("#message")).to_contain_text("No images yet")
         page.locator("#message button").click()
         page.click("#start-job")
         playwright.expect(page.locator("#job-report")).to_contain_text("6 new", timeout=60_000)

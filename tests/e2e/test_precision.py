@@ -13,13 +13,13 @@ from support.command import Run, json_lines
 from support.images import make_photo
 
 pytest.importorskip("onnx")
-PICTURES = 48
+IMAGES = 48
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("int8") / "photos"
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         make_photo(folder / f"{number:02}.png", number, (200, 160))
     return folder
 
@@ -43,11 +43,11 @@ def test_a_collection_can_be_brought_to_8_bits_and_back(
         done = clipdex("index", photos, "--json", *options)
         return json_lines(done)[-1], done.stderr.decode()
 
-    assert index()[0]["indexed"] == PICTURES
+    assert index()[0]["indexed"] == IMAGES
     report, said = index("--precision", "int8")
-    assert report["indexed"] == PICTURES
+    assert report["indexed"] == IMAGES
     assert "cosine" in said
-    assert "% of the ten best hits the same, on 36 pictures" in said  # the others calibrated
+    assert "% of the ten best hits the same, on 36 images" in said  # the others calibrated
     (status,) = json_lines(clipdex("status", "--json"))
     assert status["model"] == "pocket+int8"
     full, rounded = (
@@ -62,18 +62,18 @@ def test_a_collection_can_be_brought_to_8_bits_and_back(
     assert json_lines(clipdex("search", "a red thing", "-k", "3", "--json"))
 
     # The collection stays as it is, and making the model again is not needed.
-    assert index()[0]["unchanged"] == PICTURES
+    assert index()[0]["unchanged"] == IMAGES
     report, said = index("--precision", "int8")
-    assert report["unchanged"] == PICTURES
+    assert report["unchanged"] == IMAGES
     assert "bringing" not in said
     assert "cosine" in said
 
-    assert index("--precision", "fp32")[0]["unchanged"] == PICTURES  # the vectors are still there
+    assert index("--precision", "fp32")[0]["unchanged"] == IMAGES  # the vectors are still there
     (status,) = json_lines(clipdex("status", "--json"))
     assert status["model"] == "pocket"
 
 
-def test_too_few_pictures_and_other_devices_are_refused(clipdex: Run, tmp_path: Path) -> None:
+def test_too_few_images_and_other_devices_are_refused(clipdex: Run, tmp_path: Path) -> None:
     make_photo(tmp_path / "few" / "one.png", 1)
     done = clipdex("index", tmp_path / "few", "--precision", "int8", code=1)
     assert b"needs at least 32 of them; 1 could be read" in done.stderr
@@ -81,7 +81,7 @@ def test_too_few_pictures_and_other_devices_are_refused(clipdex: Run, tmp_path: 
     clipdex("index", tmp_path / "few", "--precision", "int8", "--device", "cuda", code=2)
 
 
-def test_the_pictures_that_8_bits_are_adjusted_on_keep_to_the_limits(
+def test_the_images_that_8_bits_are_adjusted_on_keep_to_the_limits(
     clipdex: Run, photos: Path
 ) -> None:
     options = ("--precision", "int8", "--max-pixels", "1000")

@@ -32,7 +32,7 @@ def expected(query: np.ndarray, kind: str, vectors: dict[int, np.ndarray]) -> di
     bank = np.load(BUILT_IN_FOLDER / "bank.npy").astype(np.float64)
     bank /= np.linalg.norm(bank, axis=1, keepdims=True)
     manifest = json.loads((BUILT_IN_FOLDER / "bundle.json").read_text())
-    intercept, picture, collection, constant = manifest["relevance"][kind]
+    intercept, image, collection, constant = manifest["relevance"][kind]
     scores = {number: float(vector @ query) for number, vector in vectors.items()}
     values = np.array(list(scores.values()))
     weight = len(values) / (len(values) + 200)
@@ -41,7 +41,7 @@ def expected(query: np.ndarray, kind: str, vectors: dict[int, np.ndarray]) -> di
         usual = bank @ vectors[number]
         a = (score - usual.mean()) / usual.std()
         b = (score - values.mean()) / values.std()
-        logit = intercept + picture * a + weight * (collection * b + constant)
+        logit = intercept + image * a + weight * (collection * b + constant)
         result[number] = 1 / (1 + np.exp(-logit))
     return result
 

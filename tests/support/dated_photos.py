@@ -26,7 +26,7 @@ class Fact:
     path: Path
     taken: datetime | None  # aware where the file names a zone
     changed: int  # seconds since 1970 UTC
-    picture: int  # files of one picture hold the same bytes
+    image: int  # files of one image hold the same bytes
 
 
 def write(
@@ -49,17 +49,17 @@ def write(
 def make(folder: Path, count: int) -> list[Fact]:
     """Files in folders, of dates around 2024 with and without a zone; a fifth are copies."""
     random = np.random.default_rng(7)
-    facts: list[Fact] = []
+    metadata: list[Fact] = []
     for number in range(count):
         place = folder / FOLDERS[random.integers(len(FOLDERS))]
         path = place / f"{'IMG' if random.random() < 0.7 else 'copy'}_{number}.jpg"
         changed = int(random.integers(1_672_000_000, 1_735_000_000))
-        if facts and random.random() < 0.2:
-            twin = facts[random.integers(len(facts))]
+        if metadata and random.random() < 0.2:
+            twin = metadata[random.integers(len(metadata))]
             place.mkdir(parents=True, exist_ok=True)
             shutil.copy(twin.path, path)
             os.utime(path, (changed, changed))
-            facts.append(Fact(path, twin.taken, changed, twin.picture))
+            metadata.append(Fact(path, twin.taken, changed, twin.image))
             continue
         wall, zone = None, None
         if random.random() < 0.7:
@@ -69,8 +69,8 @@ def make(folder: Path, count: int) -> list[Fact]:
         taken = wall
         if wall is not None and zone is not None:
             taken = wall.replace(tzinfo=datetime.fromisoformat(f"2024-01-01T00:00{zone}").tzinfo)
-        facts.append(Fact(path, taken, changed, number))
-    return facts
+        metadata.append(Fact(path, taken, changed, number))
+    return metadata
 
 
 def open_collection(folder: Path, photos: Path, **options: object) -> Engine:

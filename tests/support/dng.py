@@ -15,15 +15,15 @@ Entry = tuple[int, int, object]
 
 
 def make_dng(
-    picture: Image.Image,
+    image: Image.Image,
     *,
     preview: bytes | None,
     preview_size: tuple[int, int] = (0, 0),
     orientation: int = 1,
     taken: str = "",
 ) -> bytes:
-    """`picture` as an RGGB mosaic; preview: a JPEG's bytes."""
-    rgb = np.asarray(picture.convert("RGB")).astype(np.uint16)
+    """`image` as an RGGB mosaic; preview: a JPEG's bytes."""
+    rgb = np.asarray(image.convert("RGB")).astype(np.uint16)
     mosaic = np.empty(rgb.shape[:2], "<u2")
     for row, column, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
         # Linear light, 14 bits.

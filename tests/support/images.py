@@ -1,4 +1,4 @@
-"""Pictures of each format as bytes, and what others make of them."""
+"""Images of each format as bytes, and what others make of them."""
 
 import struct
 from io import BytesIO
@@ -109,7 +109,7 @@ NAMES = {"RAW": b"x.dng"}
 
 
 def make_photo(path: Path, seed: int, size: tuple[int, int] = (96, 72)) -> Path:
-    """A picture of colours and shapes that differs with the seed."""
+    """An image of colours and shapes that differs with the seed."""
     random = np.random.default_rng(seed)
     corners = random.integers(0, 256, size=(4, 5, 3), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ DIM = 8
 
 
 def vectors_of(pixels: Pixels) -> Embeddings:
-    """What the runner gives for `(n, 3, h, w)`: something of each picture, in order."""
+    """What the runner gives for `(n, 3, h, w)`: something of each image, in order."""
     sums = pixels.reshape(len(pixels), DIM, -1).sum(axis=2, dtype=np.float64)
     return unit(sums + 1)
 
@@ -56,11 +56,11 @@ class SlowRunner(PlainRunner):
 
 
 class FailingRunner(PlainRunner):
-    """Fails on pictures that begin with 13, and on the rest not."""
+    """Fails on images that begin with 13, and on the rest not."""
 
     def submit(self, pixels: Pixels) -> Any:
         if (pixels[:, 0, 0, 0] == 13).any():
-            raise ValueError("an unlucky picture")
+            raise ValueError("an unlucky image")
         return super().submit(pixels)
 
 
@@ -70,7 +70,7 @@ class FullRunner(PlainRunner):
 
 
 class DyingRunner(PlainRunner):
-    """Ends its process on pictures that begin with 13."""
+    """Ends its process on images that begin with 13."""
 
     def submit(self, pixels: Pixels) -> Any:
         if (pixels[:, 0, 0, 0] == 13).any():
@@ -84,7 +84,7 @@ class CompilingRunner(PlainRunner):
 
 
 class DrawingRunner(SlowRunner):
-    """Gives vectors of any length, drawn from each picture's sum."""
+    """Gives vectors of any length, drawn from each image's sum."""
 
     def __init__(self, dim: int) -> None:
         self.dim = dim

@@ -1,4 +1,4 @@
-"""Pictures of three kinds, in drawn colours and places: classes that examples can teach."""
+"""Images of three kinds, in drawn colours and places: classes that examples can teach."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ CLASSES = ("disc", "stripes", "grain")
 
 
 def draw(path: Path, kind: str, seed: int) -> Path:
-    """A picture of one of three kinds, in drawn colours and places."""
+    """An image of one of three kinds, in drawn colours and places."""
     random = np.random.default_rng([seed, CLASSES.index(kind)])
     back, front = (tuple(int(v) for v in random.integers(0, 256, 3)) for _ in range(2))
     image = Image.new("RGB", (160, 160), back)

@@ -143,13 +143,13 @@ def read_by_exiftool(file: Path) -> dict[str, Any]:
         capture_output=True,
         check=True,
     )
-    facts: dict[str, Any] = json.loads(done.stdout)[0]
+    metadata: dict[str, Any] = json.loads(done.stdout)[0]
     assert not done.stderr, done.stderr
-    del facts["SourceFile"]
-    return facts
+    del metadata["SourceFile"]
+    return metadata
 
 
-def keywords(facts: dict[str, Any]) -> list[list[str]]:
+def keywords(metadata: dict[str, Any]) -> list[list[str]]:
     """Those of `dc:subject`, `lr:hierarchicalSubject` and `digiKam:TagsList`."""
-    found = (facts.get(name, []) for name in KEYWORDS)
+    found = (metadata.get(name, []) for name in KEYWORDS)
     return [[str(v) for v in (value if isinstance(value, list) else [value])] for value in found]

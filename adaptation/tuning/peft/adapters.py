@@ -125,7 +125,7 @@ def _inside(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _outputs(tower: nn.Module, names: list[str]) -> dict[str, torch.Tensor]:
-    """What each of these modules gives for a black picture, where that is tokens or a map."""
+    """What each of these modules gives for a black image, where that is tokens or a map."""
     found: dict[str, torch.Tensor] = {}
 
     def seen_by(name: str) -> Any:

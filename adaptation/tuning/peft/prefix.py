@@ -48,7 +48,7 @@ class PrefixAttention(nn.Module):
         key, value: the query itself. attn_mask: as torch's attention takes it; prefixes are always
         seen.
         """
-        assert key is query is value, "a picture's tokens attend to themselves"
+        assert key is query is value, "an image's tokens attend to themselves"
         if not self.batch_first:
             query = query.transpose(0, 1)
         joint = functional.linear(query, self.in_proj_weight, self.in_proj_bias)
@@ -78,8 +78,8 @@ class PrefixAttention(nn.Module):
 def add_prefixes(tower: nn.Module, length: int) -> list[nn.Parameter]:
     """Freeze the tower and add prefixes to its attention; returns what is left to learn.
 
-    length: keys and values of each attention. Raises ModelError for a tower that is no transformer
-    of open_clip's with torch's attention, ValueError for a length below 1.
+    length: keys and values of each attention. Raises ModelError for a tower that is not one of
+    open_clip's transformers with torch's attention, ValueError for a length below 1.
     """
     if length < 1:
         raise ValueError(f"a prefix's length is at least 1, not {length}")

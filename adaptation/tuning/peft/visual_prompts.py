@@ -39,7 +39,7 @@ def add_visual_prompts(tower: nn.Module, count: int, deep: bool) -> list[nn.Para
     """Freeze the tower and add prompts; returns what is left to learn.
 
     count: tokens before the first block, or, where deep, before each. Raises ModelError for a tower
-    that is no transformer of open_clip's, ValueError for a count below 1.
+    that is not a transformer of open_clip's, ValueError for a count below 1.
     """
     if count < 1:
         raise ValueError(f"the count of prompts is at least 1, not {count}")

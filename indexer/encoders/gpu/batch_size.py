@@ -1,4 +1,4 @@
-"""How many pictures a device takes at once: found by trial, and halved when memory runs out.
+"""How many images a device takes at once: found by trial, and halved when memory runs out.
 
 Nothing here knows a device: what tries a size, and what encodes, is passed in.
 """
@@ -12,8 +12,8 @@ from indexer.errors import OutOfMemory
 # a caching allocator's gaps.
 NEAR_FULL = 0.85
 SMALLEST_TRIAL = 16
-# Where throughput has long stopped rising. A batch also lies in the host's memory, some four times
-# over, and is what `kill -9` loses.
+# Where throughput has long stopped rising. A batch also lies in the host's memory, some four
+# times over, and is what `kill -9` loses.
 LARGEST_TRIAL = 1024
 
 T = TypeVar("T")
@@ -29,12 +29,12 @@ def find_batch_size(
     """The largest size, `start` times or divided by a power of two and at most `most`, that leaves
     memory less than nearly full.
 
-    try_size: encodes a batch of that many pictures and returns the share of the device's memory,
+    try_size: encodes a batch of that many images and returns the share of the device's memory,
     0 to 1, that was in use; raises OutOfMemory where it does not fit. idle: that share before any
-    picture. A size that cannot fit, going by the last, is not tried: some systems page rather
+    image. A size that cannot fit, going by the last, is not tried: some systems page rather
     than refuse, and stand still for minutes.
 
-    Raises OutOfMemory where not even one picture fits.
+    Raises OutOfMemory where not even one image fits.
     """
     size = min(start, most)
     used = _tried(try_size, size)
@@ -42,7 +42,7 @@ def find_batch_size(
         if size == 1:
             if used is None:
                 raise OutOfMemory(
-                    "the device's memory does not hold the model and one picture: end other "
+                    "the device's memory does not hold the model and one image: end other "
                     "programs that use it, or use --device cpu"
                 )
             return 1
@@ -60,7 +60,7 @@ def find_batch_size(
 
 
 def _tried(try_size: Callable[[int], float], size: int) -> float | None:
-    """The share of memory that `size` pictures take; None where they do not fit."""
+    """The share of memory that `size` images take; None where they do not fit."""
     try:
         return try_size(size)
     except OutOfMemory:
@@ -70,7 +70,7 @@ def _tried(try_size: Callable[[int], float], size: int) -> float | None:
 class Halving:
     """Encodes batches in parts no larger than what has fitted so far.
 
-    limit: pictures a part; halved whenever memory runs out, and never raised again, since what
+    limit: images a part; halved whenever memory runs out, and never raised again, since what
     took the memory (another program, a fragmented heap) is likely to stay.
     recover: called before a part is tried again, to give memory back.
     """
@@ -83,7 +83,7 @@ class Halving:
         """What `encode` gives for parts that together are `range(count)`, in order.
 
         encode: may raise OutOfMemory; a part that does not fit is tried again in halves.
-        Raises OutOfMemory, naming the way out, where one picture alone does not fit.
+        Raises OutOfMemory, naming the way out, where one image alone does not fit.
         """
         parts: list[T] = []
         at = 0
@@ -95,7 +95,7 @@ class Halving:
             except OutOfMemory as exc:
                 if end - at == 1:
                     raise OutOfMemory(
-                        f"{exc}. Not even one picture fits: end other programs that use the "
+                        f"{exc}. Not even one image fits: end other programs that use the "
                         "device, or use --device cpu"
                     ) from exc
                 fits = False

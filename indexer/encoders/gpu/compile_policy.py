@@ -15,21 +15,21 @@ ASSUMED_GAIN = 0.10
 # run that ends before that has gained nothing.
 COMPILE_SECONDS = 90.0
 # A compiled model must be this much faster than the eager one to be kept: less is noise.
-LEAST_GAIN = 0.02
+MIN_GAIN = 0.02
 
 
-def pays_back(pictures: int, per_second: float) -> bool:
-    """Whether compiling is worth trying before `pictures` that take eager execution
-    `pictures / per_second` seconds.
+def pays_back(images: int, per_second: float) -> bool:
+    """Whether compiling is worth trying before `images` that take eager execution
+    `images / per_second` seconds.
     """
-    return ASSUMED_GAIN * pictures / per_second > COMPILE_SECONDS
+    return ASSUMED_GAIN * images / per_second > COMPILE_SECONDS
 
 
 def is_faster(compile_model: Callable[[], None], measure: Callable[[], float]) -> bool:
     """Whether the model is faster once `compile_model` has been called; False too where that or
     the compiled model fails.
 
-    measure: pictures a second, as the model runs now.
+    measure: images a second, as the model runs now.
     """
     eager = measure()
     try:
@@ -37,4 +37,4 @@ def is_faster(compile_model: Callable[[], None], measure: Callable[[], float]) -
         compiled = measure()
     except Exception:  # the compiler's back ends raise what they like, and eager execution works
         return False
-    return compiled > eager * (1 + LEAST_GAIN)
+    return compiled > eager * (1 + MIN_GAIN)

@@ -30,7 +30,7 @@ from .worker_main import Runner, load_torch
 # Batches that each process has at a time: one computed, one copied to the device.
 SLOTS = 2
 # A run that the CPU does in less is left to it: as long as importing torch and open_clip (5 to
-# 14 s, measured here), starting CUDA and loading a model take before the first picture.
+# 14 s, measured here), starting CUDA and loading a model take before the first image.
 START_SECONDS = 20.0
 # Of the shared memory that is left; other programs use it, too.
 SHARE_OF_ROOM = 0.5
@@ -40,8 +40,8 @@ Load = Callable[[Bundle, str], Runner]
 
 
 class DeviceEncoder(OnnxEncoder):
-    """A bundle whose pictures are encoded by `prepare`d processes, one a device; its texts, and
-    pictures before that, by the bundle itself on the CPU.
+    """A bundle whose images are encoded by `prepare`d processes, one a device; its texts, and
+    images before that, by the bundle itself on the CPU.
 
     devices: torch's names, such as "cuda:0"; one may come twice. optional: whether the CPU may do
     a small job, or all of it where a device fails to start. threads: cores, for the CPU.
@@ -59,7 +59,7 @@ class DeviceEncoder(OnnxEncoder):
         load: Load = load_torch,
     ) -> None:
         super().__init__(bundle, device="cpu", threads=threads)
-        self._enough_for = 0.0  # pictures, of a run that need not be prepared for anew
+        self._enough_for = 0.0  # images, of a run that need not be prepared for anew
         self._on_cpu = self.lanes, self.batch_size, self.batch_sizes
         self.devices = tuple(devices)
         self.optional = optional
@@ -73,24 +73,24 @@ class DeviceEncoder(OnnxEncoder):
 
     @property
     def decode_in_processes(self) -> bool:
-        """Whether pictures come so fast that threads, which share one interpreter, do not do."""
+        """Whether images come so fast that threads, which share one interpreter, do not do."""
         return bool(self._workers)
 
-    def prepare(self, pictures: int, batch_size: int | None = None) -> None:
-        """Start the processes and find out how they run best, for a run of `pictures`.
+    def prepare(self, images: int, batch_size: int | None = None) -> None:
+        """Start the processes and find out how they run best, for a run of `images`.
 
-        batch_size: pictures a batch; found by trial otherwise.
+        batch_size: images a batch; found by trial otherwise.
         Raises DeviceUnavailable, or ModelError where a process fails; with `optional` the CPU
         takes over instead.
         """
         with self._starting:
-            if self._workers and pictures <= self._enough_for:
+            if self._workers and images <= self._enough_for:
                 return
             self.close()
-            if self.optional and self._cpu_is_quick(pictures):
+            if self.optional and self._cpu_is_quick(images):
                 return
             try:
-                self._start(pictures, batch_size)
+                self._start(images, batch_size)
             except ModelError as exc:
                 self.close()
                 if not self.optional:
@@ -104,23 +104,23 @@ class DeviceEncoder(OnnxEncoder):
         """`(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm. Call it from `lanes` threads
         to keep all devices busy. Raises ModelError where a process fails or has died.
         """
-        return self.encode_pictures(list(pixels))
+        return self.encode_batch(list(pixels))
 
-    def encode_pictures(self, pictures: Sequence[Pixels]) -> Embeddings:
-        """The same for pictures `(3, h, w)` that are not stacked yet: they are laid straight into
+    def encode_batch(self, images: Sequence[Pixels]) -> Embeddings:
+        """The same for images `(3, h, w)` that are not stacked yet: they are laid straight into
         the memory that a process reads.
         """
         if not self._workers and not self.optional:
-            self.prepare(max(len(pictures), LARGEST_TRIAL))
+            self.prepare(max(len(images), LARGEST_TRIAL))
         if not self._workers:
-            return super().encode_images(np.stack(pictures))
+            return super().encode_images(np.stack(images))
         parts = [np.zeros((0, self.dim), np.float32)]
-        for at in range(0, len(pictures), self.batch_size):
-            parts.append(self._encode(pictures[at : at + self.batch_size]))
+        for at in range(0, len(images), self.batch_size):
+            parts.append(self._encode(images[at : at + self.batch_size]))
         return np.concatenate(parts)
 
     def close(self) -> None:
-        """End the processes; pictures are encoded on the CPU, or by new ones, from then on."""
+        """End the processes; images are encoded on the CPU, or by new ones, from then on."""
         self._end()
         self._workers, self._slots, self._free = [], [], SimpleQueue()
         self.lanes, self.batch_size, self.batch_sizes = self._on_cpu
@@ -131,54 +131,54 @@ class DeviceEncoder(OnnxEncoder):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _encode(self, pictures: Sequence[Pixels]) -> Embeddings:
+    def _encode(self, images: Sequence[Pixels]) -> Embeddings:
         worker, number, slot = self._free.get()
         try:
-            np.stack(pictures, out=slot.pixels[: len(pictures)])
-            vectors: Embeddings = worker.request("encode", number, len(pictures)).result()
+            np.stack(images, out=slot.pixels[: len(images)])
+            vectors: Embeddings = worker.request("encode", number, len(images)).result()
         finally:
             self._free.put((worker, number, slot))  # a dead one's too: nobody waits for ever
         return vectors
 
-    def _cpu_is_quick(self, pictures: int) -> bool:
-        """Whether the CPU does `pictures` before a device has begun, going by one of them."""
+    def _cpu_is_quick(self, images: int) -> bool:
+        """Whether the CPU does `images` before a device has begun, going by one of them."""
         one = np.zeros((1, 3, *self.image_size), np.uint8)
         super().encode_images(one)
         began = time.perf_counter()
         super().encode_images(one)
         each = (time.perf_counter() - began) / self.lanes
-        quick = pictures * each < START_SECONDS
+        quick = images * each < START_SECONDS
         if not quick:
             with suppress(AttributeError):
                 del self._image_session  # its memory is not needed any more
         return quick
 
-    def _start(self, pictures: int, batch_size: int | None) -> None:
+    def _start(self, images: int, batch_size: int | None) -> None:
         workers: list[Worker] = []
         self._end.detach()
         self._end = weakref.finalize(self, _close, workers, self._slots)
         for device in self.devices:
             workers.append(Worker(device, partial(self._load, self.bundle, device)))
         precisions = _results([worker.loaded for worker in workers])
-        share = -(-pictures // (SLOTS * len(workers)))  # each has something to do
+        share = -(-images // (SLOTS * len(workers)))  # each has something to do
         bound = min(batch_size or LARGEST_TRIAL, self._most_that_fit(len(workers)))
         most = max(1, min(bound, share))
         if batch_size is None:
             most = min(_ask(workers, "find_batch_size", most))
         _ask(workers, "set_batch_size", most)
-        compiled = _compile(workers, pictures // len(workers))
+        compiled = _compile(workers, images // len(workers))
         self._share(workers, most)
         self.lanes, self.batch_size, self.batch_sizes = SLOTS * len(workers), most, (most,)
-        self._enough_for = pictures if most == share < bound else float("inf")
+        self._enough_for = images if most == share < bound else float("inf")
         self._workers = workers
         how = f"{len(workers)} {'GPU' if len(workers) == 1 else 'GPUs'}"
         self._on_progress(
-            f"{how} ({', '.join(self.devices)}), {most} pictures a batch, "
+            f"{how} ({', '.join(self.devices)}), {most} images a batch, "
             f"{'/'.join(sorted(set(map(str, precisions))))}{', compiled' if compiled else ''}"
         )
 
     def _most_that_fit(self, workers: int) -> int:
-        """Pictures a batch that there is shared memory for."""
+        """Images a batch that there is shared memory for."""
         left = shared_batches.room()
         if left is None:
             return LARGEST_TRIAL
@@ -213,10 +213,10 @@ def _close(workers: list[Worker], shared: list[Slot]) -> None:
         slot.close()
 
 
-def _compile(workers: list[Worker], pictures: int) -> bool:
-    """Compile where that pays back over `pictures` a worker; whether any runs compiled now."""
+def _compile(workers: list[Worker], images: int) -> bool:
+    """Compile where that pays back over `images` a worker; whether any runs compiled now."""
     slowest = min(_ask(workers, "images_per_second"))
-    return compile_policy.pays_back(pictures, slowest) and any(_ask(workers, "compile"))
+    return compile_policy.pays_back(images, slowest) and any(_ask(workers, "compile"))
 
 
 def _ask(workers: list[Worker], verb: str, *arguments: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A batch's place in memory that two processes share, so that pictures are laid there once."""
+"""A batch's place in memory that two processes share, so that images are laid there once."""
 
 import os
 import sys

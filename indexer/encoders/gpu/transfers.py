@@ -1,4 +1,4 @@
-"""Pictures to a device and vectors back, beside the computing."""
+"""Images to a device and vectors back, beside the computing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A process that encodes pictures on one device, seen from the process that feeds it."""
+"""A process that encodes images on one device, seen from the process that feeds it."""
 
 import threading
 from collections.abc import Callable

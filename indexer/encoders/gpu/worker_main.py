@@ -1,4 +1,4 @@
-"""What runs in a process that encodes pictures on one device.
+"""What runs in a process that encodes images on one device.
 
 It loads a runner, then answers requests `(number, verb, arguments)` with `(number, result)`, a
 result being an exception where the request failed. "encode" names a slot and a count, and its
@@ -23,7 +23,7 @@ LISTEN = 0.0005
 
 
 class Runner(Protocol):
-    """An encoder that takes pictures and gives vectors in two steps (`TorchEncoder`)."""
+    """An encoder that takes images and gives vectors in two steps (`TorchEncoder`)."""
 
     def submit(self, pixels: Pixels) -> Any:
         """Start on `(n, 3, h, w)`; returns a ticket."""

@@ -1,4 +1,4 @@
-"""How a score stands among a picture's scores with the bank of captions."""
+"""How a score stands among an image's scores with the bank of captions."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from indexer.encoder import unit
 from search.ranking.relevance import Background
 
 
-def test_one_picture_and_the_thousandth_are_judged_alike() -> None:
+def test_one_image_and_the_thousandth_are_judged_alike() -> None:
     random = np.random.default_rng(0)
     bank = unit(random.normal(0.2, 1, (300, 64)))
     vectors = unit(random.normal(0.1, 1, (400, 64)))
@@ -14,6 +14,6 @@ def test_one_picture_and_the_thousandth_are_judged_alike() -> None:
     usual = vectors.astype(np.float64) @ bank.T.astype(np.float64)
     expected = (scores - usual.mean(axis=1)) / usual.std(axis=1)
     background = Background(bank)
-    # From the 65th picture on by the bank's moments.
+    # From the 65th image on by the bank's moments.
     found = [background.standard(scores[[n]], vectors[[n]])[0] for n in range(400)]
     np.testing.assert_allclose(found, expected, atol=1e-4)

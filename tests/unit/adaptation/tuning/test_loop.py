@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from adaptation.tuning.checkpoint import STATE
-from adaptation.tuning.image_dataset import Pictures
+from adaptation.tuning.image_dataset import Images
 from adaptation.tuning.objectives import Classification
 from adaptation.tuning.settings import Tuning
 from adaptation.tuning.trainer import Loop, Side, parameter_groups
 from adaptation.tuning.tune import ADDITIONS
 from indexer.images.decode import Limits
 from indexer.images.preprocess import Preprocess
-from indexer.openclip.image_tower import PictureTower
+from indexer.openclip.image_tower import ImageTower
 from support.images import make_photo
 from support.random_towers import small_transformer
 
@@ -27,13 +27,13 @@ PREPROCESS = Preprocess(size=(32, 32), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Side, Side]:
-    """Twelve pictures to learn from, six to hold out."""
+    """Twelve images to learn from, six to hold out."""
     folder = tmp_path_factory.mktemp("photos")
     paths = [bytes(make_photo(folder / f"{n}.png", n, (48, 40))) for n in range(18)]
     targets = np.arange(18) % 3
 
     def side(rows: slice) -> Side:
-        return Side(Pictures(paths[rows], PREPROCESS, Limits()), targets[rows])
+        return Side(Images(paths[rows], PREPROCESS, Limits()), targets[rows])
 
     return side(slice(0, 12)), side(slice(12, 18))
 
@@ -43,7 +43,7 @@ def loop(folder: Path, settings: Tuning = SETTINGS, key: str = "k") -> Loop:
     visual = small_transformer()
     if settings.method != "full":
         ADDITIONS[settings.method](visual, settings)
-    tower = PictureTower(visual, PREPROCESS, "fp32")
+    tower = ImageTower(visual, PREPROCESS, "fp32")
     return Loop(tower, Classification(nn.Linear(16, 3)), settings, folder, steps=3, key=key)
 
 
@@ -105,7 +105,7 @@ def test_training_lowers_the_loss_and_keeps_the_best(
     finished(one.run(*sides))
     assert one.history[-1]["loss"] < 0.7 * one.history[0]["loss"]
     best = min(figures["held_out_loss"] for figures in one.history)
-    vectors = one.vectors(sides[1].pictures)
+    vectors = one.vectors(sides[1].images)
     logits = one.objective.head(vectors).detach().numpy()
     own = logits[np.arange(6), sides[1].targets]
     assert (np.log(np.exp(logits).sum(axis=1)) - own).mean() == pytest.approx(best, abs=1e-6)
@@ -141,9 +141,9 @@ def test_gradients_add_up_to_the_batchs(sides: tuple[Side, Side], tmp_path: Path
 
 
 def test_crops_are_the_seeds(sides: tuple[Side, Side]) -> None:
-    pictures, rows = sides[0].pictures, np.arange(3)
-    first = pictures.augmented(rows, seed=1, epoch=2)
+    images, rows = sides[0].images, np.arange(3)
+    first = images.augmented(rows, seed=1, epoch=2)
     assert first.shape == (3, 3, 32, 32)
-    np.testing.assert_array_equal(first, pictures.augmented(rows, seed=1, epoch=2))
-    np.testing.assert_array_equal(first[1:2], pictures.augmented(rows[1:2], seed=1, epoch=2))
-    assert (first != pictures.augmented(rows, seed=1, epoch=3)).any()
+    np.testing.assert_array_equal(first, images.augmented(rows, seed=1, epoch=2))
+    np.testing.assert_array_equal(first[1:2], images.augmented(rows[1:2], seed=1, epoch=2))
+    assert (first != images.augmented(rows, seed=1, epoch=3)).any()

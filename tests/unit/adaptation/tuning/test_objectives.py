@@ -10,14 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from adaptation.tuning.image_dataset import Pictures
+from adaptation.tuning.image_dataset import Images
 from adaptation.tuning.objectives import Classification, Contrastive
 from adaptation.tuning.settings import Tuning
 from adaptation.tuning.trainer import Loop, Side
 from indexer.encoder import unit
 from indexer.images.decode import Limits
 from indexer.images.preprocess import Preprocess
-from indexer.openclip.image_tower import PictureTower
+from indexer.openclip.image_tower import ImageTower
 from support.images import make_photo
 from support.random_towers import small_transformer
 
@@ -35,23 +35,23 @@ def captions() -> np.ndarray:
 
 def test_the_loss_is_clips_own_where_captions_differ() -> None:
     objective = Contrastive(captions(), scale=20.0)
-    pictures = vectors(4, 2).float()
+    images = vectors(4, 2).float()
     drawn = torch.tensor([0, 2, 4, 6])
-    expected = open_clip.ClipLoss()(pictures, objective.captions[drawn], torch.tensor(20.0))
-    torch.testing.assert_close(objective.loss(pictures, drawn), expected)
+    expected = open_clip.ClipLoss()(images, objective.captions[drawn], torch.tensor(20.0))
+    torch.testing.assert_close(objective.loss(images, drawn), expected)
 
 
-def test_one_caption_of_two_pictures_is_right_for_both() -> None:
+def test_one_caption_of_two_images_is_right_for_both() -> None:
     objective = Contrastive(captions(), scale=20.0)
-    pictures = vectors(2, 2).float()
-    logits = 20 * pictures @ objective.captions[[1, 1]].T
-    loss = objective.loss(pictures, torch.tensor([1, 1]))
+    images = vectors(2, 2).float()
+    logits = 20 * images @ objective.captions[[1, 1]].T
+    loss = objective.loss(images, torch.tensor([1, 1]))
     rows = -functional.log_softmax(logits, dim=1).mean()
     columns = -functional.log_softmax(logits, dim=0).mean()
     torch.testing.assert_close(loss, (rows + columns) / 2)
 
 
-def test_each_picture_draws_its_own_captions_and_all_of_them() -> None:
+def test_each_image_draws_its_own_captions_and_all_of_them() -> None:
     objective = Contrastive(captions(), scale=20.0)
     drawn = np.stack(
         [objective.drawn(OWN, np.random.default_rng(seed)).numpy() for seed in range(60)]
@@ -60,13 +60,13 @@ def test_each_picture_draws_its_own_captions_and_all_of_them() -> None:
         assert set(drawn[:, column]) == set(own[own >= 0])
 
 
-def test_figures_of_captions_are_ranks_among_all_pictures() -> None:
+def test_figures_of_captions_are_ranks_among_all_images() -> None:
     objective = Contrastive(captions(), scale=20.0)
-    pictures = vectors(6, 3).float()
-    figures = objective.judge(pictures, OWN)
+    images = vectors(6, 3).float()
+    figures = objective.judge(images, OWN)
     ranks = []
     for caption in range(10):
-        scores = pictures @ objective.captions[caption]
+        scores = images @ objective.captions[caption]
         right = [row for row in range(6) if caption in OWN[row]]
         ranks.append(1 + int((scores > scores[right].max()).sum()))
     assert figures["held_out_mean_reciprocal_rank"] == pytest.approx(np.mean(1 / np.array(ranks)))
@@ -76,10 +76,10 @@ def test_figures_of_captions_are_ranks_among_all_pictures() -> None:
 def test_figures_of_classes_are_likelihood_and_accuracy() -> None:
     head = nn.Linear(16, 3)
     targets = np.array([0, 1, 2, 0])
-    pictures = vectors(4, 4).float()
+    images = vectors(4, 4).float()
     with torch.no_grad():
-        figures = Classification(head).judge(pictures, targets)
-        logits = head(pictures)
+        figures = Classification(head).judge(images, targets)
+        logits = head(images)
     expected = functional.cross_entropy(logits, torch.from_numpy(targets))
     assert figures["held_out_loss"] == pytest.approx(float(expected), abs=1e-6)
     right = logits.argmax(1).numpy() == targets
@@ -90,14 +90,14 @@ def test_figures_of_classes_are_likelihood_and_accuracy() -> None:
 def side(tmp_path_factory: pytest.TempPathFactory) -> Side:
     folder = tmp_path_factory.mktemp("photos")
     paths = [bytes(make_photo(folder / f"{n}.png", n, (48, 40))) for n in range(6)]
-    return Side(Pictures(paths, PREPROCESS, Limits()), OWN)
+    return Side(Images(paths, PREPROCESS, Limits()), OWN)
 
 
 def loop(folder: Path, settings: Tuning) -> Loop:
     """A random transformer, the same each time."""
     visual = small_transformer()
     visual.set_grad_checkpointing(settings.checkpointing)  # type: ignore[operator]
-    tower = PictureTower(visual, PREPROCESS, "fp32")
+    tower = ImageTower(visual, PREPROCESS, "fp32")
     return Loop(tower, Contrastive(captions(), 20.0), settings, folder, steps=1, key="k")
 
 
@@ -121,7 +121,7 @@ def test_gradients_do_not_depend_on_what_is_held_at_once(
             torch.testing.assert_close(parameter.grad, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_pictures_come_closer_to_their_captions(side: Side, tmp_path: Path) -> None:
+def test_images_come_closer_to_their_captions(side: Side, tmp_path: Path) -> None:
     one = loop(tmp_path, replace(SETTINGS, epochs=30, rate=3e-3, patience=30))
     history = list(one.run(side, side))
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]

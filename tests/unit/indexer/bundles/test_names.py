@@ -8,9 +8,13 @@ from indexer.errors import ModelNotFound
 
 @pytest.mark.parametrize("name", ["ViT-B-32/openai", "ViT-B-32,openai", "ViT-B-32:openai"])
 def test_an_architecture_and_a_tag_may_be_parted_in_three_ways(name: str) -> None:
-    spelling = parse(name)
-    assert (spelling.kind, spelling.arch, spelling.tag) == ("pretrained", "ViT-B-32", "openai")
-    assert spelling.name == "ViT-B-32/openai"
+    model_name = parse(name)
+    assert (model_name.kind, model_name.arch, model_name.tag) == (
+        "pretrained",
+        "ViT-B-32",
+        "openai",
+    )
+    assert model_name.name == "ViT-B-32/openai"
 
 
 def test_every_way_to_write_a_name_is_told_from_the_others(
@@ -42,8 +46,8 @@ def test_a_parsed_name_parses_to_the_same_again(tmp_path: Path) -> None:
     (tmp_path / "open_clip_config.json").touch()
     (tmp_path / "w.safetensors").touch()
     for name in ("pocket", "RN50:openai", "hf-hub:a/b", str(tmp_path), f"{tmp_path}/w.safetensors"):
-        spelling = parse(name)
-        assert parse(spelling.name) == spelling
+        model_name = parse(name)
+        assert parse(model_name.name) == model_name
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,7 @@ def test_a_parsed_name_parses_to_the_same_again(tmp_path: Path) -> None:
     [
         ("hf-hub:alone", None, "write hf-hub:org/name"),
         ("local-dir:nowhere", None, "open_clip_config.json"),
-        ("nowhere/at/all", None, "is no model"),
+        ("nowhere/at/all", None, "is not a model"),
         ("gone.safetensors", "RN50", "no checkpoint"),
         ("pocket", "RN50", "--arch says what a checkpoint file holds"),
     ],

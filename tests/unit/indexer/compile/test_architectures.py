@@ -33,7 +33,7 @@ LENGTHS = (20, 32, 45, 60, 77)
 
 
 def photos(folder: Path) -> list[Image.Image]:
-    """16 pictures of scikit-image, as RGB."""
+    """16 images of scikit-image, as RGB."""
     files = sorted(file for file in folder.iterdir() if file.suffix in (".png", ".jpg"))[:16]
     assert len(files) == 16
     return [Image.open(file).convert("RGB") for file in files]
@@ -69,7 +69,7 @@ def require_agreement(bundle: Bundle, loaded: Any, images: list[Image.Image]) ->
     whole = encoder.encode_ids(encoder.tokenizer(texts))
     read = least_cosines(whole, loaded.encode_texts(texts))
     logging.getLogger(__name__).info(
-        "%s: pictures %.7f, centred %.6f; texts %.7f, centred %.6f", bundle.name, *seen, *read
+        "%s: images %.7f, centred %.6f; texts %.7f, centred %.6f", bundle.name, *seen, *read
     )
     assert min(seen[0], read[0]) >= 0.9999
     assert min(seen[1], read[1]) >= 0.999

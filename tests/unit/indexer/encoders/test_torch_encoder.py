@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("open_clip")
 
 from indexer.devices.torch_device import translated  # noqa: E402
-from indexer.encoders.torch_encoder import Facts, TorchEncoder  # noqa: E402
+from indexer.encoders.torch_encoder import Metadata, TorchEncoder  # noqa: E402
 from indexer.openclip.image_tower import build_visual  # noqa: E402
 from indexer.openclip.loader import LoadedModel, random_model  # noqa: E402
 
@@ -28,8 +28,8 @@ def config(vision: dict[str, Any]) -> dict[str, Any]:
 
 
 def encoder_of(loaded: LoadedModel, **options: Any) -> TorchEncoder:
-    facts = Facts(loaded.source, "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    return TorchEncoder(loaded.model.visual, facts, **options)
+    metadata = Metadata(loaded.source, "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
+    return TorchEncoder(loaded.model.visual, metadata, **options)
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,7 @@ def pixels(loaded: LoadedModel) -> np.ndarray:
     return np.stack([loaded.preprocess.pixels(image) for image in sample_images(20)])
 
 
-def test_pictures_and_texts_have_open_clips_vectors(
-    loaded: LoadedModel, pixels: np.ndarray
-) -> None:
+def test_images_and_texts_have_open_clips_vectors(loaded: LoadedModel, pixels: np.ndarray) -> None:
     encoder = encoder_of(loaded, batch_size=7)
     vectors = encoder.encode_images(pixels)
     assert vectors.dtype == np.float32
@@ -66,7 +64,7 @@ def test_tickets_are_collected_in_any_order(loaded: LoadedModel, pixels: np.ndar
     assert np.allclose(np.concatenate([first, second]), whole, atol=1e-6)
 
 
-def test_a_picture_that_may_not_be_written_to_is_encoded(
+def test_an_image_that_may_not_be_written_to_is_encoded(
     loaded: LoadedModel, pixels: np.ndarray
 ) -> None:
     frozen = pixels[::2].copy()
@@ -94,7 +92,7 @@ def test_half_precision_keeps_the_vectors_of_real_photos(
     centre = full.mean(axis=0)
     assert len(photos) >= 15
     assert least_cosine(full, half) >= 0.999
-    # Random towers give nearly one vector for all; what tells pictures apart must be kept too.
+    # Random towers give nearly one vector for all; what tells images apart must be kept too.
     assert least_cosine(full - centre, half - centre) >= 0.99
 
 
@@ -110,13 +108,13 @@ def test_precision_falls_back_where_half_would_move_vectors_too_far(loaded: Load
                 size = size.to(torch.float16)  # whose largest number is 65,504
             return x.flatten(1)[:, :48] * (size * size)
 
-    facts = Facts("big", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    bad = TorchEncoder(Overflowing(), facts, precision="bf16")
+    metadata = Metadata("big", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
+    bad = TorchEncoder(Overflowing(), metadata, precision="bf16")
     bad.settle_precision()
     assert bad.precision == "fp32"
 
 
-def test_pictures_whose_numbers_overflow_are_encoded_in_float32(
+def test_images_whose_numbers_overflow_are_encoded_in_float32(
     loaded: LoadedModel, pixels: np.ndarray
 ) -> None:
     class Overflowing(torch.nn.Module):  # type: ignore[name-defined,misc]
@@ -126,14 +124,14 @@ def test_pictures_whose_numbers_overflow_are_encoded_in_float32(
                 features[1::3] = torch.inf
             return features
 
-    facts = Facts("big", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    half = TorchEncoder(Overflowing(), facts, precision="fp16", batch_size=6)
-    full = TorchEncoder(Overflowing(), facts, precision="fp32", batch_size=6)
+    metadata = Metadata("big", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
+    half = TorchEncoder(Overflowing(), metadata, precision="fp16", batch_size=6)
+    full = TorchEncoder(Overflowing(), metadata, precision="fp32", batch_size=6)
     assert np.array_equal(half.encode_images(pixels), full.encode_images(pixels))
 
 
 class Limited(torch.nn.Module):  # type: ignore[name-defined,misc]
-    """A tower on a device that holds `fits` pictures."""
+    """A tower on a device that holds `fits` images."""
 
     def __init__(self, visual: Any, fits: int, error: Exception) -> None:
         super().__init__()
@@ -161,8 +159,8 @@ def test_batches_that_do_not_fit_are_halved_and_no_vector_is_lost(
 ) -> None:
     expected = encoder_of(loaded).encode_images(pixels)
     limited = Limited(loaded.model.visual, fits, error)
-    facts = Facts("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    encoder = TorchEncoder(limited, facts, batch_size=20)
+    metadata = Metadata("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
+    encoder = TorchEncoder(limited, metadata, batch_size=20)
     assert np.allclose(encoder.encode_images(pixels), expected, atol=1e-6)
     assert encoder.batch_size == max(s for s in (20, 10, 5, 2, 1) if s <= fits)
     limited.sizes.clear()
@@ -175,17 +173,17 @@ def test_the_batch_size_found_by_trial_works(
     loaded: LoadedModel, pixels: np.ndarray, error: Exception
 ) -> None:
     limited = Limited(loaded.model.visual, 37, error)
-    facts = Facts("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    encoder = TorchEncoder(limited, facts)
+    metadata = Metadata("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
+    encoder = TorchEncoder(limited, metadata)
     assert encoder.find_batch_size(100) == 32
     assert encoder.batch_size == 32
     assert limited.sizes == [16, 16, 32, 32, 64]
     assert len(encoder.encode_images(pixels)) == 20
 
 
-def test_a_model_too_large_for_one_picture_says_what_to_do(loaded: LoadedModel) -> None:
-    facts = Facts("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    encoder = TorchEncoder(Limited(loaded.model.visual, 0, FULL[0]), facts)
+def test_a_model_too_large_for_one_image_says_what_to_do(loaded: LoadedModel) -> None:
+    metadata = Metadata("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
+    encoder = TorchEncoder(Limited(loaded.model.visual, 0, FULL[0]), metadata)
     with pytest.raises(OutOfMemory, match="cpu.*--device cpu"):
         encoder.encode_images(np.zeros((3, 3, 64, 64), np.uint8))
     with pytest.raises(OutOfMemory, match="--device cpu"):
@@ -194,9 +192,9 @@ def test_a_model_too_large_for_one_picture_says_what_to_do(loaded: LoadedModel) 
 
 def test_torchs_other_errors_become_one_line(loaded: LoadedModel) -> None:
     broken = Limited(loaded.model.visual, 0, RuntimeError("no kernel\nimage is available"))
-    facts = Facts("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
+    metadata = Metadata("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
     with pytest.raises(ModelError, match="batch of 2: no kernel image is available") as caught:
-        TorchEncoder(broken, facts).encode_images(np.zeros((2, 3, 64, 64), np.uint8))
+        TorchEncoder(broken, metadata).encode_images(np.zeros((2, 3, 64, 64), np.uint8))
     assert not isinstance(caught.value, OutOfMemory)
     with pytest.raises(KeyboardInterrupt), translated(torch.device("cpu"), 1):
         raise KeyboardInterrupt
@@ -256,12 +254,12 @@ def test_an_image_tower_is_built_without_its_text_tower(arch: str) -> None:
 
     from indexer.openclip.sources import architecture
 
-    facts = architecture(arch)
-    if "hf_model_name" in facts["text_cfg"]:  # not downloaded here: the tower must not need it
-        assert build_visual(facts).state_dict()
+    metadata = architecture(arch)
+    if "hf_model_name" in metadata["text_cfg"]:  # not downloaded here: the tower must not need it
+        assert build_visual(metadata).state_dict()
         return
     whole = open_clip.create_model(arch, load_weights=False, device="meta").visual
-    ours = build_visual(facts).state_dict()
+    ours = build_visual(metadata).state_dict()
     assert {name: one.shape for name, one in ours.items()} == {
         name: one.shape for name, one in whole.state_dict().items()
     }

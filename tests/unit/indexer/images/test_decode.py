@@ -47,7 +47,7 @@ def test_orientation_is_applied(photo: Image.Image, orientation: int, format_nam
     assert np.array_equal(array(decoded.image), array(truth.convert("RGB")))
 
 
-def test_grey_palette_and_one_bit_pictures_become_rgb(photo: Image.Image) -> None:
+def test_grey_palette_and_one_bit_images_become_rgb(photo: Image.Image) -> None:
     for mode in ("L", "P", "1"):
         image = photo.convert(mode)
         decoded = decode(encoded(image, "PNG"), Limits()).image
@@ -73,7 +73,7 @@ def test_sixteen_bit_grey_keeps_its_scale() -> None:
     assert np.array_equal(decoded[0, :, 0], ramp[0] >> 8)
 
 
-def test_float_pictures_are_stretched_between_their_extremes() -> None:
+def test_float_images_are_stretched_between_their_extremes() -> None:
     values = np.linspace(-3.0, 5.0, 64, dtype=np.float32).reshape(8, 8)
     decoded = array(decode(encoded(Image.fromarray(values), "TIFF"), Limits()).image)
     assert decoded.min() == 0
@@ -116,11 +116,11 @@ def test_the_first_frame_stands_for_an_animation() -> None:
     ("data", "reason"),
     [
         (b"", "empty file"),
-        (b"hello, this is text\n" * 9, "not a picture"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "damaged|not a picture"),
+        (b"hello, this is text\n" * 9, "not an image"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "damaged|not an image"),
     ],
 )
-def test_what_is_no_picture_says_why(data: bytes, reason: str) -> None:
+def test_what_is_no_image_says_why(data: bytes, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         decode(data, Limits())
 

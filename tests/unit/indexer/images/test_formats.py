@@ -33,7 +33,7 @@ def photo(sample_photos: Path) -> Image.Image:
     return Image.open(sample_photos / "coffee.png").convert("RGB").crop((0, 0, 300, 200))
 
 
-# -- the picture itself ------------------------------------------------------------------------
+# -- the image itself ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("format_name", ["AVIF", "JPEG2000", "PPM"])
@@ -58,7 +58,7 @@ def test_a_heic_is_what_pi_heif_makes_of_it(photo: Image.Image, mode: str) -> No
     assert np.abs(array(decoded.image) - array(photo.convert(mode).convert("RGB"))).mean() < 3
 
 
-def test_a_ten_bit_heic_is_the_eight_bit_picture(photo: Image.Image) -> None:
+def test_a_ten_bit_heic_is_the_eight_bit_image(photo: Image.Image) -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
     wide = (np.asarray(photo).astype("<u2") << 8).tobytes()
     buffer = BytesIO()
@@ -218,7 +218,7 @@ def test_a_profile_counts_before_code_points(photo: Image.Image) -> None:
 
 @pytest.mark.parametrize(("transfer", "white"), [(16, 0.5806888810416109), (18, 0.75)])
 def test_high_dynamic_range_is_cut_at_reference_white(transfer: int, white: float) -> None:
-    # 203 nits in PQ, and three quarters of HLG, are white in ordinary pictures (BT.2408).
+    # 203 nits in PQ, and three quarters of HLG, are white in ordinary images (BT.2408).
     for level, expected in ((white, 255), (1.0, 255), (0.0, 0)):
         grey = Image.new("RGB", (8, 8), (round(255 * level),) * 3)
         data = with_code_points(saved(grey, "AVIF", quality=100), 9, transfer)
@@ -243,7 +243,7 @@ def test_the_pixel_limit_holds_for_each_format_before_decoding(
     ("format_name", "box"),
     [("JPEG2000", b"ihdr"), ("HEIF", b"ispe\0\0\0\0"), ("AVIF", b"ispe\0\0\0\0")],
 )
-def test_a_header_that_understates_its_size_gets_no_large_picture_in(
+def test_a_header_that_understates_its_size_gets_no_large_image_in(
     photo: Image.Image, format_name: str, box: bytes
 ) -> None:
     data = WRITERS[format_name](photo.resize((1500, 1000)))
@@ -262,12 +262,12 @@ def test_a_cut_file_is_refused_with_a_reason(
     photo: Image.Image, format_name: str, share: float
 ) -> None:
     data = WRITERS[format_name](photo)
-    with pytest.raises(ImageError, match=r"damaged: \S|not a picture|damaged one"):
+    with pytest.raises(ImageError, match=r"damaged: \S|not an image|damaged one"):
         decode(data[: int(share * len(data))], Limits(), name=NAMES.get(format_name, b""))
 
 
 @pytest.mark.parametrize("format_name", WRITERS)
-def test_damage_anywhere_is_an_error_or_a_picture_and_never_more(
+def test_damage_anywhere_is_an_error_or_an_image_and_never_more(
     photo: Image.Image, format_name: str
 ) -> None:
     data = WRITERS[format_name](photo.resize((120, 80)))
@@ -284,7 +284,7 @@ def test_damage_anywhere_is_an_error_or_a_picture_and_never_more(
 
 
 @pytest.mark.parametrize("format_name", WRITERS)
-def test_threads_decode_the_same_picture(photo: Image.Image, format_name: str) -> None:
+def test_threads_decode_the_same_image(photo: Image.Image, format_name: str) -> None:
     files = [WRITERS[format_name](photo.rotate(angle)) for angle in range(0, 360, 45)]
     name = NAMES.get(format_name, b"")
     alone = [array(decode(data, Limits(), name=name).image) for data in files]

@@ -38,7 +38,7 @@ def test_pixels_are_open_clips_to_the_byte(
         assert np.abs((pixels / np.float32(255) - mean) / std - expected).max() < 1e-6
 
 
-def test_a_very_long_picture_is_cut_before_it_is_resized() -> None:
+def test_a_very_long_image_is_cut_before_it_is_resized() -> None:
     image = Image.new("RGB", (60_000, 2), "green")
     pixels = Preprocess((260, 260)).pixels(image)
     assert pixels.shape == (3, 260, 260)

@@ -10,7 +10,7 @@ LANES = 2
 
 
 def settle(costs: Mapping[int, float]) -> tuple[BatchTuner, list[int]]:
-    """A tuner that has measured these seconds a picture, and the sizes of the batches it saw."""
+    """A tuner that has measured these seconds an image, and the sizes of the batches it saw."""
     tuner = BatchTuner(tuple(costs), LANES)
     seen = []
     while not tuner.settled:

@@ -53,11 +53,11 @@ def test_a_process_that_dies_is_told_in_one_line() -> None:
     decoders.close()
 
 
-def test_pictures_are_read_alike_and_known_ones_left_out(tmp_path: Path) -> None:
+def test_images_are_read_alike_and_known_ones_left_out(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     for number in range(6):
         make_photo(photos / f"{number}.png", number)
-    (photos / "bad.jpg").write_text("no picture")
+    (photos / "bad.jpg").write_text("no image")
     build([make_photo(photos / "0.png", 0)], collection=tmp_path / "c", encoder=FakeEncoder())
     tasks = [
         Task(0, os.fsencode(photos), os.fsencode(file.name), 0, 0)
@@ -93,7 +93,7 @@ def test_what_cannot_be_sent_to_a_process_stays_in_threads() -> None:
 def test_a_run_with_processes_makes_the_same_collection(tmp_path: Path) -> None:
     for number in range(30):
         make_photo(tmp_path / "p" / f"{number:02}.png", number % 25)
-    (tmp_path / "p" / "bad.jpg").write_text("no picture")
+    (tmp_path / "p" / "bad.jpg").write_text("no image")
     logs = []
     for kind in (FakeEncoder, InProcesses):
         encoder = kind(log=tmp_path / kind.__name__)

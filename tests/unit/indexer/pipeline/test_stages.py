@@ -8,7 +8,7 @@ import pytest
 
 from indexer import Progress, Skipped, build
 from indexer.encoder import Embeddings, Pixels
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.testing import FakeEncoder
 from support.images import make_photo
@@ -63,9 +63,9 @@ def test_small_batches_are_committed_together(
     encoder, collection = FakeEncoder(), Collection(tmp_path / "c")
     build([tmp_path], collection=collection.folder, encoder=encoder, batch_size=1)
     assert encoder.batches == [1] * 20
-    with closing(Catalogue.open(collection)) as catalogue:
-        assert catalogue.generation() == 3  # of 8, 8 and 4 pictures
-        assert catalogue.counts() == (20, 20, 0)
+    with closing(Catalog.open(collection)) as catalog:
+        assert catalog.generation() == 3  # of 8, 8 and 4 images
+        assert catalog.counts() == (20, 20, 0)
 
 
 def test_copies_in_one_run_are_encoded_once(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_progress_goes_to_the_end_and_failures_are_told(tmp_path: Path) -> None:
 
 def test_work_is_committed_while_a_slow_file_is_read(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     from indexer.pipeline import stages
-    from indexer.store.catalog import Catalogue
+    from indexer.store.catalog import Catalog
     from indexer.store.collection import Collection
 
     for number in range(4):
@@ -122,9 +122,9 @@ def test_work_is_committed_while_a_slow_file_is_read(tmp_path: Path, monkeypatch
     def slow(task, *arguments):  # type: ignore[no-untyped-def]
         if b"slow" in task.path:
             time.sleep(1.5)
-            catalogue = Catalogue.open(Collection(tmp_path / "c"))
-            counted.append(catalogue.counts()[0])
-            catalogue.close()
+            catalog = Catalog.open(Collection(tmp_path / "c"))
+            counted.append(catalog.counts()[0])
+            catalog.close()
         return real(task, *arguments)
 
     monkeypatch.setattr(stages, "read", slow)
@@ -133,13 +133,13 @@ def test_work_is_committed_while_a_slow_file_is_read(tmp_path: Path, monkeypatch
 
 
 def test_vectors_are_kept_at_unit_norm(tmp_path: Path) -> None:
-    from indexer.store.catalog import Catalogue
+    from indexer.store.catalog import Catalog
     from indexer.store.collection import Collection
 
     make_photo(tmp_path / "a.png", 1)
     build([tmp_path], collection=tmp_path / "c", encoder=FakeEncoder())
-    catalogue = Catalogue.open(Collection(tmp_path / "c"))
-    ((_, vectors),) = catalogue.embeddings("fake")
-    catalogue.close()
+    catalog = Catalog.open(Collection(tmp_path / "c"))
+    ((_, vectors),) = catalog.embeddings("fake")
+    catalog.close()
     assert vectors.dtype == np.float32
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)

@@ -15,7 +15,7 @@ def paths(root: Path, **options: object) -> list[bytes]:
     return [entry.path for entry in scan(root, **options)]  # type: ignore[arg-type]
 
 
-def test_pictures_come_in_the_order_of_their_names_files_before_folders(tmp_path: Path) -> None:
+def test_images_come_in_the_order_of_their_names_files_before_folders(tmp_path: Path) -> None:
     for name in ("b.jpg", "a.PNG", "sub/c.webp", "another/d.tif"):
         put(tmp_path / name)
     assert paths(tmp_path) == [b"a.PNG", b"b.jpg", b"another/d.tif", b"sub/c.webp"]
@@ -34,7 +34,7 @@ def test_the_collection_inside_the_root_is_left_out(tmp_path: Path) -> None:
     assert paths(tmp_path, skip=tmp_path / "index") == [b"a.jpg"]
 
 
-def test_a_file_without_extension_counts_when_it_begins_like_a_picture(tmp_path: Path) -> None:
+def test_a_file_without_extension_counts_when_it_begins_like_an_image(tmp_path: Path) -> None:
     put(tmp_path / "photo", JPEG)
     put(tmp_path / "README", b"hello")
     assert paths(tmp_path) == [b"photo"]

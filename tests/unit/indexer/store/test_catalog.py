@@ -10,7 +10,7 @@ from indexer.errors import (
     CollectionNotFound,
     CollectionStorageError,
 )
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection, filesystem_of
 from indexer.testing import FakeEncoder
 from support.images import make_photo
@@ -24,7 +24,7 @@ def collection(tmp_path: Path) -> Collection:
 
 
 def edit(collection: Collection, statement: str) -> None:
-    connection = sqlite3.connect(collection.catalogue)
+    connection = sqlite3.connect(collection.catalog)
     connection.execute(statement)
     connection.commit()
     connection.close()
@@ -34,54 +34,54 @@ def edit(collection: Collection, statement: str) -> None:
 def test_a_format_from_the_future_is_refused(collection: Collection, writable: bool) -> None:
     edit(collection, "PRAGMA user_version = 99")
     with pytest.raises(CollectionFormatError, match="newer clipdex .format 99"):
-        Catalogue.open(collection, writable=writable)
+        Catalog.open(collection, writable=writable)
 
 
 def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
     collection = Collection(tmp_path)
     edit(collection, "PRAGMA user_version = 1")
     with pytest.raises(CollectionFormatError, match="another program"):
-        Catalogue.open(collection, writable=True)
+        Catalog.open(collection, writable=True)
 
 
 def test_a_file_that_is_no_database_is_refused(collection: Collection) -> None:
-    collection.catalogue.write_bytes(b"no database, but long enough to be taken for one" * 100)
+    collection.catalog.write_bytes(b"no database, but long enough to be taken for one" * 100)
     with pytest.raises(CollectionFormatError, match="damaged"):
-        Catalogue.open(collection)
+        Catalog.open(collection)
 
 
 def test_nothing_indexed_yet_is_said(tmp_path: Path) -> None:
     with pytest.raises(CollectionNotFound, match="clipdex index FOLDER"):
-        Catalogue.open(Collection(tmp_path))
+        Catalog.open(Collection(tmp_path))
 
 
 def test_ids_are_never_used_again(collection: Collection, tmp_path: Path) -> None:
-    catalogue = Catalogue.open(collection)
-    first = catalogue.embeddings_of("fake", range(1, 10)).keys()
-    catalogue.close()
+    catalog = Catalog.open(collection)
+    first = catalog.embeddings_of("fake", range(1, 10)).keys()
+    catalog.close()
     make_photo(tmp_path / "photos" / "a.png", 2)
     build([tmp_path / "photos"], collection=collection.folder, encoder=FakeEncoder(),
           prune_vanished=True)  # fmt: skip
-    catalogue = Catalogue.open(collection)
-    second = catalogue.embeddings_of("fake", range(1, 10)).keys()
-    catalogue.close()
+    catalog = Catalog.open(collection)
+    second = catalog.embeddings_of("fake", range(1, 10)).keys()
+    catalog.close()
     assert len(first) == len(second) == 1
     assert not first & second
 
 
 def test_a_transaction_that_fails_leaves_nothing(collection: Collection) -> None:
-    catalogue = Catalogue.open(collection, writable=True)
-    before = catalogue.generation()
+    catalog = Catalog.open(collection, writable=True)
+    before = catalog.generation()
 
     def fail() -> None:
-        with catalogue.transaction():
-            catalogue.next_generation()
+        with catalog.transaction():
+            catalog.next_generation()
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
-    assert catalogue.generation() == before
-    catalogue.close()
+    assert catalog.generation() == before
+    catalog.close()
 
 
 def test_network_file_systems_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,10 +104,10 @@ def test_a_catalogue_that_another_program_has_locked_is_said(
 ) -> None:
     monkeypatch.setattr("indexer.store.database.LOCK_SECONDS", 0.1)
     make_photo(tmp_path / "photos" / "b.png", 2)
-    other = sqlite3.connect(collection.catalogue)
+    other = sqlite3.connect(collection.catalog)
     other.execute("BEGIN EXCLUSIVE")
     try:
-        with pytest.raises(CollectionLocked, match="locked the catalogue"):
+        with pytest.raises(CollectionLocked, match="locked the catalog"):
             build([tmp_path / "photos"], collection=collection.folder, encoder=FakeEncoder())
     finally:
         other.close()

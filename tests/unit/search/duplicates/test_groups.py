@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 
 from indexer import build
 from indexer.images.gray_thumbnail import SIDE, sketch
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.testing import FakeEncoder
 from search import Engine
@@ -39,7 +39,7 @@ def found(collection: Path, encoder: FakeEncoder) -> list[list[str]]:
     with Engine.open(collection, encoder=encoder) as engine:
         groups = []
         for group in find_groups(engine):
-            contents = engine.catalogue.contents([group.first, *group.members])
+            contents = engine.catalog.contents([group.first, *group.members])
             groups.append(
                 [Path(contents[n].paths[0].decode()).stem for n in (group.first, *group.members)]
             )
@@ -62,7 +62,7 @@ def test_changed_copies_are_grouped_with_their_original_only(
     assert groups == {tuple(sorted([stem, *(f"{stem}-{c}" for c in CHANGES)])) for stem in stems}
 
 
-def test_the_largest_picture_stands_first_and_a_group_is_no_chain(
+def test_the_largest_image_stands_first_and_a_group_is_no_chain(
     sample_photos: Path, tmp_path: Path
 ) -> None:
     """A slow pan: each frame is like the next, the last is not like the first."""
@@ -81,7 +81,7 @@ def test_the_largest_picture_stands_first_and_a_group_is_no_chain(
     with Engine.open(tmp_path / "c", encoder=FakeEncoder()) as engine:
         from search.duplicates.thumbnails import Sketchbook
 
-        book = Sketchbook(engine.catalogue)
+        book = Sketchbook(engine.catalog)
         book.load()
         for group in find_groups(engine, threshold=0.9):
             pairs = [(group.first, other) for other in group.members]
@@ -104,21 +104,21 @@ def test_a_group_larger_than_a_first_look_is_found_whole(tmp_path: Path) -> None
     }
 
 
-def test_pictures_without_detail_are_alike_nothing() -> None:
+def test_images_without_detail_are_alike_nothing() -> None:
     blank = np.full((1, SIDE, SIDE), 200, np.uint8)
     noise = np.random.default_rng(0).integers(199, 202, (1, SIDE, SIDE)).astype(np.uint8)
     assert correlations(blank, blank).tolist() == [0]
     assert correlations(noise, noise).tolist() == [0]
 
 
-def test_a_sketch_is_the_means_of_the_whole_picture(sample_photos: Path) -> None:
+def test_a_sketch_is_the_means_of_the_whole_image(sample_photos: Path) -> None:
     for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
         photo = Image.open(sample_photos / name).convert("RGB")
         for width, height in ((SIDE, SIDE), (5 * SIDE, 3 * SIDE), (31 * SIDE, 24 * SIDE)):
-            picture = photo.resize((width, height))
-            values = np.asarray(picture.convert("L"), float)
+            image = photo.resize((width, height))
+            values = np.asarray(image.convert("L"), float)
             means = values.reshape(SIDE, height // SIDE, SIDE, width // SIDE).mean(axis=(1, 3))
-            made = np.frombuffer(sketch(picture), np.uint8).reshape(SIDE, SIDE)
+            made = np.frombuffer(sketch(image), np.uint8).reshape(SIDE, SIDE)
             error = np.abs(made - means)
             assert error.mean() < 1
             assert error.max() < 12
@@ -127,12 +127,12 @@ def test_a_sketch_is_the_means_of_the_whole_picture(sample_photos: Path) -> None
 def test_a_collection_of_an_older_clipdex_gets_its_sketches(tmp_path: Path) -> None:
     photo = make_photo(tmp_path / "photos" / "a.png", 1)
     build([photo.parent], collection=tmp_path / "c", encoder=FakeEncoder())
-    catalogue = Catalogue.open(Collection(tmp_path / "c"), writable=True)
-    before = catalogue.connection.execute("SELECT id, sketch FROM contents").fetchall()
-    catalogue.connection.execute("UPDATE contents SET sketch = NULL")
-    assert catalogue.without_sketch() == 1
+    catalog = Catalog.open(Collection(tmp_path / "c"), writable=True)
+    before = catalog.connection.execute("SELECT id, sketch FROM contents").fetchall()
+    catalog.connection.execute("UPDATE contents SET sketch = NULL")
+    assert catalog.without_sketch() == 1
     build([photo.parent], collection=tmp_path / "c", encoder=FakeEncoder())
-    assert catalogue.connection.execute("SELECT id, sketch FROM contents").fetchall() == before
+    assert catalog.connection.execute("SELECT id, sketch FROM contents").fetchall() == before
     report = build([photo.parent], collection=tmp_path / "c", encoder=FakeEncoder())
-    catalogue.close()
+    catalog.close()
     assert report.unchanged == 1

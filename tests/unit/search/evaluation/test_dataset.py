@@ -24,7 +24,7 @@ def test_folders_are_classes(tmp_path: Path) -> None:
     }
 
 
-def test_rows_of_one_picture_add_up(tmp_path: Path) -> None:
+def test_rows_of_one_image_add_up(tmp_path: Path) -> None:
     file = tmp_path / "d.csv"
     file.write_text('path,label\na.jpg,cat\n./a.jpg,pet\nb.jpg,"a, b"\na.jpg,cat\n')
     assert told(file) == {"a.jpg": (["cat", "pet"], []), "b.jpg": (["a, b"], [])}
@@ -48,7 +48,7 @@ def test_rows_of_one_picture_add_up(tmp_path: Path) -> None:
         ("d.csv", "file,label\na.jpg,cat\n", "must be path,label"),
         ("d.csv", "path,text\na.jpg,cat\n", "must be path,label"),
         ("d.csv", "", "must be path,label"),
-        ("d.csv", "path,label\n", "names no pictures"),
+        ("d.csv", "path,label\n", "names no images"),
         ("d.csv", "path,label\na.jpg,cat\nb.jpg,\n", "line 3"),
         ("d.csv", 'path,label\na.jpg,"cat\n', "cannot be read"),
         ("d.jsonl", '{"image": "a.jpg", "label": "cat"}\n{oops\n', "line 2 is not JSON"),
@@ -76,5 +76,5 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(GroundTruthError, match="cannot be read"):
         read_ground_truth(tmp_path / "binary.csv")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(GroundTruthError, match="names no pictures"):
+    with pytest.raises(GroundTruthError, match="names no images"):
         read_ground_truth(tmp_path / "empty")

@@ -20,7 +20,7 @@ CLASSES = ("cat", "dog", "cow", "owl", "eel", "ape", "elk")
 
 @pytest.fixture
 def truth(tmp_path: Path) -> dict[bytes, Known]:
-    """50 pictures with a label and one to three captions, and a copy of one."""
+    """50 images with a label and one to three captions, and a copy of one."""
     known = {}
     for number in range(50):
         path = make_photo(tmp_path / "p" / f"{number:02}.png", number, (48, 40))
@@ -83,7 +83,7 @@ def test_figures_agree_with_brute_force(truth: dict[bytes, Known]) -> None:
         assert found.mean_average_precision == pytest.approx(expected, abs=1e-6)
 
 
-def test_pictures_of_the_collection_are_not_encoded_again(
+def test_images_of_the_collection_are_not_encoded_again(
     truth: dict[bytes, Known], tmp_path: Path
 ) -> None:
     encoder = FakeEncoder(dim=16)

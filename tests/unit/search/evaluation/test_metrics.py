@@ -61,7 +61,7 @@ def test_accuracies_are_scikit_learns(scores: np.ndarray) -> None:
         expected = top_k_accuracy_score(truth, helped, k=k, labels=range(ITEMS))
         assert metrics.recall_at(ranks, k) == pytest.approx(expected, abs=1e-6)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # predicted classes without a picture
+        warnings.simplefilter("ignore")  # predicted classes without an image
         expected = balanced_accuracy_score(truth, helped.argmax(axis=1))
     assert metrics.mean_per_class(ranks == 1, right) == pytest.approx(expected, abs=1e-6)
 

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.usefixtures("this_machine_is_in_berlin")
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[Fact], Engine]]:
     base = tmp_path_factory.mktemp("world").resolve()
-    facts = make(base / "photos", 250)
+    metadata = make(base / "photos", 250)
     with open_collection(base / "c", base / "photos") as engine:
-        yield base / "photos", facts, engine
+        yield base / "photos", metadata, engine
 
 
 def wall_of(fact: Fact) -> datetime:
@@ -40,22 +40,22 @@ def paths_of(hits: list[Hit]) -> set[Path]:
 
 
 def check(world: tuple[Path, list[Fact], Engine], asked: Filter, passes: list[Fact]) -> None:
-    """The hits are exactly the pictures of these files, each first under a path that passes, and
+    """The hits are exactly the images of these files, each first under a path that passes, and
     in the order that they have without a filter.
     """
-    _, facts, engine = world
+    _, metadata, engine = world
     everything = engine.search("anything", k=1000)
     wanted = {fact.path for fact in passes}
     expected = [hit.id for hit in everything if wanted & {Path(path) for path in hit.paths}]
     found = engine.search("anything", k=1000, filter=asked)
     assert [hit.id for hit in found] == expected
-    assert len(found) == len({fact.picture for fact in passes})
+    assert len(found) == len({fact.image for fact in passes})
     assert [hit.rank for hit in found] == list(range(1, len(found) + 1))
     for hit in found:
         passing = [Path(path) in wanted for path in hit.paths]
         assert passing == sorted(passing, reverse=True)
         assert passing[0]
-        assert len(hit.paths) == sum(Path(p) in {f.path for f in facts} for p in hit.paths)
+        assert len(hit.paths) == sum(Path(p) in {f.path for f in metadata} for p in hit.paths)
 
 
 # -- each condition against brute force ---------------------------------------------------------
@@ -76,8 +76,8 @@ def check(world: tuple[Path, list[Fact], Engine], asked: Filter, passes: list[Fa
 def test_a_folders_name_finds_what_lies_below_such_folders(
     world: tuple[Path, list[Fact], Engine], name: str, folders: tuple[str, ...]
 ) -> None:
-    photos, facts, _ = world
-    inside = [f for f in facts if f.path.parent in {photos / folder for folder in folders}]
+    photos, metadata, _ = world
+    inside = [f for f in metadata if f.path.parent in {photos / folder for folder in folders}]
     assert inside
     check(world, Filter(folders=[name]), inside)
 
@@ -85,27 +85,27 @@ def test_a_folders_name_finds_what_lies_below_such_folders(
 def test_a_path_is_taken_as_that_path(
     world: tuple[Path, list[Fact], Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photos, facts, _ = world
-    here = [f for f in facts if f.path.is_relative_to(photos / "2024" / "Norway")]
+    photos, metadata, _ = world
+    here = [f for f in metadata if f.path.is_relative_to(photos / "2024" / "Norway")]
     check(world, Filter(folders=[photos / "2024" / "Norway"]), here)
-    check(world, Filter(folders=[photos.parent]), facts)
+    check(world, Filter(folders=[photos.parent]), metadata)
     monkeypatch.chdir(photos / "2024")
-    italy = [f for f in facts if f.path.parent == photos / "2024" / "Italy"]
+    italy = [f for f in metadata if f.path.parent == photos / "2024" / "Italy"]
     check(world, Filter(folders=["Italy"]), italy)
     monkeypatch.chdir(photos / "2023")
     check(world, Filter(folders=["../2024/Norway"]), here)
 
 
-def test_folders_add_up_and_one_without_pictures_is_an_error(
+def test_folders_add_up_and_one_without_images_is_an_error(
     world: tuple[Path, list[Fact], Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photos, facts, engine = world
+    photos, metadata, engine = world
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")  # ".." holds none, wherever the tests are run
-    both = [f for f in facts if f.path.parent in {photos / "2023/Italy", photos / "italy trip"}]
+    both = [f for f in metadata if f.path.parent in {photos / "2023/Italy", photos / "italy trip"}]
     check(world, Filter(folders=["2023", "italy trip"]), both)
     for nowhere in ("Spain", tmp_path, "/no/such/folder", photos / "2025", "..", "aly"):
-        with pytest.raises(QueryError, match="no indexed picture lies in"):
+        with pytest.raises(QueryError, match="no indexed image lies in"):
             engine.search("x", filter=Filter(folders=[nowhere]))
 
 
@@ -123,10 +123,10 @@ def test_folders_add_up_and_one_without_pictures_is_an_error(
 def test_a_bare_date_is_compared_with_the_wall_clock_of_the_photo(
     world: tuple[Path, list[Fact], Engine], text: str, first: datetime, behind: datetime
 ) -> None:
-    facts = world[1]
-    check(world, Filter(since=text), [f for f in facts if wall_of(f) >= first])
-    check(world, Filter(until=text), [f for f in facts if wall_of(f) < behind])
-    within = [f for f in facts if first <= wall_of(f) < behind]
+    metadata = world[1]
+    check(world, Filter(since=text), [f for f in metadata if wall_of(f) >= first])
+    check(world, Filter(until=text), [f for f in metadata if wall_of(f) < behind])
+    within = [f for f in metadata if first <= wall_of(f) < behind]
     check(world, Filter(since=text, until=text), within)
 
 
@@ -149,15 +149,15 @@ def test_a_bare_date_is_compared_with_the_wall_clock_of_the_photo(
 def test_a_date_with_a_zone_is_compared_as_an_instant(
     world: tuple[Path, list[Fact], Engine], text: str, first: datetime, length: timedelta
 ) -> None:
-    facts = world[1]
-    check(world, Filter(since=text), [f for f in facts if instant_of(f) >= first])
-    check(world, Filter(until=text), [f for f in facts if instant_of(f) < first + length])
+    metadata = world[1]
+    check(world, Filter(since=text), [f for f in metadata if instant_of(f) >= first])
+    check(world, Filter(until=text), [f for f in metadata if instant_of(f) < first + length])
 
 
 def test_globs_exclude_as_they_do_when_indexing(
     world: tuple[Path, list[Fact], Engine], tmp_path: Path
 ) -> None:
-    photos, facts, _ = world
+    photos, metadata, _ = world
     for globs in (["copy_*"], ["raw"], ["2024/*"], ["Italy", "IMG_1*"], ["*/Norway"]):
 
         def hidden(path: Path, globs: list[str] = globs) -> bool:
@@ -165,23 +165,23 @@ def test_globs_exclude_as_they_do_when_indexing(
             steps = [relative, *list(relative.parents)[:-1]]
             return any(fnmatch(s.name, g) or fnmatch(str(s), g) for s in steps for g in globs)
 
-        passes = [f for f in facts if not hidden(f.path)]
-        assert 0 < len(passes) < len(facts)
+        passes = [f for f in metadata if not hidden(f.path)]
+        assert 0 < len(passes) < len(metadata)
         check(world, Filter(exclude=globs), passes)
         folder = tmp_path / "_".join(globs).replace("/", "_")
         with open_collection(folder, photos, exclude=globs) as excluding:
-            indexed = excluding.catalogue.counts()[0]
+            indexed = excluding.catalog.counts()[0]
         assert indexed == len(passes)
 
 
 def test_one_file_must_pass_all_conditions_and_pages_follow(
     world: tuple[Path, list[Fact], Engine],
 ) -> None:
-    _, facts, engine = world
+    _, metadata, engine = world
     asked = Filter(["Italy"], since="2024", until="2024-09", exclude=["copy_*"])
     passes = [
         f
-        for f in facts
+        for f in metadata
         if f.path.parent.name == "Italy"
         and datetime(2024, 1, 1) <= wall_of(f) < datetime(2024, 10, 1)
         and not f.path.name.startswith("copy_")
@@ -205,12 +205,12 @@ def test_more_conditions_can_be_given_as_ids(world: tuple[Path, list[Fact], Engi
     assert {hit.id for hit in hits} == set(chosen[:5].tolist())
 
 
-def test_similar_pictures_are_filtered_too(world: tuple[Path, list[Fact], Engine]) -> None:
-    photos, facts, engine = world
+def test_similar_images_are_filtered_too(world: tuple[Path, list[Fact], Engine]) -> None:
+    photos, metadata, engine = world
     one = engine.search("x", k=1)[0]
     found = engine.similar(one.id, k=1000, filter=Filter(["Norway"]))
-    norway = {f.picture for f in facts if f.path.is_relative_to(photos / "2024" / "Norway")}
-    own = {f.picture for f in facts if f.path == one.file}
+    norway = {f.image for f in metadata if f.path.is_relative_to(photos / "2024" / "Norway")}
+    own = {f.image for f in metadata if f.path == one.file}
     assert len(found) == len(norway - own)
     assert all("Norway" in hit.path for hit in found)
 
@@ -219,8 +219,8 @@ def test_similar_pictures_are_filtered_too(world: tuple[Path, list[Fact], Engine
 
 
 def test_a_hit_says_when_it_was_taken(world: tuple[Path, list[Fact], Engine]) -> None:
-    _, facts, engine = world
-    by_path = {fact.path: fact for fact in facts}
+    _, metadata, engine = world
+    by_path = {fact.path: fact for fact in metadata}
     for hit in engine.search("x", k=1000):
         fact = by_path[hit.file]
         expected = fact.taken or datetime.fromtimestamp(fact.changed, HERE)

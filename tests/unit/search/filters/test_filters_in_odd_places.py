@@ -36,7 +36,7 @@ def test_a_copy_passes_by_its_own_folder_and_a_deleted_one_no_longer(tmp_path: P
         assert [hit.file.name for hit in engine.search("x", filter=Filter(["b"]))] == ["z.jpg"]
         (photos / "b" / "z.jpg").unlink()
         build([photos], collection=tmp_path / "c", encoder=FakeEncoder())
-        with pytest.raises(QueryError, match="no indexed picture"):
+        with pytest.raises(QueryError, match="no indexed image"):
             engine.search("x", filter=Filter(["b"]))
 
 
@@ -52,7 +52,7 @@ def test_names_that_are_no_text_pass_and_are_named(tmp_path: Path) -> None:
         assert not engine.search("x", filter=Filter(exclude=[os.fsdecode(b"\xff*")]))
 
 
-def test_links_in_a_path_lead_to_the_same_pictures(tmp_path: Path) -> None:
+def test_links_in_a_path_lead_to_the_same_images(tmp_path: Path) -> None:
     write(tmp_path / "real" / "sub" / "a.jpg", 1, None, None)
     write(tmp_path / "elsewhere" / "b.jpg", 2, None, None)
     (tmp_path / "real" / "link").symlink_to(tmp_path / "elsewhere")
@@ -118,7 +118,7 @@ def test_days_ago_are_counted_from_today(tmp_path: Path) -> None:
              "2024-07-14T12", "0000", "2024-07-14T12:30+99:00", "99999y", "9999"]
 )  # fmt: skip
 def test_what_is_no_date_is_refused_saying_what_is(text: str) -> None:
-    with pytest.raises(QueryError, match=r"is no date: write 2024, 2024-07, .*yesterday"):
+    with pytest.raises(QueryError, match=r"is not a date: write 2024, 2024-07, .*yesterday"):
         Filter(until=text)
 
 
@@ -126,7 +126,7 @@ def test_what_is_no_date_is_refused_saying_what_is(text: str) -> None:
 
 
 @pytest.mark.parametrize("share", [0.5, 0.05, 0.005, 0.0])
-@pytest.mark.parametrize("order", ["rising", "mixed"])
+@pytest.mark.parametrize("order", ["ascending", "mixed"])
 def test_a_search_among_ids_is_brute_force(share: float, order: str) -> None:
     random = np.random.default_rng(3)
     given = unit(random.standard_normal((4000, 16)))

@@ -26,7 +26,7 @@ def test_probabilities_are_a_softmax_at_the_models_scale() -> None:
     encoder = FakeEncoder()
     labeller = Labeller(encoder, ["cat", "dog", " cat ", "", "cow"], TEMPLATES)
     assert labeller.labels == ["cat", "dog", "cow"]
-    vectors = encoder.encode_texts([f"picture {number}" for number in range(5)])
+    vectors = encoder.encode_texts([f"image {number}" for number in range(5)])
     weights = class_vectors(encoder, ["cat", "dog", "cow"], TEMPLATES)
     expected = softmax(encoder.logit_scale * (vectors @ weights.T).astype(float), axis=1)
     assert np.allclose(labeller.probabilities(vectors), expected, atol=1e-6)
@@ -41,7 +41,7 @@ def test_stored_and_fresh_vectors_give_the_same_labels(tmp_path: Path) -> None:
     encoder = FakeEncoder()
     for number in range(12):
         make_photo(tmp_path / "p" / f"{number:02}.png", number % 9)
-    (tmp_path / "p" / "bad.jpg").write_text("no picture")
+    (tmp_path / "p" / "bad.jpg").write_text("no image")
     build([tmp_path / "p"], collection=tmp_path / "c", encoder=encoder)
     labeller = Labeller(encoder, ["cat", "dog", "cow"])
     make_photo(tmp_path / "p" / "new.png", 99)

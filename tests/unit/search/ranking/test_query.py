@@ -6,7 +6,7 @@ import pytest
 from indexer.encoder import Encoder
 from indexer.errors import ImageError, QueryError
 from indexer.testing import FakeEncoder
-from search.ranking.image_query import encode_pictures
+from search.ranking.image_query import encode_image_files
 from search.ranking.query import Query
 from support.images import make_photo
 
@@ -19,7 +19,7 @@ def encoder() -> Encoder:
 def test_a_query_is_the_unit_sum_of_its_parts(encoder: Encoder, tmp_path: Path) -> None:
     photos = [make_photo(tmp_path / f"{number}.png", number) for number in range(2)]
     dog, cat, night = encoder.encode_texts(["dog", "cat", "night"])
-    one, two = encode_pictures(encoder, photos)
+    one, two = encode_image_files(encoder, photos)
     expected = 2 * dog + 0.5 * (one + two) - cat - night
     expected /= np.linalg.norm(expected)
     query = Query("dog", photos, ["cat", "night"], text_weight=2, image_weight=0.5)

@@ -10,7 +10,7 @@ from serving.images.strip_metadata import Unstrippable, strip
 SECRET = b"Secret"
 
 
-def picture(mode: str = "RGB") -> Image.Image:
+def image(mode: str = "RGB") -> Image.Image:
     return Image.effect_noise((64, 48), 60).convert(mode)
 
 
@@ -37,7 +37,7 @@ def test_a_jpeg_keeps_pixels_profile_and_orientation(
 ) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = saved(
-        picture(),
+        image(),
         "JPEG",
         exif=exif(orientation),
         comment=b"SecretComment",
@@ -58,7 +58,7 @@ def test_a_jpeg_keeps_pixels_profile_and_orientation(
 
 
 def test_a_cmyk_jpeg_keeps_adobes_transform() -> None:
-    data = saved(picture("CMYK"), "JPEG", exif=exif())
+    data = saved(image("CMYK"), "JPEG", exif=exif())
     stripped, _ = strip(data, "JPEG") or (b"", "")
     with Image.open(io.BytesIO(stripped)) as shown, Image.open(io.BytesIO(data)) as original:
         assert shown.tobytes() == original.tobytes()
@@ -68,7 +68,7 @@ def test_a_png_loses_texts_and_exif() -> None:
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Author", "SecretName")
     texts.add_itxt("XML:com.adobe.xmp", "SecretXmp")
-    data = saved(picture("LA"), "PNG", pnginfo=texts, exif=exif())
+    data = saved(image("LA"), "PNG", pnginfo=texts, exif=exif())
     stripped, media = strip(data + b"SecretTail", "PNG") or (b"", "")
     assert (media, SECRET in stripped) == ("image/png", False)
     with Image.open(io.BytesIO(stripped)) as shown, Image.open(io.BytesIO(data)) as original:
@@ -78,8 +78,8 @@ def test_a_png_loses_texts_and_exif() -> None:
 
 @pytest.mark.parametrize("animated", [False, True])
 def test_a_webp_loses_exif_and_xmp(animated: bool) -> None:
-    more = {"save_all": True, "append_images": [picture()]} if animated else {}
-    data = saved(picture(), "WEBP", exif=exif(), xmp=b"<x>SecretXmp</x>", **more)
+    more = {"save_all": True, "append_images": [image()]} if animated else {}
+    data = saved(image(), "WEBP", exif=exif(), xmp=b"<x>SecretXmp</x>", **more)
     stripped, media = strip(data, "WEBP") or (b"", "")
     assert (media, SECRET in stripped) == ("image/webp", False)
     with Image.open(io.BytesIO(stripped)) as shown, Image.open(io.BytesIO(data)) as original:
@@ -89,11 +89,11 @@ def test_a_webp_loses_exif_and_xmp(animated: bool) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_file_that_is_cut_short_is_refused_at_every_length(kind: str) -> None:
-    data = saved(picture(), kind)
+    data = saved(image(), kind)
     for length in range(0, len(data) - 2, 7):
         with pytest.raises(Unstrippable):
             strip(data[:length], kind)
 
 
 def test_other_formats_are_left_to_others() -> None:
-    assert strip(saved(picture("L"), "TIFF"), "TIFF") is None
+    assert strip(saved(image("L"), "TIFF"), "TIFF") is None

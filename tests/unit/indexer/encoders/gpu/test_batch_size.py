@@ -8,11 +8,11 @@ from indexer.errors import OutOfMemory
 
 
 class Memory:
-    """A device that holds a model and so many pictures; keeps which sizes were tried."""
+    """A device that holds a model and so many images; keeps which sizes were tried."""
 
-    def __init__(self, pictures: float, *, model: float = 0.0) -> None:
+    def __init__(self, images: float, *, model: float = 0.0) -> None:
         self.model = model
-        self.each = (1 - model) / pictures
+        self.each = (1 - model) / images
         self.tried: list[int] = []
 
     def use(self, size: int) -> float:
@@ -51,14 +51,14 @@ def test_memory_that_grows_faster_than_the_batch_is_found_out_by_trial() -> None
     assert tried == [16, 32, 64, 128]
 
 
-def test_no_more_is_tried_than_there_are_pictures() -> None:
+def test_no_more_is_tried_than_there_are_images() -> None:
     memory = Memory(10_000)
     assert find_batch_size(memory.use, most=50) == 50
     assert find_batch_size(memory.use, most=5) == 5
     assert max(memory.tried) == 50
 
 
-def test_a_device_that_is_too_small_for_one_picture_names_the_way_out() -> None:
+def test_a_device_that_is_too_small_for_one_image_names_the_way_out() -> None:
     with pytest.raises(OutOfMemory, match="--device cpu"):
         find_batch_size(Memory(0.5).use)
 
@@ -66,12 +66,12 @@ def test_a_device_that_is_too_small_for_one_picture_names_the_way_out() -> None:
 @pytest.mark.parametrize("fits", [1, 2, 3, 5, 8, 31, 32, 33, 1000])
 def test_batches_too_large_are_encoded_in_parts_and_none_is_lost(fits: int) -> None:
     halving = Halving(32)
-    pictures = np.arange(100)
+    images = np.arange(100)
 
     def encode(part: slice) -> np.ndarray:
-        if len(pictures[part]) > fits:
+        if len(images[part]) > fits:
             raise OutOfMemory("memory is full")
-        return pictures[part]
+        return images[part]
 
     for _ in range(2):
         assert np.concatenate(halving.run(100, encode)).tolist() == list(range(100))
@@ -95,7 +95,7 @@ def test_the_smaller_size_is_remembered() -> None:
     assert calls == [10, 10, 10, 10]
 
 
-def test_one_picture_that_does_not_fit_ends_with_what_to_do() -> None:
+def test_one_image_that_does_not_fit_ends_with_what_to_do() -> None:
     def encode(part: slice) -> None:
         raise OutOfMemory("memory is full")
 

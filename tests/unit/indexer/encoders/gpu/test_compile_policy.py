@@ -8,7 +8,7 @@ def test_compiling_is_tried_only_for_long_runs() -> None:
     assert not pays_back(break_even, 1000.0)
     assert pays_back(break_even + 1, 1000.0)
     assert not pays_back(10_000, 1000.0)
-    assert pays_back(10_000, 1.0)  # a huge model: 10,000 pictures take hours
+    assert pays_back(10_000, 1.0)  # a huge model: 10,000 images take hours
 
 
 def speeds(*values: float):  # type: ignore[no-untyped-def]

@@ -35,13 +35,13 @@ def pixels() -> np.ndarray:
 
 
 def encoder(precision: Any = None, **options: Any) -> Any:
-    from indexer.encoders.torch_encoder import Facts, TorchEncoder
+    from indexer.encoders.torch_encoder import Metadata, TorchEncoder
     from indexer.weights.image_tower import tower_from_graph
 
     texts = OnnxEncoder(POCKET, device="cpu").encode_texts
-    facts = Facts("pocket", POCKET.fingerprint, POCKET.dim, POCKET.image, texts)
+    metadata = Metadata("pocket", POCKET.fingerprint, POCKET.dim, POCKET.image, texts)
     return TorchEncoder(
-        tower_from_graph(POCKET), facts, device="cuda", precision=precision, **options
+        tower_from_graph(POCKET), metadata, device="cuda", precision=precision, **options
     )
 
 

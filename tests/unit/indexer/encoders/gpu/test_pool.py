@@ -43,7 +43,7 @@ def make() -> Iterator[Make]:
         one.close()
 
 
-def pictures(count: int, seed: int = 0) -> np.ndarray:
+def images(count: int, seed: int = 0) -> np.ndarray:
     random = np.random.default_rng(seed)
     return random.integers(14, 256, size=(count, 3, 8, 8), dtype=np.uint8)
 
@@ -71,11 +71,11 @@ def test_each_batch_gets_its_own_vectors_from_several_processes(make: Make) -> N
     told: list[str] = []
     encoder = make(runners.slow, on_progress=told.append)
     encoder.prepare(1000, 16)
-    assert told == ["2 GPUs (fake:0, fake:1), 16 pictures a batch, plain"]
+    assert told == ["2 GPUs (fake:0, fake:1), 16 images a batch, plain"]
     assert (encoder.lanes, encoder.batch_size, encoder.decode_in_processes) == (4, 16, True)
     assert encoder.batch_sizes == (16,)
     assert len(set(processes(encoder))) == 2
-    batches = [pictures(1 + number % 16, number) for number in range(40)]
+    batches = [images(1 + number % 16, number) for number in range(40)]
     began = time.monotonic()
     with ThreadPoolExecutor(encoder.lanes) as lanes:
         found = list(lanes.map(encoder.encode_images, batches))
@@ -90,8 +90,8 @@ def test_each_batch_gets_its_own_vectors_from_several_processes(make: Make) -> N
 def test_batches_larger_than_a_slot_are_encoded_in_parts(make: Make) -> None:
     encoder = make(runners.plain)
     encoder.prepare(1000, 16)
-    batch = pictures(100)
-    assert np.array_equal(encoder.encode_pictures(list(batch)), runners.vectors_of(batch))
+    batch = images(100)
+    assert np.array_equal(encoder.encode_batch(list(batch)), runners.vectors_of(batch))
     assert encoder.encode_images(batch[:0]).shape == (0, runners.DIM)
 
 
@@ -122,8 +122,8 @@ def test_compiling_is_left_to_runs_that_are_long(make: Make) -> None:
 def test_little_shared_memory_makes_batches_small_or_is_named(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture = 3 * 8 * 8
-    monkeypatch.setattr(shared_batches, "room", lambda: 40 * picture)
+    image = 3 * 8 * 8
+    monkeypatch.setattr(shared_batches, "room", lambda: 40 * image)
     encoder = make(runners.plain)
     encoder.prepare(1000)
     assert encoder.batch_size == 5
@@ -141,7 +141,7 @@ def test_nothing_is_left_in_shared_memory(make: Make) -> None:
     encoder = make(runners.plain)
     encoder.prepare(1000, 16)
     assert set(os.listdir(shared_batches.PLACE)) <= before  # not even while they run
-    assert len(encoder.encode_images(pictures(3))) == 3
+    assert len(encoder.encode_images(images(3))) == 3
 
 
 @pytest.mark.parametrize(
@@ -186,30 +186,30 @@ def test_small_jobs_stay_on_the_cpu_where_devices_are_optional() -> None:
 def test_an_error_in_a_process_fails_its_batch_alone(make: Make) -> None:
     encoder = make(runners.failing)
     encoder.prepare(1000, 4)
-    unlucky = pictures(4)
+    unlucky = images(4)
     unlucky[2] = 13
-    with pytest.raises(ModelError, match="ValueError: an unlucky picture"):
+    with pytest.raises(ModelError, match="ValueError: an unlucky image"):
         encoder.encode_images(unlucky)
     for _ in range(8):
-        assert len(encoder.encode_images(pictures(4))) == 4
+        assert len(encoder.encode_images(images(4))) == 4
 
 
-def test_memory_that_does_not_hold_one_picture_is_told_as_such(make: Make) -> None:
+def test_memory_that_does_not_hold_one_image_is_told_as_such(make: Make) -> None:
     encoder = make(runners.full, devices=("fake:0",))
     encoder.prepare(1000, 4)
     with pytest.raises(OutOfMemory, match="memory of fake:0"):
-        encoder.encode_images(pictures(4))
+        encoder.encode_images(images(4))
 
 
 def test_a_process_that_dies_fails_all_that_wait_and_nothing_hangs(make: Make) -> None:
     encoder = make(runners.dying, devices=("fake:0",))
     encoder.prepare(1000, 4)
-    deadly = pictures(4)
+    deadly = images(4)
     deadly[0] = 13
     with pytest.raises(ModelError, match=r"fake:0 has ended \(exit code 7\)"):
         encoder.encode_images(deadly)
     with pytest.raises(ModelError, match="run the same command to go on"):
-        encoder.encode_images(pictures(4))
+        encoder.encode_images(images(4))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX")
@@ -218,7 +218,7 @@ def test_killing_a_process_is_told_with_the_signal(make: Make) -> None:
     encoder.prepare(1000, 4)
     first, second = processes(encoder)
     with ThreadPoolExecutor(4) as lanes:
-        waiting = [lanes.submit(encoder.encode_images, pictures(4)) for _ in range(40)]
+        waiting = [lanes.submit(encoder.encode_images, images(4)) for _ in range(40)]
         time.sleep(0.2)
         os.kill(first, signal.SIGKILL)
         failures = [one.exception(timeout=20) for one in waiting]
@@ -238,7 +238,7 @@ def test_closing_ends_the_processes_and_they_can_be_started_again(make: Make) ->
     assert not any(map(is_running, pids))
     assert encoder.batch_sizes == OnnxEncoder(BUNDLE, device="cpu").batch_sizes
     encoder.prepare(1000, 4)
-    assert len(encoder.encode_images(pictures(4))) == 4
+    assert len(encoder.encode_images(images(4))) == 4
 
 
 def test_an_encoder_that_is_forgotten_ends_its_processes() -> None:

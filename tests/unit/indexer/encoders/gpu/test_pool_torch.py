@@ -15,7 +15,7 @@ from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.encoders.gpu.pool import DeviceEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.images.decode import Limits, decode
-from indexer.store.catalog import Catalogue
+from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from search import Engine
 
@@ -47,7 +47,7 @@ def photos(sample_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     for photo in (*sample_photos.glob("*.png"), *sample_photos.glob("*.jpg")):
         shutil.copy(photo, folder)
     shutil.copy(sample_photos / "chelsea.png", folder / "zz-again.png")
-    (folder / "bad.jpg").write_text("no picture")
+    (folder / "bad.jpg").write_text("no image")
     return folder
 
 
@@ -62,7 +62,7 @@ def test_two_processes_give_the_vectors_of_one_encoder_in_order(
 ) -> None:
     from indexer.encoders.torch_encoder import runner_of
 
-    assert devices.told == ["2 GPUs (cpu, cpu), 7 pictures a batch, fp32"]  # type: ignore[attr-defined]
+    assert devices.told == ["2 GPUs (cpu, cpu), 7 images a batch, fp32"]  # type: ignore[attr-defined]
     pixels = pixels_of(photos)
     alone = runner_of(POCKET, "cpu")
     theirs = alone.encode_images(pixels)
@@ -85,11 +85,11 @@ def test_a_collection_made_by_processes_is_the_cpus(
     assert [(one.indexed, one.reused, one.failed) for one in reports] == [(26, 1, 1)] * 2
     vectors = []
     for name in ("gpu", "cpu"):
-        catalogue = Catalogue.open(Collection(tmp_path / name))
-        rows = catalogue.connection.execute(
+        catalog = Catalog.open(Collection(tmp_path / name))
+        rows = catalog.connection.execute(
             "SELECT hash, vector FROM contents JOIN embeddings ON content = id ORDER BY hash"
         ).fetchall()
-        catalogue.close()
+        catalog.close()
         vectors.append(np.stack([np.frombuffer(row[1], "<f2").astype(np.float32) for row in rows]))
     norms = np.prod([np.linalg.norm(one, axis=1) for one in vectors], axis=0)
     assert ((vectors[0] * vectors[1]).sum(axis=1) / norms).min() >= 0.9999
@@ -102,16 +102,16 @@ def test_a_collection_made_by_processes_is_the_cpus(
 
 
 def test_the_built_in_model_takes_the_half_precision_that_keeps_its_vectors(photos: Path) -> None:
-    from indexer.encoders.torch_encoder import Facts, TorchEncoder
+    from indexer.encoders.torch_encoder import Metadata, TorchEncoder
     from indexer.weights.image_tower import tower_from_graph
 
     bundle = OnnxEncoder(POCKET, device="cpu", threads=2)
-    facts = Facts("pocket", POCKET.fingerprint, POCKET.dim, POCKET.image, bundle.encode_texts)
-    encoder = TorchEncoder(tower_from_graph(POCKET), facts, precision="bf16")
+    metadata = Metadata("pocket", POCKET.fingerprint, POCKET.dim, POCKET.image, bundle.encode_texts)
+    encoder = TorchEncoder(tower_from_graph(POCKET), metadata, precision="bf16")
     pixels = pixels_of(photos)
     full = bundle.encode_images(pixels)
     bf16 = (encoder.encode_images(pixels) * full).sum(axis=1)
-    # Rounded to eight bits, a network of 60 convolutions moves pale pictures too far.
+    # Rounded to eight bits, a network of 60 convolutions moves pale images too far.
     assert bf16.min() < 0.999
     assert encoder.settle_precision() >= 0.999
     assert encoder.precision == "fp16"

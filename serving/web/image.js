@@ -1,13 +1,13 @@
-// A picture of the user's own to search by: chosen, dropped or pasted. It cannot be in a URL, so the
+// An image of the user's own to search by: chosen, dropped or pasted. It cannot be in a URL, so the
 // tab keeps it, smaller, and finds it again after a reload.
 
 import { $ } from "./elements.js";
 
-const KEPT = "clipdex picture";
+const KEPT = "clipdex image";
 const SIDE = 512;
 
-export class OwnPicture {
-  /** @param changed ()  called when there is another picture */
+export class OwnImage {
+  /** @param changed ()  called when there is another image */
   constructor(changed) {
     this.blob = null;
     this.url = "";
@@ -59,7 +59,7 @@ export class OwnPicture {
     sessionStorage.removeItem(KEPT);
   }
 
-  /** The picture of before a reload, if the tab still has it. */
+  /** The image of before a reload, if the tab still has it. */
   async restore() {
     const kept = sessionStorage.getItem(KEPT);
     if (!kept || this.blob) return Boolean(this.blob);
