@@ -26,8 +26,8 @@ class Hit:
     None where the model carries no estimate. width, height: in pixels, upright. file_times: of the
     paths, when each last changed, in nanoseconds since 1970 UTC. capture_seconds, taken_offset:
     when the photo was taken, where it says so: seconds of that place's wall clock since 1970 as if
-    that were UTC, and its minutes east of UTC. collapsed: the near-duplicates that this hit stands for; None
-    where none were looked for.
+    that were UTC, and its minutes east of UTC. collapsed: the near-duplicates that this hit stands
+    for; None where none were looked for.
     """
 
     rank: int
