@@ -14,9 +14,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from indexer.encoder import Encoder
 from indexer.errors import CollectionNotFound
-from indexer.store.catalog import Model
-from indexer.store.files import files_of, kind_of
 from indexer.store.paths import display
+from indexer.store.records import Model
 from search import Engine, Hit
 from search.labels.zero_shot import Labeller, Labels
 from serving.errors import Problem, install
@@ -144,8 +143,8 @@ def _image_routes(app: FastAPI) -> None:
         def look(engine: Engine) -> tuple[Hit, str, int]:
             with engine.question():
                 found = engine.catalog.contents([number])
-                kind = kind_of(engine.catalog, number)
-                files = files_of(engine.catalog, number)
+                kind = engine.catalog.digest_and_format(number)
+                files = engine.catalog.files_of(number)
             if kind is None or number not in found or not files:
                 raise Problem(404, f"no image has the id {number}")
             return Hit.of(found[number], 0.0, None), kind[1], files[0].size

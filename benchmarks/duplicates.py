@@ -5,7 +5,7 @@ photos of the data. A change counts as found where `find_groups` puts it in a gr
 original. A group that holds different originals is a false positive, unless they are the same
 image: those pairs are listed, with where to look. The threshold was chosen on Caltech-101's train
 split with --sweep. Val was measured twice: after the first run the turn that the registration
-allows was narrowed, on train photos and 60 of PACS' sketches, so the figure for those is not
+allows was narrowed, on train photos and 60 of PACS' thumbnails, so the figure for those is not
 independent, and the sweep was made with the wider turn.
 
 usage: python benchmarks/duplicates.py CALTECH_SPLIT [--sweep] [--distinct FOLDER]...

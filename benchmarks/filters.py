@@ -18,8 +18,6 @@ import numpy as np
 from indexer.encoder import unit
 from indexer.load import BUILT_IN, find_bundle
 from indexer.store import vector_index
-from indexer.store.catalog import Catalog
-from indexer.store.collection import Collection
 from indexer.store.vector_index import VectorIndex
 from measure import report, spread
 from random_collection import make_collection, random_vectors
@@ -42,17 +40,16 @@ def recall(index: VectorIndex, rows: np.ndarray, query: np.ndarray, among: np.nd
     return float(np.isin(best, index.search(query, K, among=among)[1]).mean())
 
 
-def date_files(folder: Path, count: int) -> None:
-    """Spread the files' times and folders evenly, so that a filter takes the share it names."""
-    catalog = Catalog.open(Collection(folder), writable=True)
-    with catalog.transaction():
-        catalog.connection.execute("UPDATE files SET mtime_ns = id * 1000000000")
+def file_names(count: int) -> list[str]:
+    """Spread the files over folders, so that a folder's filter takes the share that it names."""
+    names = []
+    for number in range(1, count + 1):
+        name = f"{number:09}.jpg"
         for share in SHARES:
-            catalog.connection.execute(
-                "UPDATE files SET path = CAST(? || path AS BLOB) WHERE id % 1000 < ?",
-                (f"{share}/".encode(), round(1000 * share)),
-            )
-    catalog.close()
+            if number % 1000 < round(1000 * share):
+                name = f"{share}/{name}"
+        names.append(name)
+    return names
 
 
 def main() -> None:
@@ -65,8 +62,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         bundle = find_bundle(BUILT_IN)
         made = random_vectors(asked.images, bundle.dim)
-        folder = make_collection(Path(scratch) / "c", bundle, made)
-        date_files(folder, asked.images)
+        names = file_names(asked.images)
+        folder = make_collection(Path(scratch) / "c", bundle, made, names=names)
         with Engine.open(folder) as engine:
             index, dim = engine.index, engine.model.dim
             stored = np.concatenate([unit(part.halves) for part in index.parts])

@@ -95,7 +95,7 @@ def instrument(stages: Stages, encoder: Any) -> None:
     stages.wrap(stages, "digest", "hash")
     stages.wrap(stages, "decode", "decode")
     stages.wrap(Preprocess, "pixels", "resize")
-    stages.wrap(stages, "sketch", "sketch")
+    stages.wrap(stages, "gray_thumbnail", "gray thumbnail")
     stages.wrap(encoder, "encode_images", "forward")
     stages.wrap_context(Catalog, "transaction", "commit")
     stages.wrap(build, "publish", "publish")

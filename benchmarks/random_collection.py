@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.bundles.bundle import Bundle
-from indexer.images.gray_thumbnail import SIDE
-from indexer.store.catalog import Catalog, Model
+from indexer.store.catalog import writing
+from indexer.store.codec import packed
 from indexer.store.collection import Collection
+from indexer.store.contents import THUMBNAIL_SIDE
+from indexer.store.records import FileRow, Model, NewContent
 from indexer.store.vector_index import publish
 
 
@@ -35,33 +37,23 @@ def make_collection(
 ) -> Path:
     """A collection at `folder` of `vectors` `(n, dim)`, which the model takes for its own.
 
-    root, names: the files that it says it indexed; there are none. Each image has a sketch, of
-    no meaning, so that the catalog is as large as one of photos.
+    root, names: the files that it says it indexed, one changed in each second since 1970; there
+    are none. Each image has a gray thumbnail of no meaning, so that the catalog is as large as one
+    of photos.
     """
     collection = Collection(folder)
     collection.create()
-    catalog = Catalog.open(collection, writable=True)
     random = np.random.default_rng(1)
-    with catalog.transaction():
-        catalog.activate(Model(bundle.fingerprint, bundle.name, bundle.dim))
-        execute = catalog.connection.execute
-        execute("INSERT INTO roots VALUES (1, ?)", (root.encode(),))
-        generation = catalog.next_generation()
-        for number, vector in enumerate(vectors, start=1):
-            name = names[number - 1] if names else f"{number:09}.jpg"
-            execute(
-                "INSERT INTO contents (id, hash, width, height, format, sketch) "
-                "VALUES (?, ?, 1, 1, '', ?)",
-                (number, b"%016d" % number, random.bytes(SIDE * SIDE)),
-            )
-            execute(
-                "INSERT INTO embeddings VALUES (?, ?, ?, ?)",
-                (number, bundle.fingerprint, generation, vector.astype("<f2").tobytes()),
-            )
-            execute(
-                "INSERT INTO files VALUES (?, 1, ?, 0, 0, ?, NULL)",
-                (number, name.encode(), number),
-            )
-    publish(collection, catalog, bundle.fingerprint, bundle.dim)
-    catalog.close()
+    with writing(collection, "benchmark") as catalog:
+        with catalog.transaction():
+            catalog.activate(Model(bundle.fingerprint, bundle.name, bundle.dim))
+            number_of_root = catalog.add_root(root.encode())
+            generation = catalog.next_generation()
+            for number, vector in enumerate(packed(vectors), start=1):
+                name = names[number - 1] if names else f"{number:09}.jpg"
+                thumbnail = random.bytes(THUMBNAIL_SIDE**2)
+                new = NewContent(b"%016d" % number, 1, 1, "", None, None, thumbnail, vector)
+                content = catalog.put_content(new, bundle.fingerprint, generation)
+                catalog.put_file(FileRow(number_of_root, name.encode(), 0, number * 10**9, content))
+        publish(collection, catalog, bundle.fingerprint, bundle.dim)
     return folder

@@ -11,12 +11,12 @@ from indexer.images.decode import Limits
 from indexer.pipeline.stages import Plan, run
 from indexer.pipeline.writer import BuildReport, Committer, Skipped
 from indexer.scan import diff
-from indexer.store.catalog import Catalog, Model
+from indexer.store.catalog import writing
 from indexer.store.collection import Collection, locate
-from indexer.store.database import translated
-from indexer.store.lock import writer_lock
 from indexer.store.lookup import Lookup
-from indexer.store.vector_index import publish, remove_files
+from indexer.store.protocol import StoreReader, StoreWriter
+from indexer.store.records import Model
+from indexer.store.vector_index import publish, remove_vector_files
 
 from . import switch_model
 from .encoder import Encoder
@@ -64,8 +64,7 @@ def build(
     target = locate(Path(collection) if collection is not None else None)
     resolved = [diff.resolve(Path(path)) for path in paths]
     target.create()
-    with writer_lock(target, "index"), translated(str(target.folder)):
-        catalog = Catalog.open(target, writable=True)
+    with writing(target, "index") as catalog:
         used = encoder
         try:
             used = encoder or _default_encoder(catalog, on_note)
@@ -80,12 +79,11 @@ def build(
                 limits=limits or Limits(),
             )
         finally:
-            catalog.close()
             if encoder is None:
                 getattr(used, "close", lambda: None)()
 
 
-def _default_encoder(catalog: Catalog, on_note: Callable[[str], None] | None) -> Encoder:
+def _default_encoder(catalog: StoreReader, on_note: Callable[[str], None] | None) -> Encoder:
     model = catalog.active_model()
     name, fingerprint = (model.name, model.fingerprint) if model else (BUILT_IN, None)
     return load_encoder(
@@ -102,7 +100,7 @@ class _Run:
     def __init__(
         self,
         collection: Collection,
-        catalog: Catalog,
+        catalog: StoreWriter,
         encoder: Encoder,
         on_progress: Callable[[Progress], None] | None,
         on_skip: Callable[[Skipped], None] | None,
@@ -132,16 +130,16 @@ class _Run:
         scopes = [diff.scope_of(self.catalog, path) for path in paths]
         # A root that came later in the list may have taken in an earlier one.
         scopes = [diff.scope_of(self.catalog, path) for path in paths]
-        for count in diff.look(self.catalog, scopes, exclude=exclude, skip=self.collection.folder):
+        for count in diff.scan(self.catalog, scopes, exclude=exclude, skip=self.collection.folder):
             self.on_progress(Progress("scan", count, 0))
         if changing:
             switch_model.include_rest(self.catalog, scopes)
-        total, self.report.unchanged = diff.plan(
-            self.catalog, self.model.fingerprint, retry_failed=retry_failed
+        total, self.report.unchanged = self.catalog.plan_reading(
+            self.model.fingerprint, retry_failed=retry_failed
         )
         with self.catalog.transaction():
-            for root, path, reason in diff.unreadable(self.catalog):
-                self.committer.fail(root, path, -1, -1, reason)
+            for row in self.catalog.unreadable():
+                self.committer.fail(row)
         if total and hasattr(self.encoder, "prepare"):
             self.encoder.prepare(total, batch_size)
         try:
@@ -175,9 +173,9 @@ class _Run:
 
     def _drop_former_models(self) -> None:
         with self.catalog.transaction():
-            dropped = switch_model.drop_former(self.catalog)
+            dropped = self.catalog.remove_former_models()
         for fingerprint in dropped:
-            remove_files(self.collection, fingerprint)
+            remove_vector_files(self.collection, fingerprint)
 
     def _read_all(self, total: int, plan: Plan, limits: Limits) -> None:
         done = 0
@@ -185,7 +183,7 @@ class _Run:
         with (
             Lookup(self.collection, self.encoder.fingerprint) as lookup,
             closing(
-                run(diff.tasks(self.catalog), self.encoder, plan, limits, lookup.indexed)
+                run(self.catalog.tasks(), self.encoder, plan, limits, lookup.is_encoded)
             ) as batches,
         ):
             for batch in batches:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from indexer.bundles.bundle import Bundle
 from indexer.bundles.names import BUILT_IN as BUILT_IN
 from indexer.bundles.names import BUILT_IN_FOLDER, ModelName, parse
-from indexer.store.catalog import Catalog, Model
+from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
+from indexer.store.records import Model
 
 from .encoder import Encoder
 from .errors import CompileError, DeviceUnavailable, FingerprintMismatch, ModelNotFound

@@ -12,11 +12,12 @@ import numpy as np
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
 from indexer.load import find_bundle, load_encoder, require_fingerprint
-from indexer.store.catalog import Catalog, Model
+from indexer.store.catalog import Catalog
 from indexer.store.codec import Ids
 from indexer.store.collection import Collection, locate
 from indexer.store.database import translated
-from indexer.store.files import Tally
+from indexer.store.protocol import StoreReader
+from indexer.store.records import Model
 from search.labels.concepts import expand_concepts
 from search.ranking.query import Query
 from search.ranking.ranking import Options, Ranking, check, passing_first
@@ -47,7 +48,7 @@ class Engine:
     def __init__(
         self,
         collection: Collection,
-        catalog: Catalog,
+        catalog: StoreReader,
         model: Model,
         encoder: Encoder | None,
         load: Callable[[Model], Encoder] = _load,
@@ -62,7 +63,6 @@ class Engine:
         self._load = load
         self._staleness = staleness
         self._index: VectorIndex | None = None
-        self._tally = Tally(catalog)
         self._opened = 0.0
         self._estimator: tuple[Estimator | None] | None = None
 
@@ -209,7 +209,7 @@ class Engine:
         return among
 
     def _count(self, among: Ids | None) -> int:
-        return self._tally.images() if among is None else len(among)
+        return self.catalog.image_count() if among is None else len(among)
 
     def images_with_label(self, label: str, probability: float) -> Ids:
         """The contents `(n,)` that show a label with an estimated probability above this."""

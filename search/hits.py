@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from indexer.store.paths import display, path_fields
 
 if TYPE_CHECKING:  # brings NumPy, which hits that come from a server do not need
-    from indexer.store.catalog import Content
+    from indexer.store.records import Content
 
 EPOCH = datetime(1970, 1, 1)
 # Hits of at least this relevance are called matches.
@@ -24,7 +24,7 @@ class Hit:
     id: its content's, never reused. raw_paths: absolute, every file that holds it, oldest entry
     first. score: cosine of the query and the image. relevance: estimated P(match) in [0, 1],
     None where the model carries no estimate. width, height: in pixels, upright. file_times: of the
-    paths, when each last changed, in nanoseconds since 1970 UTC. capture_seconds, taken_offset:
+    paths, when each last changed, in nanoseconds since 1970 UTC. capture_seconds, capture_offset:
     when the photo was taken, where it says so: seconds of that place's wall clock since 1970 as if
     that were UTC, and its minutes east of UTC. collapsed: the near-duplicates that this hit stands
     for; None where none were looked for.
@@ -39,7 +39,7 @@ class Hit:
     height: int
     file_times: tuple[int, ...] = ()
     capture_seconds: int | None = None
-    taken_offset: int | None = None
+    capture_offset: int | None = None
     collapsed: "tuple[Hit, ...] | None" = None
 
     @classmethod
@@ -55,7 +55,7 @@ class Hit:
             content.height,
             content.file_times,
             content.capture_seconds,
-            content.taken_offset,
+            content.capture_offset,
         )
 
     def ranked(self, rank: int) -> Self:
@@ -78,8 +78,8 @@ class Hit:
         """
         if self.capture_seconds is not None:
             zone = None
-            if self.taken_offset is not None:
-                zone = timezone(timedelta(minutes=self.taken_offset))
+            if self.capture_offset is not None:
+                zone = timezone(timedelta(minutes=self.capture_offset))
             moment = (EPOCH + timedelta(seconds=self.capture_seconds)).replace(tzinfo=zone)
         elif self.file_times:
             instant = EPOCH + timedelta(seconds=self.file_times[0] // 10**9)

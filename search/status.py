@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from indexer.store.catalog import Catalog, Model
 from indexer.store.collection import Collection
 from indexer.store.paths import display
+from indexer.store.protocol import StoreReader
+from indexer.store.records import Model
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Status:
     models: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, collection: Collection, catalog: Catalog, model: Model) -> Self:
+    def of(cls, collection: Collection, catalog: StoreReader, model: Model) -> Self:
         """The metadata now; `model` is the one that answers searches."""
         images, contents, failed = catalog.counts()
         return cls(

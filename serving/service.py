@@ -80,8 +80,7 @@ async def running(
     app.state.service = service
 
     def known(engine: Engine) -> set[int]:
-        rows = engine.catalog.connection.execute("SELECT id FROM contents WHERE paths > 0")
-        return {row[0] for row in rows}
+        return set(engine.catalog.image_ids())
 
     try:
         await service.answering.warm_up()

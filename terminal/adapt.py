@@ -197,11 +197,11 @@ def remove(name: Name, collection: options.Collection = None) -> None:
     Example: clipdex adapt remove machine-parts
     """
     from adaptation.artifact_writer import remove as delete
+    from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
-    from indexer.store.labels import by_head, drop_origin
+    from indexer.store.labels import head_origin
     from search.labels.concepts import concepts_folder
     from search.labels.heads import heads_folder
-    from search.labels.saved import writing
 
     place = locate(collection)
     _named(name, collection)
@@ -209,8 +209,8 @@ def remove(name: Name, collection: options.Collection = None) -> None:
         if folder.exists():
             delete(folder)
     if place.exists:
-        with writing(place, "adapt remove") as catalog:
-            drop_origin(catalog, by_head(name))
+        with write_transaction(place, "adapt remove") as catalog:
+            catalog.remove_labels_of(head_origin(name))
     out(f"{name} removed")
 
 

@@ -47,7 +47,7 @@ def duplicates(
                 out(json.dumps(row, ensure_ascii=False))
             else:
                 _write(number, kind, images)
-        missing = engine.catalog.without_sketch()
+        missing = engine.catalog.count_without_thumbnail()
     if missing:
         note(
             f"{missing:,} images were indexed by an older clipdex and are not compared: "

@@ -80,11 +80,13 @@ def label(
     from indexer import load_encoder
     from indexer.devices.cpu_count import available_cores
     from indexer.load import active_model
+    from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
+    from indexer.store.labels import head_origin
     from search import Engine
     from search.labels.apply import label_collection, label_files
     from search.labels.heads import find_head
-    from search.labels.saved import keep_by_head
+    from search.labels.saved import labels_by_head
     from search.labels.zero_shot import Labeller
 
     place = locate(collection)
@@ -104,7 +106,11 @@ def label(
             labeller = learnt or Labeller(load(), names, template or ())
             _write(label_collection(engine, labeller, top=top), as_json, as_csv)
             if save and learnt is not None:
-                note(f"{keep_by_head(engine, learnt):,} labels kept")
+                saved = labels_by_head(engine, learnt)
+                with write_transaction(engine.collection, "label") as catalog:
+                    catalog.remove_labels_of(head_origin(learnt.name))
+                    count = catalog.save_labels(saved)
+                note(f"{count:,} labels kept")
             return
         encoder = load()
         if learnt is not None:

@@ -39,16 +39,18 @@ def add(
 
     Example: clipdex tags add pear ./orchard/IMG_0815.jpg
     """
+    from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
-    from indexer.store.labels import OWN, Kept, keep
-    from search.labels.saved import contents_at, writing
+    from indexer.store.labels import OWN
+    from indexer.store.records import SavedLabel
+    from search.labels.saved import contents_at
 
     label = label.strip()
     if not label:
         raise typer.BadParameter("the label is empty")
-    with writing(locate(collection), "tags add") as catalog:
+    with write_transaction(locate(collection), "tags add") as catalog:
         contents = contents_at(catalog, paths)
-        count = keep(catalog, [Kept(number, label, 1.0, OWN) for number in contents])
+        count = catalog.save_labels(SavedLabel(number, label, 1.0, OWN) for number in contents)
     out(f"{label}: {_images(count)}")
 
 
@@ -66,12 +68,12 @@ def remove(
 
     Example: clipdex tags remove pear ./orchard/IMG_0815.jpg
     """
+    from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
-    from indexer.store.labels import drop
-    from search.labels.saved import contents_at, writing
+    from search.labels.saved import contents_at
 
-    with writing(locate(collection), "tags remove") as catalog:
-        count = drop(catalog, label, contents_at(catalog, paths) if paths else None)
+    with write_transaction(locate(collection), "tags remove") as catalog:
+        count = catalog.remove_label(label, contents_at(catalog, paths) if paths else None)
     out(f"{label}: taken off {_images(count)}")
 
 
@@ -82,11 +84,10 @@ def list_tags(collection: options.Collection = None, as_json: options.Json = Fal
 
     Example: clipdex tags list
     """
-    from indexer.store.labels import counts
     from search import Engine
 
     with Engine.open(collection) as engine:
-        for label, origin, count in counts(engine.catalog):
+        for label, origin, count in engine.catalog.label_counts():
             metadata = {"label": label, "origin": origin, "images": count}
             if as_json:
                 out(json.dumps(metadata, ensure_ascii=False))
@@ -121,14 +122,14 @@ def export(
     if [as_xmp, as_csv, as_json].count(True) != 1:
         raise typer.BadParameter("choose one of --xmp, --csv and --json")
 
-    from indexer.store.labels import kept_by_path
     from indexer.store.paths import path_fields
     from search import Engine
+    from search.labels.saved import labels_by_path
 
     from .output import csv_line
 
     with Engine.open(collection) as engine:
-        found = kept_by_path(engine.catalog, least=min_probability)
+        found = labels_by_path(engine.catalog, minimum=min_probability)
         if as_xmp:
             from adaptation.sidecars import Tags, write
 

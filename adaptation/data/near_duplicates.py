@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from indexer.encoder import Embeddings
 from indexer.errors import ImageError
 from indexer.images.decode import Limits, decode, read_file
-from indexer.images.gray_thumbnail import SIDE, sketch
+from indexer.images.gray_thumbnail import gray_thumbnail
+from indexer.store.contents import THUMBNAIL_SIDE
 from search.duplicates.registration import correlations
 from search.duplicates.thumbnails import THRESHOLD
 
@@ -32,11 +33,11 @@ def near_duplicates(
 ) -> list[Pair]:
     """Pairs (left < right) of rows that show one image. vectors: `(n, dim)`."""
     pairs = _proposed(vectors)
-    sketches = _sketches({row for pair in pairs for row in pair}, paths, limits or Limits())
-    pairs = [pair for pair in pairs if pair[0] in sketches and pair[1] in sketches]
+    thumbnails = _sketches({row for pair in pairs for row in pair}, paths, limits or Limits())
+    pairs = [pair for pair in pairs if pair[0] in thumbnails and pair[1] in thumbnails]
     if not pairs:
         return []
-    sides = [np.stack([sketches[pair[side]] for pair in pairs]) for side in (1, 0)]
+    sides = [np.stack([thumbnails[pair[side]] for pair in pairs]) for side in (1, 0)]
     alike = np.maximum(correlations(*sides), correlations(*reversed(sides))) >= THRESHOLD
     return [pair for pair, same in zip(pairs, alike.tolist(), strict=True) if same]
 
@@ -62,7 +63,9 @@ def _sketches(
     for row in sorted(rows):
         with suppress(ImageError):  # it vanished since it was encoded
             data = read_file(paths[row], limits)[1]
-            size = (DECODED * SIDE, DECODED * SIDE)
+            size = (DECODED * THUMBNAIL_SIDE, DECODED * THUMBNAIL_SIDE)
             image = decode(data, limits, at_least=size, name=paths[row]).image
-            found[row] = np.frombuffer(sketch(image), np.uint8).reshape(SIDE, SIDE)
+            found[row] = np.frombuffer(gray_thumbnail(image), np.uint8).reshape(
+                THUMBNAIL_SIDE, THUMBNAIL_SIDE
+            )
     return found

@@ -18,7 +18,7 @@ from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import CompileError, ImageError
 from indexer.images.decode import Limits, decode, read_file
 from indexer.images.preprocess import Preprocess
-from indexer.scan.walk import Found, scan
+from indexer.scan.walk import Found, walk
 
 SUFFIX = "+int8"
 # Images to calibrate on, and as many others to measure on, evenly among the first of the folders.
@@ -156,6 +156,6 @@ def _files(paths: Sequence[Path]) -> Iterator[bytes]:
         if path.is_file():
             yield os.fsencode(path)
         elif path.is_dir():
-            for found in scan(path):
+            for found in walk(path):
                 if isinstance(found, Found):
                     yield os.path.join(os.fsencode(path), found.path)

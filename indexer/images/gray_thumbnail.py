@@ -1,27 +1,21 @@
-"""What an image looks like, in 1 KiB: the whole of it as 32 x 32 grey levels.
+"""What an image looks like, in 1 KiB: the whole of it as 32 x 32 gray levels.
 
 Made from the decoded image rather than from the model's pixels, which are often only its middle.
-The sides' ratio is left out: copies that were squeezed look like their originals. Sketches of one
-image at any size agree to about a grey level, since both are means over the same areas.
+The aspect ratio is left out: copies that were squeezed look like their originals. Thumbnails of one
+image at any size agree to about a gray level, since both are means over the same areas.
 """
 
-from typing import TYPE_CHECKING
+from PIL import Image
 
-import numpy as np
-from numpy.typing import NDArray
+from indexer.store.contents import THUMBNAIL_SIDE
 
-if TYPE_CHECKING:  # readers of sketches have no use for Pillow
-    from PIL import Image
-
-SIDE = 32
-BOX = 4  # Image.Resampling.BOX
-# Large images are first reduced by whole numbers, which is quicker, to this many times SIDE.
+# Large images are first reduced by whole numbers, which is quicker, to this many times the side.
 GAP = 8.0
 
-Sketches = NDArray[np.uint8]
-"""`(n, SIDE, SIDE)` luminance, 0 to 255."""
 
-
-def sketch(image: "Image.Image") -> bytes:
-    """`SIDE * SIDE` bytes of luminance, row by row, of an upright RGB image."""
-    return image.convert("L").resize((SIDE, SIDE), BOX, reducing_gap=GAP).tobytes()
+def gray_thumbnail(image: Image.Image) -> bytes:
+    """Return `THUMBNAIL_SIDE ** 2` bytes of luminance, row by row, of an upright RGB image."""
+    small = image.convert("L").resize(
+        (THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX, reducing_gap=GAP
+    )
+    return small.tobytes()

@@ -20,10 +20,10 @@ from indexer.encoder import Embeddings, Encoder, Pixels
 from indexer.errors import ImageError
 from indexer.images.capture_time import CaptureTime
 from indexer.images.decode import Limits, decode, read_file
-from indexer.images.gray_thumbnail import sketch
+from indexer.images.gray_thumbnail import gray_thumbnail
 from indexer.images.preprocess import Preprocess, preprocess_of
-from indexer.scan.diff import Task
 from indexer.store.content_hash import digest
+from indexer.store.records import Task
 
 from .batch_tuning import BatchTuner
 from .decode_pool import Decoders, decoders_for, lost
@@ -55,8 +55,8 @@ class Read:
     width: int = 0
     height: int = 0
     format: str = ""
-    taken: CaptureTime | None = None
-    sketch: bytes = b""
+    captured: CaptureTime | None = None
+    thumbnail: bytes = b""
     reason: str | None = None
 
 
@@ -131,7 +131,7 @@ def read(
             decoded.height,
             decoded.format,
             decoded.taken,
-            sketch(decoded.image),
+            gray_thumbnail(decoded.image),
         )
     except (ImageError, MemoryError) as exc:
         reason = str(exc) or "too large for this machine's memory"

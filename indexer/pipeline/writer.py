@@ -1,13 +1,13 @@
 """What one index run writes: a batch's files, contents and vectors in one transaction."""
 
-import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from indexer.store.catalog import Catalog
 from indexer.store.codec import packed
+from indexer.store.protocol import StoreWriter
+from indexer.store.records import FileRow, NewContent, join
 
-from .stages import Batch, Read
+from .stages import Batch
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Committer:
 
     def __init__(
         self,
-        catalog: Catalog,
+        catalog: StoreWriter,
         fingerprint: str,
         report: BuildReport,
         on_skip: Callable[[Skipped], None] | None,
@@ -58,67 +58,41 @@ class Committer:
         self.on_skip = on_skip or (lambda skipped: None)
 
     def commit(self, batch: Batch) -> None:
-        """One batch."""
+        """Write one batch."""
         ids: dict[bytes, int] = {}
         if batch.vectors is not None:
             generation = self.catalog.next_generation()
             for item, vector in zip(batch.fresh, packed(batch.vectors), strict=True):
-                ids[item.digest] = self._add_content(item, vector, generation)
+                new = NewContent(
+                    item.digest,
+                    item.width,
+                    item.height,
+                    item.format,
+                    item.captured.seconds if item.captured else None,
+                    item.captured.offset if item.captured else None,
+                    item.thumbnail,
+                    vector,
+                )
+                ids[item.digest] = self.catalog.put_content(new, self.fingerprint, generation)
         encoded = set(ids)
         for item in batch.files:
             task = item.task
+            row = FileRow(task.root, task.path, item.size, item.mtime_ns, reason=item.reason)
             if item.reason is not None:
-                self.fail(task.root, task.path, item.size, item.mtime_ns, item.reason)
+                self.fail(row)
                 continue
             content = ids.get(item.digest) or self.catalog.content_of(item.digest)
-            self._put(task.root, task.path, item.size, item.mtime_ns, content, None)
+            self.catalog.put_file(replace(row, content=content))
             if item.digest in encoded:
                 encoded.discard(item.digest)
                 self.report.indexed += 1
             else:
                 self.report.reused += 1
 
-    def fail(self, root: int, path: bytes, size: int, mtime_ns: int, reason: str) -> None:
-        """One file (or folder) that could not be read."""
-        self._put(root, path, size, mtime_ns, None, reason)
+    def fail(self, row: FileRow) -> None:
+        """Write the reason why a file (or folder) could not be read."""
+        assert row.reason is not None
+        self.catalog.put_file(row)
         self.report.failed += 1
-        folder = self.catalog.roots()[root]
-        self.on_skip(Skipped(os.path.join(folder, path), reason))
-
-    def _add_content(self, item: Read, vector: bytes, generation: int) -> int:
-        """The id of the content, new or known, which has this vector now.
-
-        A vector that is there already stays: the FAISS files hold it under this id.
-        """
-        connection = self.catalog.connection
-        taken = (item.taken.seconds, item.taken.offset) if item.taken else (None, None)
-        content: int = connection.execute(
-            "INSERT INTO contents (hash, width, height, format, taken_at, taken_offset, sketch) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (hash) DO UPDATE SET width = excluded.width, height = excluded.height, "
-            "format = excluded.format, taken_at = excluded.taken_at, "
-            "taken_offset = excluded.taken_offset, sketch = excluded.sketch RETURNING id",
-            (item.digest, item.width, item.height, item.format, *taken, item.sketch),
-        ).fetchone()[0]
-        connection.execute(
-            "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?, ?)",
-            (content, self.fingerprint, generation, vector),
-        )
-        return content
-
-    def _put(
-        self,
-        root: int,
-        path: bytes,
-        size: int,
-        mtime_ns: int,
-        content: int | None,
-        reason: str | None,
-    ) -> None:
-        self.catalog.connection.execute(
-            "INSERT INTO files (root, path, size, mtime_ns, content, reason) "
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET "
-            "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content, "
-            "reason = excluded.reason",
-            (root, path, size, mtime_ns, content, reason),
-        )
+        folder = self.catalog.roots()[row.root]
+        self.on_skip(Skipped(join(folder, row.path), row.reason))

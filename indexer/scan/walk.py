@@ -44,7 +44,7 @@ class _Folder:
     above: tuple[tuple[int, int], ...]
 
 
-def scan(
+def walk(
     root: Path, *, below: bytes = b"", exclude: Sequence[str] = (), skip: Path | None = None
 ) -> Iterator[Found | Unreadable]:
     """Walk `root`, or only its part `below`: files sorted by name, then folders likewise.

@@ -13,7 +13,7 @@ from .schema import MIGRATIONS, check_version, migrate, version_of
 LOCK_SECONDS = 10.0
 
 
-def open_writer(path: Path, place: str) -> sqlite3.Connection:
+def connect_writer(path: Path, place: str) -> sqlite3.Connection:
     """A connection that writes, to a catalog made or migrated if need be. place: for errors."""
     connection = _connect(path, "mode=rwc")
     with _closed_on_error(connection):
@@ -28,7 +28,7 @@ def open_writer(path: Path, place: str) -> sqlite3.Connection:
     return connection
 
 
-def open_reader(path: Path, place: str) -> sqlite3.Connection:
+def connect_reader(path: Path, place: str) -> sqlite3.Connection:
     """A connection that only reads; on a read-only disk, where no log can be made, one that takes
     the file as it is.
     """

@@ -1,62 +1,214 @@
-"""One image of a collection: its files and its kind, as they were indexed."""
+"""Roots and their files, and the files that meet conditions."""
 
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Iterator, Sequence
 
-from .catalog import Catalog, join
+from .records import SEPARATOR, FileConditions, FileRow, Moment, Scope, StoredFile, inside, join
+from .tables import MAX_SCOPES, Condition, Tables, any_of, scope_condition
 
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A file that holds a content; `path` is absolute, `size` in bytes."""
-
-    path: bytes
-    size: int
-    mtime_ns: int
+FoundFile = tuple[int, int, bytes]
+"""(content, root, path relative to the root)."""
 
 
-class Tally:
-    """How many images a catalog holds, counted again only when somebody has written to it."""
+class FileTables(Tables):
+    """The tables `roots` and `files`."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._counted: tuple[int, int] | None = None
+    def roots(self) -> dict[int, bytes]:
+        """Return the indexed folders by id."""
+        return dict(self._query("SELECT id, path FROM roots ORDER BY path").fetchall())
 
-    def images(self) -> int:
-        """Contents that have a file."""
-        query = self._catalog.connection.execute
-        version: int = query("PRAGMA data_version").fetchone()[0]
-        if self._counted is None or self._counted[0] != version:
-            self._counted = version, self._catalog.counts()[1]
-        return self._counted[1]
+    def add_root(self, folder: bytes) -> int:
+        """Enter a root, which takes in the roots below it.
 
+        Returns:
+            Its id.
+        """
+        number = self._query("INSERT INTO roots (path) VALUES (?)", (folder,)).lastrowid
+        assert number is not None
+        for inner, root in self.roots().items():
+            below = inside(folder, root)
+            if below:
+                self._query(
+                    "UPDATE files SET root = ?, path = CAST(? || path AS BLOB) WHERE root = ?",
+                    (number, below + SEPARATOR, inner),
+                )
+                self._query("DELETE FROM roots WHERE id = ?", (inner,))
+        return number
 
-def files_of(catalog: Catalog, content: int) -> list[StoredFile]:
-    """A content's files, oldest entry first."""
-    return [
-        StoredFile(join(root, path), size, changed)
-        for root, path, size, changed in catalog.connection.execute(
+    def put_file(self, row: FileRow) -> None:
+        """Enter what came of a file, in place of what was known of it."""
+        self._query(
+            "INSERT INTO files (root, path, size, mtime_ns, content, reason) "
+            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET "
+            "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content, "
+            "reason = excluded.reason",
+            (row.root, row.path, row.size, row.mtime_ns, row.content, row.reason),
+        )
+
+    def remove_files(self, scope: Scope) -> int:
+        """Forget the files of a scope, and the root where the scope is a whole one.
+
+        Returns:
+            How many files were forgotten; at least 1 for a whole root.
+        """
+        condition, values = scope_condition(scope)
+        removed = self._query(f"DELETE FROM files WHERE {condition}", values).rowcount
+        if scope.below:
+            return removed
+        self._query("DELETE FROM roots WHERE id = ?", (scope.root,))
+        return max(removed, 1)
+
+    def contents_in(self, scope: Scope) -> list[int]:
+        """Return the contents that the files of a scope hold."""
+        condition, values = scope_condition(scope)
+        return self._column(
+            f"SELECT DISTINCT content FROM files WHERE content IS NOT NULL AND {condition}", values
+        )
+
+    def holds_images(self, scope: Scope) -> bool:
+        """Return whether a file of the scope holds an image."""
+        condition, values = scope_condition(scope)
+        found = self._value(
+            f"SELECT 1 FROM files WHERE {condition} AND content IS NOT NULL LIMIT 1", values
+        )
+        return found is not None
+
+    def count_images(self, scope: Scope) -> int:
+        """Return how many files of the scope hold an image."""
+        condition, values = scope_condition(scope)
+        count: int = self._value(
+            f"SELECT count(*) FROM files WHERE {condition} AND content IS NOT NULL", values
+        )
+        return count
+
+    def files_of(self, content: int) -> list[StoredFile]:
+        """Return a content's files, oldest entry first."""
+        rows = self._query(
             "SELECT roots.path, files.path, size, mtime_ns FROM files "
             "JOIN roots ON roots.id = files.root WHERE content = ? ORDER BY files.id",
             (content,),
         )
-    ]
+        return [StoredFile(join(root, path), size, changed) for root, path, size, changed in rows]
+
+    def file_sizes(self, ids: Sequence[int]) -> dict[int, int]:
+        """Return the size in bytes of the files that hold each of these contents."""
+        return dict(
+            self._by_ids(
+                "SELECT content, max(size) FROM files WHERE content IN ({ids}) GROUP BY content",
+                ids,
+            )
+        )
+
+    def failures(self) -> Iterator[tuple[bytes, str]]:
+        """Yield (absolute path, reason) of each file that could not be indexed."""
+        for root, path, reason in self._query(
+            "SELECT roots.path, files.path, reason FROM files "
+            "JOIN roots ON roots.id = files.root WHERE reason IS NOT NULL "
+            "ORDER BY roots.path, files.path"
+        ):
+            yield join(root, path), reason
+
+    def counts(self) -> tuple[int, int, int]:
+        """Return (files with a content, contents with a file, files that failed)."""
+        row: tuple[int, int, int] = self._query(
+            "SELECT (SELECT count(*) FROM files WHERE content IS NOT NULL),"
+            " (SELECT count(*) FROM contents WHERE paths > 0),"
+            " (SELECT count(*) FROM files WHERE reason IS NOT NULL)"
+        ).fetchone()
+        return row
+
+    def folders(self) -> list[tuple[bytes, int]]:
+        """Return (path relative to its root, files in and below it) of each folder, by path."""
+        counts: dict[bytes, int] = {}
+        for (path,) in self._query("SELECT path FROM files WHERE content IS NOT NULL"):
+            end = path.rfind(SEPARATOR)
+            while end > 0:
+                counts[path[:end]] = counts.get(path[:end], 0) + 1
+                end = path.rfind(SEPARATOR, 0, end)
+        return sorted(counts.items())
+
+    def files_below(self, name: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield (root, path) of the files that may lie below a folder of this name.
+
+        SQLite ignores the case of ASCII letters only, so all files come where the name has
+        others: the caller compares again.
+        """
+        query = "SELECT root, path FROM files WHERE content IS NOT NULL"
+        if not name.isascii():
+            return self._query(query)
+        pattern = re.sub(r"([%_\\])", r"\\\1", name.decode("ascii"))
+        return self._query(
+            query + " AND CAST(path AS TEXT) LIKE ? ESCAPE '\\'", (f"%{pattern}{os.sep}%",)
+        )
+
+    def contents_meeting(self, conditions: FileConditions) -> Iterator[int]:
+        """Yield the contents of the files that meet all conditions, some repeatedly."""
+        if len(conditions.scopes) > MAX_SCOPES:
+            for content, _, _ in self.files_meeting(conditions):
+                yield content
+            return
+        tables, condition, values = _meeting(conditions)
+        for (content,) in self._query(
+            f"SELECT files.content FROM {tables} WHERE {condition}", values
+        ):
+            yield content
+
+    def files_meeting(
+        self, conditions: FileConditions, content: int | None = None
+    ) -> Iterator[FoundFile]:
+        """Yield the files that meet all conditions; all of them, or those of one content."""
+        tables, condition, values = _meeting(conditions)
+        if content is not None:
+            condition, values = f"files.content = ? AND {condition}", (content, *values)
+        rows: Iterator[FoundFile] = self._query(
+            f"SELECT files.content, root, path FROM {tables} WHERE {condition}", values
+        )
+        if len(conditions.scopes) <= MAX_SCOPES:
+            yield from rows
+            return
+        within = {(scope.root, scope.below) for scope in conditions.scopes}
+        for found in rows:
+            if any((found[1], part) in within for part in _with_folders(found[2])):
+                yield found
 
 
-def kind_of(catalog: Catalog, content: int) -> tuple[bytes, str] | None:
-    """(hash, format) of a content that has a file; None where there is none."""
-    found: tuple[bytes, str] | None = catalog.connection.execute(
-        "SELECT hash, format FROM contents WHERE id = ? AND paths > 0", (content,)
-    ).fetchone()
-    return found
+def _meeting(conditions: FileConditions) -> tuple[str, str, tuple[object, ...]]:
+    """Return (tables, WHERE clause, parameters); too many scopes are left to the caller."""
+    parts: list[Condition] = [("files.content IS NOT NULL", ())]
+    for moment, compare in ((conditions.since, ">="), (conditions.until, "<")):
+        if moment is not None:
+            parts.append(_date_condition(moment, compare))
+    if 0 < len(conditions.scopes) <= MAX_SCOPES:
+        parts.append(any_of(conditions.scopes))
+    dated = conditions.since is not None or conditions.until is not None
+    tables = "files JOIN contents ON contents.id = files.content" if dated else "files"
+    return (
+        tables,
+        " AND ".join(text for text, _ in parts),
+        tuple(value for _, values in parts for value in values),
+    )
 
 
-def folders_of(catalog: Catalog) -> list[tuple[bytes, int]]:
-    """(path relative to its root, files in it and below) of each folder, by path."""
-    counts: dict[bytes, int] = {}
-    for (path,) in catalog.connection.execute("SELECT path FROM files WHERE content IS NOT NULL"):
-        end = path.rfind(b"/")
-        while end > 0:
-            folder = path[:end]
-            counts[folder] = counts.get(folder, 0) + 1
-            end = path.rfind(b"/", 0, end)
-    return sorted(counts.items())
+def _with_folders(path: bytes) -> Iterator[bytes]:
+    """Yield a relative path and the folders above it, the root's own (empty) one last."""
+    while path:
+        yield path
+        path = path.rpartition(SEPARATOR)[0]
+    yield b""
+
+
+def _date_condition(moment: Moment, compare: str) -> Condition:
+    """Return SQL that holds for files on this side of the moment.
+
+    A date that the file carries counts; without one, the file's time of change.
+    """
+    by_file = f"WHEN taken_at IS NULL THEN mtime_ns {compare} ?"
+    nanoseconds = moment.instant * 10**9
+    if moment.zoned:
+        return (
+            f"CASE {by_file} WHEN taken_offset IS NULL THEN taken_at {compare} ? "
+            f"ELSE taken_at - 60 * taken_offset {compare} ? END",
+            (nanoseconds, moment.wall, moment.instant),
+        )
+    return f"CASE {by_file} ELSE taken_at {compare} ? END", (nanoseconds, moment.wall)

@@ -19,10 +19,11 @@ import numpy as np
 from indexer.encoder import Embeddings
 from indexer.errors import CollectionStorageError
 
-from .catalog import Catalog
 from .codec import Ids, Scores
 from .collection import Collection
 from .fp16_index import Flat, merged
+from .protocol import StoreReader, StoreWriter
+from .records import VectorFile
 
 # Rewriting the file costs its whole size; below this many vectors that is nothing, above it the
 # file is rewritten when at least a twentieth is new and readers top up in memory until then.
@@ -45,15 +46,6 @@ class Spread:
     count: int
 
 
-@dataclass(frozen=True)
-class VectorFile:
-    """A published FAISS file."""
-
-    path: Path
-    generation: int
-    vectors: int
-
-
 class VectorIndex:
     """Exact inner-product search over the vectors of one fingerprint at one generation."""
 
@@ -64,13 +56,15 @@ class VectorIndex:
 
     @classmethod
     def open(
-        cls, collection: Collection, catalog: Catalog, fingerprint: str, dim: int
+        cls, collection: Collection, catalog: StoreReader, fingerprint: str, dim: int
     ) -> "VectorIndex":
         """The vectors as the catalog has them now."""
         with catalog.snapshot():
             generation = catalog.generation()
             published = latest_file(collection, catalog, fingerprint)
-            base = Flat.map(published.path) if published else None
+            base = None
+            if published is not None:
+                base = Flat.map(vector_path(collection, fingerprint, published.generation))
             if base is not None and published and base.size != published.vectors:
                 base = None  # not what the catalog says
             since = published.generation if published and base is not None else 0
@@ -172,28 +166,25 @@ class VectorIndex:
         return np.concatenate(sampled[1:] or sampled), count
 
 
-def file_name(fingerprint: str, generation: int) -> str:
-    """Of the FAISS file; files of another kind have other names, and so are not looked at."""
-    return f"{fingerprint}-{generation}.fp16.faiss"
+def vector_path(collection: Collection, fingerprint: str, generation: int) -> Path:
+    """Return the path of a FAISS file; files of another kind have other names."""
+    return collection.vectors / f"{fingerprint}-{generation}.fp16.faiss"
 
 
-def latest_file(collection: Collection, catalog: Catalog, fingerprint: str) -> VectorFile | None:
-    """The newest published file that is whole."""
-    for generation, vectors, size in catalog.connection.execute(
-        "SELECT generation, vectors, bytes FROM vector_files "
-        "WHERE fingerprint = ? ORDER BY generation DESC",
-        (fingerprint,),
-    ):
-        path = collection.vectors / file_name(fingerprint, generation)
+def latest_file(
+    collection: Collection, catalog: StoreReader, fingerprint: str
+) -> VectorFile | None:
+    """Return the newest published file that has the size on disk that it was written with."""
+    for file in catalog.vector_files(fingerprint):
         with suppress(OSError):
-            if path.stat().st_size == size:
-                return VectorFile(path, generation, vectors)
+            if vector_path(collection, fingerprint, file.generation).stat().st_size == file.size:
+                return file
     return None
 
 
 def publish(
     collection: Collection,
-    catalog: Catalog,
+    catalog: StoreWriter,
     fingerprint: str,
     dim: int,
     *,
@@ -214,7 +205,7 @@ def publish(
             return
     if total == 0:
         return
-    path = collection.vectors / file_name(fingerprint, generation)
+    path = vector_path(collection, fingerprint, generation)
     index = _collect(catalog, fingerprint, dim, 0, progress=progress)
     assert index is not None
     temporary = path.with_suffix(".tmp")
@@ -229,18 +220,13 @@ def publish(
             "catalog holds every vector; free some space and run the same command again"
         ) from exc
     with catalog.transaction():
-        catalog.connection.execute(
-            "INSERT OR REPLACE INTO vector_files VALUES (?, ?, ?, ?)",
-            (fingerprint, generation, total, size),
-        )
-        catalog.connection.execute(
-            "DELETE FROM vector_files WHERE fingerprint = ? AND generation < ?",
-            (fingerprint, generation),
-        )
-    remove_files(collection, fingerprint, keep=path)
+        catalog.publish_vector_file(fingerprint, VectorFile(generation, total, size))
+    remove_vector_files(collection, fingerprint, keep=path)
 
 
-def remove_files(collection: Collection, fingerprint: str, *, keep: Path | None = None) -> None:
+def remove_vector_files(
+    collection: Collection, fingerprint: str, *, keep: Path | None = None
+) -> None:
     """Delete the files of a fingerprint, but `keep`."""
     for old in collection.vectors.glob(f"{fingerprint}-*"):
         if old != keep:
@@ -249,7 +235,7 @@ def remove_files(collection: Collection, fingerprint: str, *, keep: Path | None 
 
 
 def _collect(
-    catalog: Catalog,
+    catalog: StoreReader,
     fingerprint: str,
     dim: int,
     since: int,

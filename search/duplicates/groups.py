@@ -18,7 +18,7 @@ from indexer.store.codec import Ids
 from indexer.store.vector_index import VectorIndex
 from search.engine import Engine
 
-from .thumbnails import BLOCK, THRESHOLD, Sketchbook
+from .thumbnails import BLOCK, THRESHOLD, ThumbnailStore
 
 # Neighbours that each image is compared with at first, by vector and by outline; where the
 # farther half of them holds one that is alike, four times as many, and so on.
@@ -37,7 +37,7 @@ class Group:
 class Stars:
     """Groups as they grow, image by image, each in turn a member or the first of its own."""
 
-    def __init__(self, book: Sketchbook, threshold: float) -> None:
+    def __init__(self, book: ThumbnailStore, threshold: float) -> None:
         self.book = book
         self.threshold = threshold
         self.members: dict[int, dict[int, float]] = {}
@@ -78,13 +78,13 @@ class Stars:
 
 
 class Neighbours:
-    """Images alike given ones: proposed by what is nearest in some indexes, identified by sketches.
+    """Images like given ones: proposed by nearness in some indexes, confirmed by thumbnails.
 
     book: loaded for all images of the collection, or else filled as they come up.
     """
 
     def __init__(
-        self, engine: Engine, book: Sketchbook, threshold: float, *, by_outline: bool
+        self, engine: Engine, book: ThumbnailStore, threshold: float, *, by_outline: bool
     ) -> None:
         self.engine = engine
         self.book = book
@@ -152,7 +152,7 @@ def find_groups(engine: Engine, *, threshold: float = THRESHOLD) -> list[Group]:
 
     Images without detail (a blank page, a clear sky) are alike nothing.
     """
-    book = Sketchbook(engine.catalog)
+    book = ThumbnailStore(engine.catalog)
     book.load()
     neighbours = Neighbours(engine, book, threshold, by_outline=True)
     stars = Stars(book, threshold)

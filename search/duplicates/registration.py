@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Patches = NDArray[Any]
 """`(n, side, side)` luminance, the whole image squeezed into a square."""
 
-# Finer and coarser than this, in sketch pixels, is left out of the comparison: what resampling
+# Finer and coarser than this, in thumbnail pixels, is left out of the comparison: what resampling
 # and compression change, and slow shading, in which distinct images agree.
 FINEST, COARSEST = 0.7, 4.0
 STEPS = 10

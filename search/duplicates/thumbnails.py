@@ -1,4 +1,4 @@
-"""Sketches in memory, compared pair by pair."""
+"""Gray thumbnails in memory, compared pair by pair."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.encoder import Embeddings, unit
-from indexer.images.gray_thumbnail import SIDE, Sketches
-from indexer.store.catalog import Catalog
-from indexer.store.thumbnails import read_sketches
+from indexer.store.contents import THUMBNAIL_SIDE, GrayThumbnails
+from indexer.store.protocol import StoreReader
 
 from .registration import blurred, correlations
 
@@ -21,16 +20,16 @@ OUTLINE_SIDE = 8
 BLOCK = 512
 
 
-class Sketchbook:
-    """Sketches of a collection's images; 1.3 KB of memory each.
+class ThumbnailStore:
+    """Gray thumbnails of a collection's images; 1.3 KB of memory each.
 
     ids: `(n,)`, those that are loaded. outlines: `(n, 64)`, in the same order.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: StoreReader) -> None:
         self._catalog = catalog
         self.ids = np.empty(0, np.int64)
-        self.sketches: Sketches = np.empty((0, SIDE, SIDE), np.uint8)
+        self.thumbnails: GrayThumbnails = np.empty((0, THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
         self.outlines: Embeddings = np.empty((0, OUTLINE_SIDE**2), np.float32)
         self._rows: dict[int, int] = {}
         self._whole = False
@@ -39,7 +38,7 @@ class Sketchbook:
         return number in self._rows
 
     def load(self, numbers: Iterable[int] | None = None) -> None:
-        """Have the sketches of these contents, or of all of the collection's images, larger ones
+        """Load the thumbnails of these contents, or of all of the collection's images, larger ones
         first. Those that have none, or no file any more, are left out.
         """
         wanted = None
@@ -47,14 +46,14 @@ class Sketchbook:
             return
         if numbers is not None:
             wanted = sorted({number for number in numbers if number not in self._rows})
-        ids, sketches = read_sketches(self._catalog, wanted)
+        ids, thumbnails = self._catalog.gray_thumbnails(wanted)
         if numbers is None:
-            self.ids, self.sketches, self.outlines = ids, sketches, outlines(sketches)
+            self.ids, self.thumbnails, self.outlines = ids, thumbnails, outlines(thumbnails)
             self._whole = True
         elif len(ids):
             self.ids = np.concatenate([self.ids, ids])
-            self.sketches = np.concatenate([self.sketches, sketches])
-            self.outlines = np.concatenate([self.outlines, outlines(sketches)])
+            self.thumbnails = np.concatenate([self.thumbnails, thumbnails])
+            self.outlines = np.concatenate([self.outlines, outlines(thumbnails)])
         self._rows = {number: row for row, number in enumerate(self.ids.tolist())}
 
     def outlines_of(self, numbers: Sequence[int]) -> Embeddings:
@@ -71,18 +70,18 @@ class Sketchbook:
         likely = np.flatnonzero(close >= MIN_OUTLINE)
         # The smaller image, perhaps a crop of the larger, is the one that lies inside the other.
         result[likely] = correlations(
-            self.sketches[rows[likely, 1]], self.sketches[rows[likely, 0]]
+            self.thumbnails[rows[likely, 1]], self.thumbnails[rows[likely, 0]]
         )
         return result
 
 
-def outlines(images: Sketches) -> Embeddings:
+def outlines(images: GrayThumbnails) -> Embeddings:
     """`(n, 64)` unit vectors: 8 x 8 of each image, without its slowest shading."""
-    step = SIDE // OUTLINE_SIDE
+    step = THUMBNAIL_SIDE // OUTLINE_SIDE
     parts = [np.empty((0, OUTLINE_SIDE**2), np.float32)]
     for start in range(0, len(images), BLOCK):
         values = images[start : start + BLOCK].astype(np.float32)
-        values = blurred(values, 1.0) - blurred(values, SIDE / 4)
+        values = blurred(values, 1.0) - blurred(values, THUMBNAIL_SIDE / 4)
         small = values.reshape(len(values), OUTLINE_SIDE, step, OUTLINE_SIDE, step).mean((2, 4))
         flat = small.reshape(len(values), -1)
         parts.append(unit(flat - flat.mean(axis=1, keepdims=True)))

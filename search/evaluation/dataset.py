@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.errors import GroundTruthError
-from indexer.scan.walk import Found, scan
+from indexer.scan.walk import Found, walk
 
 FORMS = (
     "a folder of one folder a class, a CSV with the header path,label or path,caption, or JSONL "
@@ -61,7 +61,7 @@ Row = tuple[bytes, list[str], list[str]]
 
 def _of_folders(source: Path) -> Iterator[Row]:
     folder = os.fsencode(os.path.abspath(source))
-    for entry in scan(Path(os.path.abspath(source))):
+    for entry in walk(Path(os.path.abspath(source))):
         path = entry.path
         name, separator, _ = path.partition(os.fsencode(os.sep))
         if separator and isinstance(entry, Found):

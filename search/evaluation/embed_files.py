@@ -13,9 +13,9 @@ from indexer.encoder import Embeddings, Encoder
 from indexer.errors import RootUnavailable
 from indexer.images.decode import Limits
 from indexer.pipeline.stages import Plan, run
-from indexer.scan.diff import Task
-from indexer.scan.walk import Found, Unreadable, scan
+from indexer.scan.walk import Found, Unreadable, walk
 from indexer.store.lookup import Lookup
+from indexer.store.records import Task
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ def embed_files(
     made: dict[bytes, T] = {}
 
     def known(digest: bytes) -> bool:
-        return digest in made or (stored is not None and stored.known(digest))
+        return digest in made or (stored is not None and stored.has_vector(digest))
 
     plan = Plan.of(encoder, workers, None)
     with closing(run(iter(tasks), encoder, plan, limits or Limits(), known)) as batches:
@@ -87,7 +87,7 @@ def tasks_of(paths: Iterable[Path]) -> tuple[list[Task], list[tuple[bytes, str]]
             if not absolute.is_dir():
                 tasks.append(task_of(folder))
                 continue
-            for entry in scan(absolute):
+            for entry in walk(absolute):
                 match entry:
                     case Found(relative, size, mtime_ns):
                         tasks.append(Task(0, folder, relative, size, mtime_ns))

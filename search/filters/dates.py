@@ -1,10 +1,10 @@
 """Dates as people write them, for `--since` and `--until`."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 from indexer.errors import QueryError
+from indexer.store.records import Moment
 
 EPOCH = datetime(1970, 1, 1)
 ACCEPTED = (
@@ -17,19 +17,6 @@ WRITTEN = re.compile(
     re.IGNORECASE,
 )
 AGO = re.compile(r"(\d{1,5})\s*([dwmy])(?:\s+ago)?", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A point in time, to be compared with wall clocks and with instants.
-
-    wall: seconds since 1970 on the wall clock, as if that were UTC. instant: seconds since 1970
-    UTC. zoned: whether the zone was named, so that instants are compared; otherwise wall clocks.
-    """
-
-    wall: int
-    instant: int
-    zoned: bool
 
 
 def since(text: str, *, now: datetime | None = None) -> Moment:

@@ -7,21 +7,18 @@ XMP), else the file's time of change.
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from indexer.scan.walk import excluded
-from indexer.store.catalog import Catalog
 from indexer.store.codec import Ids
-from indexer.store.scope import Scope
+from indexer.store.protocol import StoreReader
+from indexer.store.records import FileConditions, Moment, join
 
 from . import dates
 from .folders import scopes_of
-
-# Conditions of one statement: SQLite takes 1,000 joined by OR, and 32,766 parameters.
-MAX_SCOPES = 200
 
 
 @dataclass(frozen=True)
@@ -50,117 +47,61 @@ class Filter:
     def __bool__(self) -> bool:
         return bool(self.folders or self.since or self.until or self.exclude or len(self.among))
 
-    def ids(self, catalog: Catalog) -> Ids:
-        """The contents that pass, `(n,)` ascending; raises QueryError for a folder without any."""
-        query = self._prepare(catalog)
-        found = np.unique(np.fromiter(query.contents(catalog), dtype=np.int64))
+    def ids(self, catalog: StoreReader) -> Ids:
+        """Return the contents that pass, `(n,)` ascending.
+
+        Raises:
+            QueryError: A folder holds no image of the collection.
+        """
+        conditions = self._conditions(catalog)
+        passing: Iterator[int]
+        if self.exclude:
+            passing = (content for content, _, _ in self._files(catalog, conditions))
+        else:
+            passing = catalog.contents_meeting(conditions)
+        found = np.unique(np.fromiter(passing, dtype=np.int64))
         for more in self.among:
             found = np.intersect1d(found, more)
         return found
 
-    def paths(self, catalog: Catalog, ids: Sequence[int]) -> dict[int, set[bytes]]:
-        """For each of a few contents the absolute paths of its files that pass."""
-        query = self._prepare(catalog)
+    def paths(self, catalog: StoreReader, ids: Sequence[int]) -> dict[int, set[bytes]]:
+        """Return, for each of a few contents, the absolute paths of its files that pass."""
+        conditions = self._conditions(catalog)
         roots = catalog.roots()
         found: dict[int, set[bytes]] = {}
         for number in ids:
-            for content, root, path in query.files(catalog, number):
-                found.setdefault(content, set()).add(os.path.join(roots[root], path))
+            for content, root, path in self._files(catalog, conditions, number):
+                found.setdefault(content, set()).add(join(roots[root], path))
         return found
 
-    def _moments(self) -> tuple[dates.Moment | None, dates.Moment | None]:
+    def _conditions(self, catalog: StoreReader) -> FileConditions:
+        since, until = self._moments()
+        scopes = [scope for folder in self.folders for scope in scopes_of(catalog, folder)]
+        return FileConditions(scopes, since, until)
+
+    def _moments(self) -> tuple[Moment | None, Moment | None]:
         return (
             dates.since(self.since) if self.since is not None else None,
             dates.until(self.until) if self.until is not None else None,
         )
 
-    def _prepare(self, catalog: Catalog) -> "_Query":
-        conditions = ["files.content IS NOT NULL"]
-        parameters: list[object] = []
-        for moment, compare in zip(self._moments(), (">=", "<"), strict=True):
-            if moment is not None:
-                condition, values = _date_condition(moment, compare)
-                conditions.append(condition)
-                parameters.extend(values)
-        scopes: list[Scope] = []
-        for folder in self.folders:
-            scopes.extend(scopes_of(catalog, folder))
-        inside = [scope.condition for scope in scopes]
-        if inside and len(inside) <= MAX_SCOPES:
-            conditions.append("(" + " OR ".join(f"({text})" for text, _ in inside) + ")")
-            parameters.extend(value for _, values in inside for value in values)
-            scopes = []
-        return _Query(
-            " AND ".join(conditions),
-            tuple(parameters),
-            frozenset((scope.root, scope.below) for scope in scopes),
-            tuple(os.fsencode(glob) for glob in self.exclude),
-        )
-
-
-class _Query:
-    """Conditions for SQL, and what only Python can judge.
-
-    within: (root, folder) of which one must hold the file; too many for one statement.
-    """
-
-    def __init__(
-        self,
-        condition: str,
-        parameters: tuple[object, ...],
-        within: frozenset[tuple[int, bytes]],
-        exclude: tuple[bytes, ...],
-    ) -> None:
-        self.condition, self.parameters = condition, parameters
-        self.tables = "files"
-        if "taken_at" in condition:
-            self.tables += " JOIN contents ON contents.id = files.content"
-        self.within, self.exclude = within, exclude
-        # Many files share a folder, which is judged once.
-        self._folder_passes = lru_cache(maxsize=None)(self._judge_folder)
-
-    def contents(self, catalog: Catalog) -> Iterator[int]:
-        """The contents of files that pass, some repeatedly."""
-        if self.within or self.exclude:
-            for content, _, _ in self.files(catalog):
-                yield content
-            return
-        for (content,) in catalog.connection.execute(
-            f"SELECT files.content FROM {self.tables} WHERE {self.condition}", self.parameters
-        ):
-            yield content
-
-    def files(
-        self, catalog: Catalog, content: int | None = None
+    def _files(
+        self, catalog: StoreReader, conditions: FileConditions, content: int | None = None
     ) -> Iterator[tuple[int, int, bytes]]:
-        """(content, root, path) of the files that pass; all, or those of one content."""
-        condition, parameters = self.condition, self.parameters
-        if content is not None:
-            condition, parameters = f"files.content = ? AND {condition}", (content, *parameters)
-        for number, root, path in catalog.connection.execute(
-            f"SELECT files.content, root, path FROM {self.tables} WHERE {condition}", parameters
-        ):
+        """Yield (content, root, path) of the files that pass; all, or those of one content."""
+        patterns = tuple(os.fsencode(pattern) for pattern in self.exclude)
+        # Many files share a folder, which is tested once.
+        folder_excluded = lru_cache(maxsize=None)(partial(_folder_excluded, patterns))
+        for number, root, path in catalog.files_meeting(conditions, content):
             folder, name = os.path.split(path)
-            if self._folder_passes(root, folder) and not excluded(path, name, self.exclude):
+            if not folder_excluded(folder) and not excluded(path, name, patterns):
                 yield number, root, path
 
-    def _judge_folder(self, root: int, folder: bytes) -> bool:
-        above = [folder]
-        while above[-1]:
-            above.append(os.path.dirname(above[-1]))
-        if self.within and not any((root, part) in self.within for part in above):
-            return False
-        return not any(excluded(part, os.path.basename(part), self.exclude) for part in above[:-1])
 
-
-def _date_condition(moment: dates.Moment, compare: str) -> tuple[str, tuple[int, ...]]:
-    """SQL that holds for files on this side of the moment, and its parameters."""
-    by_file = f"WHEN taken_at IS NULL THEN mtime_ns {compare} ?"
-    nanoseconds = moment.instant * 10**9
-    if moment.zoned:
-        return (
-            f"CASE {by_file} WHEN taken_offset IS NULL THEN taken_at {compare} ? "
-            f"ELSE taken_at - 60 * taken_offset {compare} ? END",
-            (nanoseconds, moment.wall, moment.instant),
-        )
-    return f"CASE {by_file} ELSE taken_at {compare} ? END", (nanoseconds, moment.wall)
+def _folder_excluded(patterns: Sequence[bytes], folder: bytes) -> bool:
+    """Return whether one of the patterns matches a folder, or one that it lies in."""
+    while folder:
+        if excluded(folder, os.path.basename(folder), patterns):
+            return True
+        folder = os.path.dirname(folder)
+    return False

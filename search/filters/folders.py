@@ -1,18 +1,15 @@
 """A folder as a user names it, to the part of the collection that it means."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from indexer.errors import QueryError
-from indexer.store.catalog import Catalog
-from indexer.store.scope import Scope, inside
-
-SEPARATOR = os.fsencode(os.sep)
+from indexer.store.protocol import StoreReader
+from indexer.store.records import SEPARATOR, Scope, inside
 
 
-def scopes_of(catalog: Catalog, folder: Path | str) -> list[Scope]:
+def scopes_of(catalog: StoreReader, folder: Path | str) -> list[Scope]:
     """What lies in `folder`: a path, or the name of any folder of the collection (`2024/Italy`).
 
     A path that exists counts as a path; anything else (and a relative path that holds no image
@@ -22,7 +19,7 @@ def scopes_of(catalog: Catalog, folder: Path | str) -> list[Scope]:
     roots = catalog.roots()
     found: list[Scope] = []
     if os.path.exists(folder):
-        found = [scope for scope in _at_path(roots, folder) if _holds_images(catalog, scope)]
+        found = [scope for scope in _at_path(roots, folder) if catalog.holds_images(scope)]
     if not found and not (os.path.isabs(folder) and os.path.exists(folder)):
         found = list(_named(catalog, roots, folder))
     if not found:
@@ -55,20 +52,12 @@ def _at_path(roots: dict[int, bytes], folder: Path | str) -> Iterator[Scope]:
             yield Scope(number, Path(os.fsdecode(root)), below or b"")
 
 
-def _holds_images(catalog: Catalog, scope: Scope) -> bool:
-    condition, parameters = scope.condition
-    row = catalog.connection.execute(
-        f"SELECT 1 FROM files WHERE {condition} AND content IS NOT NULL LIMIT 1", parameters
-    ).fetchone()
-    return row is not None
-
-
-def _named(catalog: Catalog, roots: dict[int, bytes], folder: Path | str) -> Iterator[Scope]:
+def _named(catalog: StoreReader, roots: dict[int, bytes], folder: Path | str) -> Iterator[Scope]:
     wanted = _parts(os.fsencode(os.path.normpath(folder)))
     if not wanted or b".." in wanted:
         return
     folders = {(root, b"") for root in roots}
-    for root, path in _rows_naming(catalog, wanted[-1]):
+    for root, path in catalog.files_below(wanted[-1]):
         folders.add((root, path.rpartition(SEPARATOR)[0]))
     pending = list(folders)
     while pending:  # and the folders that these lie in
@@ -82,19 +71,6 @@ def _named(catalog: Catalog, roots: dict[int, bytes], folder: Path | str) -> Ite
         whole = len(names) == len(wanted) or not os.path.isabs(folder)
         if whole and names[-len(wanted) :] == wanted:
             yield Scope(root, Path(os.fsdecode(roots[root])), below)
-
-
-def _rows_naming(catalog: Catalog, name: bytes) -> Iterator[tuple[int, bytes]]:
-    """(root, path) of the files that may lie in a folder of this name: SQLite compares letters
-    without their case in ASCII only, so all files where the name has others.
-    """
-    query = "SELECT root, path FROM files WHERE content IS NOT NULL"
-    if not name.isascii():
-        return catalog.connection.execute(query)
-    pattern = re.sub(r"([%_\\])", r"\\\1", name.decode("ascii"))
-    return catalog.connection.execute(
-        query + " AND CAST(path AS TEXT) LIKE ? ESCAPE '\\'", (f"%{pattern}{os.sep}%",)
-    )
 
 
 def _parts(path: bytes) -> list[bytes]:

@@ -11,7 +11,7 @@ from typing import Self
 
 from indexer.encoder import Embeddings
 from indexer.errors import ArtifactError, QueryError
-from indexer.store.catalog import Model
+from indexer.store.records import Model
 from search.ranking.query import Query
 
 from .artifact import MANIFEST, Artifact, load, names

@@ -4,7 +4,6 @@ import numpy as np
 
 from indexer.errors import QueryError
 from indexer.store.codec import Ids
-from indexer.store.labels import with_label
 from search.engine import Engine
 
 from .heads import Head, head_with
@@ -32,12 +31,12 @@ def images_with_label(engine: Engine, label: str, probability: float) -> Ids:
     tells, and where none does, the estimated relevance of the label as a text.
     """
     head = head_with(engine.collection.folder, label, engine.model.fingerprint)
-    told = (
+    found = (
         _by_text(engine, label, probability)
         if head is None
         else _by_head(engine, head, label, probability)
     )
-    return np.union1d(told, with_label(engine.catalog, label, probability))
+    return np.union1d(found, engine.catalog.contents_with_label(label, probability))
 
 
 def _by_head(engine: Engine, head: Head, label: str, probability: float) -> Ids:

@@ -1,10 +1,10 @@
-"""Labels that a collection keeps: a user's own, and those that a head gave.
+"""Labels that a collection keeps: its user's own, and those that a head gave.
 
 A user's own label is certain; a head's has the probability that it had when it was kept.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,9 @@ from indexer.errors import GroundTruthError
 from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.store.database import translated
-from indexer.store.labels import OWN, Kept, by_head, drop_origin, keep, kept_by_path
-from indexer.store.lock import writer_lock
+from indexer.store.labels import OWN, head_origin
+from indexer.store.protocol import StoreReader
+from indexer.store.records import SavedLabel
 from search.evaluation.dataset import GroundTruth, Known
 from search.filters.folders import scopes_of
 from search.hits import LIKELY
@@ -24,48 +25,47 @@ if TYPE_CHECKING:
     from search.engine import Engine
 
 
-@contextmanager
-def writing(collection: Collection, purpose: str) -> Iterator[Catalog]:
-    """The catalog in one transaction, by its only writer."""
-    collection.require()
-    with writer_lock(collection, purpose), translated(str(collection.folder)):
-        catalog = Catalog.open(collection, writable=True)
-        try:
-            with catalog.transaction():
-                yield catalog
-        finally:
-            catalog.close()
-
-
-def keep_by_head(engine: "Engine", head: Head) -> int:
-    """Keep each image's best class, in place of what this head gave before; returns how many.
+def labels_by_head(engine: "Engine", head: Head) -> list[SavedLabel]:
+    """Return each image's best class, for the collection to keep.
 
     An image that none of the classes fits, by more than one half, gets none. The probability is
-    that of the class, times that of any fitting.
+    that of the class, times that of any class fitting.
     """
-    origin = by_head(head.name)
+    origin = head_origin(head.name)
     found = []
     for ids, vectors in engine.catalog.embeddings(engine.model.fingerprint):
         for number, (labels, none) in zip(ids.tolist(), head.best(vectors, 1), strict=True):
             label, probability = labels[0]
             if none is None or none <= LIKELY:
-                found.append(Kept(number, label, probability * (1 - (none or 0.0)), origin))
-    with writing(engine.collection, "label") as catalog:
-        drop_origin(catalog, origin)
-        return keep(catalog, found)
+                found.append(SavedLabel(number, label, probability * (1 - (none or 0.0)), origin))
+    return found
+
+
+def labels_by_path(catalog: StoreReader, *, minimum: float = 0.0) -> dict[bytes, list[SavedLabel]]:
+    """Return each file's labels by absolute path; of a label given twice, the likelier one.
+
+    Args:
+        minimum: Leave out labels of a lower probability.
+    """
+    best: dict[int, dict[str, SavedLabel]] = {}
+    for one in catalog.saved_labels(minimum=minimum):
+        best.setdefault(one.content, {}).setdefault(one.label, one)
+    contents = catalog.contents(sorted(best))
+    found = [(path, own) for number, own in best.items() for path in contents[number].paths]
+    return {path: list(own.values()) for path, own in sorted(found)}
 
 
 def own_labels(collection: Collection) -> GroundTruth:
-    """The user's own labels by file, to learn from. Raises GroundTruthError without any."""
-    catalog = Catalog.open(collection)
-    try:
-        with translated(str(collection.folder)):
-            truth = {
-                path: Known([one.label for one in labels if one.origin == OWN])
-                for path, labels in kept_by_path(catalog, least=1.0).items()
-            }
-    finally:
-        catalog.close()
+    """Return the user's own labels by file, to learn from.
+
+    Raises:
+        GroundTruthError: There are none.
+    """
+    with translated(str(collection.folder)), closing(Catalog.open(collection)) as catalog:
+        truth = {
+            path: Known([one.label for one in labels if one.origin == OWN])
+            for path, labels in labels_by_path(catalog, minimum=1.0).items()
+        }
     if not truth:
         raise GroundTruthError(
             "there is nothing to learn from: name DATA, or label images with `clipdex tags add`"
@@ -73,16 +73,14 @@ def own_labels(collection: Collection) -> GroundTruth:
     return truth
 
 
-def contents_at(catalog: Catalog, paths: Iterable[Path]) -> list[int]:
-    """The contents of files and whole folders. Raises QueryError for a path that nothing was
-    indexed at.
+def contents_at(catalog: StoreReader, paths: Iterable[Path]) -> list[int]:
+    """Return the contents of files and whole folders.
+
+    Raises:
+        QueryError: Nothing was indexed at one of the paths.
     """
     found: dict[int, None] = {}
     for path in paths:
         for scope in scopes_of(catalog, path):
-            condition, values = scope.condition
-            rows = catalog.connection.execute(
-                f"SELECT content FROM files WHERE content IS NOT NULL AND {condition}", values
-            )
-            found.update(dict.fromkeys(row[0] for row in rows))
+            found.update(dict.fromkeys(catalog.contents_in(scope)))
     return list(found)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from indexer.store.catalog import Catalog
-from search.duplicates.thumbnails import THRESHOLD, Sketchbook
+from indexer.store.protocol import StoreReader
+from search.duplicates.thumbnails import THRESHOLD, ThumbnailStore
 from search.hits import Hit
 
 # Hits that are looked through at least: near-duplicates of the best ones rank near them.
@@ -12,7 +12,7 @@ DEPTH = 128
 
 
 def collapse(
-    catalog: Catalog,
+    catalog: StoreReader,
     ranked: Callable[[int], Sequence[Hit]],
     *,
     k: int,
@@ -40,10 +40,10 @@ def collapse(
 
 
 def _groups(
-    catalog: Catalog, hits: Sequence[Hit], wanted: int, threshold: float
+    catalog: StoreReader, hits: Sequence[Hit], wanted: int, threshold: float
 ) -> list[list[Hit]]:
     """The first `wanted` groups, best hit first."""
-    book = Sketchbook(catalog)
+    book = ThumbnailStore(catalog)
     book.load(hit.id for hit in hits)
     rest = list(hits)
     groups: list[list[Hit]] = []

@@ -2,28 +2,20 @@
 
 import numpy as np
 
-from indexer.store.catalog import Catalog
 from indexer.store.codec import Ids
+from indexer.store.protocol import StoreReader
 from search.hits import Hit
 
-# By when they were taken where they say so, else by their oldest file.
-ORDER = (
-    "SELECT contents.id FROM contents JOIN files ON files.content = contents.id "
-    "GROUP BY contents.id "
-    "ORDER BY coalesce(taken_at, min(files.mtime_ns) / 1000000000) DESC, contents.id DESC"
-)
 
-
-def newest(catalog: Catalog, among: Ids | None, k: int, offset: int) -> list[Hit]:
+def newest(catalog: StoreReader, among: Ids | None, k: int, offset: int) -> list[Hit]:
     """Hits `offset + 1` to `offset + k` of the collection, or of these ids, newest first.
 
     Their score is 0 and they have no relevance: nothing was asked.
     """
     if among is None:
-        rows = catalog.connection.execute(f"{ORDER} LIMIT ? OFFSET ?", (k, offset))
-        ids = [row[0] for row in rows]
+        ids = catalog.newest(k, offset)
     else:
-        every = np.fromiter((row[0] for row in catalog.connection.execute(ORDER)), dtype=np.int64)
+        every = catalog.newest_first()
         ids = every[np.isin(every, among)][offset : offset + k].tolist()
     contents = catalog.contents(ids)
     hits = [Hit.of(contents[number], 0.0, None) for number in ids if number in contents]

@@ -9,8 +9,9 @@ import numpy as np
 
 from indexer.encoder import Embeddings
 from indexer.errors import QueryError
-from indexer.store.catalog import Catalog, Model
 from indexer.store.codec import Ids, Scores
+from indexer.store.protocol import StoreReader
+from indexer.store.records import Model
 from search.hits import Hit
 
 from .relevance import Estimator
@@ -54,7 +55,7 @@ def check(options: Options) -> None:
             raise QueryError(f"the label {label!r} needs a probability from 0 to 1")
 
 
-def passing_first(catalog: Catalog, options: Options, hits: list[Hit]) -> list[Hit]:
+def passing_first(catalog: StoreReader, options: Options, hits: list[Hit]) -> list[Hit]:
     """The hits, those of their paths first that pass the filter."""
     chosen = options.get("filter")
     if not chosen:
@@ -71,7 +72,7 @@ class Ranking:
     hits. among: the ids of the only contents to rank; all where it is None.
     """
 
-    catalog: Catalog
+    catalog: StoreReader
     index: "VectorIndex"
     model: Model
     estimator: Estimator | None
@@ -114,7 +115,7 @@ class Ranking:
             count *= 4
 
     def _hits(self, count: int) -> list[Hit]:
-        hidden = [*self.catalog.without_paths(), *self.leave_out]
+        hidden = [*self.catalog.without_files(), *self.leave_out]
         scores, ids = self.index.search(self.vector, count, without=hidden, among=self.among)
         contents = self.catalog.contents(ids.tolist())
         relevance = self._relevance(scores, ids)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import Response
 
-from indexer.store.files import StoredFile, files_of, kind_of
+from indexer.store.records import StoredFile
 from search import Engine
 from serving.errors import Problem
 from serving.services.search import Answering
@@ -99,11 +99,11 @@ class Images:
     async def _known(self, number: int) -> _Known:
         def look(engine: Engine) -> _Known | None:
             with engine.question():
-                kind = kind_of(engine.catalog, number)
+                kind = engine.catalog.digest_and_format(number)
                 if kind is None:
                     return None
                 roots = list(engine.catalog.roots().values())
-                return _Known(*kind, files_of(engine.catalog, number), roots)
+                return _Known(*kind, engine.catalog.files_of(number), roots)
 
         known = await self.answering.engines.ask(look)
         if known is None:

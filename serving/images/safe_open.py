@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from indexer.store.files import StoredFile
+from indexer.store.records import StoredFile
 from serving.errors import Problem
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # not on Windows

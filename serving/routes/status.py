@@ -5,7 +5,6 @@ from pathlib import Path
 from fastapi import APIRouter, Response
 
 from indexer.errors import CollectionNotFound
-from indexer.store.files import folders_of
 from indexer.store.paths import display
 from search import Engine, Status
 from serving.schemas import responses
@@ -71,7 +70,7 @@ async def models(service: ServiceDep) -> responses.ModelsAnswer:
 @router.get("/v1/folders", summary="Folders that a search can be limited to")
 async def folders(service: ServiceDep) -> responses.FoldersAnswer:
     try:
-        found = await service.answering.engines.ask(lambda e: folders_of(e.catalog))
+        found = await service.answering.engines.ask(lambda e: e.catalog.folders())
     except CollectionNotFound:
         found = []
     return responses.FoldersAnswer(

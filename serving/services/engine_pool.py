@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from indexer.encoder import Encoder
 from indexer.load import load_encoder
-from indexer.store.catalog import Model
 from indexer.store.collection import Collection
+from indexer.store.records import Model
 from search import Engine
 from serving.errors import Busy
 

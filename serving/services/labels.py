@@ -6,7 +6,7 @@ import numpy as np
 
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import FingerprintMismatch
-from indexer.store.catalog import Model
+from indexer.store.records import Model
 from search import Engine
 from search.labels.artifact import names
 from search.labels.heads import find_head, heads_folder

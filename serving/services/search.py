@@ -12,7 +12,7 @@ import numpy as np
 
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
-from indexer.store.catalog import Model
+from indexer.store.records import Model
 from search import Engine, Hit
 from search.labels.concepts import expand_concepts
 from search.ranking.image_query import encode_bytes

@@ -145,7 +145,7 @@ def test_the_date_is_kept_in_the_catalog(tmp_path: Path) -> None:
     build([photos], collection=tmp_path / "c", encoder=FakeEncoder())
     catalog = Catalog.open(Collection(tmp_path / "c"))
     rows = {
-        content.paths[0].rsplit(b"/")[-1]: (content.capture_seconds, content.taken_offset)
+        content.paths[0].rsplit(b"/")[-1]: (content.capture_seconds, content.capture_offset)
         for content in catalog.contents([1, 2]).values()
     }
     catalog.close()

@@ -16,9 +16,9 @@ from indexer.images.decode import Limits
 from indexer.images.preprocess import Preprocess
 from indexer.pipeline.decode_pool import ProcessDecoders, ThreadDecoders, decoders_for, lost
 from indexer.pipeline.stages import Reading
-from indexer.scan.diff import Task
 from indexer.store.collection import Collection
 from indexer.store.lookup import Lookup
+from indexer.store.records import Task
 from indexer.testing import FakeEncoder
 from support.images import make_photo
 
@@ -64,15 +64,19 @@ def test_images_are_read_alike_and_known_ones_left_out(tmp_path: Path) -> None:
         for file in sorted(photos.iterdir())
     ]
     with Lookup(Collection(tmp_path / "c"), "fake") as lookup:
-        reading = Reading(Preprocess((32, 32)), Limits(), lookup.indexed)
-        decoders = decoders_for(InProcesses(), 2, reading, lookup.indexed)
+        reading = Reading(Preprocess((32, 32)), Limits(), lookup.is_encoded)
+        decoders = decoders_for(InProcesses(), 2, reading, lookup.is_encoded)
         assert isinstance(decoders, ProcessDecoders)
         theirs = [one.result() for one in [decoders.submit(task) for task in tasks]]
         decoders.close()
         ours = [reading(task) for task in tasks]
     for there, here in zip(theirs, ours, strict=True):
         assert there.task == here.task
-        assert (there.digest, there.reason, there.sketch) == (here.digest, here.reason, here.sketch)
+        assert (there.digest, there.reason, there.thumbnail) == (
+            here.digest,
+            here.reason,
+            here.thumbnail,
+        )
         assert (there.pixels is None) == (here.pixels is None)
         assert there.pixels is None or np.array_equal(there.pixels, here.pixels)
     assert theirs[0].pixels is None

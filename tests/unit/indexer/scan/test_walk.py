@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from indexer.scan.walk import Found, Unreadable, scan
+from indexer.scan.walk import Found, Unreadable, walk
 
 JPEG = b"\xff\xd8\xff\xe0 and so on"
 
@@ -12,7 +12,7 @@ def put(path: Path, data: bytes = b"x") -> None:
 
 
 def paths(root: Path, **options: object) -> list[bytes]:
-    return [entry.path for entry in scan(root, **options)]  # type: ignore[arg-type]
+    return [entry.path for entry in walk(root, **options)]  # type: ignore[arg-type]
 
 
 def test_images_come_in_the_order_of_their_names_files_before_folders(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_part_of_the_root_keeps_paths_relative_to_the_root(tmp_path: Path) -> 
     put(tmp_path / "a.jpg")
     put(tmp_path / "sub" / "b.jpg", b"four")
     assert paths(tmp_path, below=b"sub") == [b"sub/b.jpg"]
-    (entry,) = scan(tmp_path, below=b"sub/b.jpg")
+    (entry,) = walk(tmp_path, below=b"sub/b.jpg")
     assert isinstance(entry, Found)
     assert (entry.path, entry.size) == (b"sub/b.jpg", 4)
 
@@ -83,7 +83,7 @@ def test_a_folder_that_cannot_be_listed_is_named_with_the_reason(tmp_path: Path)
 
     os.scandir = refuse  # type: ignore[assignment]
     try:
-        entries = list(scan(tmp_path))
+        entries = list(walk(tmp_path))
     finally:
         os.scandir = real
     assert entries[1] == Unreadable(

@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from indexer.errors import (
     CollectionNotFound,
     CollectionStorageError,
 )
-from indexer.store.catalog import Catalog
+from indexer.store.catalog import Catalog, write_transaction, writing
 from indexer.store.collection import Collection, filesystem_of
 from indexer.testing import FakeEncoder
 from support.images import make_photo
@@ -30,18 +31,26 @@ def edit(collection: Collection, statement: str) -> None:
     connection.close()
 
 
+def opened(collection: Collection, writable: bool) -> None:
+    if writable:
+        with writing(collection, "test"):
+            pass
+    else:
+        Catalog.open(collection).close()
+
+
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_format_from_the_future_is_refused(collection: Collection, writable: bool) -> None:
     edit(collection, "PRAGMA user_version = 99")
     with pytest.raises(CollectionFormatError, match="newer clipdex .format 99"):
-        Catalog.open(collection, writable=writable)
+        opened(collection, writable)
 
 
 def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
     collection = Collection(tmp_path)
     edit(collection, "PRAGMA user_version = 1")
     with pytest.raises(CollectionFormatError, match="another program"):
-        Catalog.open(collection, writable=True)
+        opened(collection, True)
 
 
 def test_a_file_that_is_no_database_is_refused(collection: Collection) -> None:
@@ -70,18 +79,16 @@ def test_ids_are_never_used_again(collection: Collection, tmp_path: Path) -> Non
 
 
 def test_a_transaction_that_fails_leaves_nothing(collection: Collection) -> None:
-    catalog = Catalog.open(collection, writable=True)
-    before = catalog.generation()
-
     def fail() -> None:
-        with catalog.transaction():
+        with write_transaction(collection, "test") as catalog:
             catalog.next_generation()
             raise RuntimeError
 
-    with pytest.raises(RuntimeError):
-        fail()
-    assert catalog.generation() == before
-    catalog.close()
+    with closing(Catalog.open(collection)) as catalog:
+        before = catalog.generation()
+        with pytest.raises(RuntimeError):
+            fail()
+        assert catalog.generation() == before
 
 
 def test_network_file_systems_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,16 +3,19 @@ that outlines and sketches alone must do it; and on sketches made by hand.
 """
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
 from indexer import build
-from indexer.images.gray_thumbnail import SIDE, sketch
+from indexer.images.gray_thumbnail import gray_thumbnail
 from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
+from indexer.store.contents import THUMBNAIL_SIDE as SIDE
 from indexer.testing import FakeEncoder
 from search import Engine
 from search.duplicates.groups import find_groups
@@ -79,9 +82,9 @@ def test_the_largest_image_stands_first_and_a_group_is_no_chain(
     assert len(groups) > 1
     assert all("00" not in names or "11" not in names for names in groups)
     with Engine.open(tmp_path / "c", encoder=FakeEncoder()) as engine:
-        from search.duplicates.thumbnails import Sketchbook
+        from search.duplicates.thumbnails import ThumbnailStore
 
-        book = Sketchbook(engine.catalog)
+        book = ThumbnailStore(engine.catalog)
         book.load()
         for group in find_groups(engine, threshold=0.9):
             pairs = [(group.first, other) for other in group.members]
@@ -118,21 +121,22 @@ def test_a_sketch_is_the_means_of_the_whole_image(sample_photos: Path) -> None:
             image = photo.resize((width, height))
             values = np.asarray(image.convert("L"), float)
             means = values.reshape(SIDE, height // SIDE, SIDE, width // SIDE).mean(axis=(1, 3))
-            made = np.frombuffer(sketch(image), np.uint8).reshape(SIDE, SIDE)
+            made = np.frombuffer(gray_thumbnail(image), np.uint8).reshape(SIDE, SIDE)
             error = np.abs(made - means)
             assert error.mean() < 1
             assert error.max() < 12
 
 
-def test_a_collection_of_an_older_clipdex_gets_its_sketches(tmp_path: Path) -> None:
+def test_a_collection_of_an_older_clipdex_gets_its_thumbnails(tmp_path: Path) -> None:
     photo = make_photo(tmp_path / "photos" / "a.png", 1)
-    build([photo.parent], collection=tmp_path / "c", encoder=FakeEncoder())
-    catalog = Catalog.open(Collection(tmp_path / "c"), writable=True)
-    before = catalog.connection.execute("SELECT id, sketch FROM contents").fetchall()
-    catalog.connection.execute("UPDATE contents SET sketch = NULL")
-    assert catalog.without_sketch() == 1
-    build([photo.parent], collection=tmp_path / "c", encoder=FakeEncoder())
-    assert catalog.connection.execute("SELECT id, sketch FROM contents").fetchall() == before
-    report = build([photo.parent], collection=tmp_path / "c", encoder=FakeEncoder())
-    catalog.close()
+    place = Collection(tmp_path / "c")
+    build([photo.parent], collection=place.folder, encoder=FakeEncoder())
+    with closing(Catalog.open(place)) as catalog:
+        before = catalog.gray_thumbnails()[1]
+        with closing(sqlite3.connect(place.catalog)) as connection, connection:
+            connection.execute("UPDATE contents SET sketch = NULL")
+        assert catalog.count_without_thumbnail() == 1
+        build([photo.parent], collection=place.folder, encoder=FakeEncoder())
+        assert np.array_equal(catalog.gray_thumbnails()[1], before)
+    report = build([photo.parent], collection=place.folder, encoder=FakeEncoder())
     assert report.unchanged == 1

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +16,6 @@ from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.encoders.gpu.pool import DeviceEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.images.decode import Limits, decode
-from indexer.store.catalog import Catalog
-from indexer.store.collection import Collection
 from search import Engine
 
 pytest.importorskip("open_clip")
@@ -85,11 +84,11 @@ def test_a_collection_made_by_processes_is_the_cpus(
     assert [(one.indexed, one.reused, one.failed) for one in reports] == [(26, 1, 1)] * 2
     vectors = []
     for name in ("gpu", "cpu"):
-        catalog = Catalog.open(Collection(tmp_path / name))
-        rows = catalog.connection.execute(
+        connection = sqlite3.connect(tmp_path / name / "catalogue.sqlite3")
+        rows = connection.execute(
             "SELECT hash, vector FROM contents JOIN embeddings ON content = id ORDER BY hash"
         ).fetchall()
-        catalog.close()
+        connection.close()
         vectors.append(np.stack([np.frombuffer(row[1], "<f2").astype(np.float32) for row in rows]))
     norms = np.prod([np.linalg.norm(one, axis=1) for one in vectors], axis=0)
     assert ((vectors[0] * vectors[1]).sum(axis=1) / norms).min() >= 0.9999

@@ -1,0 +1,139 @@
+"""Contents: images by hash, their sizes, capture times and gray thumbnails."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .codec import Ids
+from .records import Content, NewContent, join
+from .tables import Tables
+
+THUMBNAIL_SIDE = 32
+
+GrayThumbnails = NDArray[np.uint8]
+"""`(n, THUMBNAIL_SIDE, THUMBNAIL_SIDE)` luminance, 0 to 255."""
+
+# By when images were taken where they say so, else by their oldest file.
+NEWEST_FIRST = (
+    "SELECT contents.id FROM contents JOIN files ON files.content = contents.id "
+    "GROUP BY contents.id "
+    "ORDER BY coalesce(taken_at, min(files.mtime_ns) / 1000000000) DESC, contents.id DESC"
+)
+
+
+class ContentTables(Tables):
+    """The table `contents`."""
+
+    def content_of(self, digest: bytes) -> int | None:
+        """Return the id of the content with this hash."""
+        number: int | None = self._value("SELECT id FROM contents WHERE hash = ?", (digest,))
+        return number
+
+    def contents(self, ids: Sequence[int]) -> dict[int, Content]:
+        """Return the contents of these ids that still have a file."""
+        found: dict[int, Content] = {}
+        for content, width, height, root, path, changed, *captured in self._by_ids(
+            "SELECT contents.id, width, height, roots.path, files.path, mtime_ns, taken_at, "
+            "taken_offset FROM files "
+            "JOIN contents ON contents.id = files.content "
+            "JOIN roots ON roots.id = files.root "
+            "WHERE files.content IN ({ids}) ORDER BY files.id",
+            ids,
+        ):
+            earlier = found.get(content)
+            paths = (*(earlier.paths if earlier else ()), join(root, path))
+            times = (*(earlier.file_times if earlier else ()), changed)
+            found[content] = Content(content, paths, width, height, times, *captured)
+        return found
+
+    def digest_and_format(self, content: int) -> tuple[bytes, str] | None:
+        """Return (hash, format) of a content that has a file; None where there is none."""
+        found: tuple[bytes, str] | None = self._query(
+            "SELECT hash, format FROM contents WHERE id = ? AND paths > 0", (content,)
+        ).fetchone()
+        return found
+
+    def image_ids(self) -> list[int]:
+        """Return the contents that have a file."""
+        return self._column("SELECT id FROM contents WHERE paths > 0")
+
+    def without_files(self) -> list[int]:
+        """Return the contents whose files have all vanished: kept, but not hits."""
+        return self._column("SELECT id FROM contents WHERE paths = 0")
+
+    def copied(self) -> list[int]:
+        """Return the contents that several files hold."""
+        return self._column("SELECT id FROM contents WHERE paths > 1 ORDER BY id")
+
+    def newest(self, k: int, offset: int) -> list[int]:
+        """Return the contents `offset + 1` to `offset + k`, newest first."""
+        return self._column(f"{NEWEST_FIRST} LIMIT ? OFFSET ?", (k, offset))
+
+    def newest_first(self) -> Ids:
+        """Return all contents that have a file, `(n,)`, newest first."""
+        return np.fromiter((row[0] for row in self._query(NEWEST_FIRST)), dtype=np.int64)
+
+    def put_content(self, new: NewContent, fingerprint: str, generation: int) -> int:
+        """Store an image and its vector.
+
+        A vector that is there already stays: the FAISS files hold it under this id.
+
+        Returns:
+            The id of the content, new or known.
+        """
+        content: int = self._value(
+            "INSERT INTO contents (hash, width, height, format, taken_at, taken_offset, sketch) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (hash) DO UPDATE SET width = excluded.width, height = excluded.height, "
+            "format = excluded.format, taken_at = excluded.taken_at, "
+            "taken_offset = excluded.taken_offset, sketch = excluded.sketch RETURNING id",
+            (
+                new.digest,
+                new.width,
+                new.height,
+                new.format,
+                new.capture_seconds,
+                new.capture_offset,
+                new.thumbnail,
+            ),
+        )
+        self._query(
+            "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?, ?)",
+            (content, fingerprint, generation, new.vector),
+        )
+        return content
+
+    def remove_contents(self, ids: Iterable[int], generation: int) -> None:
+        """Delete contents with their vectors and labels, and leave tombstones."""
+        rows = [(number,) for number in ids]
+        self._many(f"INSERT INTO tombstones VALUES (?, {int(generation)})", rows)
+        self._many("DELETE FROM embeddings WHERE content = ?", rows)
+        self._many("DELETE FROM labels WHERE content = ?", rows)
+        self._many("DELETE FROM contents WHERE id = ?", rows)
+
+    def gray_thumbnails(self, within: Sequence[int] | None = None) -> tuple[Ids, GrayThumbnails]:
+        """Return (ids `(n,)`, thumbnails) of the contents that have a file, larger images first.
+
+        Contents that an older clipdex indexed have none until they are indexed again.
+
+        Args:
+            within: Only these contents.
+        """
+        query = (
+            "SELECT id, sketch, width * height FROM contents WHERE paths > 0 AND sketch IS NOT NULL"
+        )
+        found: Iterator[tuple[int, bytes, int]] = (
+            iter(self._query(query))
+            if within is None
+            else self._by_ids(f"{query} AND id IN ({{ids}})", within)
+        )
+        rows = sorted(found, key=lambda row: (-row[2], row[0]))
+        ids = np.array([row[0] for row in rows], dtype=np.int64)
+        packed = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8)
+        return ids, packed.reshape(len(rows), THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+
+    def count_without_thumbnail(self) -> int:
+        """Return how many images an older clipdex indexed, which made no thumbnails."""
+        count: int = self._value("SELECT count(*) FROM contents WHERE paths > 0 AND sketch IS NULL")
+        return count

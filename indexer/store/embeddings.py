@@ -1,0 +1,154 @@
+"""Models, their vectors, and the generations of commits that vectors came in."""
+
+from collections.abc import Iterator, Sequence
+
+from indexer.encoder import Embeddings, unit
+
+from .codec import Halves, Ids, halves_of, unpacked
+from .records import Model, VectorFile
+from .tables import Tables
+
+
+class EmbeddingTables(Tables):
+    """The tables `models`, `embeddings`, `tombstones`, `vector_files` and `state`."""
+
+    def active_model(self) -> Model | None:
+        """Return the model whose vectors answer searches; None before the first index run."""
+        row = self._query("SELECT fingerprint, name, dim FROM models WHERE active").fetchone()
+        return Model(*row) if row else None
+
+    def activate(self, model: Model) -> None:
+        """Make `model` the one that answers searches."""
+        self._query("UPDATE models SET active = 0")
+        self._enter(model, active=True)
+
+    def begin_switch(self, model: Model) -> None:
+        """Make `model` the one whose vectors are being filled in."""
+        self._query("UPDATE models SET pending = 0")
+        self._enter(model, active=False)
+
+    def _enter(self, model: Model, *, active: bool) -> None:
+        self._query(
+            "INSERT INTO models (fingerprint, name, dim, active, pending) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (fingerprint) DO UPDATE SET name = excluded.name, "
+            "active = excluded.active, pending = excluded.pending",
+            (model.fingerprint, model.name, model.dim, active, not active),
+        )
+
+    def models(self) -> list[tuple[Model, str, int]]:
+        """Return (model, state, vectors of images that have a file) of each model.
+
+        The state is "active", "pending" or "former".
+        """
+        rows = self._query(
+            "SELECT fingerprint, name, dim, active, pending, (SELECT count(*) FROM embeddings "
+            "JOIN contents ON contents.id = content WHERE embeddings.fingerprint = "
+            "models.fingerprint AND paths > 0) FROM models ORDER BY active DESC, pending DESC"
+        )
+        return [
+            (Model(*row[:3]), "active" if row[3] else "pending" if row[4] else "former", row[5])
+            for row in rows
+        ]
+
+    def remove_former_models(self) -> list[str]:
+        """Delete what belongs to models that are neither active nor pending.
+
+        Returns:
+            Their fingerprints.
+        """
+        former = self._column("SELECT fingerprint FROM models WHERE NOT active AND NOT pending")
+        for table in ("embeddings", "vector_files", "models"):
+            self._many(f"DELETE FROM {table} WHERE fingerprint = ?", [(one,) for one in former])
+        return former
+
+    def generation(self) -> int:
+        """Return how many commits changed the embeddings so far."""
+        value: int = self._value("SELECT value FROM state WHERE key = 'generation'")
+        return value
+
+    def next_generation(self) -> int:
+        """Count one more; called once in each transaction that changes embeddings."""
+        self._query("UPDATE state SET value = value + 1 WHERE key = 'generation'")
+        return self.generation()
+
+    def embeddings(self, fingerprint: str) -> Iterator[tuple[Ids, Embeddings]]:
+        """Yield (ids `(n,)`, vectors `(n, dim)`), a thousand at a time, oldest first."""
+        for ids, halves in self.halves(fingerprint):
+            yield ids, unit(halves)
+
+    def halves(
+        self, fingerprint: str, *, since: int = 0, chunk: int = 1024
+    ) -> Iterator[tuple[Ids, Halves]]:
+        """Yield (ids `(n,)`, vectors as they are stored) of generations after `since`."""
+        cursor = self._query(
+            "SELECT content, vector FROM embeddings "
+            "WHERE fingerprint = ? AND generation > ? ORDER BY generation, content",
+            (fingerprint, since),
+        )
+        while rows := cursor.fetchmany(chunk):
+            yield halves_of(rows)
+
+    def embeddings_of(self, fingerprint: str, ids: Sequence[int]) -> dict[int, Embeddings]:
+        """Return the vector `(dim,)` of each of these contents that has one."""
+        rows = list(
+            self._by_ids(
+                "SELECT content, vector FROM embeddings "
+                "WHERE fingerprint = ? AND content IN ({ids})",
+                ids,
+                (fingerprint,),
+            )
+        )
+        if not rows:
+            return {}
+        numbers, vectors = unpacked(rows)
+        return dict(zip(numbers.tolist(), vectors, strict=True))
+
+    def embedding_by_digest(self, fingerprint: str, digest: bytes) -> Embeddings | None:
+        """Return the vector `(dim,)` of the content with this hash; None where there is none."""
+        row = self._query(
+            "SELECT content, vector FROM contents JOIN embeddings ON content = id "
+            "WHERE hash = ? AND fingerprint = ?",
+            (digest, fingerprint),
+        ).fetchone()
+        return None if row is None else unpacked([row])[1][0]
+
+    def is_encoded(self, fingerprint: str, digest: bytes) -> bool:
+        """Return whether the content with this hash has both its vector and its thumbnail."""
+        found = self._value(
+            "SELECT 1 FROM contents JOIN embeddings ON content = id "
+            "WHERE hash = ? AND fingerprint = ? AND sketch IS NOT NULL",
+            (digest, fingerprint),
+        )
+        return found is not None
+
+    def count_embeddings(self, fingerprint: str, *, since: int = 0) -> int:
+        """Return how many vectors came in generations after `since`."""
+        count: int = self._value(
+            "SELECT count(*) FROM embeddings WHERE fingerprint = ? AND generation > ?",
+            (fingerprint, since),
+        )
+        return count
+
+    def tombstoned(self, *, since: int) -> list[int]:
+        """Return the contents whose vectors were removed in generations after `since`."""
+        return self._column("SELECT content FROM tombstones WHERE generation > ?", (since,))
+
+    def vector_files(self, fingerprint: str) -> list[VectorFile]:
+        """Return the FAISS files that were published, newest first."""
+        rows = self._query(
+            "SELECT generation, vectors, bytes FROM vector_files "
+            "WHERE fingerprint = ? ORDER BY generation DESC",
+            (fingerprint,),
+        )
+        return [VectorFile(*row) for row in rows]
+
+    def publish_vector_file(self, fingerprint: str, file: VectorFile) -> None:
+        """Enter a FAISS file in place of the older ones of the same model."""
+        self._query(
+            "INSERT OR REPLACE INTO vector_files VALUES (?, ?, ?, ?)",
+            (fingerprint, file.generation, file.vectors, file.size),
+        )
+        self._query(
+            "DELETE FROM vector_files WHERE fingerprint = ? AND generation < ?",
+            (fingerprint, file.generation),
+        )

@@ -1,0 +1,233 @@
+"""The faces of a store: what searches read, and what an index run writes.
+
+`Catalog` (SQLite) is the one that is here; `tests/support/store_contract.py` is the suite of tests
+that every other has to pass. Numbers that name contents and roots are the store's own and are never
+used again. Paths are raw bytes. Methods that write are called inside `transaction`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from indexer.encoder import Embeddings
+
+from .codec import Halves, Ids
+from .contents import GrayThumbnails
+from .records import (
+    Content,
+    FileConditions,
+    FileRow,
+    Model,
+    NewContent,
+    SavedLabel,
+    Scope,
+    StoredFile,
+    Task,
+    VectorFile,
+)
+
+
+class StoreReader(Protocol):
+    """One collection, open for reading; sees what is committed, and never waits for a writer."""
+
+    def close(self) -> None:
+        """Let go of the collection."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Read one state inside, whatever is committed meanwhile."""
+
+    # Models and vectors.
+
+    def active_model(self) -> Model | None:
+        """Return the model whose vectors answer searches; None before the first index run."""
+
+    def models(self) -> list[tuple[Model, str, int]]:
+        """Return (model, "active", "pending" or "former", vectors of images with a file)."""
+
+    def generation(self) -> int:
+        """Return how many commits changed the embeddings so far."""
+
+    def embeddings(self, fingerprint: str) -> Iterator[tuple[Ids, Embeddings]]:
+        """Yield (ids `(n,)`, vectors `(n, dim)`) in parts, oldest first."""
+
+    def halves(
+        self, fingerprint: str, *, since: int = 0, chunk: int = 1024
+    ) -> Iterator[tuple[Ids, Halves]]:
+        """Yield (ids, vectors in half precision) of generations after `since`, oldest first."""
+
+    def embeddings_of(self, fingerprint: str, ids: Sequence[int]) -> dict[int, Embeddings]:
+        """Return the vector `(dim,)` of each of these contents that has one."""
+
+    def embedding_by_digest(self, fingerprint: str, digest: bytes) -> Embeddings | None:
+        """Return the vector `(dim,)` of the content with this hash; None where there is none."""
+
+    def is_encoded(self, fingerprint: str, digest: bytes) -> bool:
+        """Return whether the content with this hash has both its vector and its thumbnail."""
+
+    def count_embeddings(self, fingerprint: str, *, since: int = 0) -> int:
+        """Return how many vectors came in generations after `since`."""
+
+    def tombstoned(self, *, since: int) -> list[int]:
+        """Return the contents whose vectors were removed in generations after `since`."""
+
+    def vector_files(self, fingerprint: str) -> list[VectorFile]:
+        """Return the FAISS files that were published, newest first."""
+
+    # Contents.
+
+    def content_of(self, digest: bytes) -> int | None:
+        """Return the id of the content with this hash."""
+
+    def contents(self, ids: Sequence[int]) -> dict[int, Content]:
+        """Return the contents of these ids that still have a file."""
+
+    def digest_and_format(self, content: int) -> tuple[bytes, str] | None:
+        """Return (hash, format) of a content that has a file; None where there is none."""
+
+    def image_ids(self) -> list[int]:
+        """Return the contents that have a file."""
+
+    def image_count(self) -> int:
+        """Return how many contents have a file; cheap to ask again and again."""
+
+    def without_files(self) -> list[int]:
+        """Return the contents whose files have all vanished: kept, but not hits."""
+
+    def copied(self) -> list[int]:
+        """Return the contents that several files hold, ascending."""
+
+    def newest(self, k: int, offset: int) -> list[int]:
+        """Return the contents `offset + 1` to `offset + k`, newest first."""
+
+    def newest_first(self) -> Ids:
+        """Return all contents that have a file, `(n,)`, newest first."""
+
+    def gray_thumbnails(self, within: Sequence[int] | None = None) -> tuple[Ids, GrayThumbnails]:
+        """Return (ids, thumbnails) of contents that have a file, larger images first."""
+
+    def count_without_thumbnail(self) -> int:
+        """Return how many images an older clipdex indexed, which made no thumbnails."""
+
+    # Files.
+
+    def roots(self) -> dict[int, bytes]:
+        """Return the indexed folders by id, in order of their paths."""
+
+    def counts(self) -> tuple[int, int, int]:
+        """Return (files with a content, contents with a file, files that failed)."""
+
+    def failures(self) -> Iterator[tuple[bytes, str]]:
+        """Yield (absolute path, reason) of each file that could not be indexed."""
+
+    def files_of(self, content: int) -> list[StoredFile]:
+        """Return a content's files, oldest entry first."""
+
+    def file_sizes(self, ids: Sequence[int]) -> dict[int, int]:
+        """Return the size in bytes of the files that hold each of these contents."""
+
+    def folders(self) -> list[tuple[bytes, int]]:
+        """Return (path relative to its root, files in and below it) of each folder, by path."""
+
+    def files_below(self, name: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield (root, path) of the files that may lie below a folder of this name."""
+
+    def holds_images(self, scope: Scope) -> bool:
+        """Return whether a file of the scope holds an image."""
+
+    def contents_in(self, scope: Scope) -> list[int]:
+        """Return the contents that the files of a scope hold."""
+
+    def contents_meeting(self, conditions: FileConditions) -> Iterator[int]:
+        """Yield the contents of the files that meet all conditions, some repeatedly."""
+
+    def files_meeting(
+        self, conditions: FileConditions, content: int | None = None
+    ) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (content, root, path) of the files that meet all conditions."""
+
+    # Labels.
+
+    def saved_labels(self, *, minimum: float = 0.0) -> list[SavedLabel]:
+        """Return the labels of images that have a file, by image, likeliest first."""
+
+    def label_counts(self) -> list[tuple[str, str, int]]:
+        """Return (label, origin, images), by label."""
+
+    def contents_with_label(self, label: str, probability: float) -> Ids:
+        """Return the contents `(n,)`, ascending, that have a label with a higher probability."""
+
+
+class StoreWriter(StoreReader, Protocol):
+    """One collection, open for its only writer."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commit all of the calls inside, or none."""
+
+    # Models and vectors.
+
+    def activate(self, model: Model) -> None:
+        """Make `model` the one that answers searches."""
+
+    def begin_switch(self, model: Model) -> None:
+        """Make `model` the one whose vectors are being filled in."""
+
+    def remove_former_models(self) -> list[str]:
+        """Delete what belongs to models neither active nor pending; return the fingerprints."""
+
+    def next_generation(self) -> int:
+        """Count one more; called once in each transaction that changes embeddings."""
+
+    def publish_vector_file(self, fingerprint: str, file: VectorFile) -> None:
+        """Enter a FAISS file in place of the older ones of the same model."""
+
+    # Contents, files and labels.
+
+    def put_content(self, new: NewContent, fingerprint: str, generation: int) -> int:
+        """Store an image and its vector; return the id of the content, new or known."""
+
+    def remove_contents(self, ids: Iterable[int], generation: int) -> None:
+        """Delete contents with their vectors and labels, and leave tombstones."""
+
+    def add_root(self, folder: bytes) -> int:
+        """Enter a root, which takes in the roots below it; return its id."""
+
+    def put_file(self, row: FileRow) -> None:
+        """Enter what came of a file, in place of what was known of it."""
+
+    def remove_files(self, scope: Scope) -> int:
+        """Forget the files of a scope, a whole root with them; return how many."""
+
+    def save_labels(self, labels: Iterable[SavedLabel]) -> int:
+        """Add labels, in place of the same ones; return how many there were to add."""
+
+    def remove_labels_of(self, origin: str) -> int:
+        """Forget all labels of one origin; return how many."""
+
+    def remove_label(self, label: str, contents: Iterable[int] | None = None) -> int:
+        """Forget a label of these contents, or of all, whoever gave it; return how many."""
+
+    # One scan of the disk, compared with what is known.
+
+    def begin_scan(self) -> None:
+        """Start with nothing seen."""
+
+    def see(self, rows: Iterable[FileRow]) -> None:
+        """Note files that lie on disk, or the reason why one could not be looked at."""
+
+    def count_images(self, scope: Scope) -> int:
+        """Return how many files of the scope hold an image."""
+
+    def files_outside(self, scopes: Sequence[Scope], root: int) -> list[FileRow]:
+        """Return the images of a root that lie outside the scopes."""
+
+    def plan_reading(self, fingerprint: str, *, retry_failed: bool) -> tuple[int, int]:
+        """Choose the files to read; return (how many, how many are as they were)."""
+
+    def tasks(self, *, chunk: int = 256) -> Iterator[Task]:
+        """Yield the files to read, in order of their paths."""
+
+    def unreadable(self) -> list[FileRow]:
+        """Return what the scan could not look at."""
+
+    def remove_vanished(self, scope: Scope) -> int:
+        """Forget the files of a scope that the scan did not see; return the images gone."""
