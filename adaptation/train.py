@@ -12,12 +12,12 @@ from adaptation.data.checks import Finding, check
 from adaptation.data.examples import Examples
 from adaptation.data.near_duplicates import near_duplicates
 from adaptation.data.splits import group_pairs
-from indexer.encoder import Encoder
+from indexer.encoder import BundleEncoder, Encoder, logit_scale_of
 from indexer.errors import ExamplesError
 from indexer.store.collection import Collection
 from search.labels.artifact import Arrays
 from search.labels.heads import Head, heads_folder
-from search.labels.zero_shot import DEFAULT_LOGIT_SCALE, DEFAULT_TEMPLATES, class_vectors
+from search.labels.zero_shot import DEFAULT_TEMPLATES, class_vectors
 
 from .artifact_writer import check_name, save
 from .calibration import calibration_error, fit_temperature
@@ -117,7 +117,7 @@ def _require_torch(method: Method) -> None:
 def task_of(examples: Examples, encoder: Encoder, templates: Sequence[str] = ()) -> Task:
     """The examples with their classes' zero-shot weights."""
     text = class_vectors(encoder, examples.classes, templates or DEFAULT_TEMPLATES)
-    scale = float(getattr(encoder, "logit_scale", DEFAULT_LOGIT_SCALE))
+    scale = logit_scale_of(encoder)
     return Task(
         examples.vectors, examples.targets, text, scale, examples.classes, _text_tower(encoder)
     )
@@ -125,9 +125,9 @@ def task_of(examples: Examples, encoder: Encoder, templates: Sequence[str] = ())
 
 def _text_tower(encoder: Encoder) -> "Callable[[], TextTower] | None":
     """The way to the text tower in torch of an encoder that runs a bundle; taken once."""
-    bundle = getattr(encoder, "bundle", None)
-    if bundle is None:
+    if not isinstance(encoder, BundleEncoder):
         return None
+    bundle = encoder.bundle
 
     @cache
     def take() -> "TextTower":

@@ -19,7 +19,7 @@ from indexer.store.records import Model
 from indexer.store.vector_index import publish, remove_vector_files
 
 from . import switch_model
-from .encoder import Encoder
+from .encoder import BatchEncoder, Encoder, name_of
 from .forget_files import prune
 from .load import BUILT_IN, load_encoder
 
@@ -65,9 +65,8 @@ def build(
     resolved = [diff.resolve(Path(path)) for path in paths]
     target.create()
     with writing(target, "index") as catalog:
-        used = encoder
+        used = encoder or _default_encoder(catalog, on_note)
         try:
-            used = encoder or _default_encoder(catalog, on_note)
             job = _Run(target, catalog, used, on_progress, on_skip)
             return job.run(
                 resolved,
@@ -79,8 +78,8 @@ def build(
                 limits=limits or Limits(),
             )
         finally:
-            if encoder is None:
-                getattr(used, "close", lambda: None)()
+            if encoder is None and isinstance(used, BatchEncoder):
+                used.close()
 
 
 def _default_encoder(catalog: StoreReader, on_note: Callable[[str], None] | None) -> Encoder:
@@ -109,8 +108,7 @@ class _Run:
         self.catalog = catalog
         self.encoder = encoder
         self.on_progress = on_progress or (lambda progress: None)
-        name = getattr(encoder, "name", type(encoder).__name__)
-        self.model = Model(encoder.fingerprint, name, encoder.dim)
+        self.model = Model(encoder.fingerprint, name_of(encoder), encoder.dim)
         self.report = BuildReport()
         self.committer = Committer(catalog, encoder.fingerprint, self.report, on_skip)
 
@@ -140,7 +138,7 @@ class _Run:
         with self.catalog.transaction():
             for row in self.catalog.unreadable():
                 self.committer.fail(row)
-        if total and hasattr(self.encoder, "prepare"):
+        if total and isinstance(self.encoder, BatchEncoder):
             self.encoder.prepare(total, batch_size)
         try:
             self._read_all(total, Plan.of(self.encoder, workers, batch_size), limits)
@@ -183,7 +181,7 @@ class _Run:
         with (
             Lookup(self.collection, self.encoder.fingerprint) as lookup,
             closing(
-                run(self.catalog.tasks(), self.encoder, plan, limits, lookup.is_encoded)
+                run(self.catalog.tasks(), self.encoder, plan, limits, lookup.is_encoded, lookup)
             ) as batches,
         ):
             for batch in batches:

@@ -1,9 +1,13 @@
 """What turns images and text into vectors, as the rest of clipdex sees it."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from indexer.bundles.bundle import Bundle
+    from indexer.images.preprocess import Preprocess
 
 Pixels = NDArray[np.uint8]
 """`(n, 3, h, w)`, RGB, resized and cropped as the model wants it, not yet normalised."""
@@ -12,24 +16,9 @@ Embeddings = NDArray[np.float32]
 """`(n, dim)`, each row of unit L2 norm."""
 
 
+@runtime_checkable
 class Encoder(Protocol):
-    """Images and text to unit vectors of one space.
-
-    An encoder may also carry `preprocess` (`Preprocess`: how an image becomes `Pixels`; a resize
-    of the shortest side to `image_size` and a centre crop otherwise), `lanes` (how many threads
-    may call `encode_images` at once; 1 otherwise), `batch_size`, or `batch_sizes` of which the
-    best is found by measuring, `name`, `logit_scale`, and, for estimates of relevance, `bank`
-    (`Embeddings` of captions of everything) and `relevance` (coefficients by kind of query). Four
-    more are for indexing many images:
-
-    - `prepare(images: int, batch_size: int | None)` is called before a run of so many images,
-      and before `lanes`, batch sizes and `decode_in_processes` are read: the moment to start
-      processes and to measure. batch_size: what the user asked for.
-    - `encode_batch(images: Sequence[Pixels])` does as `encode_images` for images `(3, h, w)`
-      that are not stacked yet, for encoders that lay them into memory of their own.
-    - `decode_in_processes` says that threads would not decode fast enough.
-    - `close()` ends what `prepare` started.
-    """
+    """Images and text to unit vectors of one space: all that a search or an index run needs."""
 
     @property
     def dim(self) -> int:
@@ -44,14 +33,78 @@ class Encoder(Protocol):
         """(height, width) of `Pixels`."""
 
     def encode_images(self, pixels: Pixels) -> Embeddings:
-        """`(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm."""
+        """Encode `(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm."""
 
     def encode_texts(self, texts: list[str]) -> Embeddings:
-        """n texts to `(n, dim)` float32 of unit norm."""
+        """Encode n texts to `(n, dim)` float32 of unit norm."""
+
+
+@runtime_checkable
+class ModelEncoder(Encoder, Protocol):
+    """An encoder that knows its model's name, preprocessing and logit scale."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def preprocess(self) -> "Preprocess":
+        """How an image becomes `Pixels`."""
+
+    @property
+    def logit_scale(self) -> float:
+        """What similarities are multiplied by before a softmax."""
+
+
+@runtime_checkable
+class BundleEncoder(ModelEncoder, Protocol):
+    """An encoder that runs a compiled model, which may carry a relevance estimate."""
+
+    @property
+    def bundle(self) -> "Bundle":
+        """The compiled model."""
+
+
+@runtime_checkable
+class BatchEncoder(Encoder, Protocol):
+    """An encoder that says how it wants to be fed with many images."""
+
+    @property
+    def workers(self) -> int:
+        """Threads that may call `encode_images` at once."""
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Images a batch, ascending; of several, the best is found by measuring."""
+
+    def prepare(self, images: int, batch_size: int | None) -> None:
+        """Start what a run needs; called before `workers` and `batch_sizes` are read.
+
+        Args:
+            images: How many the run has.
+            batch_size: Images a batch, where the user asked for a number.
+        """
+
+    def close(self) -> None:
+        """End what `prepare` started."""
+
+
+# OpenAI's CLIP starts from it.
+DEFAULT_LOGIT_SCALE = 1 / 0.07
+
+
+def name_of(encoder: Encoder) -> str:
+    """Return the model's name, or that of the encoder's class."""
+    return encoder.name if isinstance(encoder, ModelEncoder) else type(encoder).__name__
+
+
+def logit_scale_of(encoder: Encoder) -> float:
+    """Return the model's logit scale, or CLIP's."""
+    return encoder.logit_scale if isinstance(encoder, ModelEncoder) else DEFAULT_LOGIT_SCALE
 
 
 def unit(vectors: NDArray[Any]) -> Embeddings:
-    """The rows of `vectors` `(n, dim)` at unit L2 norm; a zero row stays zero."""
+    """Scale the rows of `vectors` `(n, dim)` to unit L2 norm; a zero row stays zero."""
     rows = np.asarray(vectors, dtype=np.float32)
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
     scaled: Embeddings = rows / np.maximum(norms, np.float32(1e-12))

@@ -11,7 +11,7 @@ from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.store.records import Model
 
-from .encoder import Encoder
+from .encoder import Encoder, name_of
 from .errors import CompileError, DeviceUnavailable, FingerprintMismatch, ModelNotFound
 
 Report = Callable[[str], None]
@@ -120,9 +120,9 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
 
     found = detect.devices(device)
     if found and detect.has_torch():
-        from indexer.encoders.gpu.pool import DeviceEncoder
+        from indexer.encoders.gpu.pool import GpuEncoder
 
-        return DeviceEncoder(
+        return GpuEncoder(
             bundle, found, optional=device == "auto", threads=threads, on_progress=on_progress
         )
     if device != "auto" and not has_provider(device):
@@ -192,10 +192,11 @@ def _compile(model_name: ModelName, sha256: str | None, on_progress: Report) -> 
 def require_fingerprint(model: Model, offered: Encoder | Bundle) -> None:
     """Raise FingerprintMismatch unless the vectors of a collection's `model` are `offered`'s."""
     if model.fingerprint != offered.fingerprint:
+        name = offered.name if isinstance(offered, Bundle) else name_of(offered)
         raise FingerprintMismatch(
             f"this collection holds vectors of the model {model.name} "
             f"({model.fingerprint[:12]}), which do not compare with those of "
-            f"{getattr(offered, 'name', 'the given encoder')} ({offered.fingerprint[:12]}). "
+            f"{name} ({offered.fingerprint[:12]}). "
             "Use the same model, or index into a new place with --collection"
         )
 

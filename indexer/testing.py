@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.images.preprocess import Preprocess
+
 from .encoder import Embeddings, Pixels, unit
 
 
@@ -36,6 +38,7 @@ class FakeEncoder:
         self.dim = dim
         self.fingerprint = fingerprint
         self.image_size = (image_size, image_size)
+        self.preprocess = Preprocess(self.image_size)
         self.log = log
         self.batches: list[int] = []
 

@@ -60,9 +60,9 @@ def main(folder: str, captions: str) -> None:
     """Fit, say how well it separates the data of the fit, and save."""
     bundle = Bundle.load(Path(folder))
     encoder = OnnxEncoder(bundle, threads=1)
-    assert encoder.bank is not None
+    assert encoder.bundle.bank is not None
     photos = read(encoder, Path(captions))
-    background = Background(encoder.bank)
+    background = Background(encoder.bundle.bank)
     fitted: dict[str, Any] = {"fitted_on": f"{bundle.name}, {Path(captions).parent.name} train"}
     for name, examples in (
         ("text", text_examples(encoder, photos, background)),

@@ -79,6 +79,7 @@ def index(
     """
     from indexer import Skipped, build
     from indexer.devices.cpu_count import available_cores
+    from indexer.encoder import BatchEncoder
     from indexer.images.decode import Limits
 
     from .progress import ProgressBar
@@ -128,7 +129,8 @@ def index(
             progress.note("What was indexed so far is kept; run the same command to go on.")
             raise
         finally:
-            getattr(encoder, "close", lambda: None)()
+            if isinstance(encoder, BatchEncoder):
+                encoder.close()
     if as_json:
         out(json.dumps(report.to_json()))
     else:

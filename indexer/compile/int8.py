@@ -115,7 +115,7 @@ def measure(full: OnnxEncoder, rounded: OnnxEncoder, pixels: Pixels) -> Loss:
     """What the second encoder loses against the first on `pixels` `(n, 3, h, w)`."""
     ours, theirs = (_encode(encoder, pixels) for encoder in (rounded, full))
     cosines = (ours * theirs).sum(axis=1)
-    bank = full.bank
+    bank = full.bundle.bank
     recall = 1.0 if bank is None else _agreement(bank @ ours.T, bank @ theirs.T)
     return Loss(len(pixels), float(np.median(cosines)), float(cosines.min()), recall)
 

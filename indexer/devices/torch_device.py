@@ -1,12 +1,10 @@
 """What torch tells of a device and does to it: precision, memory, errors."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from indexer.errors import DeviceUnavailable, ModelError, OutOfMemory
 
@@ -57,24 +55,6 @@ def default_precision(device: torch.device) -> Precision:
     return "fp16"
 
 
-def selected(device: torch.device) -> AbstractContextManager[object]:
-    """In it CUDA's current device, which new streams and events belong to, is this one."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-
-
-def memory_in_use(device: torch.device) -> float:
-    """The share of a device's memory that is taken, by anyone, 0 to 1; 0 for the CPU.
-
-    Caching allocators keep what they once took, so after a batch this is what the batch needed.
-    """
-    if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        return 1 - free / total
-    if device.type == "mps":
-        return torch.mps.driver_allocated_memory() / torch.mps.recommended_max_memory()
-    return 0.0
-
-
 def release_cache(device: torch.device) -> None:
     """Give back what a caching allocator holds and no tensor uses."""
     if device.type == "cuda":
@@ -82,23 +62,6 @@ def release_cache(device: torch.device) -> None:
             torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
-
-
-def page_lock(device: torch.device, buffer: NDArray[np.uint8]) -> bool:
-    """Register memory that exists, such as memory shared between processes, with the CUDA driver,
-    so that it is copied from without a detour; whether that was done. It stays registered as long
-    as the process lives.
-    """
-    if device.type != "cuda" or not buffer.nbytes:
-        return False
-    with torch.cuda.device(device):
-        # As torch's own `torch/cuda/_pin_memory_utils.py` does: 1 is cudaHostRegisterPortable.
-        if int(torch.cuda.cudart().cudaHostRegister(buffer.ctypes.data, buffer.nbytes, 1)) == 0:
-            return True
-        # CUDA tells a later call of this one's failure: let that be one that does not count.
-        with suppress(RuntimeError):
-            torch.zeros(1, device=device).add_(1).item()
-        return False
 
 
 @contextmanager

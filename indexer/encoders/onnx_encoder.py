@@ -19,13 +19,13 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "mps": "CoreMLExecutionProvider",
 }
-# On a CPU, where each lane runs its own batch, larger ones than these take memory and no less time.
+# Where each thread runs its own batch, larger ones than these take memory and no less time.
 CPU_BATCHES = (1, 2, 4, 8)
 # For whoever calls the encoder directly.
 CPU_BATCH = 4
 DEVICE_BATCH = 64
-# More lanes than this take memory, not time: above it each lane gets several threads.
-MAX_LANES = 16
+# More threads than this take memory, not time: above it each gets several of ONNX Runtime's.
+MAX_WORKERS = 16
 TEXT_BATCH = 64
 # From this many runs of the text tower on, packing its weights is repaid: with ViT-B-32 it takes
 # 150 ms and as many MiB, and halves the time of a query (32 to 16 ms).
@@ -41,8 +41,8 @@ class OnnxEncoder:
     """A bundle, running.
 
     device: "auto" (CUDA where ONNX Runtime has it, else the CPU), "cpu", "cuda" or "mps".
-    threads: cores to use. On the CPU each of `lanes` runs its own batch on its own core, which
-    wastes less than many cores on one batch; `encode_images` may be called from as many threads.
+    threads: cores to use. On the CPU each of `workers` threads runs its own batch on its own core,
+    which wastes less than many cores on one batch.
     """
 
     def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int = 1) -> None:
@@ -55,11 +55,11 @@ class OnnxEncoder:
             )
         self.bundle = bundle
         self.device = device
-        self.lanes = min(threads, MAX_LANES) if device == "cpu" else 1
+        self.workers = min(threads, MAX_WORKERS) if device == "cpu" else 1
         self.batch_size = CPU_BATCH if device == "cpu" else DEVICE_BATCH
-        self._threads = max(1, threads // self.lanes)
+        self._threads = max(1, threads // self.workers)
         self._text_runs = 0
-        # A lane of several threads cannot tell by its own processor time what a batch costs.
+        # A thread with helpers cannot tell by its own processor time what a batch costs.
         tunable = device == "cpu" and self._threads == 1 and not bundle.quantized
         self.batch_sizes = CPU_BATCHES if tunable else (self.batch_size,)
 
@@ -93,15 +93,11 @@ class OnnxEncoder:
         """What similarities are multiplied by before a softmax."""
         return self.bundle.logit_scale
 
-    @property
-    def relevance(self) -> dict[str, Any]:
-        """Coefficients of the estimate of P(match), by kind of query."""
-        return self.bundle.relevance
+    def prepare(self, images: int, batch_size: int | None) -> None:
+        """Do nothing: a session starts when it is first used."""
 
-    @property
-    def bank(self) -> Embeddings | None:
-        """`(captions, dim)`: vectors of captions of everything; None in a bundle without them."""
-        return self.bundle.bank
+    def close(self) -> None:
+        """Do nothing: sessions end with the encoder."""
 
     def encode_images(self, pixels: Pixels) -> Embeddings:
         """`(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm."""

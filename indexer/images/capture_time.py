@@ -41,16 +41,16 @@ class CaptureTime:
     offset: int | None = None
 
 
-def taken_of(image: "Image.Image") -> CaptureTime | None:
+def capture_time_of(image: "Image.Image") -> CaptureTime | None:
     """When an opened image was taken; None where it says nothing, or nonsense."""
     try:
-        found = taken_of_exif(image.getexif())
+        found = capture_time_of_exif(image.getexif())
     except Exception:  # a broken EXIF block is no reason to lose the image
         found = None
-    return found or _taken_of_xmp(image.info)
+    return found or _capture_time_of_xmp(image.info)
 
 
-def taken_of_exif(exif: "Image.Exif") -> CaptureTime | None:
+def capture_time_of_exif(exif: "Image.Exif") -> CaptureTime | None:
     """The first of EXIF's dates that makes sense."""
     inner = exif.get_ifd(EXIF_IFD)
     for date, zone in EXIF_TAGS:
@@ -102,7 +102,7 @@ def _text(value: object) -> str:
     return value.replace("\0", " ").strip() if isinstance(value, str) else ""
 
 
-def _taken_of_xmp(info: dict[Any, Any]) -> CaptureTime | None:
+def _capture_time_of_xmp(info: dict[Any, Any]) -> CaptureTime | None:
     dates = dict(_xmp_dates(info))
     for name in ("exif:DateTimeOriginal", "photoshop:DateCreated", "xmp:CreateDate"):
         found = parse(dates.get(name, ""))

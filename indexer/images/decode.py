@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 
-from .capture_time import CaptureTime, taken_of
+from .capture_time import CaptureTime, capture_time_of
 from .cicp import profile_of
 from .color import to_srgb
 from .formats import PILLOW, reader_of
@@ -65,14 +65,14 @@ class Decoded:
     """An image as `RGB`, upright, perhaps reduced; and what the file says of itself.
 
     width, height: of the full image, upright, in pixels. format: Pillow's name of it, or RAW.
-    taken: when, as the file says.
+    captured: when the photo was taken, as the file says.
     """
 
     image: Image.Image
     width: int
     height: int
     format: str
-    taken: CaptureTime | None = None
+    captured: CaptureTime | None = None
 
 
 def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
@@ -176,7 +176,7 @@ def _decode(
     if orientation in TRANSPOSED:
         width, height = height, width
     return Decoded(
-        to_srgb(_upright(image, orientation)), width, height, format_name, taken_of(image)
+        to_srgb(_upright(image, orientation)), width, height, format_name, capture_time_of(image)
     )
 
 
@@ -191,9 +191,9 @@ def _decode_raw(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -
         preview = raw.preview()
         needed, developed = max(at_least or (1,)), min(size) // 2
         if preview is None or min(preview.size) < min(needed, developed):
-            return Decoded(raw.develop(), *size, "RAW", raw.taken())
+            return Decoded(raw.develop(), *size, "RAW", raw.captured())
         shown = _decode(preview, limits, at_least, fallback_orientation=raw.orientation)
-        return Decoded(shown.image, *size, "RAW", shown.taken or raw.taken())
+        return Decoded(shown.image, *size, "RAW", shown.captured or raw.captured())
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from indexer.encoder import Encoder, Pixels
+from indexer.encoder import Encoder, ModelEncoder, Pixels
 
 if TYPE_CHECKING:  # a text search reads these settings and has no use for Pillow
     from PIL import Image
@@ -98,8 +98,7 @@ def _crop_or_pad(image: "Image.Image", width: int, height: int, fill: int) -> "I
 
 
 def preprocess_of(encoder: Encoder) -> Preprocess:
-    """The encoder's own settings, or a shortest-side resize and centre crop to its image size."""
-    own: Preprocess | None = getattr(encoder, "preprocess", None)
-    if own is not None:
-        return own
+    """Return the encoder's own settings, or a shortest-side resize and center crop."""
+    if isinstance(encoder, ModelEncoder):
+        return encoder.preprocess
     return Preprocess(size=encoder.image_size)

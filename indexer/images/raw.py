@@ -12,7 +12,7 @@ from PIL import Image
 
 from indexer.errors import ImageError
 
-from .capture_time import CaptureTime, checked, taken_of_exif
+from .capture_time import CaptureTime, capture_time_of_exif, checked
 
 if TYPE_CHECKING:
     from rawpy import RawPy
@@ -53,7 +53,7 @@ class RawFile:
         """The sensor's image at half its size, upright, in sRGB."""
         return Image.fromarray(self._raw.postprocess(half_size=True, use_camera_wb=True))
 
-    def taken(self) -> CaptureTime | None:
+    def captured(self) -> CaptureTime | None:
         """When the file itself says that it was taken."""
         try:
             data = self._data
@@ -61,7 +61,7 @@ class RawFile:
                 data = b"II*\0" + data[4:]
             exif = Image.Exif()
             exif.load(data)
-            found = taken_of_exif(exif)
+            found = capture_time_of_exif(exif)
         except Exception:  # no TIFF inside, or a broken one
             found = None
         if found is None:

@@ -1,6 +1,6 @@
 """How many images a batch: measured while the first ones are being encoded.
 
-A lane runs the model on one thread, so the processor time that a batch takes says what an image
+An encoder runs the model on one thread, so the processor time that a batch takes says what an image
 costs in batches of that size, whatever the other threads do meanwhile; and since it is real work
 that is measured, measuring costs nothing. Sizes are tried from the smallest up, until a larger one
 is hardly cheaper: the memory that a batch took is kept until the end.
@@ -10,19 +10,24 @@ import threading
 from collections.abc import Sequence
 from statistics import median
 
-# Batches that are measured at each size, after one a lane, which warm up.
+# Batches that are measured at each size, after one an encoder, which warm up.
 BATCHES = 8
 # A larger batch has to save this share of an image's cost.
 GAIN = 0.03
 
 
 class BatchTuner:
-    """sizes: to be tried, ascending. lanes: threads that encode."""
+    """Finds the best batch size.
 
-    def __init__(self, sizes: Sequence[int], lanes: int) -> None:
+    Args:
+        sizes: To be tried, ascending.
+        encoders: Threads that encode.
+    """
+
+    def __init__(self, sizes: Sequence[int], encoders: int) -> None:
         self.sizes = sizes
         self.settled = len(sizes) == 1
-        self._lanes = lanes
+        self._encoders = encoders
         self._at = 0
         self._least = float("inf")
         self._costs: list[float] = []
@@ -39,11 +44,11 @@ class BatchTuner:
             if self.settled or images != self.size:
                 return
             self._costs.append(seconds / images)
-            if len(self._costs) == self._lanes + BATCHES:
-                self._judge(median(self._costs[self._lanes :]))
+            if len(self._costs) == self._encoders + BATCHES:
+                self._decide(median(self._costs[self._encoders :]))
                 self._costs.clear()
 
-    def _judge(self, cost: float) -> None:
+    def _decide(self, cost: float) -> None:
         if cost > (1 - GAIN) * self._least:
             self._at -= 1
             self.settled = True

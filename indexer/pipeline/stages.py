@@ -1,32 +1,30 @@
 """Files to embeddings: decoding and encoding side by side on the same cores.
 
-Decoders read, hash and decode: threads, since Pillow releases the interpreter lock while it works,
-or processes for a GPU (`decoders`). Encoder threads run the model. Between them stand two short
-queues, so memory does not grow with the collection, and everything comes out in the order in which
-it went in, so that two runs over the same files make the same batches.
+Decoder threads read, hash and decode, since Pillow releases the interpreter lock while it works.
+Encoder threads run the model. Between them stand two short queues, so memory does not grow with
+the collection, and everything comes out in the order in which it went in, so that two runs over the
+same files make the same batches. An encoder on a GPU reads files itself, in processes.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from indexer.devices.cpu_count import available_cores
-from indexer.encoder import Embeddings, Encoder, Pixels
-from indexer.errors import ImageError
-from indexer.images.capture_time import CaptureTime
-from indexer.images.decode import Limits, decode, read_file
-from indexer.images.gray_thumbnail import gray_thumbnail
-from indexer.images.preprocess import Preprocess, preprocess_of
-from indexer.store.content_hash import digest
+from indexer.encoder import BatchEncoder, Embeddings, Encoder
+from indexer.images.decode import Limits
+from indexer.images.preprocess import preprocess_of
+from indexer.store.lookup import Lookup
 from indexer.store.records import Task
 
 from .batch_tuning import BatchTuner
-from .decode_pool import Decoders, decoders_for, lost
+from .read import Batch, Known, Read, Reading
 
 # A batch is encoded, full or not, when this many seconds have passed since the last one.
 FLUSH_SECONDS = 2.0
@@ -39,103 +37,51 @@ DEFAULT_BATCH = 8
 DRAIN = 256
 
 
-@dataclass(frozen=True)
-class Read:
-    """A file that was read: its metadata as they were before reading, and what came of it.
+@runtime_checkable
+class FileEncoder(BatchEncoder, Protocol):
+    """An encoder that reads and decodes files itself, in processes beside the model."""
 
-    Exactly one holds: `reason` says why it failed; `pixels` is `(3, h, w)` uint8; or both are
-    None and the catalog has a vector of this `digest` already.
-    """
+    @property
+    def reads_files(self) -> bool:
+        """Whether it does now; otherwise it is fed with pixels like any other."""
 
-    task: Task
-    size: int
-    mtime_ns: int
-    digest: bytes = b""
-    pixels: Pixels | None = None
-    width: int = 0
-    height: int = 0
-    format: str = ""
-    captured: CaptureTime | None = None
-    thumbnail: bytes = b""
-    reason: str | None = None
+    def encode_files(
+        self, tasks: Iterator[Task], reading: Reading, decoders: int
+    ) -> Generator[tuple[Sequence[Read], Embeddings], None, None]:
+        """Yield files in order, without pixels, and the vectors of those that had some.
 
-
-@dataclass(frozen=True)
-class Batch:
-    """What can be committed together: files, and the vectors `(n, dim)` of the new contents.
-
-    `files` are in order; `vectors[i]` belongs to `fresh[i]`, each of a different digest.
-    """
-
-    files: list[Read]
-    fresh: list[Read] = field(default_factory=list)
-    vectors: Embeddings | None = None
+        Args:
+            reading: What is done to each task; is sent to the processes.
+            decoders: How many processes decode.
+        """
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the work is spread: threads that decode, threads that encode, images a batch.
+    """How the work is spread.
 
-    batch_sizes: where there are several, the best is found by measuring (`batch_tuning`).
+    Attributes:
+        decoders: Threads (or processes, for a GPU) that decode.
+        encoders: Threads that encode.
+        batch_sizes: Images a batch; of several, the best is found by measuring.
     """
 
     decoders: int
-    lanes: int
+    encoders: int
     batch_sizes: tuple[int, ...]
 
     @classmethod
     def of(cls, encoder: Encoder, workers: int | None, batch_size: int | None) -> "Plan":
-        """The plan for this machine, or what the user asked for."""
+        """Return the plan for this machine, or what the user asked for."""
+        encoders: int = 1
+        sizes: tuple[int, ...] = (DEFAULT_BATCH,)
+        if isinstance(encoder, BatchEncoder):
+            encoders, sizes = encoder.workers, encoder.batch_sizes
         return cls(
             decoders=workers or available_cores(),
-            lanes=getattr(encoder, "lanes", 1),
-            batch_sizes=(batch_size,) if batch_size else _batch_sizes(encoder),
+            encoders=encoders,
+            batch_sizes=(batch_size,) if batch_size else sizes,
         )
-
-
-def _batch_sizes(encoder: Encoder) -> tuple[int, ...]:
-    several: tuple[int, ...] | None = getattr(encoder, "batch_sizes", None)
-    return several or (int(getattr(encoder, "batch_size", DEFAULT_BATCH)),)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What decoders do to each task, as something that can be sent to processes."""
-
-    preprocess: Preprocess
-    limits: Limits
-    known: Callable[[bytes], bool]
-
-    def __call__(self, task: Task) -> Read:
-        """Read, hash and decode one file."""
-        return read(task, self.preprocess, self.limits, self.known)
-
-
-def read(
-    task: Task, preprocess: Preprocess, limits: Limits, known: Callable[[bytes], bool]
-) -> Read:
-    """Read, hash and decode one file; whatever is wrong with it becomes the reason."""
-    try:
-        info, data = read_file(task.location, limits)
-        key = digest(data)
-        if known(key):
-            return Read(task, info.st_size, info.st_mtime_ns, key)
-        decoded = decode(data, limits, at_least=preprocess.size, name=task.path)
-        return Read(
-            task,
-            info.st_size,
-            info.st_mtime_ns,
-            key,
-            preprocess.pixels(decoded.image),
-            decoded.width,
-            decoded.height,
-            decoded.format,
-            decoded.taken,
-            gray_thumbnail(decoded.image),
-        )
-    except (ImageError, MemoryError) as exc:
-        reason = str(exc) or "too large for this machine's memory"
-        return Read(task, task.size, task.mtime_ns, reason=reason)
 
 
 def run(
@@ -143,34 +89,70 @@ def run(
     encoder: Encoder,
     plan: Plan,
     limits: Limits,
-    known: Callable[[bytes], bool],
+    known: Known,
+    lookup: Lookup | None = None,
 ) -> Generator[Batch, None, None]:
-    """Batches in the order of `tasks`. known: whether a content's vector is committed.
+    """Yield batches in the order of `tasks`; closing the iterator drops what is in flight.
 
-    `known` is called from the decoders. Closing the iterator drops what is in flight.
+    Args:
+        known: Whether a content has a vector by now; called from the decoders.
+        lookup: What is known of a collection, for decoders in other processes.
     """
     reading = Reading(preprocess_of(encoder), limits, known)
-    decoders: Decoders[Task, Read] = decoders_for(encoder, plan.decoders, reading, known)
-    lanes = ThreadPoolExecutor(plan.lanes, thread_name_prefix="encode")
+    if isinstance(encoder, FileEncoder) and encoder.reads_files:
+        elsewhere = Reading(
+            reading.preprocess, limits, nothing_known if lookup is None else lookup.is_encoded
+        )
+        files = encoder.encode_files(tasks, elsewhere, plan.decoders)
+        try:
+            yield from _each_once(files, known)
+        finally:
+            files.close()
+        return
+    decoders = ThreadPoolExecutor(plan.decoders, thread_name_prefix="decode")
+    encoders = ThreadPoolExecutor(plan.encoders, thread_name_prefix="encode")
     try:
-        yield from _run(tasks, encoder, plan, known, decoders, lanes)
+        yield from _run(tasks, encoder, plan, reading, decoders, encoders)
     finally:
-        decoders.close()
-        lanes.shutdown(wait=True, cancel_futures=True)
+        decoders.shutdown(wait=True, cancel_futures=True)
+        encoders.shutdown(wait=True, cancel_futures=True)
+
+
+def nothing_known(digest: bytes) -> bool:
+    """Return that no content has a vector."""
+    return False
+
+
+def _each_once(
+    batches: Iterator[tuple[Sequence[Read], Embeddings]], known: Known
+) -> Iterator[Batch]:
+    """Yield batches in which no content has a vector twice, nor one that is known by now."""
+    for files, vectors in batches:
+        fresh: dict[bytes, tuple[Read, int]] = {}
+        row = 0
+        for file in files:
+            if file.encoded:
+                if file.digest not in fresh and not known(file.digest):
+                    fresh[file.digest] = file, row
+                row += 1
+        rows = [at for _, at in fresh.values()]
+        yield Batch(
+            list(files), [file for file, _ in fresh.values()], vectors[rows] if rows else None
+        )
 
 
 def _run(
     tasks: Iterator[Task],
     encoder: Encoder,
     plan: Plan,
-    known: Callable[[bytes], bool],
-    decoders: Decoders[Task, Read],
-    lanes: ThreadPoolExecutor,
+    reading: Reading,
+    decoders: ThreadPoolExecutor,
+    encoders: ThreadPoolExecutor,
 ) -> Iterator[Batch]:
-    tuner = BatchTuner(plan.batch_sizes, plan.lanes)
-    reading: deque[Future[Read]] = deque()
+    tuner = BatchTuner(plan.batch_sizes, plan.encoders)
+    decoding: deque[Future[Read]] = deque()
     encoding: deque[Future[Batch]] = deque()
-    # Digests that are being encoded and not committed yet: their twins wait in the same queue.
+    # Digests that are being encoded and not committed yet: their copies wait in the same queue.
     pending: set[bytes] = set()
     files: list[Read] = []
     fresh: list[Read] = []
@@ -183,37 +165,39 @@ def _run(
         pending.difference_update(item.digest for item in batch.fresh)
 
     def refill() -> None:
-        window = tuner.size * plan.lanes + 2 * plan.decoders
-        while len(reading) < window and (task := next(tasks, None)) is not None:
-            reading.append(decoders.submit(task))
+        window = tuner.size * plan.encoders + 2 * plan.decoders
+        while len(decoding) < window and (task := next(tasks, None)) is not None:
+            decoding.append(decoders.submit(reading, task))
 
     refill()
-    while reading or files or encoding:
-        if reading:
-            with suppress(TimeoutError), lost():
-                result = reading[0].result(
+    while decoding or files or encoding:
+        if decoding:
+            with suppress(TimeoutError):
+                result = decoding[0].result(
                     timeout=GROUP_SECONDS if ready.batches else FLUSH_SECONDS
                 )
-                reading.popleft()
+                decoding.popleft()
                 refill()
                 files.append(result)
-                # Asked again here: a twin may have been committed since the decoder asked.
+                # Asked again here: a copy may have been committed since the decoder asked.
                 if result.pixels is not None and not (
-                    result.digest in pending or known(result.digest)
+                    result.digest in pending or reading.known(result.digest)
                 ):
                     pending.add(result.digest)
                     fresh.append(result)
         late = time.monotonic() - flushed >= FLUSH_SECONDS
         full = len(fresh) >= tuner.size or len(files) - len(fresh) >= DRAIN
-        if files and (full or late or not reading):
-            encoding.append(lanes.submit(_encode, encoder, files, fresh, tuner))
+        if files and (full or late or not decoding):
+            encoding.append(encoders.submit(_encode, encoder, files, fresh, tuner))
             files, fresh, flushed = [], [], time.monotonic()
-        # One batch more than there are lanes, so that no lane waits for a commit.
-        while encoding and (encoding[0].done() or len(encoding) > plan.lanes + 1 or not reading):
+        # One batch more than there are encoders, so that none waits for a commit.
+        while encoding and (
+            encoding[0].done() or len(encoding) > plan.encoders + 1 or not decoding
+        ):
             ready.add(encoding.popleft().result())
             if ready.due:
                 yield from commit()
-        ended = not (reading or files or encoding)
+        ended = not (decoding or files or encoding)
         if ready.due or (ended and ready.batches):
             yield from commit()
 
@@ -255,12 +239,8 @@ class _Ready:
 def _encode(encoder: Encoder, files: list[Read], fresh: list[Read], tuner: BatchTuner) -> Batch:
     if not fresh:
         return Batch(files)
-    images = [item.pixels for item in fresh if item.pixels is not None]
-    unstacked = getattr(encoder, "encode_batch", None)
+    pixels = np.stack([item.pixels for item in fresh if item.pixels is not None])
     began = time.thread_time()
-    if unstacked is not None:
-        vectors = unstacked(images)
-    else:
-        vectors = encoder.encode_images(np.stack(images))
+    vectors = encoder.encode_images(pixels)
     tuner.note(len(fresh), time.thread_time() - began)
     return Batch(files, fresh, vectors)

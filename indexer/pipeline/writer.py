@@ -7,7 +7,7 @@ from indexer.store.codec import packed
 from indexer.store.protocol import StoreWriter
 from indexer.store.records import FileRow, NewContent, join
 
-from .stages import Batch
+from .read import Batch
 
 
 @dataclass(frozen=True)

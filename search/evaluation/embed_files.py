@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from indexer.encoder import Embeddings, Encoder
+from indexer.encoder import BatchEncoder, Embeddings, Encoder
 from indexer.errors import RootUnavailable
 from indexer.images.decode import Limits
 from indexer.pipeline.stages import Plan, run
@@ -31,7 +31,7 @@ class Embedded(Generic[T]):
 
 
 def embed_files(
-    tasks: Iterable[Task],
+    tasks: Sequence[Task],
     encoder: Encoder,
     make: Callable[[Embeddings], Sequence[T]],
     *,
@@ -49,8 +49,10 @@ def embed_files(
     def known(digest: bytes) -> bool:
         return digest in made or (stored is not None and stored.has_vector(digest))
 
+    if isinstance(encoder, BatchEncoder):
+        encoder.prepare(len(tasks), None)
     plan = Plan.of(encoder, workers, None)
-    with closing(run(iter(tasks), encoder, plan, limits or Limits(), known)) as batches:
+    with closing(run(iter(tasks), encoder, plan, limits or Limits(), known, stored)) as batches:
         for batch in batches:
             if batch.vectors is not None:
                 values = make(batch.vectors)

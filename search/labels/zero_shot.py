@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.encoder import Embeddings, Encoder, unit
+from indexer.encoder import Embeddings, Encoder, logit_scale_of, unit
 from indexer.errors import QueryError
 from search.ranking.relevance import Estimator
 
@@ -21,7 +21,6 @@ from .heads import softmax
 
 DEFAULT_TEMPLATES = ("a photo of a {}",)
 # open_clip's own starting point, exp(ln(1 / 0.07)); for encoders that do not say theirs.
-DEFAULT_LOGIT_SCALE = 1 / 0.07
 
 
 Answer = tuple[tuple[tuple[str, float], ...], float | None]
@@ -46,7 +45,7 @@ class Labeller:
         if not self.labels:
             raise QueryError('no labels: name some with --labels "cat,dog" or --labels-file FILE')
         self.weights = class_vectors(encoder, self.labels, templates or DEFAULT_TEMPLATES)
-        self.logit_scale = float(getattr(encoder, "logit_scale", DEFAULT_LOGIT_SCALE))
+        self.logit_scale = logit_scale_of(encoder)
         self.estimator = Estimator.of(encoder)
 
     def probabilities(self, vectors: Embeddings) -> NDArray[np.float64]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.encoder import Embeddings
+from indexer.bundles.bundle import Bundle
+from indexer.encoder import BundleEncoder, Embeddings, Encoder
 from indexer.store.codec import Scores
 
 if TYPE_CHECKING:
@@ -80,11 +81,13 @@ class Estimator:
         self.coefficients = coefficients
 
     @classmethod
-    def of(cls, model: object) -> "Estimator | None":
-        """That of an encoder or a bundle; None where it carries none."""
-        bank = getattr(model, "bank", None)
-        coefficients = getattr(model, "relevance", None)
-        return cls(bank, coefficients) if bank is not None and coefficients else None
+    def of(cls, model: Encoder | Bundle) -> "Estimator | None":
+        """Return that of an encoder or a bundle; None where it carries none."""
+        if isinstance(model, BundleEncoder):
+            model = model.bundle
+        if not isinstance(model, Bundle) or not model.relevance or model.bank is None:
+            return None
+        return cls(model.bank, model.relevance)
 
     def hits(self, kind: str, scores: Scores, vectors: Embeddings, spread: "Spread") -> Floats:
         """`(m,)`: P(match) of hits with `scores` `(m,)` and `vectors` `(m, dim)`.

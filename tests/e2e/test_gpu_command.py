@@ -19,8 +19,8 @@ pytest.importorskip("open_clip")
 # writes down at its end what it had imported.
 HOOK = """
 import atexit, os, sys
-from indexer import accelerators
-accelerators.devices = lambda kind="auto": ["cpu", "cpu"]
+from indexer.devices import detect
+detect.devices = lambda kind="auto": ["cpu", "cpu"]
 def write():
     with open(os.path.join(os.environ["IMPORTED"], str(os.getpid())), "w") as file:
         file.write("\\n".join(sys.modules))
@@ -45,7 +45,7 @@ def test_the_command_encodes_in_processes_and_finds_the_same(
         shutil.copy(sample_photos / name, photos)
     done = clipdex("index", photos, "--device", "cuda", "--json", env=two_devices)
     assert json_lines(done)[0]["indexed"] == 6
-    assert done.stderr.decode() == "2 GPUs (cpu, cpu), 2 images a batch, fp32\n"
+    assert done.stderr.decode() == "2 GPUs (cpu, cpu), fp32\n"
     (mine,) = [
         names
         for file in (tmp_path / "imported").iterdir()
@@ -74,10 +74,11 @@ def test_small_jobs_do_not_start_a_gpu_by_themselves(
     assert len(list((tmp_path / "imported").iterdir())) == 1
 
 
-# And devices that need no torch, 0.05 s a batch.
+# And devices without a model, 0.2 s a batch.
 QUICK = """
-from support import runners, indexer.devices
-indexer.devices.DeviceEncoder.__init__.__kwdefaults__["load"] = runners.drawing
+from indexer.encoders.gpu import pool
+from support import tensor_encoders
+pool.GpuEncoder.__init__.__kwdefaults__["load"] = tensor_encoders.slow
 """
 
 
@@ -105,9 +106,12 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_was_done(
         assert running.stderr is not None
         assert running.stderr.readline().startswith(b"2 GPUs")
         time.sleep(1.5)
-        children = []
-        for tasks in Path(f"/proc/{running.pid}/task").glob("*/children"):
-            children += [int(pid) for pid in tasks.read_text().split()]
+        children, pending = [], [running.pid]
+        while pending:
+            for tasks in Path(f"/proc/{pending.pop()}/task").glob("*/children"):
+                found = [int(pid) for pid in tasks.read_text().split()]
+                children += found
+                pending += found
         os.killpg(running.pid, signal.SIGINT)  # as a terminal does
         _, messages = running.communicate(timeout=60)
     assert running.returncode == 130, messages

@@ -110,10 +110,10 @@ def test_a_transformer_is_brought_to_8_bits_without_calibration(tmp_path: Path) 
     # The figures, by hand.
     ours, theirs = rounded.encode_images(pixels), full.encode_images(pixels)
     assert loss.cosine_least == pytest.approx(min(a @ b for a, b in zip(ours, theirs, strict=True)))
-    assert full.bank is not None
+    assert full.bundle.bank is not None
     shared = [
         len(set(np.argsort(-ours @ caption)[:10]) & set(np.argsort(-theirs @ caption)[:10]))
-        for caption in full.bank
+        for caption in full.bundle.bank
     ]
     assert loss.recall_at_10 == pytest.approx(np.mean(shared) / 10, abs=0.002)  # but for ties
 

@@ -9,7 +9,7 @@ import pytest
 
 from indexer.devices import detect
 from indexer.encoders import onnx_encoder
-from indexer.encoders.gpu.pool import DeviceEncoder
+from indexer.encoders.gpu.pool import GpuEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import DeviceUnavailable
 from indexer.load import load_encoder
@@ -69,10 +69,10 @@ def test_auto_takes_gpus_where_torch_is_and_the_cpu_otherwise(
     driver(Driver(2))
     monkeypatch.setattr(detect, "has_torch", lambda: True)
     encoder = load_encoder()
-    assert isinstance(encoder, DeviceEncoder)
+    assert isinstance(encoder, GpuEncoder)
     assert (encoder.devices, encoder.optional) == (("cuda:0", "cuda:1"), True)
     named = load_encoder(device="cuda")
-    assert isinstance(named, DeviceEncoder)
+    assert isinstance(named, GpuEncoder)
     assert not named.optional
     assert type(load_encoder(device="cpu")) is OnnxEncoder
     monkeypatch.setattr(detect, "has_torch", lambda: False)

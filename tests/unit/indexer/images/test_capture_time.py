@@ -36,7 +36,7 @@ def saved(format_name: str, **options: object) -> bytes:
 
 
 def taken(data: bytes, name: bytes = b"") -> CaptureTime | None:
-    return decode(data, Limits(), name=name).taken
+    return decode(data, Limits(), name=name).captured
 
 
 ORIGINAL, DIGITIZED, CHANGED = 0x9003, 0x9004, 0x0132

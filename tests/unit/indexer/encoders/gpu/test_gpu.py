@@ -11,9 +11,7 @@ from indexer import build
 from indexer.bundles.bundle import Bundle
 from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.bundles.samples import sample_images
-from indexer.encoders.gpu.batch_size import NEAR_FULL
-from indexer.encoders.gpu.pool import DeviceEncoder
-from indexer.encoders.gpu.shared_batches import Slot
+from indexer.encoders.gpu.pool import GpuEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
 
 pytestmark = pytest.mark.gpu
@@ -35,13 +33,11 @@ def pixels() -> np.ndarray:
 
 
 def encoder(precision: Any = None, **options: Any) -> Any:
-    from indexer.encoders.torch_encoder import Metadata, TorchEncoder
+    from indexer.encoders.gpu.torch_encoder import TorchEncoder
     from indexer.weights.image_tower import tower_from_graph
 
-    texts = OnnxEncoder(POCKET, device="cpu").encode_texts
-    metadata = Metadata("pocket", POCKET.fingerprint, POCKET.dim, POCKET.image, texts)
     return TorchEncoder(
-        tower_from_graph(POCKET), metadata, device="cuda", precision=precision, **options
+        POCKET, tower_from_graph(POCKET), device="cuda", precision=precision, **options
     )
 
 
@@ -56,31 +52,10 @@ def test_the_precision_that_is_settled_keeps_the_vectors() -> None:
     assert encoder().settle_precision() >= 0.999
 
 
-def test_batches_under_way_at_a_time_do_not_disturb_each_other(pixels: np.ndarray) -> None:
+def test_pinned_batches_have_the_same_vectors(torch: Any, pixels: np.ndarray) -> None:
     one = encoder("fp32", batch_size=8)
-    apart = np.concatenate([one.encode_images(pixels[at : at + 8]) for at in range(0, 32, 8)])
-    for _ in range(20):
-        assert np.allclose(one.encode_images(pixels), apart, atol=1e-4)
-
-
-def test_shared_memory_is_page_locked(torch: Any, pixels: np.ndarray) -> None:
-    slot = Slot.create((32, 3, 260, 260))
-    slot.pixels[:] = pixels
-    one = encoder("fp32", batch_size=32)
-    assert one.pin(slot.pixels)
-    assert torch.from_numpy(slot.pixels[:7]).is_pinned()
-    assert np.allclose(one.encode_images(slot.pixels), one.encode_images(pixels), atol=1e-4)
-    assert int(torch.cuda.cudart().cudaHostUnregister(slot.pixels.ctypes.data)) == 0
-    slot.forget_name()
-    slot.close()
-
-
-def test_the_batch_size_found_leaves_room(torch: Any) -> None:
-    one = encoder()
-    size = one.find_batch_size(256)
-    free, total = torch.cuda.mem_get_info()
-    assert size >= 16
-    assert 1 - free / total <= NEAR_FULL
+    pinned = torch.from_numpy(pixels).pin_memory()
+    assert np.allclose(one.encode(pinned), one.encode_images(pixels), atol=1e-4)
 
 
 def test_memory_that_runs_out_halves_the_batch(torch: Any, pixels: np.ndarray) -> None:
@@ -98,13 +73,6 @@ def test_memory_that_runs_out_halves_the_batch(torch: Any, pixels: np.ndarray) -
     assert np.allclose(vectors, np.tile(expected, (32, 1)), atol=1e-4)
 
 
-def test_a_compiled_tower_has_the_same_vectors(pixels: np.ndarray) -> None:
-    one = encoder("fp16", batch_size=16)
-    eager = one.encode_images(pixels)
-    one.compile()  # kept or not
-    assert (one.encode_images(pixels[:21]) * eager[:21]).sum(axis=1).min() >= 0.999
-
-
 def test_a_collection_made_on_the_gpu_is_searchable(sample_photos: Path, tmp_path: Path) -> None:
     from search import Engine
 
@@ -113,7 +81,7 @@ def test_a_collection_made_on_the_gpu_is_searchable(sample_photos: Path, tmp_pat
     for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
         shutil.copy(sample_photos / name, photos)
     told: list[str] = []
-    with DeviceEncoder(POCKET, ("cuda:0",), on_progress=told.append) as devices:
+    with GpuEncoder(POCKET, ("cuda:0",), on_progress=told.append) as devices:
         assert build([photos], collection=tmp_path / "c", encoder=devices).indexed == 3
     assert told[0].startswith("1 GPU (cuda:0)")
     with Engine.open(tmp_path / "c") as engine:

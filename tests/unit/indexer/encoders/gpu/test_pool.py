@@ -1,41 +1,47 @@
-"""The processes of devices, with runners that need no torch: order, faults, and the end."""
+"""The processes of GPUs, on CPU tensors: order, faults, and the end."""
 
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from indexer import build
 from indexer.bundles.bundle import Bundle
 from indexer.bundles.names import BUILT_IN_FOLDER
-from indexer.encoders.gpu import shared_batches
-from indexer.encoders.gpu.pool import DeviceEncoder
+from indexer.encoders.gpu.pool import GpuEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
-from indexer.errors import DeviceUnavailable, ModelError, OutOfMemory
-from support import runners
+from indexer.errors import DeviceUnavailable, ModelError, OutOfMemory, WorkerLost
+from indexer.images.decode import Limits, decode
+from search import Engine
+from support import tensor_encoders
 from support.command import REPOSITORY
+from support.images import make_photo
+
+pytest.importorskip("open_clip")
 
 POCKET = Bundle.load(BUILT_IN_FOLDER)
-BUNDLE = replace(POCKET, dim=runners.DIM, image=replace(POCKET.image, size=(8, 8)))
 
-Make = Callable[..., DeviceEncoder]
+Make = Callable[..., GpuEncoder]
 
 
 @pytest.fixture
 def make() -> Iterator[Make]:
     """Encoders of two devices (or as named), whose processes end with the test."""
-    made: list[DeviceEncoder] = []
+    made: list[GpuEncoder] = []
 
     def encoder(load: Any, devices: tuple[str, ...] = ("fake:0", "fake:1"), **options: Any) -> Any:
-        made.append(DeviceEncoder(BUNDLE, devices, load=load, **options))
+        made.append(GpuEncoder(POCKET, devices, load=load, **options))
         return made[-1]
 
     yield encoder
@@ -43,13 +49,38 @@ def make() -> Iterator[Make]:
         one.close()
 
 
-def images(count: int, seed: int = 0) -> np.ndarray:
-    random = np.random.default_rng(seed)
-    return random.integers(14, 256, size=(count, 3, 8, 8), dtype=np.uint8)
+@pytest.fixture(scope="module")
+def photos(sample_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """scikit-image's photos, a copy of one, and a file that is not an image."""
+    folder = tmp_path_factory.mktemp("photos")
+    for photo in (*sample_photos.glob("*.png"), *sample_photos.glob("*.jpg")):
+        shutil.copy(photo, folder)
+    shutil.copy(sample_photos / "chelsea.png", folder / "zz-again.png")
+    (folder / "bad.jpg").write_text("no image")
+    return folder
 
 
-def processes(encoder: DeviceEncoder) -> list[int]:
-    return [worker.process.pid or 0 for worker in encoder._workers]
+def pixels_of(folder: Path) -> np.ndarray:
+    files = [file for file in sorted(folder.iterdir()) if file.name != "bad.jpg"]
+    images = [decode(file.read_bytes(), Limits(), at_least=POCKET.image.size) for file in files]
+    return np.stack([POCKET.image.pixels(one.image) for one in images])
+
+
+def colors(folder: Path, count: int, unlucky: int | None = None) -> Path:
+    """Images of one color each; of that number, the color that encoders fail at."""
+    folder.mkdir()
+    for number in range(count):
+        red = tensor_encoders.UNLUCKY if number == unlucky else 20 + number
+        Image.new("RGB", (64, 64), (red, number, 7)).save(folder / f"{number:03}.png")
+    return folder
+
+
+def stored(collection: Path) -> dict[bytes, np.ndarray]:
+    with closing(sqlite3.connect(collection / "catalogue.sqlite3")) as connection:
+        rows = connection.execute(
+            "SELECT hash, vector FROM contents JOIN embeddings ON content = id"
+        ).fetchall()
+    return {key: np.frombuffer(vector, "<f2").astype(np.float32) for key, vector in rows}
 
 
 def is_running(pid: int) -> bool:
@@ -60,96 +91,67 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def wait_for_end(pids: list[int], seconds: float = 10.0) -> bool:
+def wait_for_end(pids: list[int], seconds: float = 15.0) -> bool:
     until = time.monotonic() + seconds
     while any(map(is_running, pids)) and time.monotonic() < until:
         time.sleep(0.02)
     return not any(map(is_running, pids))
 
 
-def test_each_batch_gets_its_own_vectors_from_several_processes(make: Make) -> None:
-    told: list[str] = []
-    encoder = make(runners.slow, on_progress=told.append)
-    encoder.prepare(1000, 16)
-    assert told == ["2 GPUs (fake:0, fake:1), 16 images a batch, plain"]
-    assert (encoder.lanes, encoder.batch_size, encoder.decode_in_processes) == (4, 16, True)
-    assert encoder.batch_sizes == (16,)
-    assert len(set(processes(encoder))) == 2
-    batches = [images(1 + number % 16, number) for number in range(40)]
-    began = time.monotonic()
-    with ThreadPoolExecutor(encoder.lanes) as lanes:
-        found = list(lanes.map(encoder.encode_images, batches))
-    taken = time.monotonic() - began
-    for batch, vectors in zip(batches, found, strict=True):
-        assert np.array_equal(vectors, runners.vectors_of(batch))
-    # 40 batches of 0.05 s in two processes with two batches each under way: half a second and
-    # what this machine's other work adds; one after the other it would be 2 s.
-    assert taken < 1.6
-
-
-def test_batches_larger_than_a_slot_are_encoded_in_parts(make: Make) -> None:
-    encoder = make(runners.plain)
-    encoder.prepare(1000, 16)
-    batch = images(100)
-    assert np.array_equal(encoder.encode_batch(list(batch)), runners.vectors_of(batch))
-    assert encoder.encode_images(batch[:0]).shape == (0, runners.DIM)
-
-
-def test_the_batch_size_is_found_by_trial_or_bounded_by_the_run(make: Make) -> None:
-    encoder = make(runners.plain)
-    encoder.prepare(100_000)
-    assert encoder.batch_size == runners.PlainRunner.fits
-    small = make(runners.plain)
-    small.prepare(9)
-    assert small.batch_size == 3  # so that both processes have two batches to do
-    first = processes(small)
-    small.prepare(8)
-    assert processes(small) == first
-    small.prepare(100_000)
-    assert small.batch_size == runners.PlainRunner.fits
-    second = processes(small)
-    small.prepare(1_000_000)
-    assert processes(small) == second
-
-
-def test_compiling_is_left_to_runs_that_are_long(make: Make) -> None:
-    told: list[str] = []
-    make(runners.plain, on_progress=told.append).prepare(1000, 4)
-    make(runners.compiling, on_progress=told.append).prepare(1000, 4)
-    assert ["compiled" in line for line in told] == [False, True]
-
-
-def test_little_shared_memory_makes_batches_small_or_is_named(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+def test_a_collection_made_by_two_processes_is_the_cpus(
+    make: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = 3 * 8 * 8
-    monkeypatch.setattr(shared_batches, "room", lambda: 40 * image)
-    encoder = make(runners.plain)
-    encoder.prepare(1000)
-    assert encoder.batch_size == 5
+    from indexer.encoders.gpu.pool import load_torch
 
-    def full(name: str, size: int) -> None:
-        raise OSError(28, "No space left on device")
+    monkeypatch.setenv("CLIPDEX_CACHE", str(tmp_path / "cache"))
+    told: list[str] = []
+    devices = make(load_torch, ("cpu", "cpu"), on_progress=told.append)
+    theirs = OnnxEncoder(POCKET, device="cpu", threads=2)
+    reports = [
+        build([photos], collection=tmp_path / name, encoder=encoder, batch_size=4)
+        for name, encoder in (("gpu", devices), ("cpu", theirs))
+    ]
+    assert told == ["2 GPUs (cpu, cpu), fp32"]
+    assert [(one.indexed, one.reused, one.failed) for one in reports] == [(26, 1, 1)] * 2
+    ours, expected = stored(tmp_path / "gpu"), stored(tmp_path / "cpu")
+    assert ours.keys() == expected.keys()
+    assert min(float(ours[key] @ expected[key]) for key in ours) >= 0.999
+    for query in ("a cat", "a cup of coffee", "a rocket", "the moon"):
+        found = []
+        for name in ("gpu", "cpu"):
+            with Engine.open(tmp_path / name) as engine:
+                found.append([hit.paths[0] for hit in engine.search(query, k=5)])
+        assert found[0] == found[1]
+    # The processes are still there for a second run, which reads what is new only.
+    again = build([photos, colors(tmp_path / "new", 5)], collection=tmp_path / "gpu",
+                  encoder=devices)  # fmt: skip
+    assert (again.indexed, again.unchanged) == (5, 28)
 
-    monkeypatch.setattr(shared_batches, "_reserve", full)
-    with pytest.raises(ModelError, match="no room for a batch.*--shm-size.*--batch-size"):
-        make(runners.plain).prepare(1000)
 
+def test_the_built_in_model_takes_the_half_precision_that_keeps_its_vectors(photos: Path) -> None:
+    from indexer.encoders.gpu.torch_encoder import TorchEncoder
+    from indexer.weights.image_tower import tower_from_graph
 
-def test_nothing_is_left_in_shared_memory(make: Make) -> None:
-    before = set(os.listdir(shared_batches.PLACE))
-    encoder = make(runners.plain)
-    encoder.prepare(1000, 16)
-    assert set(os.listdir(shared_batches.PLACE)) <= before  # not even while they run
-    assert len(encoder.encode_images(images(3))) == 3
+    bundle = OnnxEncoder(POCKET, device="cpu", threads=2)
+    encoder = TorchEncoder(POCKET, tower_from_graph(POCKET), precision="bf16")
+    pixels = pixels_of(photos)
+    full = bundle.encode_images(pixels)
+    bf16 = (encoder.encode_images(pixels) * full).sum(axis=1)
+    # Rounded to eight bits, a network of 60 convolutions moves pale images too far.
+    assert bf16.min() < 0.999
+    assert encoder.settle_precision() >= 0.999
+    assert encoder.precision == "fp16"
+    palest = np.argsort(bf16)[:6]  # fp16 is slow on a CPU
+    fp16 = (encoder.encode_images(pixels[palest]) * full[palest]).sum(axis=1)
+    assert fp16.min() >= 0.999
 
 
 @pytest.mark.parametrize(
     ("load", "error", "message"),
     [
-        (runners.not_here, DeviceUnavailable, "no device fake:0 here"),
-        (runners.broken, ModelError, "libcudart.so.13.*--device cpu"),
-        (runners.dead_on_arrival, ModelError, "on fake:0 has ended .exit code 3.*--device cpu"),
+        (tensor_encoders.not_here, DeviceUnavailable, "no device fake:0 here"),
+        (tensor_encoders.broken, ModelError, "libcudart.so.13.*--device cpu"),
+        (tensor_encoders.dead_on_arrival, ModelError, "fake:0 has ended .exit code 3.*--device"),
     ],
 )
 def test_a_device_that_does_not_start_is_one_line_and_leaves_no_process(
@@ -159,135 +161,135 @@ def test_a_device_that_does_not_start_is_one_line_and_leaves_no_process(
     with pytest.raises(error, match=message) as caught:
         encoder.prepare(1000, 4)
     assert "\n" not in str(caught.value)
-    assert not encoder._workers
+    assert not encoder.reads_files
 
 
-def test_where_devices_are_optional_the_cpu_takes_over() -> None:
+def test_where_devices_are_optional_the_cpu_takes_over(make: Make) -> None:
     told: list[str] = []
-    with DeviceEncoder(
-        POCKET, ("fake:0",), optional=True, on_progress=told.append, load=runners.not_here
-    ) as encoder:
-        encoder.prepare(1_000_000)
-        assert told == ["going on with the CPU: no device fake:0 here: use --device cpu"]
-        assert not encoder.decode_in_processes
-        assert encoder.encode_images(np.zeros((2, 3, 260, 260), np.uint8)).shape == (2, 512)
+    encoder = make(tensor_encoders.not_here, ("fake:0",), optional=True, on_progress=told.append)
+    encoder.prepare(1_000_000, None)
+    assert told == ["going on with the CPU: no device fake:0 here: use --device cpu"]
+    assert not encoder.reads_files
+    assert encoder.encode_images(np.zeros((2, 3, 260, 260), np.uint8)).shape == (2, 512)
 
 
-def test_small_jobs_stay_on_the_cpu_where_devices_are_optional() -> None:
-    with DeviceEncoder(POCKET, ("fake:0",), optional=True, load=runners.plain) as encoder:
-        encoder.prepare(3)
-        assert not encoder._workers
-        assert encoder.batch_size == 4
-        assert encoder.encode_images(np.zeros((2, 3, 260, 260), np.uint8)).shape == (2, 512)
-        encoder.prepare(1_000_000)
-        assert len(encoder._workers) == 1
+def test_small_jobs_stay_on_the_cpu_where_devices_are_optional(make: Make) -> None:
+    encoder = make(tensor_encoders.drawing, ("fake:0",), optional=True)
+    encoder.prepare(3, None)
+    assert not encoder.reads_files
+    encoder.prepare(1_000_000, None)
+    assert encoder.reads_files
 
 
-def test_an_error_in_a_process_fails_its_batch_alone(make: Make) -> None:
-    encoder = make(runners.failing)
-    encoder.prepare(1000, 4)
-    unlucky = images(4)
-    unlucky[2] = 13
-    with pytest.raises(ModelError, match="ValueError: an unlucky image"):
-        encoder.encode_images(unlucky)
-    for _ in range(8):
-        assert len(encoder.encode_images(images(4))) == 4
+@pytest.mark.parametrize(
+    ("load", "error", "message"),
+    [
+        (tensor_encoders.failing, ModelError, "ValueError: an unlucky image"),
+        (tensor_encoders.full, OutOfMemory, "memory of fake:0"),
+        (tensor_encoders.dying, ModelError, r"has ended \(exit code 7\).*run the same command"),
+    ],
+)
+def test_a_failure_ends_the_run_in_one_line_and_keeps_what_was_done(
+    make: Make, tmp_path: Path, load: Any, error: type[Exception], message: str
+) -> None:
+    folder = colors(tmp_path / "photos", 24, unlucky=20)
+    encoder = make(load, devices=("fake:0",))
+    with pytest.raises(error, match=message) as caught:
+        build([folder], collection=tmp_path / "c", encoder=encoder, batch_size=4, workers=1)
+    assert "\n" not in str(caught.value)
+    assert not encoder.reads_files  # its processes have ended
+    kept = len(stored(tmp_path / "c"))
+    assert kept == (0 if load is tensor_encoders.full else 20)
+    report = build([folder], collection=tmp_path / "c", encoder=OnnxEncoder(POCKET, device="cpu"))
+    assert (report.indexed, report.unchanged) == (24 - kept, kept)
 
 
-def test_memory_that_does_not_hold_one_image_is_told_as_such(make: Make) -> None:
-    encoder = make(runners.full, devices=("fake:0",))
-    encoder.prepare(1000, 4)
-    with pytest.raises(OutOfMemory, match="memory of fake:0"):
-        encoder.encode_images(images(4))
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_killed_decoder_ends_the_run_and_keeps_what_was_done(make: Make, tmp_path: Path) -> None:
+    folder = colors(tmp_path / "photos", 60)
+    encoder = make(tensor_encoders.slow, devices=("fake:0",))
+
+    def kill_a_decoder(progress: Any) -> None:
+        if progress.stage == "index" and progress.done:
+            (process,) = (worker.process for worker in encoder._processes)
+            for child in descendants(process.pid or 0):
+                os.kill(child, signal.SIGKILL)
+
+    with pytest.raises(WorkerLost, match="fewer --workers"):
+        build([folder], collection=tmp_path / "c", encoder=encoder, batch_size=4, workers=1,
+              on_progress=kill_a_decoder)  # fmt: skip
+    assert 0 < len(stored(tmp_path / "c")) < 60
 
 
-def test_a_process_that_dies_fails_all_that_wait_and_nothing_hangs(make: Make) -> None:
-    encoder = make(runners.dying, devices=("fake:0",))
-    encoder.prepare(1000, 4)
-    deadly = images(4)
-    deadly[0] = 13
-    with pytest.raises(ModelError, match=r"fake:0 has ended \(exit code 7\)"):
-        encoder.encode_images(deadly)
-    with pytest.raises(ModelError, match="run the same command to go on"):
-        encoder.encode_images(images(4))
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX")
-def test_killing_a_process_is_told_with_the_signal(make: Make) -> None:
-    encoder = make(runners.slow)
-    encoder.prepare(1000, 4)
-    first, second = processes(encoder)
-    with ThreadPoolExecutor(4) as lanes:
-        waiting = [lanes.submit(encoder.encode_images, images(4)) for _ in range(40)]
-        time.sleep(0.2)
-        os.kill(first, signal.SIGKILL)
-        failures = [one.exception(timeout=20) for one in waiting]
-    told = {str(one) for one in failures if one is not None}
-    assert len(told) == 1
-    assert "signal 9" in told.pop()
-    encoder.close()
-    assert wait_for_end([first, second])
+def descendants(pid: int) -> list[int]:
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for one in lists for child in one.read_text().split()]
+    return [
+        child for child in children
+        if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]  # fmt: skip
 
 
 def test_closing_ends_the_processes_and_they_can_be_started_again(make: Make) -> None:
-    encoder = make(runners.plain)
+    encoder = make(tensor_encoders.drawing)
     encoder.prepare(1000, 4)
-    pids = processes(encoder)
+    pids = [worker.process.pid or 0 for worker in encoder._processes]
+    assert len(set(pids)) == 2
     encoder.close()
     encoder.close()
     assert not any(map(is_running, pids))
-    assert encoder.batch_sizes == OnnxEncoder(BUNDLE, device="cpu").batch_sizes
     encoder.prepare(1000, 4)
-    assert len(encoder.encode_images(images(4))) == 4
+    assert encoder.reads_files
 
 
 def test_an_encoder_that_is_forgotten_ends_its_processes() -> None:
-    encoder = DeviceEncoder(BUNDLE, ("fake:0",), load=runners.plain)
+    encoder = GpuEncoder(POCKET, ("fake:0",), load=tensor_encoders.drawing)
     encoder.prepare(1000, 4)
-    pids = processes(encoder)
+    pids = [worker.process.pid or 0 for worker in encoder._processes]
     del encoder
     assert wait_for_end(pids)
 
 
 # No `if __name__ == "__main__"`: a process that ran this script again would start processes, too.
 SCRIPT = """
-import os, sys, time, runners
+import sys, threading, time
 from pathlib import Path
-import numpy as np
-from test_devices_bundle import BUNDLE
-from indexer.devices import DeviceEncoder
-encoder = DeviceEncoder(BUNDLE, ("fake:0", "fake:1"), load=getattr(runners, sys.argv[1]))
-if sys.argv[2] != "loading":
-    encoder.prepare(1000, 4)
-    print(*(worker.process.pid for worker in encoder._workers), flush=True)
-else:
-    import threading
+from indexer import build
+from indexer.bundles.bundle import Bundle
+from indexer.bundles.names import BUILT_IN_FOLDER
+from indexer.encoders.gpu.pool import GpuEncoder
+from support import tensor_encoders
+
+load, what, photos, collection = sys.argv[1:]
+encoder = GpuEncoder(Bundle.load(BUILT_IN_FOLDER), ("fake:0",), load=getattr(tensor_encoders, load))
+
+def tell(progress=None):
+    if progress is None or (progress.stage == "index" and progress.done):
+        found, pending = [], ["self"]
+        while pending:
+            lists = Path(f"/proc/{pending.pop()}/task").glob("*/children")
+            children = [pid for one in lists for pid in one.read_text().split()]
+            found += children
+            pending += children
+        print(*found, flush=True)
+        if what == "idle":
+            time.sleep(60)
+
+if what == "loading":
     threading.Thread(target=encoder.prepare, args=(1000, 4), daemon=True).start()
-    children = []
-    while len(children) < 3:  # the two, and Python's keeper of shared memory
-        time.sleep(0.05)
-        lists = Path("/proc/self/task").glob("*/children")
-        children = [pid for one in lists for pid in one.read_text().split()]
-    time.sleep(0.5)
-    print(*children, flush=True)
-encoder.encode_images(np.zeros((4, 3, 8, 8), np.uint8)) if sys.argv[2] == "done" else time.sleep(60)
-"""
-SHARED_BUNDLE = """
-from dataclasses import replace
-from support import runners
-from indexer.bundle import Bundle
-from indexer.models import BUILT_IN_FOLDER
-POCKET = Bundle.load(BUILT_IN_FOLDER)
-BUNDLE = replace(POCKET, dim=runners.DIM, image=replace(POCKET.image, size=(8, 8)))
+    time.sleep(1)
+    tell()
+    time.sleep(60)
+build([photos], collection=collection, encoder=encoder, batch_size=4, workers=1, on_progress=tell)
 """
 
 
-def run_script(folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], list[int]]:
+def run_script(folder: Path, load: str, what: str) -> tuple[subprocess.Popen[bytes], list[int]]:
+    make_photo(folder / "photos" / "a.png", 1)
     (folder / "script.py").write_text(SCRIPT)
-    (folder / "test_devices_bundle.py").write_text(SHARED_BUNDLE)
-    path = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "tests", folder)))
+    path = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "tests")))
     running = subprocess.Popen(
-        [sys.executable, folder / "script.py", *arguments],
+        [sys.executable, folder / "script.py", load, what, folder / "photos", folder / "c"],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -298,38 +300,26 @@ def run_script(folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], 
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.parametrize("what", ["plain idle", "endless loading"])
-def test_processes_end_when_their_parent_is_killed(what: str, tmp_path: Path) -> None:
-    running, pids = run_script(tmp_path, *what.split())
-    were_running = [is_running(pid) for pid in pids]
+@pytest.mark.parametrize(("load", "what"), [("drawing", "idle"), ("endless", "loading")])
+def test_processes_end_when_their_parent_is_killed(load: str, what: str, tmp_path: Path) -> None:
+    running, pids = run_script(tmp_path, load, what)
+    assert pids
     running.kill()
     running.communicate(timeout=20)
-    assert were_running in ([True] * 2, [True] * 3)
     assert wait_for_end(pids)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_script_without_a_main_guard_ends_by_itself_and_cleanly(tmp_path: Path) -> None:
-    running, pids = run_script(tmp_path, "plain", "done")
-    _, messages = running.communicate(timeout=20)
+    running, pids = run_script(tmp_path, "drawing", "done")
+    _, messages = running.communicate(timeout=60)
     assert (running.returncode, messages) == (0, b"")
-    assert len(pids) == 2
     assert wait_for_end(pids)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_ctrl_c_reaches_the_parent_alone(tmp_path: Path) -> None:
-    running, pids = run_script(tmp_path, "plain", "idle")
-    os.killpg(running.pid, signal.SIGINT)
-    _, messages = running.communicate(timeout=20)
-    assert messages.count(b"Traceback") == 1  # the script's own
-    assert b"worker_main" not in messages
-    assert wait_for_end(pids)
-
-
-def test_a_device_process_loads_neither_faiss_nor_the_terminal() -> None:
+def test_a_gpus_process_loads_neither_faiss_nor_the_terminal() -> None:
     code = (
-        "import sys, indexer.worker_main, indexer.devices; "
+        "import sys, indexer.encoders.gpu.feeding, indexer.encoders.gpu.pool; "
         "heavy = {'faiss', 'torch', 'open_clip', 'typer', 'rich'} & set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )

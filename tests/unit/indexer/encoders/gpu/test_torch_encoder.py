@@ -1,12 +1,15 @@
-"""The encoder of GPUs, on CPU tensors: the same code but for streams and page-locked memory."""
+"""The torch encoder on CPU tensors: the same code as on a GPU but for page-locked memory."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from indexer.bundles.samples import sample_images, sample_texts
+from indexer.bundles.bundle import Bundle
+from indexer.bundles.names import BUILT_IN_FOLDER
+from indexer.bundles.samples import sample_images
 from indexer.errors import DeviceUnavailable, ModelError, OutOfMemory
 from indexer.images.decode import Limits, decode
 
@@ -14,10 +17,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("open_clip")
 
 from indexer.devices.torch_device import translated  # noqa: E402
-from indexer.encoders.torch_encoder import Metadata, TorchEncoder  # noqa: E402
+from indexer.encoders.gpu.torch_encoder import TorchEncoder  # noqa: E402
 from indexer.openclip.image_tower import build_visual  # noqa: E402
 from indexer.openclip.loader import LoadedModel, random_model  # noqa: E402
 
+POCKET = Bundle.load(BUILT_IN_FOLDER)
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
 SMALL = {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16}
 VIT = {"image_size": 224, "layers": 6, "width": 384, "head_width": 64, "patch_size": 16}
@@ -27,9 +31,9 @@ def config(vision: dict[str, Any]) -> dict[str, Any]:
     return {"embed_dim": 48, "vision_cfg": vision, "text_cfg": TEXT}
 
 
-def encoder_of(loaded: LoadedModel, **options: Any) -> TorchEncoder:
-    metadata = Metadata(loaded.source, "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    return TorchEncoder(loaded.model.visual, metadata, **options)
+def encoder_of(loaded: LoadedModel, visual: Any = None, **options: Any) -> TorchEncoder:
+    bundle = replace(POCKET, name=loaded.source, dim=48, image=loaded.preprocess)
+    return TorchEncoder(bundle, loaded.model.visual if visual is None else visual, **options)
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +54,7 @@ def test_images_and_texts_have_open_clips_vectors(loaded: LoadedModel, pixels: n
     assert vectors.dtype == np.float32
     assert np.abs(vectors - loaded.encode_images(sample_images(20))).max() < 1e-5
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
-    texts = sample_texts()[:4]
-    assert np.array_equal(encoder.encode_texts(texts), loaded.encode_texts(texts))
     assert encoder.encode_images(pixels[:0]).shape == (0, 48)
-
-
-def test_tickets_are_collected_in_any_order(loaded: LoadedModel, pixels: np.ndarray) -> None:
-    encoder = encoder_of(loaded, batch_size=4)
-    whole = encoder.encode_images(pixels)
-    tickets = [encoder.submit(pixels[:9]), encoder.submit(pixels[9:])]
-    assert all(encoder.ready(ticket) for ticket in tickets)
-    second, first = encoder.collect(tickets[1]), encoder.collect(tickets[0])
-    assert np.allclose(np.concatenate([first, second]), whole, atol=1e-6)
 
 
 def test_an_image_that_may_not_be_written_to_is_encoded(
@@ -72,7 +65,7 @@ def test_an_image_that_may_not_be_written_to_is_encoded(
     assert encoder_of(loaded).encode_images(frozen).shape == (10, 48)
 
 
-def least_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
+def minimum_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
     norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     return float(((ours * theirs).sum(axis=1) / norms).min())
 
@@ -91,9 +84,9 @@ def test_half_precision_keeps_the_vectors_of_real_photos(
     half = encoder_of(tower, precision=precision).encode_images(batch)
     centre = full.mean(axis=0)
     assert len(photos) >= 15
-    assert least_cosine(full, half) >= 0.999
+    assert minimum_cosine(full, half) >= 0.999
     # Random towers give nearly one vector for all; what tells images apart must be kept too.
-    assert least_cosine(full - centre, half - centre) >= 0.99
+    assert minimum_cosine(full - centre, half - centre) >= 0.99
 
 
 def test_precision_falls_back_where_half_would_move_vectors_too_far(loaded: LoadedModel) -> None:
@@ -108,8 +101,7 @@ def test_precision_falls_back_where_half_would_move_vectors_too_far(loaded: Load
                 size = size.to(torch.float16)  # whose largest number is 65,504
             return x.flatten(1)[:, :48] * (size * size)
 
-    metadata = Metadata("big", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    bad = TorchEncoder(Overflowing(), metadata, precision="bf16")
+    bad = encoder_of(loaded, Overflowing(), precision="bf16")
     bad.settle_precision()
     assert bad.precision == "fp32"
 
@@ -124,9 +116,8 @@ def test_images_whose_numbers_overflow_are_encoded_in_float32(
                 features[1::3] = torch.inf
             return features
 
-    metadata = Metadata("big", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    half = TorchEncoder(Overflowing(), metadata, precision="fp16", batch_size=6)
-    full = TorchEncoder(Overflowing(), metadata, precision="fp32", batch_size=6)
+    half = encoder_of(loaded, Overflowing(), precision="fp16", batch_size=6)
+    full = encoder_of(loaded, Overflowing(), precision="fp32", batch_size=6)
     assert np.array_equal(half.encode_images(pixels), full.encode_images(pixels))
 
 
@@ -159,8 +150,7 @@ def test_batches_that_do_not_fit_are_halved_and_no_vector_is_lost(
 ) -> None:
     expected = encoder_of(loaded).encode_images(pixels)
     limited = Limited(loaded.model.visual, fits, error)
-    metadata = Metadata("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    encoder = TorchEncoder(limited, metadata, batch_size=20)
+    encoder = encoder_of(loaded, limited, batch_size=20)
     assert np.allclose(encoder.encode_images(pixels), expected, atol=1e-6)
     assert encoder.batch_size == max(s for s in (20, 10, 5, 2, 1) if s <= fits)
     limited.sizes.clear()
@@ -168,74 +158,19 @@ def test_batches_that_do_not_fit_are_halved_and_no_vector_is_lost(
     assert max(limited.sizes) <= fits  # the smaller size was remembered
 
 
-@pytest.mark.parametrize("error", FULL, ids=["cuda", "mps", "cublas"])
-def test_the_batch_size_found_by_trial_works(
-    loaded: LoadedModel, pixels: np.ndarray, error: Exception
-) -> None:
-    limited = Limited(loaded.model.visual, 37, error)
-    metadata = Metadata("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    encoder = TorchEncoder(limited, metadata)
-    assert encoder.find_batch_size(100) == 32
-    assert encoder.batch_size == 32
-    assert limited.sizes == [16, 16, 32, 32, 64]
-    assert len(encoder.encode_images(pixels)) == 20
-
-
 def test_a_model_too_large_for_one_image_says_what_to_do(loaded: LoadedModel) -> None:
-    metadata = Metadata("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
-    encoder = TorchEncoder(Limited(loaded.model.visual, 0, FULL[0]), metadata)
+    encoder = encoder_of(loaded, Limited(loaded.model.visual, 0, FULL[0]))
     with pytest.raises(OutOfMemory, match="cpu.*--device cpu"):
         encoder.encode_images(np.zeros((3, 3, 64, 64), np.uint8))
-    with pytest.raises(OutOfMemory, match="--device cpu"):
-        encoder.find_batch_size(8)
 
 
 def test_torchs_other_errors_become_one_line(loaded: LoadedModel) -> None:
     broken = Limited(loaded.model.visual, 0, RuntimeError("no kernel\nimage is available"))
-    metadata = Metadata("small", "f" * 32, 48, loaded.preprocess, loaded.encode_texts)
     with pytest.raises(ModelError, match="batch of 2: no kernel image is available") as caught:
-        TorchEncoder(broken, metadata).encode_images(np.zeros((2, 3, 64, 64), np.uint8))
+        encoder_of(loaded, broken).encode_images(np.zeros((2, 3, 64, 64), np.uint8))
     assert not isinstance(caught.value, OutOfMemory)
     with pytest.raises(KeyboardInterrupt), translated(torch.device("cpu"), 1):
         raise KeyboardInterrupt
-
-
-def test_compiled_batches_have_the_same_vectors_whatever_their_size(
-    loaded: LoadedModel, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes: list[int] = []
-
-    def fake_compile(tower: Any) -> Any:
-        def run(x: Any) -> Any:
-            sizes.append(len(x))
-            return tower(x)
-
-        return run
-
-    encoder = encoder_of(loaded, batch_size=8)
-    expected = encoder.encode_images(pixels)
-    speeds = iter((100.0, 150.0))
-    monkeypatch.setattr(torch, "compile", fake_compile)
-    monkeypatch.setattr(encoder, "images_per_second", lambda: next(speeds))
-    assert encoder.compile()
-    assert np.allclose(encoder.encode_images(pixels), expected, atol=1e-6)
-    assert sizes == [8, 8, 8]  # the last, of 4, is filled up: another shape would compile anew
-    encoder.set_batch_size(4)  # as after memory ran out
-    assert np.allclose(encoder.encode_images(pixels), expected, atol=1e-6)
-    assert sizes == [8, 8, 8]
-
-
-def test_a_compiler_that_fails_leaves_the_encoder_as_it_was(
-    loaded: LoadedModel, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(tower: Any) -> Any:
-        raise RuntimeError("Triton is not installed")
-
-    encoder = encoder_of(loaded, batch_size=8)
-    monkeypatch.setattr(torch, "compile", broken)
-    monkeypatch.setattr(encoder, "images_per_second", lambda: 100.0)
-    assert not encoder.compile()
-    assert len(encoder.encode_images(pixels)) == 20
 
 
 def test_devices_that_are_not_here_are_named(loaded: LoadedModel) -> None:

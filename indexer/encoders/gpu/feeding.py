@@ -1,0 +1,144 @@
+"""What runs in the process of one GPU: a DataLoader that decodes files, and the model.
+
+The process loads its encoder, then serves runs: a `Run`, then chunks of tasks until None. It
+answers each chunk, in order, with its files and the vectors of those that hold an image, or with
+the error that ended the run. It ends with None in place of a run, or with its parent.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from indexer.devices.processes import end_with_parent
+from indexer.encoder import Embeddings
+from indexer.errors import ClipdexError, ModelError, WorkerLost
+from indexer.pipeline.read import Read, Reading
+from indexer.store.records import Task
+
+if TYPE_CHECKING:
+    import torch
+
+# Chunks that each decoding process has ready, beside the one that it is at.
+PREFETCH = 2
+
+Answer = tuple[list[Read], Embeddings]
+"""The files of a chunk, without pixels, and the vectors of those that were encoded."""
+
+
+class TensorEncoder(Protocol):
+    """What the process needs of an encoder (`TorchEncoder`)."""
+
+    @property
+    def precision(self) -> str:
+        """What it computes in, for the message to the user."""
+
+    def encode(self, pixels: "torch.Tensor") -> Embeddings:
+        """Encode `(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run over files.
+
+    Attributes:
+        reading: What is done to each task.
+        decoders: Processes that decode.
+        pinned: Whether pixels are copied into page-locked memory, for a CUDA device.
+    """
+
+    reading: Reading
+    decoders: int
+    pinned: bool
+
+
+class Files:
+    """A dataset whose "indices" are the tasks themselves."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+
+    def __getitem__(self, task: Task) -> Read:
+        """Return the file, read and decoded."""
+        return self.reading(task)
+
+
+class Chunks:
+    """The chunks of tasks that come through the pipe, as a DataLoader's batches."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __iter__(self) -> Iterator[list[Task]]:
+        """Yield chunks until None comes."""
+        while (chunk := self._connection.recv()) is not None:
+            yield chunk
+
+
+def collate(reads: Sequence[Read]) -> tuple[list[Read], "torch.Tensor"]:
+    """Stack the pixels of a chunk into one tensor, which travels through shared memory."""
+    import torch
+
+    pixels = [item.pixels for item in reads if item.pixels is not None]
+    stacked = torch.from_numpy(np.stack(pixels)) if pixels else torch.empty(0, dtype=torch.uint8)
+    return [replace(item, pixels=None) for item in reads], stacked
+
+
+def main(connection: Connection, load: Callable[[], TensorEncoder]) -> None:
+    """Load the encoder, say how that went, and serve runs until the pipe ends."""
+    end_with_parent()
+    with suppress(EOFError, OSError):  # the parent has gone
+        try:
+            encoder = load()
+        except Exception as exc:  # told to the parent, whatever it is
+            connection.send(_sendable(exc))
+            return
+        connection.send(encoder.precision)
+        while (run := connection.recv()) is not None:
+            try:
+                _serve(connection, run, encoder)
+            except (EOFError, OSError):
+                raise
+            except Exception as exc:  # as above
+                connection.send(_sendable(exc))
+                return
+
+
+def _serve(connection: Connection, run: Run, encoder: TensorEncoder) -> None:
+    from torch.utils.data import DataLoader
+
+    loader: DataLoader[Any] = DataLoader(
+        Files(run.reading),  # type: ignore[arg-type]
+        batch_sampler=Chunks(connection),
+        num_workers=run.decoders,
+        prefetch_factor=PREFETCH,
+        collate_fn=collate,
+        pin_memory=run.pinned,
+        multiprocessing_context="spawn",
+        worker_init_fn=_begin_decoder,
+    )
+    for reads, pixels in loader:
+        vectors = encoder.encode(pixels) if len(pixels) else np.empty((0, 0), np.float32)
+        connection.send((reads, vectors))
+
+
+def _begin_decoder(number: int) -> None:
+    # torch's own watch misses a parent that ends while its workers start.
+    end_with_parent()
+
+
+def _sendable(exc: Exception) -> ClipdexError:
+    """Return an error that another process understands, without the tensors in its frames."""
+    if isinstance(exc, ClipdexError):
+        return type(exc)(str(exc))
+    reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:300]
+    if "DataLoader worker" in reason:
+        return WorkerLost(
+            f"a process that decodes images has ended ({reason}), perhaps for lack of memory. What "
+            "was indexed is kept: run the same command to go on, with fewer --workers or a smaller "
+            "--batch-size (in a container: with a larger --shm-size) if it happens again"
+        )
+    return ModelError(f"{reason}. --device cpu does without torch")

@@ -1,0 +1,99 @@
+"""Reading one file: its bytes, their hash, the image in them, and the model's pixels of it.
+
+Also what comes out of a pipeline: files that were read, and batches of them with their vectors.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from indexer.encoder import Embeddings, Pixels
+from indexer.errors import ImageError
+from indexer.images.capture_time import CaptureTime
+from indexer.images.decode import Limits, decode, read_file
+from indexer.images.gray_thumbnail import gray_thumbnail
+from indexer.images.preprocess import Preprocess
+from indexer.store.content_hash import digest
+from indexer.store.records import Task
+
+Known = Callable[[bytes], bool]
+"""Whether the content with this hash has a vector already."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file that was read, its size and time as they were before reading.
+
+    Exactly one holds: `reason` says why it failed; `pixels` is `(3, h, w)` uint8; or both are
+    None and the collection has a vector of this `digest` already.
+    """
+
+    task: Task
+    size: int
+    mtime_ns: int
+    digest: bytes = b""
+    pixels: Pixels | None = None
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    captured: CaptureTime | None = None
+    thumbnail: bytes = b""
+    reason: str | None = None
+
+    @property
+    def encoded(self) -> bool:
+        """Whether an image was decoded, so that a vector of it was or will be made."""
+        return bool(self.thumbnail)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What can be committed together: files, and the vectors `(n, dim)` of the new contents.
+
+    `files` are in order; `vectors[i]` belongs to `fresh[i]`, each of a different digest.
+    """
+
+    files: list[Read]
+    fresh: list[Read] = field(default_factory=list)
+    vectors: Embeddings | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is done to each task; can be sent to another process where `known` can.
+
+    Attributes:
+        known: Whether a content's vector is committed, so that nothing has to be decoded.
+    """
+
+    preprocess: Preprocess
+    limits: Limits
+    known: Known
+
+    def __call__(self, task: Task) -> Read:
+        """Read, hash and decode one file; whatever is wrong with it becomes the reason."""
+        return read(task, self.preprocess, self.limits, self.known)
+
+
+def read(task: Task, preprocess: Preprocess, limits: Limits, known: Known) -> Read:
+    """Read, hash and decode one file; whatever is wrong with it becomes the reason."""
+    try:
+        info, data = read_file(task.location, limits)
+        key = digest(data)
+        if known(key):
+            return Read(task, info.st_size, info.st_mtime_ns, key)
+        decoded = decode(data, limits, at_least=preprocess.size, name=task.path)
+        return Read(
+            task,
+            info.st_size,
+            info.st_mtime_ns,
+            key,
+            preprocess.pixels(decoded.image),
+            decoded.width,
+            decoded.height,
+            decoded.format,
+            decoded.captured,
+            gray_thumbnail(decoded.image),
+        )
+    except (ImageError, MemoryError) as exc:
+        reason = str(exc) or "too large for this machine's memory"
+        return Read(task, task.size, task.mtime_ns, reason=reason)
