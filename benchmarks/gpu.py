@@ -1,10 +1,9 @@
-"""The built-in model's image tower on this machine's GPU, and what feeds it.
+"""The built-in model's image tower on this machine's GPU, and an index run that feeds it.
 
-usage: python benchmarks/gpu.py [--batches 32 128 512] [--device cuda] [--photos 2000]
+usage: python benchmarks/gpu.py [--batches 16 64 256] [--device cuda] [--photos 4000]
 
-Images a second by precision and batch, eager and compiled; how much of the copying to the GPU is
-hidden behind the computing; and how many images a second `build` reaches with photos on disk,
-against what the decoders alone give.
+Images a second by precision and batch, from pinned memory; and how many `build` reaches with
+photos on disk, on the GPU and on the CPU of the same machine.
 """
 
 import argparse
@@ -17,128 +16,77 @@ from indexer import build
 from indexer.bundles.bundle import Bundle
 from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.devices.cpu_count import available_cores
-from indexer.encoders.gpu.pool import DeviceEncoder
+from indexer.encoders.gpu.pool import GpuEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
-from indexer.images.decode import Limits
-from indexer.pipeline.decode_pool import ProcessDecoders
-from indexer.pipeline.stages import Reading
 from measure import report
 from photos import make_photos
-from search.evaluation.embed_files import task_of
 
 ROUNDS = 20
+SIZES = {"300 pixels": (300, 225), "1 megapixel": (1200, 900)}
 
 
-def unknown(digest: bytes) -> bool:
-    """No content has been indexed yet."""
-    return False
-
-
-def rate(encoder, pixels) -> float:
-    """Images a second of batches one after the other, two under way at a time."""
-    tickets = [encoder.submit(pixels)]
-    encoder.collect(tickets.pop())
-    began = time.perf_counter()
-    for _ in range(ROUNDS):
-        tickets.append(encoder.submit(pixels))
-        if len(tickets) > 1:
-            encoder.collect(tickets.pop(0))
-    encoder.collect(tickets.pop())
-    return ROUNDS * len(pixels) / (time.perf_counter() - began)
-
-
-def hidden_share(torch, encoder, pixels) -> float:
-    """The share of the copies' time that computing hides: 1 where only computing takes time."""
-    there = torch.from_numpy(pixels).to(encoder.device)
-    locked = torch.from_numpy(pixels).pin_memory()
-
-    def seconds(step) -> float:
-        step()
-        torch.cuda.synchronize()
-        began = time.perf_counter()
-        for _ in range(ROUNDS):
-            step()
-        torch.cuda.synchronize()
-        return (time.perf_counter() - began) / ROUNDS
-
-    with torch.inference_mode():
-        compute = seconds(lambda: encoder.tower(there))
-    copy = seconds(lambda: locked.to(encoder.device, non_blocking=True))
-    both = len(pixels) / rate(encoder, locked.numpy())
-    return 1 - max(0.0, both - compute) / copy
-
-
-def tower_rows(torch, bundle, device, sizes) -> list[dict]:
-    from indexer.encoders.torch_encoder import Metadata, TorchEncoder
+def tower_rows(torch, bundle: Bundle, device: str, batches: list[int]) -> list[dict]:
+    from indexer.encoders.gpu.torch_encoder import TorchEncoder
     from indexer.weights.image_tower import tower_from_graph
 
-    texts = OnnxEncoder(bundle, device="cpu").encode_texts
-    metadata = Metadata(bundle.name, bundle.fingerprint, bundle.dim, bundle.image, texts)
     rows = []
     for precision in ("fp32", "fp16", "bf16"):
-        for size in sizes:
+        for size in batches:
             encoder = TorchEncoder(
-                tower_from_graph(bundle), metadata, device=device, precision=precision,
+                bundle, tower_from_graph(bundle), device=device, precision=precision,
                 batch_size=size,
             )  # fmt: skip
-            locked = torch.zeros((size, 3, *bundle.image.size), dtype=torch.uint8).pin_memory()
-            pixels = locked.numpy()
-            eager, hidden = rate(encoder, pixels), hidden_share(torch, encoder, pixels)
+            pixels = torch.zeros((size, 3, *bundle.image.size), dtype=torch.uint8)
+            if device.startswith("cuda"):
+                pixels = pixels.pin_memory()
+            encoder.encode(pixels)
             began = time.perf_counter()
-            kept = encoder.compile()
-            rows.append(
-                {
-                    "precision": precision,
-                    "batch": size,
-                    "images/s": f"{eager:,.0f}",
-                    "copies hidden": f"{hidden:.0%}",
-                    "compiled": f"{rate(encoder, pixels):,.0f}" if kept else "no faster",
-                    "compiling, s": f"{time.perf_counter() - began:.0f}",
-                }
-            )
+            for _ in range(ROUNDS):
+                encoder.encode(pixels)
+            rate = ROUNDS * size / (time.perf_counter() - began)
+            rows.append({"what": f"tower, {precision}, batch {size}", "images/s": f"{rate:,.0f}"})
     return rows
 
 
-def feeding(bundle, device, photos) -> dict[str, float]:
-    """Images a second of the decoders alone, and of a whole run."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = make_photos(Path(scratch) / "photos", photos, (1200, 900))
-        files = [str(file).encode() for file in sorted(folder.iterdir())]
-        reading = Reading(bundle.image, Limits(), unknown)
-        decoders = ProcessDecoders(available_cores(), reading)
-        decoders.submit(task_of(files[0])).result()
-        began = time.perf_counter()
-        for one in [decoders.submit(task_of(file)) for file in files]:
-            one.result()
-        alone = len(files) / (time.perf_counter() - began)
-        decoders.close()
-        said: list[str] = []
-        with DeviceEncoder(bundle, (device,), on_progress=said.append) as encoder:
-            encoder.prepare(photos)
-            done = build([folder], collection=Path(scratch) / "c", encoder=encoder)
-    sys.stdout.write(f"{said[0]}\n")
-    return {"decoders alone": alone, "build": done.images_per_second}
+def build_rows(bundle: Bundle, device: str, photos: int, batches: list[int]) -> list[dict]:
+    rows = []
+    for title, size in SIZES.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = make_photos(Path(scratch) / "photos", photos, size)
+            cores = available_cores()
+            encoders = {"CPU": OnnxEncoder(bundle, device="cpu", threads=cores)}
+            for batch in batches:
+                encoders[f"GPU, batch {batch}"] = GpuEncoder(bundle, (device,), threads=cores)
+            for name, encoder in encoders.items():
+                batch = int(name.rpartition(" ")[2]) if name.startswith("GPU") else None
+                encoder.prepare(photos, batch)  # its start is not counted
+                began = time.perf_counter()
+                done = build(
+                    [folder], collection=Path(scratch) / name, encoder=encoder, batch_size=batch
+                )
+                seconds = time.perf_counter() - began
+                encoder.close()
+                assert done.indexed == photos
+                what = f"build, {photos:,} photos of {title}, {name}"
+                rows.append({"what": what, "images/s": f"{photos / seconds:,.0f}"})
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--batches", type=int, nargs="+", default=[32, 128, 512])
-    parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--photos", type=int, default=2000)
-    asked = parser.parse_args()
-    try:
-        import torch
-    except ImportError:
-        sys.exit("benchmarks/gpu.py needs torch and an NVIDIA GPU: pip install 'clipdex[torch]'")
-    if not torch.cuda.is_available():
-        sys.exit("benchmarks/gpu.py needs an NVIDIA GPU, and torch sees none here")
+    parser.add_argument("--batches", type=int, nargs="+", default=[16, 64, 256])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--photos", type=int, default=4000)
+    given = parser.parse_args()
+    import torch
+
     bundle = Bundle.load(BUILT_IN_FOLDER)
-    rows = tower_rows(torch, bundle, asked.device, asked.batches)
-    fed = feeding(bundle, asked.device, asked.photos)
-    for name, value in fed.items():
-        sys.stdout.write(f"{name}: {value:,.0f} images/s of 1,200 x 900 pixels\n")
-    card = torch.cuda.get_device_name(asked.device)
-    report("gpu", f"The built-in model on {card}", rows, fed=fed, torch=torch.__version__)
+    if given.device.startswith("cuda") and not torch.cuda.is_available():
+        sys.exit("torch sees no GPU here")
+    name = torch.cuda.get_device_name() if given.device.startswith("cuda") else given.device
+    rows = tower_rows(torch, bundle, given.device, given.batches)
+    rows += build_rows(bundle, given.device, given.photos, given.batches)
+    report("gpu", f"The built-in model on {name}", rows)
 
 
 if __name__ == "__main__":

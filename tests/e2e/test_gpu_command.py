@@ -105,13 +105,11 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_was_done(
     ) as running:
         assert running.stderr is not None
         assert running.stderr.readline().startswith(b"2 GPUs")
-        time.sleep(1.5)
-        children, pending = [], [running.pid]
-        while pending:
-            for tasks in Path(f"/proc/{pending.pop()}/task").glob("*/children"):
-                found = [int(pid) for pid in tasks.read_text().split()]
-                children += found
-                pending += found
+        until = time.monotonic() + 60
+        # Two that encode, two that decode for each, and Python's keeper of shared memory.
+        while len(children := descendants(running.pid)) < 5 and time.monotonic() < until:
+            time.sleep(0.1)
+        time.sleep(1)
         os.killpg(running.pid, signal.SIGINT)  # as a terminal does
         _, messages = running.communicate(timeout=60)
     assert running.returncode == 130, messages
@@ -119,7 +117,7 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_was_done(
         "What was indexed so far is kept; run the same command to go on.",
         "interrupted",
     ]
-    assert len(children) >= 4  # two that encode, two or more that decode
+    assert len(children) >= 5
     until = time.monotonic() + 10
     while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < until:
         time.sleep(0.05)
@@ -128,3 +126,11 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_was_done(
     assert 0 < kept < 600
     (report,) = json_lines(clipdex("index", folder, "--device", "cpu", "--json"))
     assert (report["unchanged"], report["indexed"]) == (kept, 600 - kept)
+
+
+def descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, tasks.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
