@@ -83,11 +83,13 @@ class TorchEncoder(OnnxEncoder):
             try:
                 vectors[at : at + len(part)] = self._forward(part)
                 at += len(part)
+                continue
             except OutOfMemory as exc:
                 if len(part) == 1:
                     raise OutOfMemory(f"{exc}: use --device cpu, or a smaller model") from exc
-                self.batch_size = len(part) // 2
-                release_cache(self._device)
+            # Only here: the exception holds on to the tensors of the attempt.
+            self.batch_size = len(part) // 2
+            release_cache(self._device)
         bad = ~np.isfinite(vectors).all(axis=1)
         if bad.any() and self.precision != "fp32":
             # Numbers beyond half precision's range: a few images' own, or all of a model's.
