@@ -109,8 +109,9 @@ def _require_torch(method: Method) -> None:
             import torch  # noqa: F401
         except ImportError as exc:
             raise ExamplesError(
-                f"{method.name} is learnt with torch, which is not here ({exc}): pip install "
-                "'clipdex[torch]', or choose --method prototypes, k-nn, tip-adapter or lp++"
+                f"--method {method.name} needs torch, which is not installed ({exc}): pip install "
+                "'clipdex[torch]', or choose zero-shot-probe, linear-probe, prototypes, k-nn, "
+                "tip-adapter or lp++"
             ) from exc
 
 

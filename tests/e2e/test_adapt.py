@@ -283,13 +283,15 @@ def test_all_but_training_runs_without_torch(head: Path, clipdex: Run, tmp_path:
     path = os.pathsep.join([str(blocked), os.environ.get("PYTHONPATH", "")])
     without = {"PYTHONPATH": path}
     train = tmp_path / "train"
-    for method in ("prototypes", "k-nn", "tip-adapter", "lp++"):
+    for method in (
+        "zero-shot-probe", "linear-probe", "prototypes", "k-nn", "tip-adapter", "lp++",
+    ):  # fmt: skip
         name = method.rstrip("+")
         clipdex("adapt", "train", name, train, "--method", method, env=without)
         assert json_lines(clipdex("label", train, "--head", name, "--json", env=without))
     clipdex("adapt", "concept", "round", "--like", train / "disc" / "0.png", env=without)
     clipdex("search", "round", "--label", "disc>0.5", env=without)
-    done = clipdex("adapt", "train", "probe", train, code=1, env=without)
+    done = clipdex("adapt", "train", "mlp", train, "--method", "mlp", code=1, env=without)
     assert b"clipdex[torch]" in done.stderr
 
 

@@ -1,8 +1,10 @@
 """Measures, splits and the estimate of strangers, against scikit-learn or by hand."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
 from adaptation.calibration import calibration_error, fit_temperature, log_loss
 from adaptation.data.splits import folds, group_pairs, take_shots
@@ -10,19 +12,24 @@ from adaptation.methods.prototypes import Prototypes
 from adaptation.open_set import learn_rejection
 from adaptation.task import Task
 from benchmarks.episodes import run_episodes
-from benchmarks.verification import area, equal_error_rate
+from benchmarks.verification import verify
 from search.labels.heads import none_of_these, softmax
 from support.clusters import clustered
 
 
-def test_area_and_equal_error_rate_are_scikit_learns() -> None:
-    random = np.random.default_rng(0)
-    positive = random.random(500) < 0.3
-    scores = np.round(random.normal(size=500) + positive, 1)  # with ties
-    assert area(scores, positive) == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
-    false, right, _ = roc_curve(positive, scores, drop_intermediate=False)
-    at = np.argmin(np.abs(1 - right - false))
-    assert equal_error_rate(scores, positive) == pytest.approx((1 - right + false)[at] / 2)
+def test_verification_counts_pairs() -> None:
+    task = clustered(12, 0)
+    found = verify(task.vectors, task.targets)
+    pairs = list(combinations(range(len(task.targets)), 2))
+    cosines = np.array([task.vectors[a] @ task.vectors[b] for a, b in pairs])
+    same = np.array([task.targets[a] == task.targets[b] for a, b in pairs])
+    closer = (cosines[same][:, None] > cosines[~same]).mean()
+    shares = [(((cosines >= at) & ~same).sum() / (~same).sum(), ((cosines < at) & same).sum()
+               / same.sum()) for at in cosines]  # fmt: skip
+    crossing = min(shares, key=lambda pair: abs(pair[0] - pair[1]))
+    assert found.pairs == len(pairs)
+    assert found.auc == pytest.approx(closer, abs=1e-4)
+    assert found.eer == pytest.approx(np.mean(crossing), abs=1e-3)
 
 
 def test_the_temperature_is_that_of_the_draw() -> None:
