@@ -237,7 +237,7 @@ def _named(name: str, collection: Path | None) -> list[dict[str, Any]]:
 
 
 def _summary(metadata: Any) -> dict[str, Any]:
-    keys = ("name", "kind", "method", "classes", "model", "fingerprint", "figures", "made")
+    keys = ("name", "kind", "method", "classes", "model", "fingerprint", "metrics", "made")
     return {key: metadata[key] for key in keys if key in metadata}
 
 

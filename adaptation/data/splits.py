@@ -21,8 +21,9 @@ def folds(
 ) -> list[tuple[Rows, Rows]]:
     """Split examples into training and validation rows, up to five times.
 
-    Each validation part holds its share of every class. Groups are what is split: each is as a
-    whole on one side and counts for the class of its first example.
+    Each validation part holds its share of every class. The draw is part of what a seed means:
+    scikit-learn's splitters draw other folds, and heads and interrupted tuning runs of earlier
+    versions would not repeat (docs/decisions/0021-folds.md).
 
     Args:
         targets: `(n,)`, the class of each example.
@@ -32,21 +33,20 @@ def folds(
     Returns:
         (training, validation) rows of each fold; none where a class has a single group.
     """
-    from sklearn.model_selection import StratifiedKFold
-
     groups = np.arange(len(targets)) if groups is None else groups
-    _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
-    strata = targets[first]
-    count = min(MAX_FOLDS, np.bincount(strata, minlength=targets.max() + 1).min())
+    random = np.random.default_rng(seed)
+    own = [np.unique(groups[targets == number]) for number in np.unique(targets)]
+    count = min(MAX_FOLDS, *(len(numbers) for numbers in own))
     if count < 2:
         return []
-    splitter = StratifiedKFold(count, shuffle=True, random_state=seed)
+    fold_of: dict[int, int] = {}
+    for numbers in own:
+        start = int(random.integers(count))
+        for position, group in enumerate(random.permutation(numbers).tolist()):
+            fold_of.setdefault(group, (start + position) % count)
+    fold = np.array([fold_of[group] for group in groups.tolist()])
     used = 1 if len(targets) >= ONE_FOLD_FROM else count
-    parts = []
-    for (_, held_out), _ in zip(splitter.split(first, strata), range(used), strict=False):
-        validation = np.isin(group_of, held_out)
-        parts.append((np.flatnonzero(~validation), np.flatnonzero(validation)))
-    return parts
+    return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(used)]
 
 
 def take_shots(targets: Targets, shots: int, seed: int) -> Rows:
@@ -60,11 +60,13 @@ def take_shots(targets: Targets, shots: int, seed: int) -> Rows:
 
 
 def group_pairs(count: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-    """Return `(count,)` group numbers, equal for all rows that a chain of pairs joins."""
+    """Return `(count,)` group numbers: the first row of all that a chain of pairs joins."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     left, right = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     joined = coo_array((np.ones(len(left)), (left, right)), shape=(count, count))
-    groups: NDArray[np.int64] = connected_components(joined, directed=False)[1].astype(np.int64)
+    _, labels = connected_components(joined, directed=False)
+    _, first, group_of = np.unique(labels, return_index=True, return_inverse=True)
+    groups: NDArray[np.int64] = first[group_of]
     return groups

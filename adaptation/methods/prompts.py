@@ -30,7 +30,7 @@ class TextTower:
     length: int
 
 
-def take_text_tower(bundle: Bundle) -> TextTower:
+def load_text_tower(bundle: Bundle) -> TextTower:
     """A bundle's text tower, frozen.
 
     Raises ModelError where it is nowhere to be had, ExamplesError where words cannot be replaced in

@@ -35,7 +35,7 @@ def test_a_head_is_learnt_used_kept_and_removed(clipdex: Run, tmp_path: Path) ->
         clipdex("adapt", "train", "shapes", train, "--validation", photos, "--json")
     )
     assert made["classes"] == sorted(CLASSES)
-    measured = made["figures"]["validation"]
+    measured = made["metrics"]["validation"]
     assert measured["images"] == 18
     assert measured["accuracy"] >= max(0.9, measured["zero_shot"])
     found = json_lines(clipdex("label", "--head", "shapes", "--json"))
@@ -74,7 +74,7 @@ def test_adapters_and_learnt_prompts_label_images(
         )
     )
     assert made["kind"] == {"clip-adapter": "adapter", "coop": "linear"}[method]
-    measured = made["figures"]["validation"]
+    measured = made["metrics"]["validation"]
     assert measured["accuracy"] > measured["zero_shot"]
     found = json_lines(clipdex("label", photos, "--head", "shapes", "--json"))
     right = [item["labels"][0]["label"] == Path(item["path"]).parent.name for item in found]
@@ -310,6 +310,6 @@ def test_examples_beat_zero_shot_on_real_photos(
         "adapt", "train", "six", tmp_path / "train", "--validation", tmp_path / "val",
         "--force", "--json",
     )  # fmt: skip
-    measured = json_lines(done)[0]["figures"]["validation"]
+    measured = json_lines(done)[0]["metrics"]["validation"]
     assert measured["accuracy"] > measured["zero_shot"]
     assert measured["accuracy"] > 0.9

@@ -65,6 +65,14 @@ def test_folds_hold_each_class_out_in_turn_and_keep_copies_together() -> None:
     assert all((a[1] == b[1]).all() for a, b in zip(parts, again, strict=True))
 
 
+def test_a_seed_draws_the_folds_that_it_always_drew() -> None:
+    # What the version before scikit-learn drew; resumed tuning runs and repeated heads need it.
+    groups = group_pairs(11, [(0, 4), (4, 5), (7, 8)])
+    parts = folds(np.repeat([0, 1], [6, 5]), 3, groups=groups)
+    held_out = [validation.tolist() for _, validation in parts]
+    assert held_out == [[2, 9], [1, 7, 8], [3, 6], [0, 4, 5, 10]]
+
+
 def test_a_class_of_one_example_leaves_nothing_to_hold_out() -> None:
     assert folds(np.array([0, 0, 1]), 0) == []
     # Nor does one of three copies.
