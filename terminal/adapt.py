@@ -242,15 +242,15 @@ def _summary(metadata: Any) -> dict[str, Any]:
 
 
 def _told(trained: "Trained") -> str:
-    figures, head = trained.figures, trained.head
+    metrics, head = trained.metrics, trained.head
     lines = [f"{head.name}: {len(head.classes):,} classes"]
-    if held := figures["held_out"]:
+    if held := metrics["held_out"]:
         lines.append(
             f"right on {held['accuracy']:.1%} of {held['images']:,} held-out examples "
-            f"(zero-shot {figures['zero_shot']:.1%}), probabilities off by "
+            f"(zero-shot {metrics['zero_shot']:.1%}), probabilities off by "
             f"{held['calibration_error']:.1%}"
         )
-    if measured := figures["validation"]:
+    if measured := metrics["validation"]:
         lines.append(
             f"right on {measured['accuracy']:.1%} of {measured['images']:,} validation images "
             f"(zero-shot {measured['zero_shot']:.1%}), probabilities off by "
