@@ -19,7 +19,7 @@ from support.shapes import CLASSES, draw, labelled
 from support.sidecar_samples import read_by_exiftool
 
 
-def facts_of(path: Path) -> dict[str, tuple[bytes, int]]:
+def state_of(path: Path) -> dict[str, tuple[bytes, int]]:
     return {
         str(file.relative_to(path)): (file.read_bytes(), file.stat().st_mtime_ns)
         for file in sorted(path.rglob("*"))
@@ -143,7 +143,7 @@ def test_labels_go_out_as_csv_json_and_sidecars_and_come_back(clipdex: Run, tmp_
     clipdex("index", photos)
     clipdex("tags", "add", "Scheibe, rund", photos / "disc")
     clipdex("tags", "add", "gestreift", photos / "stripes" / "0.png")
-    before = facts_of(photos)
+    before = state_of(photos)
     rows = list(csv.DictReader(io.StringIO(clipdex("tags", "export", "--csv").stdout.decode())))
     assert [(Path(row["path"]).name, row["label"]) for row in rows] == [
         ("0.png", "Scheibe, rund"),
@@ -153,10 +153,10 @@ def test_labels_go_out_as_csv_json_and_sidecars_and_come_back(clipdex: Run, tmp_
     (first, *_) = json_lines(clipdex("tags", "export", "--json"))
     assert first["labels"] == [{"label": "Scheibe, rund", "probability": 1.0, "origin": "user"}]
     said = clipdex("tags", "export", "--xmp", "--dry-run").stdout
-    assert said.startswith(b"3 sidecars would be made")
-    assert facts_of(photos) == before
+    assert said.startswith(b"3 sidecars would be created")
+    assert state_of(photos) == before
     clipdex("tags", "export", "--xmp")
-    after = facts_of(photos)
+    after = state_of(photos)
     assert {name: after[name] for name in before} == before  # the photos as they were
     sidecar = photos / "disc" / "0.png.xmp"
     if shutil.which("exiftool"):
@@ -164,12 +164,12 @@ def test_labels_go_out_as_csv_json_and_sidecars_and_come_back(clipdex: Run, tmp_
         assert read["XMP-dc:Subject"] == "Scheibe, rund"
         assert read["XMP-lr:HierarchicalSubject"] == "Scheibe, rund"
         assert read["XMP-digiKam:TagsList"] == "Scheibe, rund"
-    assert b"3 already right" in clipdex("tags", "export", "--xmp").stdout
+    assert b"3 already up to date" in clipdex("tags", "export", "--xmp").stdout
     clipdex("tags", "undo")
-    assert facts_of(photos) == before
+    assert state_of(photos) == before
 
 
-def test_guards_stop_what_would_mislead(clipdex: Run, tmp_path: Path) -> None:
+def test_checks_stop_what_would_mislead(clipdex: Run, tmp_path: Path) -> None:
     train = labelled(tmp_path / "train", range(4))
     val = labelled(tmp_path / "val", range(50, 53))
 

@@ -101,7 +101,7 @@ def test_names_that_do_not_fit_are_named(text: TextTower) -> None:
         Prompts(text, ["dog", long], 16, 0)
     with pytest.raises(ExamplesError, match="shorten it"):  # the tokenizer has cut it
         Prompts(text, ["dog", "very " * 100], 4, 0)
-    with pytest.raises(ExamplesError, match="less than 'a photo of a'"):
+    with pytest.raises(ExamplesError, match="shorter than 'a photo of a'"):
         Prompts(text, ["dog"], 3, 0)
 
 
