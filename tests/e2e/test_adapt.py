@@ -295,6 +295,22 @@ def test_all_but_training_runs_without_torch(head: Path, clipdex: Run, tmp_path:
     assert b"clipdex[torch]" in done.stderr
 
 
+def test_using_a_head_imports_no_library_for_training(
+    head: Path, clipdex: Run, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "blocked"
+    for name in ("sklearn", "scipy", "threadpoolctl", "torch", "open_clip"):
+        (blocked / name).mkdir(parents=True)
+        (blocked / name / "__init__.py").write_text("raise ImportError('blocked')")
+    without = {"PYTHONPATH": os.pathsep.join([str(blocked), os.environ.get("PYTHONPATH", "")])}
+    assert json_lines(clipdex("label", "--head", "shapes", "--json", env=without))
+    assert json_lines(
+        clipdex("label", tmp_path / "train", "--head", "shapes", "--json", env=without)
+    )
+    assert json_lines(clipdex("search", "x", "--label", "disc>0.5", "--json", env=without))
+    assert json_lines(clipdex("adapt", "list", "--json", env=without))
+
+
 @pytest.mark.shared
 def test_examples_beat_zero_shot_on_real_photos(
     clipdex: Run, development_data: Path, tmp_path: Path
