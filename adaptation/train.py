@@ -72,7 +72,7 @@ def train(
         templates: Prompt templates of the class names.
         seed: Of the folds and of random weights.
         force: Go on where a check objects.
-        on_note: Is told each warning.
+        on_note: Is called with each warning.
 
     Raises:
         ExamplesError: A check objects, or the method needs torch and there is none.

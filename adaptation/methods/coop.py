@@ -76,8 +76,8 @@ class CoOp:
         optimizer = torch.optim.AdamW([prompts.context], lr=self.learning_rate, weight_decay=0)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, self.steps))
         epochs = -(-self.steps * self.batch_size // len(y)) + 1
-        drawn = batches(len(y), self.batch_size, epochs, seed)
-        for _, rows in zip(range(self.steps), drawn, strict=False):
+        order = batches(len(y), self.batch_size, epochs, seed)
+        for _, rows in zip(range(self.steps), order, strict=False):
             logits = task.logit_scale * x[rows] @ prompts.vectors().T
             loss = torch.nn.functional.cross_entropy(logits, y[rows])
             optimizer.zero_grad()
@@ -85,6 +85,6 @@ class CoOp:
             optimizer.step()
             schedule.step()
         with torch.inference_mode():
-            learnt = prompts.vectors().numpy()
+            learned = prompts.vectors().numpy()
         bias = np.zeros(task.classes, np.float32)
-        return Fitted("linear", float32(weights=task.logit_scale * learnt, bias=bias))
+        return Fitted("linear", float32(weights=task.logit_scale * learned, bias=bias))

@@ -100,10 +100,10 @@ class Prompts:
             words = embedding(torch.from_numpy(used))
             self._start = embedding(self._ids[:, :1])
             self._rest = embedding(self._ids[:, 1 + size :])
-        drawn = torch.randn(
+        random_start = torch.randn(
             size - len(used), words.shape[1], generator=torch.Generator().manual_seed(seed)
         )
-        self.context = torch.cat([DEVIATION * drawn, words]).requires_grad_()
+        self.context = torch.cat([DEVIATION * random_start, words]).requires_grad_()
 
     def vectors(self) -> torch.Tensor:
         """Return `(classes, dim)`, the prompts' unit vectors."""

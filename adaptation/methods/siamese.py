@@ -73,9 +73,9 @@ class Siamese:
             optimizer.zero_grad()
             (near + far).backward()
             optimizer.step()
-        learnt = projection.detach().numpy()
-        seen_means = Task(unit(task.vectors @ learnt.T), task.targets, task.text, 1.0).means()
-        arrays = float32(projection=learnt, means=unit(seen_means), scale=task.logit_scale)
+        learned = projection.detach().numpy()
+        seen_means = Task(unit(task.vectors @ learned.T), task.targets, task.text, 1.0).means()
+        arrays = float32(projection=learned, means=unit(seen_means), scale=task.logit_scale)
         return Fitted("projected", arrays)
 
 

@@ -58,5 +58,5 @@ METHODS: dict[str, Tuning] = {
         for method in ("adapter", "prefix", "visual-prompts")
     },
 }
-# Images of a batch are each other's wrong answers where captions are learnt.
+# Images of a batch are each other's wrong answers where captions are learned.
 CAPTIONS_BATCH = 128

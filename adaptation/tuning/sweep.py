@@ -68,7 +68,7 @@ def sweep(
         end: The tuned weights.
         held_out: Images of the new task.
         old: Images of the old task, if there are any.
-        on_note: Is told each result.
+        on_note: Is called with each result.
 
     Returns:
         For each alpha the objective's gain on held-out images ("new") and, where there are old

@@ -64,7 +64,7 @@ class Trainer:
         self.modules.to(self.device)
         self.steps = steps
         self.groups = parameter_groups(tower.visual, objective, settings)
-        self.optimiser = torch.optim.AdamW(self.groups, weight_decay=settings.weight_decay)
+        self.optimizer = torch.optim.AdamW(self.groups, weight_decay=settings.weight_decay)
         self.log = log or Log(folder)
         self.step = 0
         self.best: tuple[float, int] = (float("inf"), 0)
@@ -129,11 +129,11 @@ class Trainer:
         share = warmup_cosine(
             self.step, warmup=round(settings.warmup * self.total), total=self.total
         )
-        for group, depth in zip(self.optimiser.param_groups, self._moving(epoch), strict=True):
+        for group, depth in zip(self.optimizer.param_groups, self._moving(epoch), strict=True):
             group["lr"] = share * group["peak"] * depth
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         loss = self._backward(pixels, sampled)
-        self.optimiser.step()
+        self.optimizer.step()
         self.step += 1
         return loss
 
@@ -190,7 +190,7 @@ class Trainer:
     def save(self) -> None:
         """Write the whole state, from which a killed run is resumed, and the log."""
         metadata = {"step": self.step, "best": list(self.best), "history": self.history}
-        moments = self.optimiser.state_dict()["state"]
+        moments = self.optimizer.state_dict()["state"]
         write_state(
             self.folder, self.identity, metadata, self.weights(), self.best_weights, moments
         )
@@ -203,8 +203,8 @@ class Trainer:
             return
         self.load(found.weights)
         self.best_weights = found.best_weights
-        whole = self.optimiser.state_dict()
-        self.optimiser.load_state_dict({**whole, "state": found.moments})
+        whole = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**whole, "state": found.moments})
         self.step, self.history = found.metadata["step"], found.metadata["history"]
         self.best = (found.metadata["best"][0], found.metadata["best"][1])
 

@@ -126,7 +126,7 @@ def tune(
         old: Labelled images whose zero-shot accuracy must not suffer.
         templates: Prompt templates of the class names.
         warnings: The names of checks that objected, which the bundle records.
-        on_note: Is told progress in single lines.
+        on_note: Is called with single lines of progress.
 
     Raises:
         ExamplesError: Nothing can be held out.
@@ -141,8 +141,8 @@ def tune(
     torch.manual_seed(settings.seed)
     visual = obtain_tower(base)
     start = {f"tower.{name}": value.clone() for name, value in visual.state_dict().items()}
-    learnt = _prepare(visual, settings)
-    on_note(f"{learnt:,} parameters of the tower are trained")
+    trained = _prepare(visual, settings)
+    on_note(f"{trained:,} parameters of the tower are trained")
     tower = ImageTower(visual, base.image, run.precision).to(run.device)
     steps = -(-len(task_data.training.targets) // settings.batch_size)
     trainer = Trainer(
@@ -165,7 +165,7 @@ def tune(
     alpha = chosen(found, None if before is None else before.before)
     trainer.load(interpolate(first, end, alpha))
     _recompute(visual, False)
-    metadata = {"tuning": asdict(settings), "learnt": learnt, "alpha": alpha, "sweep": found}
+    metadata = {"tuning": asdict(settings), "learnt": trained, "alpha": alpha, "sweep": found}
     bundle = keep_tuned(base, visual.cpu(), name, {**metadata, "warnings": list(warnings)})
     (run.folder / STATE).unlink(missing_ok=True)
     return Tuned(bundle, alpha, trainer.history, found)

@@ -1,8 +1,8 @@
 """Downloads files of a Hugging Face hub, with resuming and checksums.
 
 Only models that the user named are downloaded. `HF_ENDPOINT`, `HF_TOKEN` and `HF_HOME` are used,
-and files in the hub's own cache. `hf_hub_download` of huggingface_hub 2.4 starts again when its process
-ends and checks the size only, so weights are downloaded here (docs/decisions/0023).
+and files in the hub's own cache. `hf_hub_download` of huggingface_hub 2.4 starts again when its
+process ends and checks the size only, so weights are downloaded here (docs/decisions/0023).
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class Hub:
 
         Args:
             sha256: The expected checksum of the weights, in addition to the hub's.
-            on_progress: Is told in one line what is being downloaded.
+            on_progress: Is called with a line for each download.
         """
         self.sha256 = sha256
         self.on_progress = on_progress
