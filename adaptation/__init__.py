@@ -1,4 +1,4 @@
-"""Labels in, a head out: what clipdex learns from a user's examples, and labels written back.
+"""Heads, concepts and models learned from a user's examples, and labels written to sidecars.
 
-Only the modules that train import torch, and only while they do.
+torch, scikit-learn and SciPy are imported only while something is trained.
 """

@@ -1,4 +1,4 @@
-"""What was learnt, as files (`search/artifact.py`): written whole or not at all, and removed."""
+"""Writes and removes heads and concepts; `search/labels/artifact.py` reads them."""
 
 import json
 import os
@@ -20,18 +20,29 @@ NAME = re.compile(r"[\w][\w.-]{0,63}")
 
 
 def check_name(name: str) -> None:
-    """Raise ArtifactError for what cannot name a head or concept."""
+    """Raise ArtifactError if a head or concept cannot have this name."""
     if not NAME.fullmatch(name):
         raise ArtifactError(
-            f"{name!r} cannot be a name: letters, digits, -, _ and . only, at most 64, and the "
-            "first one a letter or digit"
+            f"{name!r} cannot be a name: it may have at most 64 letters, digits, -, _ and ., and "
+            "begins with a letter or digit"
         )
 
 
 def save(folders: Path, name: str, metadata: Mapping[str, Any], arrays: Arrays) -> Path:
-    """Write an artifact among others, in place of one of the same name; returns its folder.
+    """Write an artifact as a whole or not at all, replacing one of the same name.
 
-    metadata: its manifest without what is computed here. Raises CollectionStorageError.
+    Args:
+        folders: The folder that holds a folder for each artifact.
+        name: What the artifact is called.
+        metadata: Its manifest, without format, name and digests.
+        arrays: By name.
+
+    Returns:
+        The artifact's folder.
+
+    Raises:
+        ArtifactError: The name is not allowed.
+        CollectionStorageError: It cannot be written.
     """
     from safetensors.numpy import save as pack
 
@@ -62,7 +73,7 @@ def save(folders: Path, name: str, metadata: Mapping[str, Any], arrays: Arrays) 
 def remove(folder: Path) -> None:
     """Delete an artifact's folder."""
     with _storage(folder):
-        # Unlisted first: half of one is none.
+        # The manifest first, so that a half-removed artifact is not listed.
         (folder / MANIFEST).unlink()
         shutil.rmtree(folder)
 

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say.
+"""Calibration: probabilities that match how often they are right.
 
 Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017: one temperature for all
 logits, fitted by likelihood on examples that the head has not seen, and the expected calibration
@@ -12,43 +12,61 @@ from search.labels.heads import Floats, softmax
 from .task import Targets
 
 BINS = 15
-# Logarithms between which the temperature is looked for.
-LOWEST, HIGHEST = -7.0, 7.0
-STEPS = 60
-GOLDEN = (5**0.5 - 1) / 2
+# The logarithms that the temperature is searched between.
+MIN_LOG, MAX_LOG = -7.0, 7.0
 
 
 def fit_temperature(logits: Floats, targets: Targets) -> float:
-    """What to divide `logits` `(n, classes)` by, so that the targets `(n,)` are most likely.
+    """Return the temperature that makes the targets most likely.
 
-    The loss falls, then rises in the logarithm of the temperature: golden-section search.
+    Args:
+        logits: `(n, classes)`.
+        targets: `(n,)`.
+
+    Returns:
+        What to divide the logits by.
     """
-    low, high = LOWEST, HIGHEST
-    for _ in range(STEPS):
-        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        if log_loss(logits, targets, np.exp(left)) <= log_loss(logits, targets, np.exp(right)):
-            high = right
-        else:
-            low = left
-    return float(np.exp((low + high) / 2))
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(
+        lambda log: log_loss(logits, targets, np.exp(log)),
+        bounds=(MIN_LOG, MAX_LOG),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
 
 
 def log_loss(logits: Floats, targets: Targets, temperature: float = 1.0) -> float:
-    """The mean negative log-likelihood, in nats."""
-    scaled = logits / temperature
-    scaled = scaled - scaled.max(axis=1, keepdims=True)
-    normal = np.log(np.exp(scaled).sum(axis=1))
-    return float((normal - scaled[np.arange(len(targets)), targets]).mean())
+    """Return the mean negative log-likelihood of the targets, in nats.
+
+    Args:
+        logits: `(n, classes)`.
+        targets: `(n,)`.
+        temperature: What to divide the logits by.
+    """
+    from scipy.special import log_softmax
+
+    likelihoods = log_softmax(logits / temperature, axis=1)
+    return float(-likelihoods[np.arange(len(targets)), targets].mean())
 
 
 def calibration_error(
     logits: Floats, targets: Targets, temperature: float = 1.0, bins: int = BINS
 ) -> float:
-    """The expected calibration error: the mean, over images, of |accuracy - confidence| of the
-    bin of confidence that each lies in.
+    """Return the expected calibration error, from 0 to 1.
+
+    It is the mean over examples of |accuracy - confidence| of the bin of confidence that each lies
+    in.
+
+    Args:
+        logits: `(n, classes)`.
+        targets: `(n,)`.
+        temperature: What to divide the logits by.
+        bins: How many bins of equal width.
     """
-    shares = softmax(logits, temperature)
-    confidence, right = shares.max(axis=1), shares.argmax(axis=1) == targets
+    probabilities = softmax(logits, temperature)
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == targets
     numbers = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(numbers, weights=right - confidence, minlength=bins)
+    gaps = np.bincount(numbers, weights=correct - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(targets))

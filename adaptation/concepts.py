@@ -1,10 +1,11 @@
-"""Relevance feedback: a vector from images that show a thing, and from some that do not.
+"""Relevance feedback: a vector from images that show something and images that do not.
 
-Source: Rocchio, Relevance Feedback in Information Retrieval, 1971: the mean of what is liked minus
-a share of the mean of what is not. The share is a quarter: for three liked and two unliked
-images, the mean's own best mistakes, it takes mAP from 76.1 to 79.8 %, a half to 75.8 (50 classes
-of Caltech-101's training images among 5,400 others). A linear discriminant with the collection's
-covariance gives 80.6, but is not an image's vector any more, so that no relevance could be told.
+Source: Rocchio, Relevance Feedback in Information Retrieval, 1971: the mean of the liked vectors
+minus a share of the mean of the unliked ones. The share is a quarter: for three liked images and
+two unliked ones, the best-ranked mistakes of the mean, it raises mAP from 76.1 to 79.8 %; a half
+lowers it to 75.8 (50 classes of Caltech-101's training images among 5,400 others). A linear
+discriminant with the collection's covariance gives 80.6, but is no longer like an image's vector,
+so no relevance could be estimated for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +23,8 @@ from search.labels.concepts import KIND, Concept, concepts_folder
 from .artifact_writer import save
 
 UNLIKE_SHARE = 0.25
-# A sum shorter than this is rounding noise.
-SHORTEST = 1e-3
+# A shorter sum is rounding noise.
+MIN_NORM = 1e-3
 
 
 def learn_concept(
@@ -36,18 +37,29 @@ def learn_concept(
     model: str,
     images: Mapping[str, Sequence[Path]],
 ) -> Concept:
-    """Save the concept of images `like` `(n, dim)`, not `unlike` `(m, dim)`.
+    """Learn a concept and save it.
 
-    images: the files of both, for the record. Raises ExamplesError where nothing is liked or
-    both cancel out.
+    Args:
+        collection: Where it is saved.
+        name: What it is called.
+        like: `(n, dim)`, vectors of images that show it.
+        unlike: `(m, dim)`, vectors of images that do not.
+        fingerprint: Of the vectors' model.
+        model: That model's name.
+        images: The files of both, for the record.
+
+    Raises:
+        ExamplesError: There are no images that show it, or both means cancel out.
     """
     if not len(like):
         raise ExamplesError("a concept needs an image that shows it: --like FILE")
     vector = like.mean(axis=0)
     if len(unlike):
         vector = vector - np.float32(UNLIKE_SHARE) * unlike.mean(axis=0)
-    if float(np.linalg.norm(vector)) < SHORTEST:
-        raise ExamplesError("what is liked and what is not cancel out: choose other images")
+    if float(np.linalg.norm(vector)) < MIN_NORM:
+        raise ExamplesError(
+            "the images that show it and those that do not cancel out: choose other images"
+        )
     metadata: dict[str, Any] = {
         "kind": KIND,
         "fingerprint": fingerprint,

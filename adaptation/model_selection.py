@@ -1,4 +1,4 @@
-"""Hyperparameters chosen on examples that were held out, never on those that measure."""
+"""Hyperparameters chosen on held-out examples, never on those that measure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,10 +18,16 @@ M = TypeVar("M", bound=Method)
 
 @dataclass(frozen=True)
 class Choice(Generic[M]):
-    """A method without a None, and what it did on the held-out examples.
+    """A method with all settings chosen, and its results on the held-out examples.
 
-    logits `(m, classes)`, targets `(m,)`: of these; empty where nothing could be held out, and the
-    middle one of the candidates was taken. tried: how many settings.
+    Where nothing can be held out, the middle one of the candidates is taken and the arrays are
+    empty.
+
+    Attributes:
+        method: The method.
+        logits: `(m, classes)`, of the held-out examples.
+        targets: `(m,)`, their classes.
+        tried: How many settings were compared.
     """
 
     method: M
@@ -31,16 +37,23 @@ class Choice(Generic[M]):
 
     @property
     def accuracy(self) -> float:
-        """The share of held-out examples told right."""
+        """The share of held-out examples that were classified correctly."""
         return float((self.logits.argmax(axis=1) == self.targets).mean())
 
 
 def choose(
     method: M, task: Task, seed: int, *, groups: NDArray[np.int64] | None = None
 ) -> Choice[M]:
-    """The candidate with the best accuracy on held-out examples, ties going to the likelihood.
+    """Choose the candidate with the best accuracy on held-out examples.
 
-    groups: see `splits.folds`.
+    Args:
+        method: Its fields that are None are chosen.
+        task: The examples.
+        seed: Of the folds and of training.
+        groups: `(n,)`, equal for near-duplicates, which stay in one fold.
+
+    Returns:
+        The best candidate; of equally accurate ones the one with the higher likelihood.
     """
     parts = folds(task.targets, seed, groups=groups)
     candidates = method.candidates(task)

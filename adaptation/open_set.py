@@ -1,10 +1,12 @@
-"""When none of the classes fits, learnt from the classes alone.
+"""Rejection: the probability that an image belongs to none of the classes.
 
-Each class in turn is held out: its images' cosines with the nearest mean of the *other* classes
-are those of strangers, their cosine with the nearest mean, their own image left out of it, those
-of members. A logistic regression on that one number, both sides weighing alike, tells them apart.
-Source of the score: the nearest class mean, as in Mensink et al., Distance-Based Image
-Classification, PAMI 2013; of the hold-out: leave-one-class-out, as open-set recognition is tested.
+Each class in turn is held out. The cosines of its images with the nearest mean of the *other*
+classes are those of strangers; their cosines with the nearest mean of all, their own image left out
+of it, are those of members. A logistic regression on that one number, with as many strangers as
+members, separates them.
+
+Sources: Mensink et al., Distance-Based Image Classification, PAMI 2013 (the nearest class mean);
+leaving one class out is how open-set recognition is evaluated.
 """
 
 import numpy as np
@@ -14,13 +16,21 @@ from search.labels.artifact import Arrays
 
 from .task import Task, float32
 
-ITERATIONS = 50
+# The penalty on the slope, per example.
 RIDGE = 1e-3
+MIN_DEVIATION = 1e-6
+TOLERANCE = 1e-8
 
 
 def learn_rejection(task: Task) -> Arrays:
-    """`centres` `(classes, dim)` and `rejection` (intercept, slope), as `Head.none` reads them;
-    empty where a class has a single example, which cannot be held out of its own mean.
+    """Learn to recognize images of none of the classes.
+
+    Args:
+        task: Examples of all classes.
+
+    Returns:
+        `centres` `(classes, dim)` and `rejection` (intercept, slope), as `Head.none` reads them;
+        empty where a class has a single example, which cannot be held out of its own mean.
     """
     counts = np.bincount(task.targets, minlength=task.classes)
     if counts.min() < 2 or task.classes < 2:
@@ -36,23 +46,16 @@ def learn_rejection(task: Task) -> Arrays:
     strangers = cosines.max(axis=1)
     members = np.maximum(own, strangers)
     scores = np.concatenate([members, strangers]).astype(np.float64)
-    none = np.repeat([0.0, 1.0], len(rows))
+    none = np.repeat([0, 1], len(rows))
     return {**float32(rejection=_logistic(scores, none)), "centres": centres}
 
 
-def _logistic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(intercept, slope) by Newton's method, the slope held by a slight ridge."""
-    mean, deviation = x.mean(), max(x.std(), 1e-6)
-    design = np.stack([np.ones_like(x), (x - mean) / deviation], axis=1)
-    weights = np.zeros(2)
-    ridge = np.diag([0.0, RIDGE]) * len(x)
-    for _ in range(ITERATIONS):
-        shares = 1 / (1 + np.exp(-np.clip(design @ weights, -60, 60)))
-        gradient = design.T @ (shares - y) + ridge @ weights
-        curvature = (design * (shares * (1 - shares))[:, np.newaxis]).T @ design + ridge
-        step = np.linalg.solve(curvature + 1e-9 * np.eye(2), gradient)
-        weights = weights - step
-        if np.abs(step).max() < 1e-9:
-            break
-    slope = weights[1] / deviation
-    return np.array([weights[0] - slope * mean, slope])
+def _logistic(scores: np.ndarray, none: np.ndarray) -> np.ndarray:
+    """Return (intercept, slope) of a logistic regression of `none` on `scores`, both `(n,)`."""
+    from sklearn.linear_model import LogisticRegression
+
+    mean, deviation = scores.mean(), max(scores.std(), MIN_DEVIATION)
+    regression = LogisticRegression(C=1 / (RIDGE * len(scores)), tol=TOLERANCE)
+    regression.fit(((scores - mean) / deviation)[:, np.newaxis], none)
+    slope = regression.coef_[0, 0] / deviation
+    return np.array([regression.intercept_[0] - slope * mean, slope])

@@ -1,4 +1,4 @@
-"""What a method learns from, and what it gives."""
+"""The input and output of a method that learns a head."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,23 +11,27 @@ from indexer.encoder import Embeddings
 from search.labels.artifact import Arrays
 from search.labels.heads import KINDS, Floats
 
-if TYPE_CHECKING:  # torch's home
+if TYPE_CHECKING:  # imports torch
     from adaptation.methods.prompts import TextTower
 
 Targets = NDArray[np.int64]
-"""`(n,)`: the number of each example's class."""
+"""`(n,)`, the number of each example's class."""
 
 Rows = NDArray[np.int64]
-"""`(m,)`: numbers of examples."""
+"""`(m,)`, the numbers of some examples."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Examples of some classes, as a frozen encoder sees them.
+    """Examples of some classes as vectors of a frozen encoder. Each class has an example.
 
-    vectors: `(n, dim)`. targets: `(n,)`. text: `(classes, dim)`, the classes' zero-shot weights.
-    logit_scale: the model's own, for cosines with `text`. names: of the classes. text_tower: gives
-    the model's, for methods that learn through it. Both may be missing.
+    Attributes:
+        vectors: `(n, dim)`, of unit length.
+        targets: `(n,)`, the classes.
+        text: `(classes, dim)`, the zero-shot weights of the classes.
+        logit_scale: The model's factor of cosines with `text`.
+        names: Of the classes; may be missing.
+        text_tower: Loads the model's text tower, for methods that learn through it; may be missing.
     """
 
     vectors: Embeddings
@@ -39,19 +43,19 @@ class Task:
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(self.text)
 
     def subset(self, rows: Rows) -> "Task":
-        """The task with these examples only."""
+        """Return the task with these examples only."""
         return replace(self, vectors=self.vectors[rows], targets=self.targets[rows])
 
     def one_hot(self) -> Embeddings:
-        """`(n, classes)`: 1 where an example is of a class."""
+        """Return `(n, classes)`, 1 where an example belongs to a class, else 0."""
         return np.eye(self.classes, dtype=np.float32)[self.targets]
 
     def means(self) -> Embeddings:
-        """`(classes, dim)`: the mean of each class's vectors; zero for a class without any."""
+        """Return `(classes, dim)`, the mean vector of each class; zero for one without examples."""
         return (self.one_hot().T @ self.vectors) / np.maximum(
             np.bincount(self.targets, minlength=self.classes), 1
         ).astype(np.float32)[:, np.newaxis]
@@ -59,25 +63,25 @@ class Task:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `search.heads` evaluates: a kind and its arrays."""
+    """A trained head: its kind and arrays, as `search.labels.heads` evaluates them."""
 
     kind: str
     arrays: Arrays
 
     def logits(self, vectors: Embeddings) -> Floats:
-        """`(n, dim)` to `(n, classes)`."""
+        """Return the logits `(n, classes)` of vectors `(n, dim)`."""
         return KINDS[self.kind][0](vectors, self.arrays)
 
     def accuracy(self, task: Task) -> float:
-        """The share of a task's examples whose class has the highest logit."""
+        """Return the share of a task's examples whose class has the highest logit."""
         return float((self.logits(task.vectors).argmax(axis=1) == task.targets).mean())
 
 
 class Method(Protocol):
     """A way to learn a head: a frozen dataclass whose fields are its hyperparameters.
 
-    A field that is None is chosen on validation examples: `candidates` are the settings to try,
-    none of them with a None, and `refined` those worth trying beside the best, round by round.
+    A field that is None is chosen on held-out examples. `candidates` returns the settings to try,
+    and `refined` those near the best, round by round; none of them has a field that is None.
     """
 
     name: ClassVar[str]
@@ -85,15 +89,15 @@ class Method(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def candidates(self, task: Task) -> Sequence[Self]:
-        """Settings to try for a task; a method without a None gives itself."""
+        """Return the settings to try for a task; a method without a None returns itself."""
 
     def refined(self, number: int) -> Sequence[Self]:
-        """Settings around this one in round `number`, from 1; empty where there are no more."""
+        """Return settings near this one for round `number`, from 1; nothing to end the search."""
 
     def fit(self, task: Task, seed: int) -> Fitted:
-        """Learn; the same examples and seed give the same head."""
+        """Train a head; the same examples and seed give the same head."""
 
 
 def float32(**arrays: NDArray[Any] | float | int) -> Arrays:
-    """Arrays as heads keep them, a number as `(1,)`."""
+    """Return arrays as heads store them: in single precision, a number as `(1,)`."""
     return {name: np.atleast_1d(np.asarray(a, dtype=np.float32)) for name, a in arrays.items()}

@@ -33,13 +33,16 @@ if TYPE_CHECKING:  # torch's home
 class Trained:
     """A head, and what was found on the way.
 
-    figures: shares from 0 to 1, by what they were measured on: "held_out" (by which the settings
-    were chosen), "validation" (read once).
+    Attributes:
+        head: The head, as it was saved.
+        findings: What the checks found.
+        metrics: Shares from 0 to 1, by what they were measured on: "held_out" (by which the
+            settings were chosen) and "validation" (read once).
     """
 
     head: Head
     findings: tuple[Finding, ...]
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
 
 
 def train(
@@ -56,11 +59,25 @@ def train(
     force: bool = False,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Trained:
-    """Choose the method's settings, learn, calibrate, measure and save.
+    """Choose the method's settings, train, calibrate, measure and save a head.
 
-    encoder: that of the examples' vectors. model: its name. validation: of the same classes, only
-    measured on. templates: of the class names' texts. force: go on where a guard objects.
-    Raises ExamplesError for what a guard finds, ArtifactError for a bad name.
+    Args:
+        collection: Where the head is saved.
+        name: What the head is called.
+        examples: What to learn from.
+        encoder: The one that made the examples' vectors.
+        method: How to learn.
+        model: The encoder's name.
+        validation: Examples of the same classes, only measured on.
+        templates: Prompt templates of the class names.
+        seed: Of the folds and of random weights.
+        force: Go on where a check objects.
+        on_note: Is called with each warning.
+
+    Raises:
+        ExamplesError: A check objects, or the method needs torch and there is none.
+        ArtifactError: The name is not allowed.
+        CollectionStorageError: The head cannot be written.
     """
     check_name(name)
     _require_torch(method)
@@ -82,7 +99,7 @@ def train(
     choice = choose(method, task, seed, groups=groups)
     fitted = choice.method.fit(task, seed)
     temperature = fit_temperature(choice.logits, choice.targets) if len(choice.targets) else 1.0
-    figures = _figures(choice, temperature, task, fitted, validation)
+    metrics = _measure(choice, temperature, task, fitted, validation)
     arrays: Arrays = {**fitted.arrays, **learn_rejection(task)}
     metadata = {
         "kind": fitted.kind,
@@ -95,12 +112,12 @@ def train(
         "seed": seed,
         "templates": list(templates or DEFAULT_TEMPLATES),
         "examples": examples.counts(),
-        "figures": figures,
+        "metrics": metrics,
         "warnings": [asdict(one) for one in findings],
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     folder = save(heads_folder(collection.folder), name, metadata, arrays)
-    return Trained(Head.load(folder), tuple(findings), figures)
+    return Trained(Head.load(folder), tuple(findings), metrics)
 
 
 def _require_torch(method: Method) -> None:
@@ -109,13 +126,14 @@ def _require_torch(method: Method) -> None:
             import torch  # noqa: F401
         except ImportError as exc:
             raise ExamplesError(
-                f"{method.name} is learnt with torch, which is not here ({exc}): pip install "
-                "'clipdex[torch]', or choose --method prototypes, k-nn, tip-adapter or lp++"
+                f"--method {method.name} needs torch, which is not installed ({exc}): pip install "
+                "'clipdex[torch]', or choose zero-shot-probe, linear-probe, prototypes, k-nn, "
+                "tip-adapter or lp++"
             ) from exc
 
 
 def task_of(examples: Examples, encoder: Encoder, templates: Sequence[str] = ()) -> Task:
-    """The examples with their classes' zero-shot weights."""
+    """Return the examples together with the zero-shot weights of their classes."""
     text = class_vectors(encoder, examples.classes, templates or DEFAULT_TEMPLATES)
     scale = logit_scale_of(encoder)
     return Task(
@@ -124,21 +142,21 @@ def task_of(examples: Examples, encoder: Encoder, templates: Sequence[str] = ())
 
 
 def _text_tower(encoder: Encoder) -> "Callable[[], TextTower] | None":
-    """The way to the text tower in torch of an encoder that runs a bundle; taken once."""
+    """Return a function that loads the bundle's text tower into torch, once; None for no bundle."""
     if not isinstance(encoder, BundleEncoder):
         return None
     bundle = encoder.bundle
 
     @cache
-    def take() -> "TextTower":
-        from adaptation.methods.prompts import take_text_tower
+    def load() -> "TextTower":
+        from adaptation.methods.prompts import load_text_tower
 
-        return take_text_tower(bundle)
+        return load_text_tower(bundle)
 
-    return take
+    return load
 
 
-def _figures(
+def _measure(
     choice: Choice[Method],
     temperature: float,
     task: Task,
@@ -149,14 +167,14 @@ def _figures(
         "linear",
         {"weights": task.logit_scale * task.text, "bias": np.zeros(task.classes, np.float32)},
     )
-    figures: dict[str, Any] = {
+    metrics: dict[str, Any] = {
         "zero_shot": zero_shot.accuracy(task),
         "settings_tried": choice.tried,
         "held_out": None,
         "validation": None,
     }
     if len(choice.targets):
-        figures["held_out"] = {
+        metrics["held_out"] = {
             "images": len(choice.targets),
             "accuracy": choice.accuracy,
             "calibration_error": calibration_error(choice.logits, choice.targets, temperature),
@@ -165,10 +183,10 @@ def _figures(
     if validation is not None:
         measured = replace(task, vectors=validation.vectors, targets=validation.targets)
         logits = fitted.logits(validation.vectors)
-        figures["validation"] = {
+        metrics["validation"] = {
             "images": len(validation.targets),
             "accuracy": fitted.accuracy(measured),
             "zero_shot": zero_shot.accuracy(measured),
             "calibration_error": calibration_error(logits, validation.targets, temperature),
         }
-    return figures
+    return metrics

@@ -22,7 +22,7 @@ import torch
 from adaptation.data.examples import Examples, read_examples
 from adaptation.data.pairs import read_pairs
 from adaptation.tuning.settings import CAPTIONS_BATCH, Tuning
-from adaptation.tuning.tune import Tuned, Where, tune
+from adaptation.tuning.tune import RunConfig, Tuned, tune
 from indexer import load_encoder
 from indexer.bundles.bundle import Bundle
 from indexer.encoder import Encoder
@@ -78,12 +78,12 @@ def _one(
     pairs = read_pairs(learnt, encoder)
     with tempfile.TemporaryDirectory() as folder:
         name = f"benchmark-captions-{settings.seed}"
-        tuned = tune(bundle, encoder, pairs, settings, name, Where(Path(folder)), old=old)
+        tuned = tune(bundle, encoder, pairs, settings, name, RunConfig(Path(folder)), old=old)
     minutes = (time.perf_counter() - began) / 60
     moved = OnnxEncoder(tuned.bundle, device="cpu", threads=torch.get_num_threads())
-    figures = _figures(measured, photos, (encoder, moved))
-    sys.stderr.write(f"{data}, seed {settings.seed}: {figures}, {minutes:.1f} min\n")
-    runs.setdefault(data, []).append({**figures, "minutes": minutes, **_metadata(tuned)})
+    metrics = _figures(measured, photos, (encoder, moved))
+    sys.stderr.write(f"{data}, seed {settings.seed}: {metrics}, {minutes:.1f} min\n")
+    runs.setdefault(data, []).append({**metrics, "minutes": minutes, **_metadata(tuned)})
 
 
 def _metadata(tuned: Tuned) -> dict[str, object]:
@@ -105,12 +105,12 @@ def _figures(
     return found
 
 
-def _share_found(figures: Evaluation) -> float:
+def _share_found(metrics: Evaluation) -> float:
     """Recall at 10 of captions, or accuracy of labels."""
-    if figures.text_to_image is not None:
-        return figures.text_to_image.recall_at_10
-    assert figures.zero_shot is not None
-    return figures.zero_shot.top_1
+    if metrics.text_to_image is not None:
+        return metrics.text_to_image.recall_at_10
+    assert metrics.zero_shot is not None
+    return metrics.zero_shot.top_1
 
 
 def _drawn(truth: GroundTruth, count: int, seed: int) -> GroundTruth:

@@ -36,8 +36,8 @@ from adaptation.tuning.image_dataset import Images
 from adaptation.tuning.objectives import Classification
 from adaptation.tuning.settings import METHODS as WAYS
 from adaptation.tuning.settings import Tuning
-from adaptation.tuning.trainer import Loop, Side
-from adaptation.tuning.tune import Where, tune
+from adaptation.tuning.trainer import Split, Trainer
+from adaptation.tuning.tune import RunConfig, tune
 from indexer import load_encoder
 from indexer.bundles.bundle import Bundle
 from indexer.encoder import Encoder
@@ -163,7 +163,7 @@ def _measure(
             return _from_scratch(replace(SCRATCH, seed=seed), bundle, known, tested, Path(scratch))
         settings = replace(WAYS[method], epochs=EPOCHS, seed=seed)
         name = f"benchmark-{method}-{seed}"
-        tuned = tune(bundle, encoder, known, settings, name, Where(Path(scratch)), old=old)
+        tuned = tune(bundle, encoder, known, settings, name, RunConfig(Path(scratch)), old=old)
     moved = OnnxEncoder(tuned.bundle, device="cpu", threads=torch.get_num_threads())
     again, test, after = (_embedded(one, moved) for one in (known, tested, old))
     head = _head(ZeroShotProbe(), again, test, seed, words)
@@ -198,7 +198,7 @@ def _from_scratch(
     tower = ImageTower(build_visual(bundle.architecture), bundle.image, "fp32")
     rows, held = folds(known.targets, settings.seed)[0]
     sides = [
-        Side(
+        Split(
             Images([known.paths[row] for row in part], bundle.image, Limits()),
             known.targets[part],
         )
@@ -206,11 +206,11 @@ def _from_scratch(
     ]
     steps = -(-len(rows) // settings.batch_size)
     objective = Classification(nn.Linear(bundle.dim, len(known.classes)))
-    loop = Loop(tower, objective, settings, folder, steps=steps, key="scratch")
+    loop = Trainer(tower, objective, settings, folder, steps=steps, key="scratch")
     epochs = list(loop.run(*sides))
-    test = Side(Images(tested.paths, bundle.image, Limits()), tested.targets)
+    test = Split(Images(tested.paths, bundle.image, Limits()), tested.targets)
     learnt = sum(p.numel() for p in tower.visual.parameters())
-    return Measured(loop.judge(test)["held_out_accuracy"], learnt=learnt, epochs=epochs)
+    return Measured(loop.evaluate(test)["held_out_accuracy"], learnt=learnt, epochs=epochs)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from .console import SOME_FILES_FAILED, guarded, note, out
 if TYPE_CHECKING:
     from adaptation.train import Trained
 
-app = typer.Typer(help="Teach it your own domain by examples.", no_args_is_help=True)
+app = typer.Typer(help="Learn your own classes and words from examples.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What it is called.")]
 Force = Annotated[bool, typer.Option("--force", help="Go on where a check objects.")]
@@ -26,8 +26,8 @@ def train(
         Path | None,
         typer.Argument(
             metavar="[DATA]",
-            help="A folder of one folder a class, a CSV with the header path,label, or JSONL with "
-            '"image" and "label".',
+            help="A folder with one folder per class, a CSV with the header path,label, or JSONL "
+            'with "image" and "label".',
             show_default="the labels of `clipdex tags`",
         ),
     ] = None,
@@ -42,21 +42,21 @@ def train(
     ] = None,
     validation: Annotated[
         Path | None,
-        typer.Option(metavar="DATA", help="Images to measure on, in the end and only once."),
+        typer.Option(metavar="DATA", help="Images to measure on, once, at the end."),
     ] = None,
     template: options.Templates = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of splits and of drawn weights.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of splits and random weights.")] = 0,
     force: Force = False,
     workers: options.Workers = None,
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
-    """Learn to tell your own classes apart.
+    """Train a classifier for your own classes.
 
-    The result, a head, is kept in the collection: `clipdex label --head NAME` uses it, and so does
-    `clipdex search --label "CLASS>0.8"`. Images that the collection holds are not encoded again.
-    Settings are chosen on examples that are held out in turn. Most methods need clipdex[torch];
-    prototypes, k-nn, tip-adapter and lp++ do not.
+    The result, a head, is saved in the collection: `clipdex label --head NAME` uses it, and so does
+    `clipdex search --label "CLASS>0.8"`. Indexed images are not encoded again. Settings are chosen
+    on held-out examples. The methods tip-adapter-f, mlp, clip-adapter, coop and siamese need
+    clipdex[torch].
 
     Example: clipdex adapt train machine-parts ./labelled
     """
@@ -76,7 +76,7 @@ def train(
 
     chosen = method or RECOMMENDED
     if chosen not in METHODS:
-        raise typer.BadParameter(f"--method: {chosen!r} is none of {', '.join(METHODS)}")
+        raise typer.BadParameter(f"--method: {chosen!r} is not one of {', '.join(METHODS)}")
     place = locate(collection)
     truth = own_labels(place) if data is None else read_ground_truth(data)
     model, fingerprint = active_model(place)
@@ -109,7 +109,7 @@ def train(
         on_note=note,
     )
     metadata = trained.head.artifact.metadata
-    out(json.dumps(metadata, ensure_ascii=False) if as_json else _told(trained))
+    out(json.dumps(metadata, ensure_ascii=False) if as_json else _summary_of(trained))
     if skipped:
         raise typer.Exit(SOME_FILES_FAILED)
 
@@ -122,19 +122,19 @@ def concept(
         list[Path] | None, typer.Option(metavar="FILE", help="An image that shows it.")
     ] = None,
     unlike: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="One that does not, but seems to.")
+        list[Path] | None, typer.Option(metavar="FILE", help="An image that only seems to show it.")
     ] = None,
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
-    """Make a word of your own, from images that show what it means.
+    """Define a word of your own by images that show what it means.
 
-    It counts as a word in every text of a query; `@NAME` can mean nothing else.
+    It can be used in the text of every query; `@NAME` never means anything else.
 
     Example: clipdex adapt concept rex --like rex1.jpg --like rex2.jpg --unlike wolf.jpg
     """
     if not like:
-        raise typer.BadParameter("name an image that shows it with --like FILE")
+        raise typer.BadParameter("give an image that shows it with --like FILE")
 
     import numpy as np
 
@@ -164,12 +164,12 @@ def concept(
 
 @app.command("list")
 @guarded
-def list_learnt(collection: options.Collection = None, as_json: options.Json = False) -> None:
+def list_learned(collection: options.Collection = None, as_json: options.Json = False) -> None:
     """List the heads and concepts of a collection.
 
     Example: clipdex adapt list
     """
-    for metadata in _learnt(collection):
+    for metadata in _learned(collection):
         if as_json:
             out(json.dumps(_summary(metadata), ensure_ascii=False))
         elif "classes" in metadata:
@@ -181,7 +181,7 @@ def list_learnt(collection: options.Collection = None, as_json: options.Json = F
 @app.command()
 @guarded
 def show(name: Name, collection: options.Collection = None) -> None:
-    """Print all that is known of a head or concept, as JSON.
+    """Print everything that is known about a head or concept, as JSON.
 
     Example: clipdex adapt show machine-parts
     """
@@ -192,7 +192,7 @@ def show(name: Name, collection: options.Collection = None) -> None:
 @app.command()
 @guarded
 def remove(name: Name, collection: options.Collection = None) -> None:
-    """Delete a head or concept; labels that a head gave go with it.
+    """Delete a head or concept, and the labels that the head gave.
 
     Example: clipdex adapt remove machine-parts
     """
@@ -214,7 +214,7 @@ def remove(name: Name, collection: options.Collection = None) -> None:
     out(f"{name} removed")
 
 
-def _learnt(collection: Path | None) -> list[dict[str, Any]]:
+def _learned(collection: Path | None) -> list[dict[str, Any]]:
     from indexer.store.collection import locate
     from search.labels.artifact import names, read_manifest
     from search.labels.concepts import concepts_folder
@@ -228,32 +228,32 @@ def _learnt(collection: Path | None) -> list[dict[str, Any]]:
 def _named(name: str, collection: Path | None) -> list[dict[str, Any]]:
     from indexer.errors import ArtifactError
 
-    found = [metadata for metadata in _learnt(collection) if metadata["name"] == name]
+    found = [metadata for metadata in _learned(collection) if metadata["name"] == name]
     if not found:
         raise ArtifactError(
-            f"no head or concept is called {name} here: `clipdex adapt list` says which there are"
+            f"no head or concept is called {name} here: `clipdex adapt list` lists those there are"
         )
     return found
 
 
 def _summary(metadata: Any) -> dict[str, Any]:
-    keys = ("name", "kind", "method", "classes", "model", "fingerprint", "figures", "made")
+    keys = ("name", "kind", "method", "classes", "model", "fingerprint", "metrics", "made")
     return {key: metadata[key] for key in keys if key in metadata}
 
 
-def _told(trained: "Trained") -> str:
-    figures, head = trained.figures, trained.head
+def _summary_of(trained: "Trained") -> str:
+    metrics, head = trained.metrics, trained.head
     lines = [f"{head.name}: {len(head.classes):,} classes"]
-    if held := figures["held_out"]:
+    if held := metrics["held_out"]:
         lines.append(
-            f"right on {held['accuracy']:.1%} of {held['images']:,} held-out examples "
-            f"(zero-shot {figures['zero_shot']:.1%}), probabilities off by "
+            f"{held['accuracy']:.1%} accuracy on {held['images']:,} held-out examples "
+            f"(zero-shot {metrics['zero_shot']:.1%}), calibration error "
             f"{held['calibration_error']:.1%}"
         )
-    if measured := figures["validation"]:
+    if measured := metrics["validation"]:
         lines.append(
-            f"right on {measured['accuracy']:.1%} of {measured['images']:,} validation images "
-            f"(zero-shot {measured['zero_shot']:.1%}), probabilities off by "
+            f"{measured['accuracy']:.1%} accuracy on {measured['images']:,} validation images "
+            f"(zero-shot {measured['zero_shot']:.1%}), calibration error "
             f"{measured['calibration_error']:.1%}"
         )
     return "\n".join([*lines, f"use it: clipdex label --head {head.name}"])

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from adaptation.sidecars import Skipped
 
 app = typer.Typer(
-    help="Labels that the collection keeps: yours, and those of heads.", no_args_is_help=True
+    help="Labels saved in the collection: your own, and those that heads gave.",
+    no_args_is_help=True,
 )
 
 Tag = Annotated[str, typer.Argument(metavar="LABEL", help="The label.")]
@@ -33,9 +34,9 @@ def add(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images or folders.")],
     collection: options.Collection = None,
 ) -> None:
-    """Say that indexed images show something.
+    """Label indexed images.
 
-    `clipdex adapt train NAME` learns from such labels, `clipdex search --label` finds them.
+    `clipdex adapt train NAME` learns from these labels, and `clipdex search --label` finds them.
 
     Example: clipdex tags add pear ./orchard/IMG_0815.jpg
     """
@@ -60,11 +61,11 @@ def remove(
     label: Tag,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH...]", help="Images or folders; all, where none is named."),
+        typer.Argument(metavar="[PATH...]", help="Images or folders; all images by default."),
     ] = None,
     collection: options.Collection = None,
 ) -> None:
-    """Take a label off images, whoever gave it.
+    """Remove a label from images, whether it is yours or a head's.
 
     Example: clipdex tags remove pear ./orchard/IMG_0815.jpg
     """
@@ -74,13 +75,13 @@ def remove(
 
     with write_transaction(locate(collection), "tags remove") as catalog:
         count = catalog.remove_label(label, contents_at(catalog, paths) if paths else None)
-    out(f"{label}: taken off {_images(count)}")
+    out(f"{label}: removed from {_images(count)}")
 
 
 @app.command("list")
 @guarded
 def list_tags(collection: options.Collection = None, as_json: options.Json = False) -> None:
-    """List the labels, who gave them, and to how many images.
+    """List the labels, their origin and the number of images that have them.
 
     Example: clipdex tags list
     """
@@ -99,12 +100,12 @@ def list_tags(collection: options.Collection = None, as_json: options.Json = Fal
 @guarded
 def export(
     as_xmp: Annotated[
-        bool, typer.Option("--xmp", help="Sidecars beside the photos, merged with what is there.")
+        bool, typer.Option("--xmp", help="Sidecars beside the photos, merged with existing ones.")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
     as_json: options.Json = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With --xmp: only say what would be written.")
+        bool, typer.Option("--dry-run", help="With --xmp: only print what would be written.")
     ] = False,
     stem: Annotated[
         bool, typer.Option("--stem", help="With --xmp: a.xmp for a.jpg rather than a.jpg.xmp.")
@@ -112,10 +113,10 @@ def export(
     min_probability: MinProbability = 0.5,
     collection: options.Collection = None,
 ) -> None:
-    """Write the labels out for other programs. Photos are never touched.
+    """Export the labels for other programs. Photos are never changed.
 
-    Sidecars hold them as keywords that digiKam, Lightroom and darktable read; `clipdex tags undo`
-    takes the last such run back.
+    Sidecars contain them as keywords for digiKam, Lightroom and darktable; `clipdex tags undo`
+    reverts the last such run.
 
     Example: clipdex tags export --xmp --dry-run
     """
@@ -138,8 +139,8 @@ def export(
             report = write(tags, journal, dry_run=dry_run, naming="stem" if stem else "full")
             would = "would be " if dry_run else ""
             out(
-                f"{len(report.created):,} sidecars {would}made, {len(report.merged):,} {would}"
-                f"added to, {len(report.unchanged):,} already right"
+                f"{len(report.created):,} sidecars {would}created, {len(report.merged):,} {would}"
+                f"updated, {len(report.unchanged):,} already up to date"
             )
             _skipped(report.skipped)
             return
@@ -161,14 +162,14 @@ def export(
 @app.command()
 @guarded
 def undo(collection: options.Collection = None) -> None:
-    """Give the sidecars of the last `export --xmp` their former bytes; those it made are removed.
+    """Revert the last `export --xmp`: restore changed sidecars and remove new ones.
 
     Example: clipdex tags undo
     """
-    from adaptation.sidecars import undo as take_back
+    from adaptation.sidecars import undo as revert
     from indexer.store.collection import locate
 
-    report = take_back(locate(collection).folder / "sidecars")
+    report = revert(locate(collection).folder / "sidecars")
     out(f"{len(report.restored):,} sidecars restored, {len(report.removed):,} removed")
     _skipped([*report.left, *report.failed])
 

@@ -40,15 +40,15 @@ def tune(
         str,
         typer.Option(
             metavar="M",
-            help="full moves every weight; lora, adapter, prefix and visual-prompts (transformers "
-            "only, these two) learn a few beside them.",
+            help="full trains every weight; lora, adapter, prefix and visual-prompts (the last two "
+            "only for transformers) train a few new ones beside them.",
         ),
     ] = "full",
     old: Annotated[
         Path | None,
         typer.Option(
             metavar="DATA",
-            help="Other labelled images, on which zero-shot accuracy may not fall by a point.",
+            help="Other labelled images, on which zero-shot accuracy must not fall by a point.",
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the images.")] = 10,
@@ -56,17 +56,19 @@ def tune(
         float | None,
         typer.Option(metavar="R", help="Peak learning rate.", show_default="3e-05, else 1e-03"),
     ] = None,
-    warmup: Annotated[float, typer.Option(metavar="S", help="Share of steps it rises.")] = 0.1,
+    warmup: Annotated[
+        float, typer.Option(metavar="S", help="Share of steps with a rising rate.")
+    ] = 0.1,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=2, metavar="N", help="Images a step.", show_default="32, captions 128"),
+        typer.Option(min=2, metavar="N", help="Images per step.", show_default="32, captions 128"),
     ] = None,
     unfreeze: Annotated[
         int,
         typer.Option(
             min=0,
             metavar="N",
-            help="Layers that begin to move each epoch, from the last; 0: all at once.",
+            help="How many more layers are trained in each epoch, from the last; 0: all at once.",
         ),
     ] = 0,
     checkpointing: Annotated[
@@ -75,7 +77,7 @@ def tune(
     ] = False,
     tensorboard: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write TensorBoard's event files there, too."),
+        typer.Option(metavar="DIR", help="Also write TensorBoard's event files there."),
     ] = None,
     template: options.Templates = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of splits, order and crops.")] = 0,
@@ -89,10 +91,10 @@ def tune(
 ) -> None:
     """Fine-tune a model's image tower on your own classes or captions; needs clipdex[torch].
 
-    Where a head (`clipdex adapt train`) is not enough. Of classes a head is learnt first, then
-    both; in the end the weights are taken back towards the old ones as far as held-out images do
-    not suffer. The result is a model of its own: `clipdex index --model NAME`, and `clipdex models
-    export NAME` for other programs. A run that was cut off goes on.
+    Use it where a head (`clipdex adapt train`) is not enough. For classes a head is trained first,
+    then both; in the end the weights are moved back towards the old ones as far as held-out images
+    do not suffer. The result is a model of its own: `clipdex index --model NAME`, and `clipdex
+    models export NAME` for other programs. An interrupted run is resumed.
 
     Example: clipdex adapt tune mine ./labelled --old ./everyday
     """
@@ -137,9 +139,9 @@ def tune(
     found = [*check_settings(chosen), *check_model(bundle)]
     _objected(found, force)
     with needs_torch():
-        from adaptation.tuning.tune import Where
+        from adaptation.tuning.tune import RunConfig
         from adaptation.tuning.tune import tune as learn
-    where = Where.on(device, cache_folder() / "tuning" / name, tensorboard)
+    run = RunConfig.on(device, cache_folder() / "tuning" / name, tensorboard)
     encoder = load_encoder(base, fingerprint=bundle.fingerprint, threads=available_cores())
     with lookup_where(place, bundle.fingerprint) as stored:
         read = partial(read_examples, encoder=encoder, stored=stored, workers=workers)
@@ -160,7 +162,7 @@ def tune(
         known,
         chosen,
         name,
-        where,
+        run,
         old=kept,
         templates=template or (),
         warnings=[one.check for one in found],
@@ -176,7 +178,7 @@ def tune(
 
 
 def _objected(found: "list[Finding]", force: bool) -> None:
-    """Raise ExamplesError for what checks found, or warn of it where that is wanted."""
+    """Raise ExamplesError for what the checks found, or with `force` print warnings."""
     from indexer.errors import ExamplesError
 
     if found and not force:
@@ -194,8 +196,8 @@ def _tell(tuned: "Tuned", captioned: bool) -> None:
     if "old" in after:
         out(f"zero-shot on the old images {after['old']:.1%}, {before['old']:.1%} before")
     if tuned.alpha == 0:
-        out("no step away from the base model was better, so it is that model still: give more")
-        out("images, another --method, or --epochs")
+        out("no step away from the base model was better, so this is still that model: give more")
+        out("images, another --method or more --epochs")
     else:
         out(f"use it: clipdex index --model {name}")
 
@@ -204,13 +206,16 @@ def _tell(tuned: "Tuned", captioned: bool) -> None:
 def merge(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the model will be called.")],
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Tuned from one base, two or more.")
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="Two or more models that were tuned from one base."
+        ),
     ],
 ) -> None:
-    """Average models that were tuned from one base: often better than each of them.
+    """Average models that were tuned from one base, which is often better than each of them.
 
-    Of several seeds or settings (`clipdex adapt tune --seed`), or of several sets of images. What
-    the result is worth `clipdex eval DATA --model NAME --model MODEL` tells.
+    They may differ in seed (`clipdex adapt tune --seed`), settings or images. Compare the result
+    with `clipdex eval DATA --model NAME --model MODEL`.
 
     Example: clipdex adapt merge mine mine-0 mine-1 mine-2
     """
@@ -228,13 +233,13 @@ def merge(
 
 @contextmanager
 def needs_torch() -> Iterator[None]:
-    """Say in one line that torch is missing, where an import in it fails."""
+    """Raise an error of one line where an import inside fails."""
     from indexer.errors import ExamplesError
 
     try:
         yield
     except ImportError as exc:
         raise ExamplesError(
-            f"fine-tuning needs torch and open_clip, which are not here ({exc}): pip install "
+            f"fine-tuning needs torch and open_clip, which are not installed ({exc}): pip install "
             "'clipdex[torch]', or learn a head with `clipdex adapt train`"
         ) from exc

@@ -1,7 +1,7 @@
-"""What makes a head worse than its figures say, found before anything is learnt.
+"""Checks for what makes a head worse than its metrics say, made before anything is learned.
 
-Each finding names the fault, where it is and what mends it. `--force` goes on all the same, and the
-head remembers.
+Each finding names the fault, where it is and what fixes it. `--force` trains all the same, and the
+head records the findings.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,20 @@ from indexer.store.paths import display
 from .examples import Examples
 from .near_duplicates import Pair
 
-# Fewer than this and nothing can be held out: neither to choose by nor to measure on.
+# With fewer, nothing can be held out to choose or measure by.
 MIN_EXAMPLES = 2
-# A class with this many times another's examples is guessed for the other's images.
+# A class with more than this many times another's examples is predicted for the other's images.
 MAX_IMBALANCE = 10
 
 
 @dataclass(frozen=True)
 class Finding:
-    """check: "too-few", "imbalance", "conflict" or "leak"."""
+    """A fault.
+
+    Attributes:
+        check: "too-few", "imbalance", "conflict" or "leak"; checks of settings have others.
+        message: The fault, where it is and what fixes it.
+    """
 
     check: str
     message: str
@@ -31,9 +36,12 @@ def check(
     validation: Examples | None = None,
     pairs: Sequence[Pair] = (),
 ) -> list[Finding]:
-    """The findings, in the order of their weight.
+    """Return the findings, the most serious first.
 
-    pairs: near-duplicates among the examples and, numbered after them, the validation images.
+    Args:
+        examples: What is learned from.
+        validation: What is measured on.
+        pairs: Near-duplicates among the examples and, numbered after them, the validation images.
     """
     found = [_conflict(examples, pairs), _leak(examples, validation, pairs)]
     return [one for one in [*found, _too_few(examples), _imbalance(examples)] if one is not None]

@@ -1,4 +1,4 @@
-"""Labelled images as a method sees them: one vector and one class each."""
+"""Labelled images as a method uses them: one vector and one class each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,16 @@ from search.evaluation.evaluate import annotate
 
 @dataclass(frozen=True)
 class Examples:
-    """vectors: `(n, dim)`. targets: `(n,)`, numbers of `classes`. paths, digests: of each one.
+    """Images with one label each.
 
-    conflicts: images that were given several classes, which are left out. skipped: (path,
-    reason) of files that could not be read.
+    Attributes:
+        vectors: `(n, dim)`, of unit length.
+        targets: `(n,)`, numbers of `classes`.
+        classes: The names.
+        paths: Of each image.
+        digests: Of each image's bytes.
+        conflicts: Images with several labels, which are left out, and their labels.
+        skipped: (path, reason) of files that cannot be read.
     """
 
     vectors: Embeddings
@@ -31,7 +37,7 @@ class Examples:
     skipped: tuple[tuple[bytes, str], ...] = ()
 
     def counts(self) -> dict[str, int]:
-        """How many examples each class has."""
+        """Return the number of examples of each class."""
         found = np.bincount(self.targets, minlength=len(self.classes)).tolist()
         return dict(zip(self.classes, found, strict=True))
 
@@ -45,10 +51,18 @@ def read_examples(
     workers: int | None = None,
     limits: Limits | None = None,
 ) -> Examples:
-    """The labelled images of `truth`: vectors from the collection where it has them.
+    """Read the labelled images of a ground truth.
 
-    classes: the only ones there may be, in their order; those that occur, sorted, otherwise.
-    Raises ExamplesError for captions without labels, fewer than two classes, or a foreign one.
+    Args:
+        truth: Labels by path.
+        encoder: Makes the vectors that `stored` does not have.
+        classes: The allowed classes in their order; by default those that occur, sorted.
+        stored: The collection's vectors.
+        workers: How many images are decoded at a time.
+        limits: The largest file and image that are read.
+
+    Raises:
+        ExamplesError: There are fewer than two classes, or one that is not allowed.
     """
     data = annotate(truth, encoder, stored=stored, workers=workers, limits=limits)
     rows = [row for row, labels in enumerate(data.labels) if len(labels) == 1]
@@ -62,11 +76,11 @@ def read_examples(
         classes = sorted(found)
         if len(classes) < 2:
             raise ExamplesError(
-                f"{len(classes)} class has images with one label: a head tells at least two "
-                "apart. For one thing only, see `clipdex adapt concept --help`"
+                f"{len(classes)} class has images with one label, and a head needs at least two "
+                "classes. For a single one, see `clipdex adapt concept --help`"
             )
     if foreign := sorted(found - set(classes)):
-        raise ExamplesError(f"the class {foreign[0]!r} is not one that was learnt")
+        raise ExamplesError(f"the class {foreign[0]!r} is not one of those that are learned")
     numbers = {name: number for number, name in enumerate(classes)}
     return Examples(
         data.vectors[rows],

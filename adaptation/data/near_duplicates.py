@@ -1,6 +1,6 @@
-"""Near-duplicates among examples: vectors propose pairs, the images aligned with each other decide.
+"""Near-duplicates among examples: vectors propose pairs, and aligned images decide.
 
-As `clipdex duplicates` tells them (`search.alignment`), for images that need not be indexed.
+The decision is that of `clipdex duplicates`, for images that need not be indexed.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from indexer.store.contents import THUMBNAIL_SIDE
 from search.duplicates.registration import correlations
 from search.duplicates.thumbnails import THRESHOLD
 
-# Copies that were resized, recompressed or cropped a little have vectors closer than this, and
-# are among this many nearest.
+# Copies that were resized, recompressed or cropped a little have a cosine above this and are among
+# this many nearest.
 MIN_COSINE = 0.8
 NEAREST = 5
 BLOCK = 1024
-# Images are decoded to no more than this many times a sketch's side.
+# Images are decoded to at most this many times a gray thumbnail's side.
 DECODED = 8
 
 Pair = tuple[int, int]
@@ -31,9 +31,18 @@ Pair = tuple[int, int]
 def near_duplicates(
     vectors: Embeddings, paths: Sequence[bytes], limits: Limits | None = None
 ) -> list[Pair]:
-    """Pairs (left < right) of rows that show one image. vectors: `(n, dim)`."""
+    """Find the pairs of rows that show the same image.
+
+    Args:
+        vectors: `(n, dim)`, of unit length.
+        paths: Of the images; those that cannot be read are in no pair.
+        limits: The largest file and image that are read.
+
+    Returns:
+        (left, right) rows with left < right.
+    """
     pairs = _proposed(vectors)
-    thumbnails = _sketches({row for pair in pairs for row in pair}, paths, limits or Limits())
+    thumbnails = _thumbnails({row for pair in pairs for row in pair}, paths, limits or Limits())
     pairs = [pair for pair in pairs if pair[0] in thumbnails and pair[1] in thumbnails]
     if not pairs:
         return []
@@ -56,12 +65,12 @@ def _proposed(vectors: Embeddings) -> list[Pair]:
     return sorted(pairs)
 
 
-def _sketches(
+def _thumbnails(
     rows: set[int], paths: Sequence[bytes], limits: Limits
 ) -> dict[int, NDArray[np.uint8]]:
     found: dict[int, NDArray[np.uint8]] = {}
     for row in sorted(rows):
-        with suppress(ImageError):  # it vanished since it was encoded
+        with suppress(ImageError):  # it was removed since it was encoded
             data = read_file(paths[row], limits)[1]
             size = (DECODED * THUMBNAIL_SIDE, DECODED * THUMBNAIL_SIDE)
             image = decode(data, limits, at_least=size, name=paths[row]).image

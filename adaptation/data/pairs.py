@@ -1,4 +1,4 @@
-"""Captioned images as contrastive tuning sees them."""
+"""Captioned images as contrastive tuning uses them."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,21 @@ from indexer.store.lookup import Lookup
 from search.evaluation.dataset import GroundTruth
 from search.evaluation.evaluate import annotate
 
-# Fewer and none can be held out.
+# With fewer, none can be held out.
 MIN_PAIRS = 4
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """vectors: `(n, dim)`. captions: the different texts. own: `(n, most)`, the numbers of each
-    image's captions, then -1. paths, digests: of each image. skipped: (path, reason).
+    """Images with captions.
+
+    Attributes:
+        vectors: `(n, dim)`, of unit length.
+        captions: The different texts.
+        own: `(n, most)`, the numbers of each image's captions, padded with -1.
+        paths: Of each image.
+        digests: Of each image's bytes.
+        skipped: (path, reason) of files that cannot be read.
     """
 
     vectors: Embeddings
@@ -36,12 +43,22 @@ def read_pairs(
     stored: Lookup | None = None,
     workers: int | None = None,
 ) -> Pairs:
-    """The captioned images of `truth`. Raises ExamplesError for fewer than four of them."""
+    """Read the captioned images of a ground truth.
+
+    Args:
+        truth: Captions by path.
+        encoder: Makes the vectors that `stored` does not have.
+        stored: The collection's vectors.
+        workers: How many images are decoded at a time.
+
+    Raises:
+        ExamplesError: There are fewer than four.
+    """
     data = annotate(truth, encoder, stored=stored, workers=workers)
     rows = [row for row, captions in enumerate(data.captions) if captions]
     if len(rows) < MIN_PAIRS:
         raise ExamplesError(
-            f"{len(rows)} images have a caption: give {MIN_PAIRS} or more, some are held out"
+            f"{len(rows)} images have a caption: give {MIN_PAIRS} or more, since some are held out"
         )
     numbers: dict[str, int] = {}
     own = np.full((len(rows), max(len(set(data.captions[row])) for row in rows)), -1, np.int64)

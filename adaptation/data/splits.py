@@ -1,7 +1,7 @@
-"""Splits of examples, stratified by class and the same for the same seed.
+"""Splits of examples, stratified by class and reproducible by seed.
 
-Images that are near-duplicates of each other always stay on one side: a copy of a training
-image in validation measures memory.
+Images that are near-duplicates of each other always stay on one side: a copy of a training image in
+validation measures memory.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,26 @@ from numpy.typing import NDArray
 from adaptation.task import Rows, Targets
 
 MAX_FOLDS = 5
-# Above this many examples one fold is enough to choose by.
+# From this many examples on, one fold is enough to choose by.
 ONE_FOLD_FROM = 1500
 
 
 def folds(
     targets: Targets, seed: int, *, groups: NDArray[np.int64] | None = None
 ) -> list[tuple[Rows, Rows]]:
-    """(training, validation) rows of up to five folds; none where a class has a single group.
+    """Split examples into training and validation rows, up to five times.
 
-    Each validation part holds a fair share of every class. groups: `(n,)`, alike for
-    near-duplicates; each example is its own where it is None.
+    Each validation part holds its share of every class. The draw is part of what a seed means:
+    scikit-learn's splitters draw other folds, and heads and interrupted tuning runs of earlier
+    versions would not repeat (docs/decisions/0021-folds.md).
+
+    Args:
+        targets: `(n,)`, the class of each example.
+        seed: Of the shuffle.
+        groups: `(n,)`, equal for near-duplicates; by default each example is its own group.
+
+    Returns:
+        (training, validation) rows of each fold; none where a class has a single group.
     """
     groups = np.arange(len(targets)) if groups is None else groups
     random = np.random.default_rng(seed)
@@ -30,19 +39,18 @@ def folds(
     count = min(MAX_FOLDS, *(len(numbers) for numbers in own))
     if count < 2:
         return []
-    place: dict[int, int] = {}
+    fold_of: dict[int, int] = {}
     for numbers in own:
         start = int(random.integers(count))
         for position, group in enumerate(random.permutation(numbers).tolist()):
-            place.setdefault(group, (start + position) % count)
-    part = np.array([place[group] for group in groups.tolist()])
-    every = np.arange(len(targets))
+            fold_of.setdefault(group, (start + position) % count)
+    fold = np.array([fold_of[group] for group in groups.tolist()])
     used = 1 if len(targets) >= ONE_FOLD_FROM else count
-    return [(every[part != number], every[part == number]) for number in range(used)]
+    return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(used)]
 
 
 def take_shots(targets: Targets, shots: int, seed: int) -> Rows:
-    """`shots` rows of each class (all, where it has fewer), in order."""
+    """Return `shots` random rows of each class, or all where it has fewer, in ascending order."""
     random = np.random.default_rng(seed)
     chosen = [
         random.permutation(np.flatnonzero(targets == number))[:shots]
@@ -52,15 +60,13 @@ def take_shots(targets: Targets, shots: int, seed: int) -> Rows:
 
 
 def group_pairs(count: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-    """`(count,)`: one number for all that a chain of pairs joins."""
-    parent = list(range(count))
+    """Return `(count,)` group numbers: the first row of all that a chain of pairs joins."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def root(number: int) -> int:
-        while parent[number] != number:
-            parent[number] = parent[parent[number]]
-            number = parent[number]
-        return number
-
-    for left, right in pairs:
-        parent[max(root(left), root(right))] = min(root(left), root(right))
-    return np.array([root(number) for number in range(count)])
+    left, right = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    joined = coo_array((np.ones(len(left)), (left, right)), shape=(count, count))
+    _, labels = connected_components(joined, directed=False)
+    _, first, group_of = np.unique(labels, return_index=True, return_inverse=True)
+    groups: NDArray[np.int64] = first[group_of]
+    return groups

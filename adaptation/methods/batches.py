@@ -1,4 +1,4 @@
-"""Examples in a shuffled order, the same for the same seed."""
+"""Batches of examples in a shuffled order that depends on the seed only."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from adaptation.task import Rows
 
 
 def batches(count: int, size: int, epochs: int, seed: int) -> Iterator[Rows]:
-    """Numbers of examples, `size` at a time (fewer at an epoch's end), each once an epoch."""
+    """Yield the rows of each batch; in each epoch every one of `count` examples occurs once."""
     random = np.random.default_rng(seed)
     for _ in range(epochs):
         order = random.permutation(count)

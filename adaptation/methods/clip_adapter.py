@@ -1,4 +1,4 @@
-"""CLIP-Adapter: a small bottleneck on the frozen image vectors, mixed with them.
+"""CLIP-Adapter: a small bottleneck after the frozen image vectors, mixed with them.
 
     v' = ratio relu(W2 relu(W1 v)) + (1 - ratio) v,    logits = scale (v' / |v'|) T^t
 
@@ -17,10 +17,16 @@ RATIOS = (0.2, 0.4, 0.6, 0.8)
 
 @dataclass(frozen=True)
 class ClipAdapter:
-    """ratio: share of what is learnt in the vectors; None: searched. reduction: the bottleneck's
-    units are the vectors' dimensions divided by it; of the built-in model's parameters 2 makes
-    1.2 % learn, and 1, more than 2 %. learning_rate, weight_decay, epochs, batch_size: of AdamW
-    with cosine decay.
+    """A bottleneck trained by AdamW with cosine decay.
+
+    Attributes:
+        ratio: The share of the bottleneck's output in the vectors; None to choose it.
+        reduction: The vectors' dimensions divided by the bottleneck's units. With 2, the trained
+            parameters are 1.2 % of the built-in model's; with 1, more than 2 %.
+        learning_rate: At the start.
+        weight_decay: Of AdamW.
+        epochs: Passes over the examples.
+        batch_size: Examples per step.
     """
 
     name: ClassVar[str] = "clip-adapter"
@@ -33,20 +39,20 @@ class ClipAdapter:
     batch_size: int = 64
 
     def candidates(self, task: Task) -> Sequence[Self]:
-        """Four ratios."""
+        """Return an adapter for each of four ratios."""
         ratios = RATIOS if self.ratio is None else (self.ratio,)
         return [replace(self, ratio=ratio) for ratio in ratios]
 
     def refined(self, number: int) -> Sequence[Self]:
-        """None."""
+        """Return nothing: there are no settings to refine."""
         return ()
 
     def parameters(self, dim: int) -> int:
-        """How many numbers learn for vectors of `dim` dimensions."""
+        """Return how many parameters are trained for vectors of `dim` dimensions."""
         return 2 * dim * max(1, dim // self.reduction)
 
     def fit(self, task: Task, seed: int) -> Fitted:
-        """Weights drawn and examples shuffled as the seed says."""
+        """Train; the seed determines the initial weights and the order."""
         import torch
         from torch import nn
 
@@ -61,18 +67,18 @@ class ClipAdapter:
             first = nn.Linear(dim, max(1, dim // self.reduction), bias=False)
             last = nn.Linear(max(1, dim // self.reduction), dim, bias=False)
         adapter = nn.Sequential(first, nn.ReLU(), last, nn.ReLU())
-        optimiser = torch.optim.AdamW(
+        optimizer = torch.optim.AdamW(
             adapter.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
         )
         steps = self.epochs * -(-len(y) // self.batch_size)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for rows in batches(len(y), self.batch_size, self.epochs, seed):
             mixed = self.ratio * adapter(x[rows]) + (1 - self.ratio) * x[rows]
             logits = nn.functional.normalize(mixed, dim=1) @ weights.T
             loss = nn.functional.cross_entropy(logits, y[rows])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
         arrays = float32(
             weights_in=first.weight.detach().numpy(),

@@ -1,9 +1,9 @@
-"""CoOp: the words before a class's name, learnt as vectors through the frozen text tower.
+"""CoOp: context vectors before a class's name, trained through the frozen text tower.
 
     logits = scale x t(c_1 ... c_M NAME)^t
 
 Source: Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022 (one context for all
-classes, the name at the end). What is learnt ends as class weights, so a head needs no tower.
+classes, the name at the end). The result is class weights, so a head needs no tower.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,13 @@ SIZES = (4, 16)
 
 @dataclass(frozen=True)
 class CoOp:
-    """size: how many context vectors; None: chosen. learning_rate, steps, batch_size: of AdamW with
-    cosine decay; each step passes all classes through the text tower.
+    """Context vectors trained by AdamW with cosine decay.
+
+    Attributes:
+        size: How many context vectors; None to choose it.
+        learning_rate: At the start.
+        steps: Each passes all classes through the text tower.
+        batch_size: Examples per step.
     """
 
     name: ClassVar[str] = "coop"
@@ -32,23 +37,25 @@ class CoOp:
     batch_size: int = 64
 
     def candidates(self, task: Task) -> Sequence[Self]:
-        """A short and a long context."""
+        """Return a short and a long context."""
         sizes = SIZES if self.size is None else (self.size,)
         return [replace(self, size=size) for size in sizes]
 
     def refined(self, number: int) -> Sequence[Self]:
-        """None."""
+        """Return nothing: there are no settings to refine."""
         return ()
 
     def fit(self, task: Task, seed: int) -> Fitted:
-        """Context drawn and examples shuffled as the seed says.
+        """Train; the seed determines the initial context and the order.
 
-        Raises ExamplesError for a task without names or text tower, or a name that is too long.
+        Raises:
+            ExamplesError: The task has no names or text tower, a name is too long, or torch is
+                missing.
         """
         if task.text_tower is None or len(task.names) != task.classes:
             raise ExamplesError(
-                "coop learns through the model's text tower, from the classes' names: this encoder "
-                "gives no tower, or the classes have no names"
+                "coop is trained through the model's text tower, from the names of the classes: "
+                "this encoder has no tower, or the classes have no names"
             )
         try:
             import torch
@@ -56,7 +63,7 @@ class CoOp:
             text = task.text_tower()
         except ImportError as exc:
             raise ExamplesError(
-                f"coop needs torch and open_clip, which are not here ({exc}): pip install "
+                f"coop needs torch and open_clip, which are not installed ({exc}): pip install "
                 "'clipdex[torch]', or choose another --method"
             ) from exc
 
@@ -66,18 +73,18 @@ class CoOp:
         assert self.size is not None
         prompts = Prompts(text, task.names, self.size, seed)
         x, y = torch.from_numpy(task.vectors.copy()), torch.from_numpy(task.targets)
-        optimiser = torch.optim.AdamW([prompts.context], lr=self.learning_rate, weight_decay=0)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, self.steps))
+        optimizer = torch.optim.AdamW([prompts.context], lr=self.learning_rate, weight_decay=0)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, self.steps))
         epochs = -(-self.steps * self.batch_size // len(y)) + 1
-        drawn = batches(len(y), self.batch_size, epochs, seed)
-        for _, rows in zip(range(self.steps), drawn, strict=False):
+        order = batches(len(y), self.batch_size, epochs, seed)
+        for _, rows in zip(range(self.steps), order, strict=False):
             logits = task.logit_scale * x[rows] @ prompts.vectors().T
             loss = torch.nn.functional.cross_entropy(logits, y[rows])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
         with torch.inference_mode():
-            learnt = prompts.vectors().numpy()
+            learned = prompts.vectors().numpy()
         bias = np.zeros(task.classes, np.float32)
-        return Fitted("linear", float32(weights=task.logit_scale * learnt, bias=bias))
+        return Fitted("linear", float32(weights=task.logit_scale * learned, bias=bias))

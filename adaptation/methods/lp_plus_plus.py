@@ -1,9 +1,9 @@
-"""LP++: a linear probe whose weights blend each class's text in, without a search on validation.
+"""LP++: a linear probe that blends in each class's text, without a search on validation.
 
     logits_c = x (w_c + alpha_c t_c)
 
-Steps and starting points follow from the data: gradient descent whose step sizes come from the
-Lipschitz constants of the loss in w and in alpha.
+Step sizes and starting points follow from the data: gradient descent whose step sizes are derived
+from the Lipschitz constants of the loss in w and in alpha.
 Source: Huang et al., LP++: A Surprisingly Strong Linear Probe for Few-Shot CLIP, CVPR 2024.
 """
 
@@ -19,8 +19,13 @@ from search.labels.heads import softmax
 
 @dataclass(frozen=True)
 class LPPlusPlus:
-    """iterations: of full gradient descent with this momentum; alpha moves every `alpha_every`th.
-    text_scale: alpha starts at this times the mean cosine of examples with their class's text.
+    """A probe trained by full gradient descent with momentum.
+
+    Attributes:
+        iterations: Of gradient descent.
+        momentum: Of gradient descent.
+        alpha_every: alpha is updated in every iteration of this number.
+        text_scale: alpha starts at this times the mean cosine of examples with their class's text.
     """
 
     name: ClassVar[str] = "lp++"
@@ -31,15 +36,15 @@ class LPPlusPlus:
     text_scale: float = 250.0
 
     def candidates(self, task: Task) -> Sequence[Self]:
-        """Itself: nothing is searched."""
+        """Return this method: nothing is searched."""
         return [self]
 
     def refined(self, number: int) -> Sequence[Self]:
-        """None."""
+        """Return nothing: there are no settings to refine."""
         return ()
 
     def fit(self, task: Task, seed: int) -> Fitted:
-        """Full batches; no chance in it."""
+        """Train on full batches; the seed is not used."""
         x, y = task.vectors.astype(np.float64), task.one_hot().astype(np.float64)
         with_text = x @ task.text.T.astype(np.float64)
         count = len(x)
@@ -48,13 +53,13 @@ class LPPlusPlus:
         alpha = np.full(task.classes, self.text_scale * float((with_text * y).sum() / count))
         step = 4 * count / np.linalg.eigvalsh(x.T @ x)[-1]
         alpha_step = count / (4 * (with_text**2).sum(axis=0).max())
-        speed, bias_speed = np.zeros_like(weights), np.zeros_like(bias)
+        velocity, bias_velocity = np.zeros_like(weights), np.zeros_like(bias)
         for number in range(1, self.iterations + 1):
             error = (softmax(x @ weights.T + bias + alpha * with_text) - y) / count
-            speed = self.momentum * speed + error.T @ x
-            bias_speed = self.momentum * bias_speed + error.sum(axis=0)
-            weights -= step * speed
-            bias -= step * bias_speed
+            velocity = self.momentum * velocity + error.T @ x
+            bias_velocity = self.momentum * bias_velocity + error.sum(axis=0)
+            weights -= step * velocity
+            bias -= step * bias_velocity
             if number % self.alpha_every == 0:
                 alpha -= alpha_step * (error * with_text).sum(axis=0)
         blended = weights + alpha[:, np.newaxis] * task.text

@@ -11,8 +11,15 @@ DECAYS = (1e-3, 1e-2, 1e-1)
 
 @dataclass(frozen=True)
 class MLP:
-    """hidden: units. dropout: their share left out at each step. weight_decay: None: chosen.
-    learning_rate, epochs, batch_size: of AdamW with cosine decay.
+    """A network trained by AdamW with cosine decay.
+
+    Attributes:
+        hidden: Units of the hidden layer.
+        dropout: The share of units that is dropped in each step.
+        weight_decay: Of AdamW; None to choose it.
+        learning_rate: At the start.
+        epochs: Passes over the examples.
+        batch_size: Examples per step.
     """
 
     name: ClassVar[str] = "mlp"
@@ -25,16 +32,16 @@ class MLP:
     batch_size: int = 64
 
     def candidates(self, task: Task) -> Sequence[Self]:
-        """Three weight decays."""
+        """Return a network for each of three weight decays."""
         decays = DECAYS if self.weight_decay is None else (self.weight_decay,)
         return [replace(self, weight_decay=decay) for decay in decays]
 
     def refined(self, number: int) -> Sequence[Self]:
-        """None."""
+        """Return nothing: there are no settings to refine."""
         return ()
 
     def fit(self, task: Task, seed: int) -> Fitted:
-        """Weights drawn, shuffled and dropped as the seed says."""
+        """Train; the seed determines initial weights, order and dropout."""
         import torch
         from torch import nn
 
@@ -46,19 +53,19 @@ class MLP:
             torch.manual_seed(seed)
             first, last = nn.Linear(dim, self.hidden), nn.Linear(self.hidden, task.classes)
             model = nn.Sequential(first, nn.ReLU(), nn.Dropout(self.dropout), last)
-            # Entries of unit vectors are of size dim ** -0.5; layers are drawn for size 1.
+            # Entries of unit vectors have size dim ** -0.5; layers are initialized for size 1.
             x = torch.from_numpy(task.vectors * dim**0.5)
             y = torch.from_numpy(task.targets)
-            optimiser = torch.optim.AdamW(
+            optimizer = torch.optim.AdamW(
                 model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
             )
             steps = self.epochs * -(-len(y) // self.batch_size)
-            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
             for rows in batches(len(y), self.batch_size, self.epochs, seed):
                 loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()
-                optimiser.step()
+                optimizer.step()
                 schedule.step()
         arrays = {
             "weights_in": first.weight * dim**0.5,

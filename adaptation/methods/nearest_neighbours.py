@@ -15,7 +15,12 @@ COUNTS = (1, 3, 5, 10, 20)
 
 @dataclass(frozen=True)
 class NearestNeighbours:
-    """k: how many vote; None: chosen. temperature: the smaller, the more the nearest count."""
+    """A vote of the nearest examples.
+
+    Attributes:
+        k: How many vote; None to choose it.
+        temperature: The smaller, the more the nearest ones count.
+    """
 
     name: ClassVar[str] = "k-nn"
     needs_torch: ClassVar[bool] = False
@@ -23,18 +28,18 @@ class NearestNeighbours:
     temperature: float = 0.07
 
     def candidates(self, task: Task) -> Sequence[Self]:
-        """Up to a few times as many as a class has."""
+        """Return counts up to four times the examples per class."""
         if self.k is not None:
             return [self]
         fitting = [k for k in COUNTS if k <= 4 * len(task.targets) // task.classes]
         return [replace(self, k=k) for k in fitting or COUNTS[:1]]
 
     def refined(self, number: int) -> Sequence[Self]:
-        """None."""
+        """Return nothing: there are no settings to refine."""
         return ()
 
     def fit(self, task: Task, seed: int) -> Fitted:
-        """Keeps the examples; no chance in it."""
+        """Store the examples; the seed is not used."""
         assert self.k is not None
         arrays = float32(
             keys=task.vectors, values=task.one_hot(), k=self.k, temperature=self.temperature

@@ -1,4 +1,4 @@
-"""Prompts whose first words are learnt vectors, through a model's frozen text tower."""
+"""Prompts that begin with trained vectors, through a model's frozen text tower."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,19 @@ from indexer.tokenizers.load import Tokenizer, load_tokenizer
 from indexer.weights.text_tower import obtain_text
 
 START = "a photo of a"
-# Of context vectors that no word starts, as of tokens' before training (open_clip, CoOp).
+# The standard deviation of random context vectors, as in open_clip's and CoOp's initialization.
 DEVIATION = 0.02
 
 
 @dataclass(frozen=True)
 class TextTower:
-    """A frozen causal text tower in torch. pad: the id behind a text. length: at most that of a
-    text, in ids.
+    """A frozen causal text tower in torch.
+
+    Attributes:
+        tower: From token vectors on.
+        tokenizer: The model's.
+        pad: The id that fills the rest of a text.
+        length: The maximum length of a text in tokens.
     """
 
     tower: CutTextTower
@@ -30,16 +35,17 @@ class TextTower:
     length: int
 
 
-def take_text_tower(bundle: Bundle) -> TextTower:
-    """A bundle's text tower, frozen.
+def load_text_tower(bundle: Bundle) -> TextTower:
+    """Load a bundle's text tower and freeze it.
 
-    Raises ModelError where it is nowhere to be had, ExamplesError where words cannot be replaced in
-    it by vectors.
+    Raises:
+        ModelError: The tower cannot be found.
+        ExamplesError: Its words cannot be replaced by vectors.
     """
     tower = text_part(obtain_text(bundle))
     if not can_cut(tower) or bundle.text.clips is not None:
         raise ExamplesError(
-            f"coop learns words of a causal text tower that pools at the end token, as CLIP's; "
+            f"coop needs a causal text tower that pools at the end token, as CLIP's does, and "
             f"{bundle.name} has another kind: choose another --method"
         )
     cut = CutTextTower(tower)
@@ -50,18 +56,29 @@ def take_text_tower(bundle: Bundle) -> TextTower:
 
 
 class Prompts:
-    """One prompt a class: a start token, `size` context vectors, the class's name, an end token.
+    """One prompt per class: a start token, context vectors, the class's name and an end token.
 
-    `context` `(size, width)` is all that learns. It starts as "a photo of a", and before that, for
-    more vectors than these words have tokens, as small random ones. Raises ExamplesError for a name
-    that does not fit into the tower's length, or a size below these words' own.
+    Attributes:
+        context: `(size, width)`, the trained vectors.
     """
 
     def __init__(self, text: TextTower, names: Sequence[str], size: int, seed: int) -> None:
+        """Initialize the context as "a photo of a", after random vectors if `size` is larger.
+
+        Args:
+            text: The text tower.
+            names: Of the classes.
+            size: How many context vectors.
+            seed: Of the random vectors.
+
+        Raises:
+            ExamplesError: A name does not fit into the tower's length, or `size` is smaller than
+                the number of tokens of "a photo of a".
+        """
         tower = self._tower = text.tower
         used = _ids(text, START)[1:-1]
         if size < len(used):
-            raise ExamplesError(f"a context of {size} vectors is less than {START!r}")
+            raise ExamplesError(f"a context of {size} vectors is shorter than {START!r}")
         rest = []
         for name in names:
             ids = _ids(text, f"{START} {name}")
@@ -75,7 +92,7 @@ class Prompts:
         rows = np.full((len(names), 1 + size + max(map(len, rest))), text.pad)
         for row, end in zip(rows, rest, strict=True):
             row[0] = _ids(text, START)[0]
-            row[1 : 1 + size] = used[0]  # for its place only
+            row[1 : 1 + size] = used[0]  # a placeholder
             row[1 + size : 1 + size + len(end)] = end
         self._ids = torch.from_numpy(rows)
         with torch.no_grad():
@@ -83,18 +100,18 @@ class Prompts:
             words = embedding(torch.from_numpy(used))
             self._start = embedding(self._ids[:, :1])
             self._rest = embedding(self._ids[:, 1 + size :])
-        drawn = torch.randn(
+        random_start = torch.randn(
             size - len(used), words.shape[1], generator=torch.Generator().manual_seed(seed)
         )
-        self.context = torch.cat([DEVIATION * drawn, words]).requires_grad_()
+        self.context = torch.cat([DEVIATION * random_start, words]).requires_grad_()
 
     def vectors(self) -> torch.Tensor:
-        """`(classes, dim)`: the prompts' unit vectors."""
+        """Return `(classes, dim)`, the prompts' unit vectors."""
         context = self.context.expand(len(self._ids), -1, -1)
         return self._tower.pooled(torch.cat([self._start, context, self._rest], 1), self._ids)
 
 
 def _ids(text: TextTower, words: str) -> NDArray[np.int64]:
-    """`(length,)`: a text's ids, from the start token to the end token."""
+    """Return `(length,)`, a text's ids from the start token to the end token."""
     row: NDArray[np.int64] = text.tokenizer([words])[0]
     return row[: np.flatnonzero(row != text.pad)[-1] + 1]

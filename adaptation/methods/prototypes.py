@@ -17,20 +17,20 @@ from indexer.encoder import unit
 
 @dataclass(frozen=True)
 class Prototypes:
-    """Nothing to set: calibration finds the scale."""
+    """The mean of each class; calibration finds the scale."""
 
     name: ClassVar[str] = "prototypes"
     needs_torch: ClassVar[bool] = False
 
     def candidates(self, task: Task) -> Sequence[Self]:
-        """Itself."""
+        """Return this method: nothing is searched."""
         return [self]
 
     def refined(self, number: int) -> Sequence[Self]:
-        """None."""
+        """Return nothing: there are no settings to refine."""
         return ()
 
     def fit(self, task: Task, seed: int) -> Fitted:
-        """Means; no chance in it."""
+        """Return the means; the seed is not used."""
         weights = task.logit_scale * unit(task.means())
         return Fitted("linear", float32(weights=weights, bias=np.zeros(task.classes)))

@@ -1,4 +1,4 @@
-"""The methods by name, as `clipdex adapt train --method` takes them."""
+"""The methods by their names in `clipdex adapt train --method`."""
 
 from adaptation.task import Method
 

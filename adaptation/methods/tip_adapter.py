@@ -1,4 +1,4 @@
-"""Tip-Adapter: zero-shot logits and a cache of the examples; Tip-Adapter-F tunes the cache's keys.
+"""Tip-Adapter: zero-shot logits plus a cache of the examples; -F trains the cache's keys.
 
     logits = scale x T^t + alpha exp(-beta (1 - x K^t)) V
 
@@ -20,8 +20,11 @@ BETAS = (1.0, 3.0, 6.0, 12.0, 24.0)
 
 @dataclass(frozen=True)
 class TipAdapter:
-    """alpha: weight of the cache against zero-shot. beta: how fast an example's say falls with
-    distance. None: searched.
+    """A cache of the examples.
+
+    Attributes:
+        alpha: The weight of the cache relative to zero-shot; None to choose it.
+        beta: How fast an example's influence falls with distance; None to choose it.
     """
 
     name: ClassVar[str] = "tip-adapter"
@@ -30,13 +33,13 @@ class TipAdapter:
     beta: float | None = None
 
     def candidates(self, task: Task) -> Sequence[Self]:
-        """A grid of both."""
+        """Return a grid of both."""
         alphas = ALPHAS if self.alpha is None else (self.alpha,)
         betas = BETAS if self.beta is None else (self.beta,)
         return [replace(self, alpha=alpha, beta=beta) for alpha, beta in product(alphas, betas)]
 
     def refined(self, number: int) -> Sequence[Self]:
-        """One step of half the grid's around the best."""
+        """Return the neighbours at half the grid's step, once."""
         if number > 1 or self.alpha is None or self.beta is None:
             return ()
         step = 3**0.5
@@ -46,7 +49,7 @@ class TipAdapter:
         ]
 
     def fit(self, task: Task, seed: int) -> Fitted:
-        """Keeps the examples; no chance in it."""
+        """Store the examples; the seed is not used."""
         assert self.alpha is not None
         assert self.beta is not None
         arrays = float32(
@@ -61,7 +64,13 @@ class TipAdapter:
 
 @dataclass(frozen=True)
 class TipAdapterF(TipAdapter):
-    """learning_rate, epochs, batch_size: of AdamW with cosine decay, as in the paper."""
+    """A cache whose keys are trained by AdamW with cosine decay, as in the paper.
+
+    Attributes:
+        learning_rate: At the start.
+        epochs: Passes over the examples.
+        batch_size: Examples per step.
+    """
 
     name: ClassVar[str] = "tip-adapter-f"
     needs_torch: ClassVar[bool] = True
@@ -70,16 +79,16 @@ class TipAdapterF(TipAdapter):
     batch_size: int = 256
 
     def candidates(self, task: Task) -> Sequence[Self]:
-        """What Tip-Adapter, which needs no training, finds best."""
+        """Return the settings that are best for Tip-Adapter, which needs no training."""
         found = choose(TipAdapter(self.alpha, self.beta), task, seed=0).method
         return [replace(self, alpha=found.alpha, beta=found.beta)]
 
     def refined(self, number: int) -> Sequence[Self]:
-        """None."""
+        """Return nothing: there are no settings to refine."""
         return ()
 
     def fit(self, task: Task, seed: int) -> Fitted:
-        """Tip-Adapter's cache with its keys trained on the examples."""
+        """Train the keys of Tip-Adapter's cache; the seed determines the order."""
         import torch
 
         from .batches import batches
@@ -92,15 +101,15 @@ class TipAdapterF(TipAdapter):
         )
         x, y = torch.from_numpy(task.vectors.copy()), torch.from_numpy(task.targets)
         keys.requires_grad_()
-        optimiser = torch.optim.AdamW([keys], lr=self.learning_rate, eps=1e-4)
+        optimizer = torch.optim.AdamW([keys], lr=self.learning_rate, eps=1e-4)
         steps = self.epochs * -(-len(y) // self.batch_size)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for rows in batches(len(y), self.batch_size, self.epochs, seed):
             affinity = torch.exp(-self.beta * (1 - x[rows] @ keys.T))
             logits = x[rows] @ weights.T + self.alpha * affinity @ values
             loss = torch.nn.functional.cross_entropy(logits, y[rows])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
         return replace(start, arrays={**start.arrays, "keys": keys.detach().numpy()})

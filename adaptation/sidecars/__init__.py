@@ -1,12 +1,12 @@
-"""Labels beside the photos: XMP sidecars written, and taken back.
+"""Labels beside the photos: writes XMP sidecars, and reverts that.
 
     from adaptation.sidecars import undo, write
     write({Path("dog.jpg"): [("Animals", "Dog")]}, journal_folder)
     undo(journal_folder)
 
-Photos are never opened. Two passes: the first keeps in a journal what every sidecar is, the second
-reads each again, and writes where it is still the same. So memory holds no sidecar but one, and
-whatever ends the process, the journal knows the way back.
+Photos are never opened. There are two passes: the first records every sidecar in a journal, and the
+second reads each again and writes it if it is still the same. So memory holds one sidecar at a
+time, and however the process ends, the journal can restore everything.
 """
 
 from pathlib import Path
@@ -26,12 +26,19 @@ __all__ = ["Naming", "SidecarReport", "Skipped", "Tags", "UndoReport", "plan", "
 def write(
     tags: Tags, journal_folder: Path, *, dry_run: bool = False, naming: Naming = "full"
 ) -> SidecarReport:
-    """Merge each photo's tags into its sidecar, or make one.
+    """Merge each photo's tags into its sidecar, or create one.
 
-    tags: keywords by the path of a photo. naming: of new sidecars; where a photo has one by either
-    naming, that one is merged with. dry_run: only say what would be done. What cannot be done for
-    one photo is in the report, and the others go on. Raises TagError for a tag that no sidecar can
-    hold and JournalError where no journal can be kept, both before anything is written.
+    A photo whose sidecar cannot be written is reported, and the others are written.
+
+    Args:
+        tags: Keywords by the path of a photo.
+        journal_folder: Where runs are recorded.
+        dry_run: Only report what would be done.
+        naming: Of new sidecars; an existing one of either naming is merged.
+
+    Raises:
+        TagError: A sidecar cannot hold a tag; nothing is written.
+        JournalError: No journal can be written; nothing else is, either.
     """
     planner = Planner(tags, naming)
     report = SidecarReport()
@@ -60,9 +67,9 @@ def write(
 
 
 def _written(change: Change, line: bytes, temporary: bytes) -> Change | Skipped:
-    """The change if it is made. line: digest of its line in the journal."""
+    """Write a change unless the sidecar differs from the journal's line, given by its digest."""
     if digest(line_of(change)) != line:
-        return Skipped(change.photo, "somebody else changed its sidecar meanwhile")
+        return Skipped(change.photo, "its sidecar was changed meanwhile")
     try:
         mode = None if change.before is None else change.before.mode
         replace(change.sidecar, change.after, temporary, mode=mode)

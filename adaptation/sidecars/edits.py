@@ -1,6 +1,6 @@
-"""What is to change in a sidecar so that its lists of keywords hold what they lack.
+"""Edits that add missing keywords to a sidecar.
 
-Changes are made by byte offsets, all at once; new lines are indented as those beside them.
+They are applied by byte offsets, all at once; new lines are indented like those beside them.
 """
 
 from collections import defaultdict
@@ -19,7 +19,14 @@ _ARRAYS = frozenset((RDF, local) for local in ("Bag", "Seq", "Alt"))
 
 @dataclass(frozen=True)
 class Property:
-    """A list of keywords. prefix, array: of one that is new to a document."""
+    """A list of keywords.
+
+    Attributes:
+        name: Of the property.
+        prefix: Of its namespace, where a document has none.
+        array: The kind of a new list.
+        spell: How a tag is written in it.
+    """
 
     name: Name
     prefix: str
@@ -28,7 +35,7 @@ class Property:
 
 
 class Edits:
-    """What is to change in a document."""
+    """The edits of one document."""
 
     def __init__(self, document: bytes, descriptions: list[Element]) -> None:
         self.document = document
@@ -37,7 +44,12 @@ class Edits:
         self.added: dict[Element, list[bytes]] = defaultdict(list)
 
     def complete(self, place: Property, wanted: dict[str, str]) -> None:
-        """Give a property those values that it lacks. wanted: spellings by what makes them same."""
+        """Add missing values to a property.
+
+        Args:
+            place: The property.
+            wanted: Values by the key that equal ones share.
+        """
         owners = [d for d in self.descriptions if place.name in d.attributes]
         values = [owner.attributes[place.name] for owner in owners]
         elements = [e for d in self.descriptions for e in d.children if e.name == place.name]
@@ -48,7 +60,7 @@ class Edits:
         if not missing:
             return
         if arrays:
-            # Of several, that of the kind which the property should have.
+            # Of several, the one of the kind that the property should have.
             kind = (RDF, place.array)
             array = next((array for array in arrays if array.name == kind), arrays[0])
             self._append(array, self._items(array, self._indent(array), missing))
@@ -63,12 +75,12 @@ class Edits:
             self.added[parent].append(self._property(parent, place, missing))
 
     def applied(self) -> bytes:
-        """The document with all changes made."""
+        """Return the document with all edits applied."""
         for parent, texts in self.added.items():
             body = b"".join(texts)
             if parent.name == (RDF, "RDF"):
                 gap = self._indent(parent)
-                # Its attribute needs a prefix, also where the document uses RDF without one.
+                # An attribute needs a prefix, even if the document uses RDF without one.
                 opening = f'<rdf:Description rdf:about="" xmlns:rdf="{RDF}">'.encode()
                 body = gap + opening + body + gap + b"</rdf:Description>"
             self._append(parent, body)
@@ -79,7 +91,7 @@ class Edits:
         return b"".join([*pieces, self.document[at:]])
 
     def _wrap(self, element: Element, place: Property, missing: list[str]) -> None:
-        """Make an array of a plain value, or of none."""
+        """Turn a plain or missing value into an array."""
         if element.children or any(name[0] == RDF for name in element.attributes):
             raise SidecarFormatError(
                 f"its {element.written} is neither a list nor plain text. Have the program that "
@@ -118,14 +130,14 @@ class Edits:
             at = parent.children[-1].after
             self.replaced.append((at, at, body))
         else:
-            # What white space it has stands before its end tag.
+            # Its white space is before its end tag.
             blank = not self.document[parent.inside : parent.end].strip()
             at = parent.inside if blank else parent.end
             tail = b"" if parent.end > parent.inside else self._gap(parent)
             self.replaced.append((at, at, body + tail))
 
     def _indent(self, parent: Element) -> bytes:
-        """What stands before each child of this parent."""
+        """Return the line break and indentation before each child of this parent."""
         if parent.children:
             return gap_before(self.document, parent.children[-1].start)
         return _deeper(self._gap(parent))
@@ -135,12 +147,12 @@ class Edits:
 
 
 def _deeper(gap: bytes) -> bytes:
-    """One level of indentation more; nothing where the document is in one line."""
+    """Return one more level of indentation; nothing where the document is a single line."""
     return gap + b" " if gap.strip(b" \t") else gap
 
 
 def _tag(near: Element, name: Name, prefix: str) -> tuple[bytes, bytes]:
-    """A start and an end tag, with the document's prefix, else with this one declared in it."""
+    """Return a start and an end tag, with the document's prefix or declaring the given one."""
     namespace, local = name
     attributes = ""
     known = next((p for p, uri in near.scope.items() if uri == namespace), None)

@@ -1,4 +1,4 @@
-"""Sidecars on disk: read as they are, and replaced whole or not at all."""
+"""Reads sidecars, and replaces them as a whole or not at all."""
 
 import os
 import shutil
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from indexer.errors import SidecarError
 
-# Above what darktable and Lightroom write for a photo with many masks.
+# More than darktable and Lightroom write for a photo with many masks.
 MAX_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a sidecar was, enough to make it again. mode: its permissions."""
+    """A sidecar as it was, so that it can be restored; `mode` is its permissions."""
 
     data: bytes
     mtime_ns: int
@@ -23,17 +23,19 @@ class Kept:
 
 
 def read(path: bytes) -> Kept | None:
-    """A sidecar; None where there is none.
+    """Read a sidecar; None where there is none.
 
-    Raises SidecarError for a link, a folder, a device or a file above 16 MiB, and OSError.
+    Raises:
+        SidecarError: It is a link, a folder, a device or a file above 16 MiB.
+        OSError: It cannot be read.
     """
     try:
         info = os.lstat(path)
         if stat.S_ISLNK(info.st_mode):
-            raise SidecarError("a symbolic link: what it leads to may belong to something else")
+            raise SidecarError("a symbolic link, whose target may belong to something else")
         if not stat.S_ISREG(info.st_mode):
             raise SidecarError("a folder or device of that name is in the way")
-        # Not through a link, nor waiting for a pipe, that may have taken its place since.
+        # Follow no link and wait for no pipe that may have replaced it since.
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             info = os.fstat(file.fileno())
             data = file.read(MAX_BYTES + 1)
@@ -47,11 +49,18 @@ def read(path: bytes) -> Kept | None:
 def replace(
     path: bytes, data: bytes, temporary: bytes, *, mode: int | None, mtime_ns: int | None = None
 ) -> None:
-    """Write a file durably: to `temporary`, a name in the same folder, which is then renamed.
+    """Write a file durably, first under a temporary name.
 
-    mode: None for a file that is new; else the one that is there passes on its owner and extended
-    attributes, as far as this user may give them. mtime_ns: None for now. Raises OSError, the
-    file and its folder being as before.
+    Args:
+        path: The file.
+        data: Its new bytes.
+        temporary: A name in the same folder.
+        mode: The permissions; None for a new file. An existing file's owner and extended
+            attributes are kept as far as this user may set them.
+        mtime_ns: The time of change; None for now.
+
+    Raises:
+        OSError: The file cannot be written; it and its folder are unchanged.
     """
     beside = os.path.join(os.path.dirname(path), temporary)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
@@ -77,7 +86,7 @@ def replace(
 
 
 def sync_folder(folder: bytes) -> None:
-    """Make a rename durable, where the file system can; it has happened in any case."""
+    """Make a rename durable, where the file system supports that."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -87,5 +96,5 @@ def sync_folder(folder: bytes) -> None:
 
 
 def reason_of(exc: OSError | SidecarError) -> str:
-    """One line for a report, without the path, which stands beside it."""
+    """Return one line for a report, which names the path itself."""
     return (isinstance(exc, OSError) and exc.strerror) or str(exc)

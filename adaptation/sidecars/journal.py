@@ -1,8 +1,8 @@
-"""What each run found before it changed anything, so that the run can be undone.
+"""The state before each run, so that the run can be undone.
 
-A folder a run, numbered: `journal.jsonl` holds a line for the run and a line for each sidecar,
-and is renamed into place, durably, before the first sidecar changes. `undone` beside it says that
-the run was taken back; the former bytes stay.
+Each run has a numbered folder. Its `journal.jsonl` has a line for the run and a line for each
+sidecar, and is durably renamed into place before the first sidecar changes. A file `undone` beside
+it marks a run that was undone; the previous bytes are kept.
 """
 
 import base64
@@ -29,7 +29,7 @@ _JOURNAL, _UNDONE = "journal.jsonl", "undone"
 
 @dataclass(frozen=True)
 class Entry:
-    """A sidecar before a run (None: there was none), and the digest of what the run wrote."""
+    """A sidecar before a run, None if there was none, and the digest of what the run wrote."""
 
     sidecar: bytes
     before: Kept | None
@@ -38,30 +38,34 @@ class Entry:
 
 @dataclass(frozen=True)
 class Run:
-    """A run whose journal is whole. temporary: the name that it wrote its files under."""
+    """A run with a complete journal; `temporary` is the name that it wrote its files under."""
 
     folder: Path
     temporary: bytes
 
     def entries(self) -> Iterator[Entry]:
-        """The sidecars, in the order of the run. Raises JournalError."""
-        with _damage_told(self.folder), open(self.folder / _JOURNAL, "rb") as file:
+        """Yield the sidecars in the order of the run.
+
+        Raises:
+            JournalError: The journal is damaged.
+        """
+        with _reading_errors(self.folder), open(self.folder / _JOURNAL, "rb") as file:
             next(file)
             for line in file:
                 yield _entry(json.loads(line))
 
     def close(self) -> None:
         """Mark the run as undone."""
-        with _refusal_told(self.folder):
+        with _writing_errors(self.folder):
             (self.folder / _UNDONE).touch()
         sync_folder(os.fsencode(self.folder))
 
 
 class Draft:
-    """A journal that is being written. As a context it is dropped unless it was kept."""
+    """A journal that is being written; the context removes it unless it was kept."""
 
     def __init__(self, journal_folder: Path) -> None:
-        with _refusal_told(journal_folder):
+        with _writing_errors(journal_folder):
             number = max(_numbers(journal_folder), default=0) + 1
             self.folder = journal_folder / f"{number:06d}"
             self.folder.mkdir(mode=0o700)  # the bytes of sidecars that others may not read
@@ -74,12 +78,20 @@ class Draft:
         return self
 
     def add(self, line: bytes) -> None:
-        """A sidecar, as `line_of` makes it. Raises JournalError."""
+        """Write a line that `line_of` returned.
+
+        Raises:
+            JournalError: It cannot be written.
+        """
         self._write(line)
 
     def keep(self) -> Run:
-        """The run, its journal being durable from here on. Raises JournalError."""
-        with _refusal_told(self.folder):
+        """Make the journal durable and return the run.
+
+        Raises:
+            JournalError: The journal cannot be written.
+        """
+        with _writing_errors(self.folder):
             self.file.flush()
             os.fsync(self.file.fileno())
             os.rename(self.folder / "draft", self.folder / _JOURNAL)
@@ -92,17 +104,17 @@ class Draft:
         try:
             self.file.close()
         except OSError:
-            self.kept = False  # its last bytes are what the disk has refused already
+            self.kept = False  # the disk has refused its last bytes before
         if not self.kept:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, line: bytes) -> None:
-        with _refusal_told(self.folder):
+        with _writing_errors(self.folder):
             self.file.write(line + b"\n")
 
 
 def line_of(change: Change) -> bytes:
-    """A change as a line of the journal; equal lines, equal sidecars before and after."""
+    """Return a change as a line of the journal; equal lines mean equal sidecars."""
     before = change.before and {
         "data": base64.b64encode(change.before.data).decode(),
         "mtime_ns": change.before.mtime_ns,
@@ -115,16 +127,20 @@ def line_of(change: Change) -> bytes:
 
 
 def last_run(journal_folder: Path) -> Run:
-    """The newest run that was not undone. Raises JournalError where there is none."""
+    """Return the newest run that was not undone.
+
+    Raises:
+        JournalError: There is none, or it cannot be read.
+    """
     for number in sorted(_numbers(journal_folder), reverse=True):
         folder = journal_folder / f"{number:06d}"
         if (folder / _JOURNAL).exists() and not (folder / _UNDONE).exists():
-            with _damage_told(folder), open(folder / _JOURNAL, "rb") as file:
+            with _reading_errors(folder), open(folder / _JOURNAL, "rb") as file:
                 head = json.loads(file.readline())
                 if head["format"] > FORMAT:
                     raise JournalError(f"{folder} is from a newer clipdex. Undo it with that one")
                 return Run(folder, head["temporary"].encode())
-    raise JournalError(f"nothing to undo: {journal_folder} holds no run, or none still to undo")
+    raise JournalError(f"nothing to undo: {journal_folder} holds no run that was not undone")
 
 
 @contextmanager
@@ -132,7 +148,7 @@ def sole_writer(journal_folder: Path) -> Iterator[None]:
     """Hold the journals' lock, which the operating system drops with the process."""
     from filelock import FileLock, Timeout
 
-    with _refusal_told(journal_folder):
+    with _writing_errors(journal_folder):
         journal_folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(journal_folder / "writer.lock")
         try:
@@ -165,7 +181,7 @@ def _entry(metadata: dict[str, Any]) -> Entry:
 
 
 @contextmanager
-def _refusal_told(folder: Path) -> Iterator[None]:
+def _writing_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
@@ -176,7 +192,7 @@ def _refusal_told(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _damage_told(folder: Path) -> Iterator[None]:
+def _reading_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as exc:

@@ -1,8 +1,8 @@
-"""An XML document as elements that know where in its bytes they stand.
+"""Parses XML into elements with their byte offsets.
 
-A document that is parsed and written anew loses what XML does not count: quotes, line ends, how
-attributes are laid out. Those who edit it by these places leave all other bytes as they are.
-Documents with a DOCTYPE are refused, and with it every entity of their own: XMP has neither.
+Writing a parsed document loses what XML does not represent: quotes, line ends, the layout of
+attributes. Edits at byte offsets leave all other bytes as they are. Documents with a DOCTYPE, and
+so with entities of their own, are refused: XMP has neither.
 """
 
 import re
@@ -13,13 +13,13 @@ from xml.parsers import expat
 from indexer.errors import SidecarFormatError
 
 Name = tuple[str, str]
-"""A namespace and a local name."""
+"""(namespace, local name)"""
 
-# What is left of a start tag is well-formed: the parser has passed it already.
+# These see start tags that the parser has accepted already.
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=/>]+)\s*=\s*("[^"]*"|'[^']*')""")
 _TAG_END = re.compile(rb"\s*(/?)>")
 _GAP = re.compile(rb"(?:\r?\n|\r)?[ \t]*\Z")
-# Far above real ones; as many take about 400 MB of memory.
+# Far more than real sidecars have; this many take about 400 MB of memory.
 _MAX_NAMESPACES = 500
 _MAX_ELEMENTS = 500_000
 
@@ -36,9 +36,18 @@ class Attribute(NamedTuple):
 class Element:
     """An element of a document.
 
-    written: its name with the prefix, as in the document. scope: namespaces by prefix.
-    start, inside, end, after: byte offsets of its start tag, of what follows that, of its end tag,
-    and of what follows that; an element closed in its start tag has its last three in one.
+    Attributes:
+        name: Namespace and local name.
+        written: Its name with the prefix, as in the document.
+        scope: Namespaces by prefix.
+        attributes: By name.
+        start: The byte offset of its start tag.
+        inside: The byte offset after its start tag.
+        closed: Whether the start tag closes it; `inside`, `end` and `after` are then equal.
+        end: The byte offset of its end tag.
+        after: The byte offset after its end tag.
+        children: In order.
+        pieces: Of its character data.
     """
 
     name: Name
@@ -55,28 +64,29 @@ class Element:
 
     @property
     def text(self) -> str:
-        """Its own character data, without its children's."""
+        """Its own character data, without that of its children."""
         return "".join(self.pieces)
 
 
 def gap_before(document: bytes, offset: int) -> bytes:
-    """The line break and indentation that end at `offset`; empty where there are none."""
+    """Return the line break and indentation that end at an offset; empty if there are none."""
     found = _GAP.search(document, max(0, offset - 1000), offset)
     return found.group() if found else b""
 
 
 def parse(document: bytes) -> Element:
-    """The root of a document in UTF-8, also of one that was decoded and declares UTF-16.
+    """Parse a document in UTF-8, which may declare another encoding of Unicode.
 
-    Raises SidecarFormatError for what is not well-formed, holds a DOCTYPE or is not in Unicode.
+    Raises:
+        SidecarFormatError: It is not well-formed, has a DOCTYPE, or declares a foreign encoding.
     """
     reader = _Reader(document)
     try:
         reader.parser.Parse(document, True)
-        # And whether prefixes are as they must be, which a parser of namespaces checks.
+        # A parser with namespaces checks the prefixes.
         expat.ParserCreate("utf-8", " ").Parse(document, True)
     except expat.ExpatError as exc:
-        raise SidecarFormatError(f"no well-formed XML: {exc}") from exc
+        raise SidecarFormatError(f"not well-formed XML: {exc}") from exc
     return reader.root
 
 
@@ -99,7 +109,7 @@ class _Reader:
             raise SidecarFormatError(f"it is in {encoding}, and XMP in UTF-8, UTF-16 or UTF-32")
 
     def _doctype(self, *_: object) -> None:
-        raise SidecarFormatError("it has a DOCTYPE, which no XMP has and which can do harm")
+        raise SidecarFormatError("it has a DOCTYPE, which XMP does not have and which can do harm")
 
     def _start(self, written: str, attributes: dict[str, str]) -> None:
         scope = self.open[-1].scope if self.open else {"xml": "xml", "": ""}
@@ -142,15 +152,15 @@ class _Reader:
 
 
 def _declares(written: str) -> bool:
-    """Whether an attribute of this name gives a prefix its namespace."""
+    """Return whether an attribute of this name declares a namespace."""
     return written == "xmlns" or written.startswith("xmlns:")
 
 
 def _expanded(written: str, scope: dict[str, str], default: str) -> Name:
-    """default: the namespace of a name without a prefix."""
+    """Return the expanded name; `default` is the namespace of a name without a prefix."""
     prefix, colon, local = written.rpartition(":")
     if not colon:
         return default, local
     if prefix not in scope:
-        raise SidecarFormatError(f"{written} has a prefix of no namespace")
+        raise SidecarFormatError(f"{written} has a prefix that is not declared")
     return scope[prefix], local

@@ -1,4 +1,4 @@
-"""Which sidecar each photo has or gets, and what would be written into it."""
+"""Plans which sidecar each photo gets and what is written into it."""
 
 import os
 import stat
@@ -18,13 +18,13 @@ from .tags import Tag, checked
 from .xmp import merge
 
 Naming = Literal["full", "stem"]
-"""photo.jpg.xmp, as digiKam and darktable; or photo.xmp, as Lightroom and Adobe."""
+"""photo.jpg.xmp, as in digiKam and darktable, or photo.xmp, as in Lightroom and Adobe."""
 Tags = Mapping[Path | bytes, Sequence[Tag]]
 
 
 @dataclass(frozen=True)
 class Change:
-    """A photo's sidecar as it is (None: there is none) and as it should be."""
+    """A photo's sidecar as it is, None if there is none, and as it should be."""
 
     photo: bytes
     sidecar: bytes
@@ -38,9 +38,10 @@ class Change:
 
 
 class Planner:
-    """Photos with their tags, each by one path only: absolute, with its folder's links resolved.
+    """Photos and their tags, by absolute paths with the links of their folders resolved.
 
-    Raises TagError for a tag that cannot be written, before anything is looked at.
+    Raises:
+        TagError: A tag cannot be written.
     """
 
     def __init__(self, tags: Tags, naming: Naming) -> None:
@@ -56,10 +57,10 @@ class Planner:
         self._claims: dict[bytes, Counter[bytes]] = {}
 
     def change(self, photo: bytes) -> Change | Skipped:
-        """What a photo's sidecar needs. photo: one of `tags`."""
+        """Return the change of a photo's sidecar; the photo is one of `tags`."""
         try:
             if not stat.S_ISREG(os.stat(photo).st_mode):
-                raise SidecarError("no file")
+                raise SidecarError("not a file")
             if not self.tags[photo]:
                 raise SidecarError("no tags for it")
             sidecar = self._sidecar(photo)
@@ -81,7 +82,7 @@ class Planner:
         found = next((name for name in (asked, other) if os.path.lexists(name)), asked)
         if found == stem and shared:
             if self.naming == "full":
-                return full  # the other one may be another photo's
+                return full  # the other one may belong to another photo
             raise SidecarError(
                 f"{display(os.path.basename(stem))!r} would be another photo's sidecar too. "
                 "Use the full naming"
@@ -89,7 +90,7 @@ class Planner:
         return found
 
     def _shared(self, stem: bytes) -> bool:
-        """Whether several photos of a folder, with tags or without, could call a sidecar theirs."""
+        """Return whether a sidecar could belong to several photos of its folder."""
         folder = os.path.dirname(stem)
         if folder not in self._claims:
             there = {os.path.join(folder, n) for n in os.listdir(folder) if is_image_name(n)}
@@ -100,11 +101,15 @@ class Planner:
 
 
 def names(photo: bytes) -> tuple[bytes, bytes]:
-    """A photo's sidecars by the two namings, full and stem."""
+    """Return a photo's sidecars by both namings, full and stem."""
     return photo + b".xmp", os.path.splitext(photo)[0] + b".xmp"
 
 
 def plan(tags: Tags, *, naming: Naming = "full") -> Iterator[Change | Skipped]:
-    """What `write` would do, photo by photo; nothing is written. Raises TagError at once."""
+    """Return what `write` would do for each photo, without writing.
+
+    Raises:
+        TagError: A sidecar cannot hold a tag.
+    """
     planner = Planner(tags, naming)
     return map(planner.change, planner.tags)

@@ -1,4 +1,4 @@
-"""What a run did, and what undoing one did."""
+"""Reports of writing sidecars and of undoing that."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,15 +15,19 @@ class Skipped:
     reason: str
 
     def to_json(self) -> dict[str, str]:
-        """The path for people (and its bytes where they differ), and the reason."""
+        """Return the path as text, its bytes where they differ, and the reason."""
         return {**path_fields(self.path), "reason": self.reason}
 
 
 @dataclass
 class SidecarReport:
-    """Sidecars by what became of them (of a dry run: would become), and photos without one.
+    """What was done to each sidecar, or in a dry run would be.
 
-    created, merged, unchanged: paths of sidecars. skipped: photos.
+    Attributes:
+        created: Paths of new sidecars.
+        merged: Paths of sidecars that got tags.
+        unchanged: Paths of sidecars that have all tags.
+        skipped: Photos whose sidecar cannot be written.
     """
 
     created: list[bytes] = field(default_factory=list)
@@ -32,7 +36,7 @@ class SidecarReport:
     skipped: list[Skipped] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Counts, and the skipped."""
+        """Return the counts, and the skipped photos."""
         return {
             "created": len(self.created),
             "merged": len(self.merged),
@@ -43,11 +47,15 @@ class SidecarReport:
 
 @dataclass
 class UndoReport:
-    """Sidecars by what became of them.
+    """What was done to each sidecar of a run.
 
-    run: the folder of the journal. restored: given back their former bytes. removed: were made by
-    the run. unchanged: already as they were before it. left: somebody changed them since.
-    failed: could not be reached or written; while there are any, the run can be undone again.
+    Attributes:
+        run: The folder of the journal.
+        restored: Sidecars that have their previous bytes again.
+        removed: Sidecars that the run had created.
+        unchanged: Sidecars that were already as before the run.
+        left: Sidecars that were changed since the run.
+        failed: Sidecars that cannot be reached or written; with any, the run can be undone again.
     """
 
     run: Path
@@ -58,7 +66,7 @@ class UndoReport:
     failed: list[Skipped] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Counts, and those that are not as before the run."""
+        """Return the counts, and the sidecars that are not as before the run."""
         return {
             "run": str(self.run),
             "restored": len(self.restored),

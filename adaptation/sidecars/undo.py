@@ -1,4 +1,4 @@
-"""Taking back what a run has written beside the photos."""
+"""Undoes what a run has written beside the photos."""
 
 import os
 from contextlib import suppress
@@ -13,12 +13,15 @@ from .reports import Skipped, UndoReport
 
 
 def undo(journal_folder: Path) -> UndoReport:
-    """Give every sidecar of the last run its former bytes, time of change and permissions.
+    """Restore the bytes, time of change and permissions of each sidecar of the last run.
 
-    Also of a run that was cut off. Sidecars that the run made are removed; what somebody changed
-    since is left alone. The next call undoes the run before; where a sidecar's folder cannot be
-    reached or written, the next call tries the same run again (removing the run's own folder
-    gives it up). Raises JournalError where there is nothing to undo.
+    An interrupted run can be undone, too. Sidecars that the run created are removed, and those that
+    were changed since are left alone. The next call undoes the run before. If the folder of a
+    sidecar cannot be reached or written, the next call tries the same run again; removing the run's
+    own folder gives it up.
+
+    Raises:
+        JournalError: There is nothing to undo, or the journal cannot be read or written.
     """
     with sole_writer(journal_folder):
         run = last_run(journal_folder)
@@ -36,10 +39,9 @@ def undo(journal_folder: Path) -> UndoReport:
 
 
 def _sweep(folder: bytes, run: Run, swept: set[bytes]) -> None:
-    """Remove what a run that was cut off has left half written. Raises OSError."""
+    """Remove the temporary file of an interrupted run."""
     if folder not in swept:
-        # A folder that is not there may lie on a disk that is not mounted: no reason to think
-        # that its sidecars are gone.
+        # A missing folder may be on a disk that is not mounted, and its sidecars still exist.
         os.stat(folder)
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, run.temporary))
@@ -56,7 +58,7 @@ def _restore(entry: Entry, run: Run, report: UndoReport) -> None:
     if (now and now.data) == (before and before.data):
         report.unchanged.append(entry.sidecar)
     elif now is None or digest(now.data) != entry.written:
-        report.left.append(Skipped(entry.sidecar, "somebody has changed it since"))
+        report.left.append(Skipped(entry.sidecar, "it was changed since"))
     elif before is None:
         os.unlink(entry.sidecar)
         sync_folder(os.path.dirname(entry.sidecar))

@@ -1,8 +1,8 @@
-"""Tags into the bytes of an XMP sidecar, and nothing else in them changed.
+"""Merges tags into the bytes of an XMP sidecar and changes nothing else.
 
-A tag goes to three places: `dc:subject` by its last level, which every program reads;
-`lr:hierarchicalSubject` (Lightroom, darktable) and `digiKam:TagsList` with all levels.
-Source: Adobe, XMP Specification Part 1 (ISO 16684-1), section 7, for the forms that RDF takes.
+A tag is written to three lists: its last level to `dc:subject`, which every program reads, and all
+levels to `lr:hierarchicalSubject` (Lightroom, darktable) and `digiKam:TagsList`.
+Source: Adobe, XMP Specification Part 1 (ISO 16684-1), section 7, for the forms that RDF may have.
 """
 
 import codecs
@@ -17,7 +17,7 @@ from .tags import Tag, checked, digikam, leaf, lightroom, same
 _META = frozenset(("adobe:ns:meta/", local) for local in ("xmpmeta", "xapmeta"))
 _ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's mark, which it begins with
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is a prefix of it
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -44,11 +44,18 @@ PROPERTIES = (
 
 
 def merge(sidecar: bytes | None, tags: Sequence[Tag]) -> bytes:
-    """The sidecar with the tags in it that it lacks; the very same bytes where it lacks none.
+    """Return a sidecar with missing tags added, or the same bytes where none is missing.
 
-    sidecar: None for a new one. An array keeps the kind it has, and a plain value becomes the
-    first entry of one. Raises TagError for a tag that cannot be written, SidecarFormatError for
-    bytes that are no XMP, and for keywords in a form that cannot be added to.
+    An existing array keeps its kind, and a plain value becomes the first entry of an array.
+
+    Args:
+        sidecar: Its bytes; None for a new one.
+        tags: What it should contain.
+
+    Raises:
+        TagError: A tag cannot be written.
+        SidecarFormatError: The bytes are not XMP, or its keywords have a form that cannot be
+            extended.
     """
     wanted = checked(tags)
     mark, encoding, document = _decoded(_EMPTY if sidecar is None else sidecar)
@@ -59,22 +66,22 @@ def merge(sidecar: bytes | None, tags: Sequence[Tag]) -> bytes:
 
 
 def _decoded(sidecar: bytes) -> tuple[bytes, str, bytes]:
-    """Its byte order mark, its encoding, and the rest in UTF-8."""
+    """Return the byte order mark, the encoding, and the rest in UTF-8."""
     mark, encoding = next((pair for pair in _ENCODINGS if sidecar.startswith(pair[0])), (b"", ""))
     if not encoding:
-        # Without a mark the first character tells, "<" as a document's always is.
+        # Without a mark the first character decides, which is always "<".
         encodings = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
         encoding = next((e for e in encodings if sidecar.startswith("<".encode(e))), "utf-8")
     try:
         return mark, encoding, sidecar[len(mark) :].decode(encoding).encode()
     except UnicodeDecodeError as exc:
-        raise SidecarFormatError(f"no XMP: it is not in {encoding.upper()}") from exc
+        raise SidecarFormatError(f"not XMP: it is not in {encoding.upper()}") from exc
 
 
 def _descriptions(root: Element) -> list[Element]:
-    """The elements that hold properties; the rdf:RDF alone, where there is none."""
+    """Return the elements that hold properties; rdf:RDF itself where there are none."""
     inside = root.children if root.name in _META else [root]
     found = [element for element in inside if element.name == (RDF, "RDF")]
     if len(found) != 1:
-        raise SidecarFormatError(f"no XMP: its <{root.written}> holds {len(found)} rdf:RDF")
+        raise SidecarFormatError(f"not XMP: its <{root.written}> holds {len(found)} rdf:RDF")
     return [e for e in found[0].children if e.name == (RDF, "Description")] or found

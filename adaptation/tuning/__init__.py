@@ -1,6 +1,6 @@
-"""The image tower itself moves: fine-tuning in two phases, LoRA, and the way back (WiSE-FT).
+"""Fine-tuning of the image tower: all weights or a few (LoRA and others), then WiSE-FT.
 
-The text tower stays: classes and captions are told apart by the vectors that it gives already
-(Zhai et al., LiT: Zero-Shot Transfer with Locked-image Text Tuning, CVPR 2022, the other way
-round). So a tuned model answers every old query, and needs no text pipeline of its own.
+The text tower stays frozen: classes and captions keep the vectors that it already gives them (Zhai
+et al., LiT: Zero-Shot Transfer with Locked-image Text Tuning, CVPR 2022, with the towers swapped).
+So a tuned model answers every old query and needs no text pipeline of its own.
 """

@@ -11,9 +11,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 STATE = "state.safetensors"
+# The header entry that holds the metadata, and what an earlier version called it.
+HEADER, EARLIER_HEADER = "metadata", "facts"
 
 Identity = dict[str, Any]
-"""What must be the same for a run to go on: settings, and a key of data and model."""
+"""What must be equal for a run to be resumed: settings, and a key of data and model."""
 
 Weights = dict[str, torch.Tensor]
 Moments = dict[int, dict[str, torch.Tensor]]
@@ -21,7 +23,14 @@ Moments = dict[int, dict[str, torch.Tensor]]
 
 @dataclass(frozen=True)
 class State:
-    """metadata: numbers. weights, best_weights: by name. moments: the optimiser's, by parameter."""
+    """A run's state.
+
+    Attributes:
+        metadata: Step, best loss and epoch, and history.
+        weights: By name, as they are now.
+        best_weights: By name, after the epoch with the best likelihood.
+        moments: The optimizer's, by parameter.
+    """
 
     metadata: dict[str, Any]
     weights: Weights
@@ -37,7 +46,11 @@ def write_state(
     best_weights: Weights,
     moments: Moments,
 ) -> None:
-    """Raises OSError where the folder cannot be written; the former state stays then."""
+    """Write a run's state.
+
+    Raises:
+        OSError: The folder cannot be written; the previous state is kept.
+    """
     tensors = {f"now.{name}": value for name, value in weights.items()}
     tensors |= {f"best.{name}": value.clone() for name, value in best_weights.items()}
     for number, own in moments.items():
@@ -45,18 +58,19 @@ def write_state(
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f"{STATE}.new"
     try:
-        save_file(tensors, str(beside), {"metadata": json.dumps({**metadata, **identity})})
-    except SafetensorError as exc:  # what it makes of a full disk
+        save_file(tensors, str(beside), {HEADER: json.dumps({**metadata, **identity})})
+    except SafetensorError as exc:  # raised for a full disk
         raise OSError(f"cannot write {beside}: {exc}") from exc
     os.replace(beside, folder / STATE)
 
 
 def read_state(folder: Path, identity: Identity) -> State | None:
-    """The state of a run of the same identity; None where there is none, or it is damaged."""
+    """Return the state of a run of the same identity; None if there is none or it is damaged."""
     file = folder / STATE
     try:
         with safe_open(str(file), "pt") as opened:
-            metadata = json.loads(opened.metadata()["metadata"])
+            header = opened.metadata()
+        metadata = json.loads(header[HEADER] if HEADER in header else header[EARLIER_HEADER])
         if {name: metadata[name] for name in identity} != identity:
             return None
         tensors = load_file(str(file))

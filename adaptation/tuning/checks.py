@@ -1,7 +1,7 @@
-"""Settings that are known to wreck a model, found before it is trained.
+"""Checks for settings that are known to wreck a model, made before it is trained.
 
-Pixels are sized and normalised, and texts cut into tokens, by the base model's own settings; so
-what can be wrong with these is what its configuration says.
+Pixels are resized and normalized, and texts tokenized, by the base model's own settings, so only
+its configuration can be wrong about these.
 """
 
 from typing import Any
@@ -11,24 +11,24 @@ from indexer.bundles.bundle import Bundle
 
 from .settings import Tuning
 
-# The tower must move this many times slower than the head, which starts from nothing known.
-SLOWER = 10
-
+# The head's learning rate must be at least this many times the tower's: the tower is trained
+# already, and would forget.
+MIN_RATE_RATIO = 10
 
 # Means and deviations of images' channels, on a scale of 0 to 1, lie well within these.
 MEANS, DEVIATIONS = (0.2, 0.8), (0.1, 0.6)
 
 
 def check_settings(settings: Tuning) -> list[Finding]:
-    """The findings; each names what mends it."""
+    """Return the findings; each names what fixes it."""
     found = []
-    if settings.method == "full" and settings.rate * SLOWER > settings.head_rate:
+    if settings.method == "full" and settings.rate * MIN_RATE_RATIO > settings.head_rate:
         found.append(
             Finding(
                 "tower-rate",
-                f"the tower's rate {settings.rate:g} is not {SLOWER} times below the head's "
-                f"{settings.head_rate:g}, so it forgets what it knew: --rate "
-                f"{settings.head_rate / SLOWER:g} or less",
+                f"the tower's rate {settings.rate:g} is not {MIN_RATE_RATIO} times below the "
+                f"head's {settings.head_rate:g}, so it forgets what it knew: --rate "
+                f"{settings.head_rate / MIN_RATE_RATIO:g} or less",
             )
         )
     if settings.warmup <= 0:
@@ -37,13 +37,15 @@ def check_settings(settings: Tuning) -> list[Finding]:
         )
     if settings.rate <= 0 or settings.epochs < 1:
         found.append(
-            Finding("all-frozen", "nothing of the tower moves: give a --rate and --epochs above 0")
+            Finding(
+                "all-frozen", "nothing of the tower is trained: give a --rate and --epochs above 0"
+            )
         )
     return found
 
 
 def check_model(base: Bundle) -> list[Finding]:
-    """What a base model's configuration has wrong about its images and texts."""
+    """Return what is wrong in a base model's configuration of its images and texts."""
     vision, text = (base.architecture.get(key, {}) for key in ("vision_cfg", "text_cfg"))
     found = [_normalisation(base), _input_size(base, vision), _tokenizer(base, text)]
     return [one for one in found if one is not None]
@@ -79,7 +81,10 @@ def _input_size(base: Bundle, vision: dict[str, Any]) -> Finding | None:
 
 
 def _tokenizer(base: Bundle, text: dict[str, Any]) -> Finding | None:
-    """Byte-pair texts end with an id that the text tower must have a vector for, the last one."""
+    """Check that the tokenizer fits the text tower.
+
+    Byte-pair texts end with an id that the text tower must have a vector for, its last one.
+    """
     if not text:
         return None
     of_huggingface = bool(text.get("hf_tokenizer_name") or text.get("hf_model_name"))

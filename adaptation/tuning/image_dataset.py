@@ -1,4 +1,4 @@
-"""Images for training: decoded, cropped and mirrored anew each time they are seen."""
+"""Images for training: cropped and mirrored differently each time they are seen."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,24 @@ from indexer.encoder import Pixels
 from indexer.images.decode import Limits, decode, read_file
 from indexer.images.preprocess import Preprocess
 
-# Images are kept decoded at this many times the model's input, room for crops.
-ROOM = 1.25
-# Images as they are indexed are held, too, up to this many bytes.
-MAX_HELD = 2**30
-# The least share of an image that a crop keeps; mild, since the encoder knows images already.
+# Decoded images are kept at this many times the model's input size, so that crops fit.
+CROP_MARGIN = 1.25
+# Images preprocessed as for indexing are held in memory, too, up to this many bytes.
+MAX_BYTES_HELD = 2**30
+# The smallest share of an image that a crop keeps; mild, since the encoder is trained already.
 MIN_CROP = 0.6
 
 
 @dataclass
 class Images:
-    """paths: of the examples. Decoded once, and held in memory at a little more than input size.
+    """Images that are decoded once and held in memory at a little more than input size.
 
-    Raises ImageError for an image that cannot be read any more.
+    Methods raise ImageError for a file that cannot be read any more.
+
+    Attributes:
+        paths: Of the examples.
+        preprocess: The model's preprocessing.
+        limits: The largest file and image that are read.
     """
 
     paths: Sequence[bytes]
@@ -37,11 +42,11 @@ class Images:
         self._plain: dict[int, Pixels] = {}
 
     def plain(self, rows: Rows) -> Pixels:
-        """`(n, 3, h, w)` as the encoder sees images when it indexes them."""
+        """Return `(n, 3, h, w)`, preprocessed as for indexing."""
         return np.stack([self._pixels(row) for row in rows.tolist()])
 
     def augmented(self, rows: Rows, *, seed: int, epoch: int) -> Pixels:
-        """`(n, 3, h, w)`, each cropped and mirrored by chance: the same for seed, epoch and row."""
+        """Return `(n, 3, h, w)`, randomly cropped and mirrored by seed, epoch and row."""
         height, width = self.preprocess.size
         change = v2.Compose(
             [
@@ -57,17 +62,17 @@ class Images:
         return np.ascontiguousarray(np.stack(pixels))
 
     def batches(self, size: int) -> Iterator[tuple[Rows, Pixels]]:
-        """All of them in order, plain."""
+        """Yield the rows and pixels of all images in order, `size` at a time."""
         for start in range(0, len(self.paths), size):
             rows = np.arange(start, min(start + size, len(self.paths)))
             yield rows, self.plain(rows)
 
     def _pixels(self, row: int) -> Pixels:
-        """`(3, h, w)`"""
+        """Return `(3, h, w)`, preprocessed as for indexing."""
         if row in self._plain:
             return self._plain[row]
         pixels = self.preprocess.pixels(self._full(row))
-        if (len(self._plain) + 1) * pixels.nbytes <= MAX_HELD:
+        if (len(self._plain) + 1) * pixels.nbytes <= MAX_BYTES_HELD:
             self._plain[row] = pixels
         return pixels
 
@@ -79,7 +84,7 @@ class Images:
     def _small(self, row: int) -> Image.Image:
         if row not in self._held:
             image = self._full(row)
-            factor = ROOM * max(self.preprocess.size) / min(image.size)
+            factor = CROP_MARGIN * max(self.preprocess.size) / min(image.size)
             if factor < 1:
                 size = (round(image.width * factor), round(image.height * factor))
                 image = image.resize(size, Image.Resampling.BICUBIC)

@@ -1,10 +1,10 @@
-"""A tower's layers from the input to the output, for any of open_clip's."""
+"""The layers of any of open_clip's image towers, from the input to the output."""
 
 from torch import nn
 
 
 def layers(tower: nn.Module) -> list[list[nn.Parameter]]:
-    """The parameters by depth: what comes before the blocks, each block, what comes after."""
+    """Return the parameters by depth: those before the blocks, of each block, and after them."""
     own = {id(parameter): parameter for parameter in tower.parameters()}
     found = blocks(tower)
     inside = {id(p) for block in found for p in block.parameters()}
@@ -18,8 +18,10 @@ def layers(tower: nn.Module) -> list[list[nn.Parameter]]:
 
 
 def blocks(tower: nn.Module) -> list[nn.Module]:
-    """The entries of the tower's largest `ModuleList` or `Sequential` with at least two that hold
-    parameters, as transformers, ResNets and timm's trunks all have one.
+    """Return the tower's blocks.
+
+    They are the entries of its largest `ModuleList` or `Sequential` with at least two that hold
+    parameters; transformers, ResNets and timm's trunks all have one.
     """
     best: list[nn.Module] = []
     for module in tower.modules():

@@ -1,4 +1,4 @@
-"""Several tuned models averaged into one."""
+"""Model soups: several tuned models averaged into one."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,14 @@ from .wise_ft import average
 
 
 def merge(models: Sequence[Bundle], name: str) -> Bundle:
-    """The average of image towers that were tuned from one base, as a model of its own.
+    """Average image towers that were tuned from one base into a model of its own.
 
-    Raises ModelError for fewer than two, or models of different bases or none.
+    Args:
+        models: Two or more tuned models.
+        name: What the average is called.
+
+    Raises:
+        ModelError: There are fewer than two models, or they were not tuned from one base.
     """
     require_free(name)
     bases = {model.tuned.get("base") for model in models}
@@ -26,7 +31,7 @@ def merge(models: Sequence[Bundle], name: str) -> Bundle:
     base = find_bundle(models[0].tuned["base_name"], models[0].tuned["base"])
     if base.fingerprint not in bases:
         raise ModelError(
-            f"{base.name} is not the model any more that these were tuned from: add that one again "
+            f"{base.name} is no longer the model that these were tuned from: add that one again "
             "with `clipdex models add` or `pull`"
         )
     towers = [obtain_tower(model) for model in models]

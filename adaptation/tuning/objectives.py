@@ -1,4 +1,4 @@
-"""What a tower is trained for: to tell classes apart, or to lie close to its images' captions."""
+"""Training objectives: classification by a linear head, or contrastive learning on captions."""
 
 from abc import ABC, abstractmethod
 
@@ -12,34 +12,35 @@ from indexer.encoder import Embeddings
 from search.evaluation.metrics import first_ranks, recall_at
 
 Targets = NDArray[np.int64]
-"""Of classes `(n,)`, the number of each image's class; of captions `(n, most)`, the numbers of
-each image's captions, then -1.
+"""For classes `(n,)`, the number of each image's class; for captions `(n, most)`, the numbers of
+each image's captions, padded with -1.
 """
 
-Figures = dict[str, float]
+Metrics = dict[str, float]
 
 
 class Objective(nn.Module, ABC):
-    """Its parameters, if it has any, learn beside the tower.
+    """A loss and its metrics. Its parameters, if it has any, are trained together with the tower.
 
-    separable: whether a batch's loss is the mean of its images' own. gain: the name of the figure
-    that is to rise.
+    Attributes:
+        separable: Whether a batch's loss is the mean of its images' losses.
+        gain: The name of the metric that should rise.
     """
 
     separable: bool
     gain: str
 
     @abstractmethod
-    def drawn(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:
-        """`(n,)`: what each image is compared with this time."""
+    def sample(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:
+        """Return `(n,)`, what each image is compared with in this step."""
 
     @abstractmethod
-    def loss(self, vectors: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
-        """The mean over a batch of unit vectors `(n, dim)`."""
+    def loss(self, vectors: torch.Tensor, sampled: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss of a batch of unit vectors `(n, dim)`."""
 
     @abstractmethod
-    def judge(self, vectors: torch.Tensor, targets: Targets) -> Figures:
-        """Figures of held-out images: "held_out_loss" and others."""
+    def evaluate(self, vectors: torch.Tensor, targets: Targets) -> Metrics:
+        """Return the metrics of held-out images, "held_out_loss" among them."""
 
 
 class Classification(Objective):
@@ -52,16 +53,16 @@ class Classification(Objective):
         super().__init__()
         self.head = head
 
-    def drawn(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:
-        """The classes themselves."""
+    def sample(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:
+        """Return the classes themselves."""
         return torch.from_numpy(targets)
 
-    def loss(self, vectors: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
-        """The mean over a batch of unit vectors `(n, dim)`."""
-        return functional.cross_entropy(self.head(vectors), drawn)
+    def loss(self, vectors: torch.Tensor, sampled: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss of a batch of unit vectors `(n, dim)`."""
+        return functional.cross_entropy(self.head(vectors), sampled)
 
-    def judge(self, vectors: torch.Tensor, targets: Targets) -> Figures:
-        """The likelihood, and the share whose class has the highest logit."""
+    def evaluate(self, vectors: torch.Tensor, targets: Targets) -> Metrics:
+        """Return the cross-entropy and the accuracy."""
         own = torch.from_numpy(targets).to(vectors.device)
         logits = self.head(vectors).double()
         return {
@@ -71,10 +72,10 @@ class Classification(Objective):
 
 
 class Contrastive(Objective):
-    """Images and captions of a batch are told to find each other, both ways.
+    """The cross-entropy of finding an image's caption in the batch, and a caption's image.
 
     Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision,
-    ICML 2021; the captions' vectors stay. Captions that read the same are one, and right for all
+    ICML 2021, with frozen caption vectors. Captions with equal text are one, and relevant to all
     images that they belong to.
     """
 
@@ -83,24 +84,29 @@ class Contrastive(Objective):
     captions: torch.Tensor
 
     def __init__(self, captions: Embeddings, scale: float) -> None:
-        """captions: `(m, dim)`, by number. scale: the model's own, of cosines."""
+        """Keep the captions' vectors.
+
+        Args:
+            captions: `(m, dim)`, by number.
+            scale: The model's logit scale.
+        """
         super().__init__()
         self.register_buffer("captions", torch.from_numpy(captions), persistent=False)
         self.scale = scale
 
-    def drawn(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:
-        """One of each image's captions."""
+    def sample(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:
+        """Return a random caption of each image."""
         counts = (targets >= 0).sum(axis=1)
         chosen = (random.random(len(targets)) * counts).astype(np.int64)
         return torch.from_numpy(targets[np.arange(len(targets)), chosen])
 
-    def loss(self, vectors: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
-        """The mean of both directions' cross-entropies over a batch of unit vectors `(n, dim)`."""
-        logits = self.scale * vectors @ self.captions[drawn].T
-        return _both_ways(logits, (drawn[:, None] == drawn[None, :]).to(logits.dtype))
+    def loss(self, vectors: torch.Tensor, sampled: torch.Tensor) -> torch.Tensor:
+        """Return the mean cross-entropy of both directions for unit vectors `(n, dim)`."""
+        logits = self.scale * vectors @ self.captions[sampled].T
+        return _both_ways(logits, (sampled[:, None] == sampled[None, :]).to(logits.dtype))
 
-    def judge(self, vectors: torch.Tensor, targets: Targets) -> Figures:
-        """Likelihood and ranks among all of these images and their captions."""
+    def evaluate(self, vectors: torch.Tensor, targets: Targets) -> Metrics:
+        """Return the loss and the ranks among all of these images and their captions."""
         numbers = np.unique(targets[targets >= 0])
         right = (targets[:, :, None] == numbers).any(axis=1)
         scores = vectors @ self.captions[torch.from_numpy(numbers).to(vectors.device)].T
@@ -114,7 +120,7 @@ class Contrastive(Objective):
 
 
 def _both_ways(logits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """The mean cross-entropy of rows and of columns; several right ones share what is right."""
+    """Return the mean cross-entropy of rows and columns; relevant entries share the target."""
     rows = functional.cross_entropy(logits, right / right.sum(dim=1, keepdim=True))
     columns = functional.cross_entropy(logits.T, right.T / right.T.sum(dim=1, keepdim=True))
     return (rows + columns) / 2

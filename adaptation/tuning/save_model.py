@@ -1,4 +1,4 @@
-"""A tuned image tower as a model of its own: compiled, kept in the cache, known by a name."""
+"""A tuned image tower as a model of its own: compiled, cached and registered by its name."""
 
 import os
 import shutil
@@ -20,35 +20,43 @@ from indexer.openclip.image_tower import build_visual
 from indexer.weights.image_tower import require_same_vectors
 from indexer.weights.image_tower_cache import keep_tower
 
-# How the cache's records tell that a model was tuned.
+# How the cache's records mark a tuned model.
 TUNED = "tuned:"
 
 
 class Exportable(nn.Module):
-    """What the exporter asks of an open_clip model."""
+    """The part of an open_clip model that the exporter uses."""
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
         self.visual = visual
 
     def encode_image(self, pixels: torch.Tensor, normalize: bool) -> torch.Tensor:
-        """`(n, 3, h, w)` to unit vectors."""
+        """Return the unit vectors of `(n, 3, h, w)`."""
         return nn.functional.normalize(self.visual(pixels), dim=-1)
 
 
 def require_free(name: str) -> None:
-    """Raise ModelError for a name that a model of another kind has."""
+    """Raise ModelError if a model that was not tuned has this name."""
     known = cache.read_record(name)
     if name == BUILT_IN or (known is not None and not known.source.startswith(TUNED)):
         raise ModelError(f"{name} is the name of another model: choose a name of your own")
 
 
 def keep_tuned(base: Bundle, visual: nn.Module, name: str, metadata: dict[str, Any]) -> Bundle:
-    """Compile the base model with this image tower, under `name`; its text tower is the base's.
+    """Compile the base model with another image tower and register it.
 
-    A tower with parts that open_clip's has not is not kept for GPUs. metadata: what the manifest
-    says of how it came to be, beside the base.
-    Raises CompileError where it cannot be exported, ModelError where its bundle differs.
+    A tower with parts that open_clip's does not have is not cached for GPUs.
+
+    Args:
+        base: The model whose text tower and settings are used.
+        visual: The image tower.
+        name: What the model is called.
+        metadata: How it was made; goes into the manifest beside the base.
+
+    Raises:
+        CompileError: It cannot be exported.
+        ModelError: The bundle's vectors differ from the tower's.
     """
     models = cache.models_folder()
     models.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Learning rates over steps and depth, and when which layers move.
+"""Learning rates over steps and depth, and when which layers are trained.
 
 Sources: Goyal et al., Accurate, Large Minibatch SGD, 2017 (warm-up); Loshchilov and Hutter, SGDR,
 ICLR 2017 (cosine); Howard and Ruder, Universal Language Model Fine-tuning, ACL 2018
@@ -9,8 +9,15 @@ import math
 
 
 def warmup_cosine(step: int, *, warmup: int, total: int, floor: float = 0.0) -> float:
-    """The share of the peak rate at `step`, from 0: rises linearly over `warmup` steps to 1, then
-    falls along a cosine to `floor` at the last step.
+    """Return the share of the peak rate at a step.
+
+    It rises linearly to 1, then falls along a cosine.
+
+    Args:
+        step: From 0.
+        warmup: The number of steps over which the rate rises.
+        total: The number of all steps.
+        floor: The share at the last step.
     """
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -19,14 +26,16 @@ def warmup_cosine(step: int, *, warmup: int, total: int, floor: float = 0.0) -> 
 
 
 def by_depth(depths: int, decay: float) -> list[float]:
-    """The share of the peak rate of each of `depths` layers, from the input to the output: the last
-    has 1, each before it `decay` times the next one's.
+    """Return the share of the peak rate of each of `depths` layers, from the input on.
+
+    The last layer has 1, and each other one `decay` times that of the next.
     """
     return [decay ** (depths - 1 - depth) for depth in range(depths)]
 
 
 def unfrozen(epoch: int, *, depths: int, per_epoch: int) -> int:
-    """How many layers, counted from the output, move in `epoch`, from 0: `per_epoch` more each
-    time; all of them from the start where it is 0.
+    """Return how many layers, counted from the output, are trained in an epoch, from 0.
+
+    Each epoch adds `per_epoch` of the `depths` layers; with 0 all are trained from the start.
     """
     return depths if per_epoch == 0 else min(depths, (epoch + 1) * per_epoch)

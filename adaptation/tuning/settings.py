@@ -1,23 +1,35 @@
-"""What a tuning run does: the dataclass is saved beside its results."""
+"""The settings of a tuning run, which are saved beside its results."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Of classes in two phases: the head's optimum on the frozen tower, then both together; of
-    captions the tower alone.
+    """How a run trains.
 
-    method: "full" moves every weight; others leave them and learn something beside them: "lora"
-    low-rank products, "adapter" bottlenecks, "prefix" keys and values, "visual-prompts" tokens (the
-    last two of transformers only). epochs, batch_size: of phase two. at_once: images whose
-    activations are held at a time; gradients add up over a batch, so it changes memory and nothing
-    else, and of captions time: each image is seen twice. rate: peak learning rate of the tower's
-    last layer; each layer before it has `layer_decay` times the next one's. head_rate: of the head.
-    warmup: share of the steps. unfreeze_per_epoch: how many more layers move each epoch, from the
-    last; 0: all from the start. checkpointing: activations inside blocks are computed twice instead
-    of kept. patience: epochs without a better likelihood on held-out images before it stops.
-    rank, alpha: of LoRA.
+    For classes there are two phases: the optimal head on the frozen tower, then both together. For
+    captions the tower is trained alone.
+
+    Attributes:
+        method: "full" moves every weight. The others freeze the tower and train something beside
+            it: "lora" low-rank products, "adapter" bottlenecks, "prefix" keys and values,
+            "visual-prompts" tokens (the last two only in transformers).
+        epochs: Passes over the images in phase two.
+        batch_size: Images per step in phase two.
+        at_once: Images whose activations are held at a time. Gradients add up over a batch, so this
+            changes only memory, and for captions time: each image is encoded twice.
+        rate: The peak learning rate of the tower's last layer.
+        head_rate: The learning rate of the head.
+        layer_decay: The learning rate of each layer as a share of the next one's.
+        warmup: The share of steps over which the rate rises.
+        weight_decay: Of AdamW.
+        unfreeze_per_epoch: How many more layers are trained in each epoch, from the last one on; 0
+            to train all from the start.
+        checkpointing: Whether activations inside blocks are computed twice instead of kept.
+        patience: How many epochs without a better likelihood on held-out images end the run.
+        rank: Of LoRA's products.
+        alpha: LoRA's scale, times its rank.
+        seed: Of splits, order and crops.
     """
 
     method: str = "full"
@@ -40,11 +52,11 @@ class Tuning:
 METHODS: dict[str, Tuning] = {
     "full": Tuning(),
     "lora": Tuning(method="lora", rate=1e-3),
-    # What is new at every depth learns everywhere alike.
+    # New parameters start from nothing at every depth, so all have the same rate.
     **{
         method: Tuning(method=method, rate=1e-3, layer_decay=1.0)
         for method in ("adapter", "prefix", "visual-prompts")
     },
 }
-# Images of a batch are each other's wrong answers where captions are learnt.
+# Images of a batch are each other's wrong answers where captions are learned.
 CAPTIONS_BATCH = 128

@@ -1,4 +1,4 @@
-"""The way back: what is won and lost between the base model and the tuned one (WiSE-FT)."""
+"""WiSE-FT: what is gained and lost between the base model and the tuned one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,19 +12,23 @@ from indexer.images.decode import Limits
 
 from .checkpoint import Weights
 from .image_dataset import Images
-from .trainer import Loop, Side
+from .trainer import Split, Trainer
 from .wise_ft import interpolate
 
 ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))
-# How much of accuracy on the old images may be lost at the chosen alpha.
-LOST = 0.01
+# How much accuracy on the old images may be lost at the chosen alpha.
+MAX_LOST = 0.01
 
 
 @dataclass(frozen=True)
 class Old:
-    """Labelled images whose zero-shot accuracy is to stay as it was `before`.
+    """Labelled images whose zero-shot accuracy must not suffer.
 
-    text: `(classes, dim)`.
+    Attributes:
+        images: The images.
+        targets: `(n,)`, their classes.
+        text: `(classes, dim)`, the zero-shot weights of the base model.
+        before: The accuracy of the base model.
     """
 
     images: Images
@@ -36,48 +40,63 @@ class Old:
     def of(
         cls, examples: Examples, base: Bundle, encoder: Encoder, templates: Sequence[str] = ()
     ) -> "Old":
-        """encoder: of the base model, whose class weights stay."""
+        """Measure the base model, whose encoder is given, on examples."""
         images = Images(examples.paths, base.image, Limits())
         text = task_of(examples, encoder, templates).text
         right = (examples.vectors @ text.T).argmax(axis=1) == examples.targets
         return cls(images, examples.targets, text, float(right.mean()))
 
-    def accuracy(self, loop: Loop) -> float:
-        """Of the loop's tower as it is."""
-        cosines = loop.vectors(self.images).cpu().numpy() @ self.text.T
+    def accuracy(self, trainer: Trainer) -> float:
+        """Return the zero-shot accuracy of the trainer's tower as it is."""
+        cosines = trainer.vectors(self.images).cpu().numpy() @ self.text.T
         return float((cosines.argmax(axis=1) == self.targets).mean())
 
 
 def sweep(
-    loop: Loop,
+    trainer: Trainer,
     start: Weights,
     end: Weights,
-    held_out: Side,
+    held_out: Split,
     old: Old | None,
     on_note: Callable[[str], None],
 ) -> list[dict[str, float]]:
-    """For each alpha the objective's gain on held-out images ("new") and accuracy on the old ones
-    ("old"). Leaves the loop with some mixture.
+    """Measure mixtures of the weights `start` and `end`.
+
+    Args:
+        trainer: Evaluates them; left with some mixture.
+        start: The base model's weights.
+        end: The tuned weights.
+        held_out: Images of the new task.
+        old: Images of the old task, if there are any.
+        on_note: Is called with each result.
+
+    Returns:
+        For each alpha the objective's gain on held-out images ("new") and, where there are old
+        images, the accuracy on these ("old").
     """
     found = []
     for alpha in ALPHAS:
-        loop.load(interpolate(start, end, alpha))
-        judged = loop.judge(held_out)
-        figures = {"alpha": alpha, "new": judged[loop.objective.gain]}
+        trainer.load(interpolate(start, end, alpha))
+        evaluated = trainer.evaluate(held_out)
+        metrics = {"alpha": alpha, "new": evaluated[trainer.objective.gain]}
         if old is not None:
-            figures["old"] = old.accuracy(loop)
-        found.append(figures)
-        on_note(", ".join(f"{key} {value:.3g}" for key, value in figures.items()))
+            metrics["old"] = old.accuracy(trainer)
+        found.append(metrics)
+        on_note(", ".join(f"{key} {value:.3g}" for key, value in metrics.items()))
     return found
 
 
 def chosen(found: list[dict[str, float]], before: float | None) -> float:
-    """The alpha that is best on new images among those that lose little of the old, the least of
-    equal ones; 0 where all lose more.
+    """Return the alpha that is best on new images among those that lose little on the old ones.
 
-    before: accuracy of the base model on the old images, where there are any.
+    Args:
+        found: What `sweep` returned.
+        before: The accuracy of the base model on the old images, if there are any.
+
+    Returns:
+        The smallest of equally good ones; 0 where every alpha loses more.
     """
-    allowed = [one for one in found if before is None or before - one["old"] <= LOST + 1e-9]
+    allowed = [one for one in found if before is None or before - one["old"] <= MAX_LOST + 1e-9]
     if not allowed:
         return ALPHAS[0]
     return max(allowed, key=lambda one: (one["new"], -one["alpha"]))["alpha"]

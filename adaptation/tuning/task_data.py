@@ -1,4 +1,4 @@
-"""What a run learns from: labelled or captioned images, split, with an objective for them."""
+"""What a run learns from: labelled or captioned images, split, with their objective."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,41 +23,52 @@ from indexer.store.content_hash import digest
 
 from .image_dataset import Images
 from .objectives import Classification, Contrastive, Objective
-from .trainer import Side
+from .trainer import Split
 
 
 @dataclass(frozen=True)
-class Material:
-    """key: alike for the same images, what is known of them, and model."""
+class TaskData:
+    """The data of a run and its objective.
+
+    Attributes:
+        objective: The loss.
+        training: The images to train on.
+        held_out: The images to choose by.
+        key: Equal for the same images, labels or captions, and base model.
+    """
 
     objective: Objective
-    training: Side
-    held_out: Side
+    training: Split
+    held_out: Split
     key: str
 
 
 def of_examples(
     base: Bundle, encoder: Encoder, examples: Examples, seed: int, templates: Sequence[str]
-) -> Material:
-    """Classes: the head starts from the zero-shot probe's optimum on the frozen tower, phase one.
+) -> TaskData:
+    """Return the data for labelled images.
 
-    Raises ExamplesError where nothing can be held out.
+    The head starts from the zero-shot probe's optimum on the frozen tower, which is phase one.
+
+    Raises:
+        ExamplesError: Nothing can be held out.
     """
     parts = _split(examples, examples.targets, seed)
     head = _head(task_of(examples, encoder, templates).subset(parts[0]))
     known = [*examples.classes, str(examples.targets.tolist())]
-    return _material(base, Classification(head), examples, examples.targets, parts, known)
+    return _task_data(base, Classification(head), examples, examples.targets, parts, known)
 
 
-def of_pairs(base: Bundle, encoder: Encoder, pairs: Pairs, seed: int) -> Material:
-    """Captions, whose vectors stay as the base's text tower gives them.
+def of_pairs(base: Bundle, encoder: Encoder, pairs: Pairs, seed: int) -> TaskData:
+    """Return the data for captioned images; the base's text tower gives the captions' vectors.
 
-    Raises ExamplesError where nothing can be held out.
+    Raises:
+        ExamplesError: Nothing can be held out.
     """
     parts = _split(pairs, np.zeros(len(pairs.paths), np.int64), seed)
     objective = Contrastive(encoder.encode_texts(list(pairs.captions)), base.logit_scale)
     known = [*pairs.captions, str(pairs.own.tolist())]
-    return _material(base, objective, pairs, pairs.own, parts, known)
+    return _task_data(base, objective, pairs, pairs.own, parts, known)
 
 
 def _split(data: Examples | Pairs, strata: Targets, seed: int) -> tuple[Rows, Rows]:
@@ -65,25 +76,25 @@ def _split(data: Examples | Pairs, strata: Targets, seed: int) -> tuple[Rows, Ro
     parts = folds(strata, seed, groups=group_pairs(len(strata), pairs))
     if not parts:
         raise ExamplesError(
-            "two different images or more are needed, of each class: one is held out"
+            "at least two different images of each class are needed, since one is held out"
         )
     return parts[0]
 
 
-def _material(
+def _task_data(
     base: Bundle,
     objective: Objective,
     data: Examples | Pairs,
     targets: Targets,
     parts: tuple[Rows, Rows],
     known: list[str],
-) -> Material:
+) -> TaskData:
     training, held_out = (
-        Side(Images([data.paths[row] for row in rows], base.image, Limits()), targets[rows])
+        Split(Images([data.paths[row] for row in rows], base.image, Limits()), targets[rows])
         for rows in parts
     )
     text = "\n".join([base.fingerprint, *known]).encode()
-    return Material(objective, training, held_out, digest(text + b"".join(data.digests)).hex())
+    return TaskData(objective, training, held_out, digest(text + b"".join(data.digests)).hex())
 
 
 def _head(task: Task) -> nn.Linear:

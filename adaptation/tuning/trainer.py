@@ -1,7 +1,7 @@
-"""The training loop: exact to the step, whether or not it was interrupted.
+"""The training loop, whose result does not depend on interruptions.
 
-Every draw is a function of seed, epoch and example, and normalisation layers keep the statistics
-that they came with, so weights, the optimiser's moments and the step's number are the whole state.
+Every random number is a function of seed, epoch and example, and normalization layers keep their
+statistics, so the weights, the optimizer's moments and the number of the step are the whole state.
 """
 
 from collections.abc import Iterator
@@ -25,17 +25,15 @@ from .training_log import Log
 
 
 @dataclass(frozen=True)
-class Side:
-    """Images and what is known of them. targets: `(n, ...)`, as the objective takes them."""
+class Split:
+    """Images and their targets `(n, ...)`, as the objective takes them."""
 
     images: Images
     targets: Targets
 
 
-class Loop:
-    """One run. tower: changed in place, on its own device. objective: a module. folder: of its
-    state and log.
-    """
+class Trainer:
+    """Trains a tower in one run that can be interrupted."""
 
     def __init__(
         self,
@@ -48,7 +46,17 @@ class Loop:
         key: str,
         log: Log | None = None,
     ) -> None:
-        """steps: of an epoch. key: of data and model; what another one left is not gone on with."""
+        """Prepare a run.
+
+        Args:
+            tower: The image tower, which is changed in place, on its own device.
+            objective: The loss; its parameters are trained, too.
+            settings: How to train.
+            folder: Where the state and the log are written.
+            steps: The steps of one epoch.
+            key: Of data and model; a state with another key is not resumed.
+            log: Where metrics go; by default a CSV in the folder.
+        """
         self.identity: Identity = {"settings": asdict(settings), "key": key}
         self.tower, self.objective, self.settings, self.folder = tower, objective, settings, folder
         self.modules = nn.ModuleDict({"tower": tower.visual, "objective": objective})
@@ -56,7 +64,7 @@ class Loop:
         self.modules.to(self.device)
         self.steps = steps
         self.groups = parameter_groups(tower.visual, objective, settings)
-        self.optimiser = torch.optim.AdamW(self.groups, weight_decay=settings.weight_decay)
+        self.optimizer = torch.optim.AdamW(self.groups, weight_decay=settings.weight_decay)
         self.log = log or Log(folder)
         self.step = 0
         self.best: tuple[float, int] = (float("inf"), 0)
@@ -65,39 +73,43 @@ class Loop:
 
     @property
     def total(self) -> int:
-        """Steps of the whole run."""
+        """The number of steps of the whole run."""
         return self.settings.epochs * self.steps
 
-    def run(self, train: Side, held_out: Side) -> Iterator[dict[str, float]]:
-        """Go on to the end, or until patience ends; yields each epoch's metrics. Best weights last.
+    def run(self, train: Split, held_out: Split) -> Iterator[dict[str, float]]:
+        """Train to the end or until patience runs out, then load the best weights.
 
-        Raises OSError where the state cannot be written.
+        Yields:
+            The metrics of each epoch.
+
+        Raises:
+            OSError: The state cannot be written.
         """
         self.resume()
         for epoch in range(self.step // self.steps, self.settings.epochs):
             if epoch - self.best[1] > self.settings.patience:
                 break
             losses = [self._step(train, epoch, at) for at in range(self.steps)]
-            figures = {
+            metrics = {
                 "epoch": epoch + 1.0,
                 "loss": float(np.mean(losses)),
-                **self.judge(held_out),
+                **self.evaluate(held_out),
             }
-            if figures["held_out_loss"] < self.best[0]:
-                self.best = figures["held_out_loss"], epoch + 1
+            if metrics["held_out_loss"] < self.best[0]:
+                self.best = metrics["held_out_loss"], epoch + 1
                 self.best_weights = self.weights()
-            self.history.append(figures)
+            self.history.append(metrics)
             self.save()
-            yield figures
+            yield metrics
         self.load(self.best_weights)
 
-    def judge(self, side: Side) -> dict[str, float]:
-        """The objective's figures of images as they are indexed."""
+    def evaluate(self, split: Split) -> dict[str, float]:
+        """Return the objective's metrics for images preprocessed as for indexing."""
         with torch.no_grad():
-            return self.objective.judge(self.vectors(side.images), side.targets)
+            return self.objective.evaluate(self.vectors(split.images), split.targets)
 
     def vectors(self, images: Images) -> torch.Tensor:
-        """`(n, dim)` of images as they are indexed."""
+        """Return `(n, dim)`, the vectors of images preprocessed as for indexing."""
         with torch.no_grad():
             return torch.cat(
                 [self._embed(pixels) for _, pixels in images.batches(self.settings.at_once)]
@@ -107,29 +119,31 @@ class Loop:
         vectors: torch.Tensor = self.tower(torch.from_numpy(pixels).to(self.device))
         return vectors
 
-    def _step(self, train: Side, epoch: int, at: int) -> float:
+    def _step(self, train: Split, epoch: int, at: int) -> float:
         settings = self.settings
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(train.targets))
         rows = order[at * settings.batch_size : (at + 1) * settings.batch_size]
         random = np.random.default_rng([settings.seed, epoch, at])
-        drawn = self.objective.drawn(train.targets[rows], random).to(self.device)
+        sampled = self.objective.sample(train.targets[rows], random).to(self.device)
         pixels = train.images.augmented(rows, seed=settings.seed, epoch=epoch)
         share = warmup_cosine(
             self.step, warmup=round(settings.warmup * self.total), total=self.total
         )
-        for group, depth in zip(self.optimiser.param_groups, self._moving(epoch), strict=True):
+        for group, depth in zip(self.optimizer.param_groups, self._moving(epoch), strict=True):
             group["lr"] = share * group["peak"] * depth
-        self.optimiser.zero_grad()
-        loss = self._backward(pixels, drawn)
-        self.optimiser.step()
+        self.optimizer.zero_grad()
+        loss = self._backward(pixels, sampled)
+        self.optimizer.step()
         self.step += 1
         return loss
 
-    def _backward(self, pixels: np.ndarray, drawn: torch.Tensor) -> float:
-        """Add up a batch's gradients, with the activations of few images at a time.
+    def _backward(self, pixels: np.ndarray, sampled: torch.Tensor) -> float:
+        """Add up a batch's gradients while holding the activations of few images at a time.
 
-        Where images are compared with each other, their vectors come first, without activations;
-        the loss's gradients in the vectors then go on into the tower part by part.
+        Where images are compared with each other, their vectors are computed first, without
+        activations; the loss's gradients with respect to the vectors are then propagated into the
+        tower part by part.
+
         Source: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup,
         RepL4NLP 2021.
         """
@@ -139,14 +153,14 @@ class Loop:
         if self.objective.separable or len(parts) == 1:
             for part in parts:
                 share = len(pixels[part]) / len(pixels)
-                loss = share * self.objective.loss(self._embed(pixels[part]), drawn[part])
+                loss = share * self.objective.loss(self._embed(pixels[part]), sampled[part])
                 loss.backward()
                 total += float(loss.detach())
             return total
         with torch.no_grad():
             vectors = torch.cat([self._embed(pixels[part]) for part in parts])
         vectors.requires_grad_()
-        loss = self.objective.loss(vectors, drawn)
+        loss = self.objective.loss(vectors, sampled)
         loss.backward()
         assert vectors.grad is not None
         for part in parts:
@@ -154,7 +168,7 @@ class Loop:
         return float(loss.detach())
 
     def _moving(self, epoch: int) -> list[float]:
-        """1 for groups that move in this epoch, else 0; the objective's own, if any, last."""
+        """Return 1 for each group that is trained in this epoch and 0 for the others."""
         depths = sum("depth" in group for group in self.groups)
         free = unfrozen(epoch, depths=depths, per_epoch=self.settings.unfreeze_per_epoch)
         own = [1.0] * (len(self.groups) - depths)
@@ -163,34 +177,34 @@ class Loop:
     # -- state -----------------------------------------------------------------------------------
 
     def weights(self) -> Weights:
-        """A copy of all weights, the tower's and the objective's."""
+        """Return a copy of all weights, the tower's and the objective's."""
         return {
             name: value.detach().clone().contiguous()
             for name, value in self.modules.state_dict().items()
         }
 
     def load(self, weights: Weights) -> None:
-        """Take in what `weights` gave."""
+        """Load weights that `weights` returned."""
         self.modules.load_state_dict(weights)
 
     def save(self) -> None:
-        """The whole state and the log: a run that is killed goes on from here."""
+        """Write the whole state, from which a killed run is resumed, and the log."""
         metadata = {"step": self.step, "best": list(self.best), "history": self.history}
-        moments = self.optimiser.state_dict()["state"]
+        moments = self.optimizer.state_dict()["state"]
         write_state(
             self.folder, self.identity, metadata, self.weights(), self.best_weights, moments
         )
         self.log.write(self.history)
 
     def resume(self) -> None:
-        """Go on from a state of the same settings, if there is one."""
+        """Load the state of a run of the same settings, if there is one."""
         found = read_state(self.folder, self.identity)
         if found is None:
             return
         self.load(found.weights)
         self.best_weights = found.best_weights
-        whole = self.optimiser.state_dict()
-        self.optimiser.load_state_dict({**whole, "state": found.moments})
+        whole = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**whole, "state": found.moments})
         self.step, self.history = found.metadata["step"], found.metadata["history"]
         self.best = (found.metadata["best"][0], found.metadata["best"][1])
 
@@ -198,9 +212,10 @@ class Loop:
 def parameter_groups(
     visual: nn.Module, objective: nn.Module, settings: Tuning
 ) -> list[dict[str, Any]]:
-    """A group for each of the tower's layers, from the input on, then the objective's, if any.
+    """Return the optimizer's parameter groups.
 
-    peak: the highest rate of each. depth: of the tower's, from 0.
+    There is one for each layer of the tower, from the input on, with its "depth" from 0, and one
+    for the objective's parameters, if it has any. "peak" is the highest learning rate of a group.
     """
     depths = [[p for p in layer if p.requires_grad] for layer in layers(visual)]
     shares = by_depth(len(depths), settings.layer_decay)

@@ -1,4 +1,4 @@
-"""What a run's epochs came to: a CSV, and on request TensorBoard's event files."""
+"""The metrics of each epoch: a CSV, and on request TensorBoard's event files."""
 
 import csv
 from pathlib import Path
@@ -10,12 +10,18 @@ LOG = "log.csv"
 
 
 class Log:
-    """folder: of the CSV. events: where TensorBoard reads; None for nowhere.
-
-    Raises ExamplesError where TensorBoard is asked for and not installed.
-    """
+    """Writes the history of a run."""
 
     def __init__(self, folder: Path, events: Path | None = None) -> None:
+        """Open the log.
+
+        Args:
+            folder: Where the CSV is written.
+            events: TensorBoard's folder; None to write no events.
+
+        Raises:
+            ExamplesError: TensorBoard is not installed.
+        """
         self.folder = folder
         self._events: Any = None
         if events is not None:
@@ -26,18 +32,18 @@ class Log:
                     "--tensorboard needs the package of that name: pip install tensorboard"
                 ) from exc
             self._events = SummaryWriter(str(events))
-        self._told = 0
+        self._written = 0
 
     def write(self, history: list[dict[str, float]]) -> None:
-        """All epochs so far; of a run that goes on TensorBoard is told only the new ones."""
+        """Write all epochs so far to the CSV, and the new ones to TensorBoard."""
         with open(self.folder / LOG, "w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, list(history[0]))
             writer.writeheader()
             writer.writerows(history)
         if self._events is not None:
-            for figures in history[max(self._told, len(history) - 1) :]:
-                for name, value in figures.items():
+            for metrics in history[max(self._written, len(history) - 1) :]:
+                for name, value in metrics.items():
                     if name != "epoch":
-                        self._events.add_scalar(name, value, int(figures["epoch"]))
-            self._told = len(history)
+                        self._events.add_scalar(name, value, int(metrics["epoch"]))
+            self._written = len(history)
             self._events.flush()

@@ -1,4 +1,4 @@
-"""From labelled or captioned images to a tuned model, and as little of the old lost as can be."""
+"""From labelled or captioned images to a tuned model that keeps what the base model knew."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,16 +26,16 @@ from .save_model import keep_tuned, require_free
 from .settings import Tuning
 from .sweep import Old, chosen, sweep
 from .task_data import of_examples, of_pairs
-from .trainer import Loop
+from .trainer import Trainer
 from .training_log import Log
 from .wise_ft import interpolate
 
 Report = Callable[[str], None]
 
-# Of a prefix, and prompts before each block.
+# The length of a prefix, and the number of prompts before each block.
 TOKENS = 8
-# What learns where the tower's own weights do not. Low-rank products become part of these in the
-# end; the others stay beside them.
+# What is trained where the tower's own weights are frozen. Low-rank products are merged into these
+# in the end; the others stay beside them.
 ADDITIONS: dict[str, Callable[[nn.Module, Tuning], object]] = {
     "lora": lambda tower, settings: add_lora(tower, settings.rank, settings.alpha),
     "adapter": lambda tower, _: add_adapters(tower),
@@ -45,9 +45,14 @@ ADDITIONS: dict[str, Callable[[nn.Module, Tuning], object]] = {
 
 
 @dataclass(frozen=True)
-class Where:
-    """Where a run computes and what it leaves. folder: of its state and log, from which a run of
-    the same settings goes on. events: TensorBoard's folder.
+class RunConfig:
+    """Where a run computes and what it writes.
+
+    Attributes:
+        folder: Of its state and log, from which a run of the same settings is resumed.
+        device: Where the tower is.
+        precision: Of the tower.
+        events: TensorBoard's folder; None to write no events.
     """
 
     folder: Path
@@ -57,8 +62,13 @@ class Where:
 
     @classmethod
     def on(cls, device: str, folder: Path, events: Path | None) -> Self:
-        """The device of that name ("auto": a GPU where there is one), in bf16 where it has that,
-        else in float32: gradients in float16 would have to be scaled. Raises DeviceUnavailable.
+        """Return the configuration for a device by its name; "auto" prefers a GPU.
+
+        It computes in bf16 where the device has that, else in float32: gradients in float16 would
+        have to be scaled.
+
+        Raises:
+            DeviceUnavailable: There is no such device.
         """
         found = find_device(next(iter(devices()), "cpu") if device == "auto" else device)
         precision = default_precision(found)
@@ -67,8 +77,14 @@ class Where:
 
 @dataclass
 class Tuned:
-    """bundle: the model, compiled. epochs: figures of each. sweep: by alpha, the gain on held-out
-    images ("new") and zero-shot accuracy on the old ones ("old").
+    """A tuned model.
+
+    Attributes:
+        bundle: The compiled model.
+        alpha: The share of the way from the base model to the tuned weights.
+        epochs: The metrics of each epoch.
+        sweep: For each alpha the gain on held-out images ("new") and the zero-shot accuracy on the
+            old ones ("old").
     """
 
     bundle: Bundle
@@ -78,7 +94,7 @@ class Tuned:
 
     @property
     def at_alpha(self) -> dict[str, float]:
-        """The sweep's figures of the model."""
+        """The sweep's metrics at the chosen alpha."""
         return next(one for one in self.sweep if one["alpha"] == self.alpha)
 
 
@@ -88,22 +104,36 @@ def tune(
     data: Examples | Pairs,
     settings: Tuning,
     name: str,
-    where: Where,
+    run: RunConfig,
     *,
     old: Examples | None = None,
     templates: Sequence[str] = (),
     warnings: Sequence[str] = (),
     on_note: Report = lambda line: None,
 ) -> Tuned:
-    """Train the image tower (of classes a head first, then both); then go back towards the base
-    model (WiSE-FT), as far as held-out images gain and old ones do not lose.
+    """Train the image tower, then interpolate towards the base model (WiSE-FT).
 
-    encoder: of `base`. old: labelled images whose zero-shot accuracy is to stay. warnings: names
-    of checks that objected, which the bundle remembers.
-    Raises ExamplesError where nothing can be held out, ModelError for the name of another model.
+    For classes a head is trained first, then both. The interpolation takes the point that is best
+    on held-out images among those that do not lose on the old ones.
+
+    Args:
+        base: The model to start from.
+        encoder: The encoder of `base`.
+        data: What to learn from.
+        settings: How to train.
+        name: What the model is called.
+        run: Where to compute and write.
+        old: Labelled images whose zero-shot accuracy must not suffer.
+        templates: Prompt templates of the class names.
+        warnings: The names of checks that objected, which the bundle records.
+        on_note: Is called with single lines of progress.
+
+    Raises:
+        ExamplesError: Nothing can be held out.
+        ModelError: Another model has this name.
     """
     require_free(name)
-    material = (
+    task_data = (
         of_examples(base, encoder, data, settings.seed, templates)
         if isinstance(data, Examples)
         else of_pairs(base, encoder, data, settings.seed)
@@ -111,38 +141,38 @@ def tune(
     torch.manual_seed(settings.seed)
     visual = obtain_tower(base)
     start = {f"tower.{name}": value.clone() for name, value in visual.state_dict().items()}
-    learnt = _prepare(visual, settings)
-    on_note(f"{learnt:,} parameters of the tower learn")
-    tower = ImageTower(visual, base.image, where.precision).to(where.device)
-    steps = -(-len(material.training.targets) // settings.batch_size)
-    loop = Loop(
+    trained = _prepare(visual, settings)
+    on_note(f"{trained:,} parameters of the tower are trained")
+    tower = ImageTower(visual, base.image, run.precision).to(run.device)
+    steps = -(-len(task_data.training.targets) // settings.batch_size)
+    trainer = Trainer(
         tower,
-        material.objective,
+        task_data.objective,
         settings,
-        where.folder,
+        run.folder,
         steps=steps,
-        key=material.key,
-        log=Log(where.folder, where.events),
+        key=task_data.key,
+        log=Log(run.folder, run.events),
     )
-    first = loop.weights()
-    for figures in loop.run(material.training, material.held_out):
-        on_note(", ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in figures.items()))
+    first = trainer.weights()
+    for metrics in trainer.run(task_data.training, task_data.held_out):
+        on_note(", ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in metrics.items()))
     merge_lora(visual)
-    end = loop.weights()
+    end = trainer.weights()
     first = {name: first[name] if name in first else start[name].to(end[name]) for name in end}
     before = None if old is None else Old.of(old, base, encoder, templates)
-    found = sweep(loop, first, end, material.held_out, before, on_note)
+    found = sweep(trainer, first, end, task_data.held_out, before, on_note)
     alpha = chosen(found, None if before is None else before.before)
-    loop.load(interpolate(first, end, alpha))
+    trainer.load(interpolate(first, end, alpha))
     _recompute(visual, False)
-    metadata = {"tuning": asdict(settings), "learnt": learnt, "alpha": alpha, "sweep": found}
+    metadata = {"tuning": asdict(settings), "learnt": trained, "alpha": alpha, "sweep": found}
     bundle = keep_tuned(base, visual.cpu(), name, {**metadata, "warnings": list(warnings)})
-    (where.folder / STATE).unlink(missing_ok=True)
-    return Tuned(bundle, alpha, loop.history, found)
+    (run.folder / STATE).unlink(missing_ok=True)
+    return Tuned(bundle, alpha, trainer.history, found)
 
 
 def _prepare(visual: nn.Module, settings: Tuning) -> int:
-    """Leave to learn what the method moves; returns how many parameters that is."""
+    """Freeze all but what the method trains, and return how many parameters that is."""
     if settings.method != "full":
         ADDITIONS[settings.method](visual, settings)
     _recompute(visual, settings.checkpointing)
@@ -150,5 +180,5 @@ def _prepare(visual: nn.Module, settings: Tuning) -> int:
 
 
 def _recompute(visual: nn.Module, enable: bool) -> None:
-    """Whether blocks' activations are computed again on the way back instead of kept."""
+    """Set whether the backward pass computes the blocks' activations again."""
     visual.set_grad_checkpointing(enable)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Between two models: weights interpolated, and several averaged.
+"""Interpolation between two models' weights, and the average of several.
 
 Sources: Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022 (interpolation); Model
 soups, ICML 2022 (averages).
@@ -12,8 +12,12 @@ State = Mapping[str, torch.Tensor]
 
 
 def interpolate(start: State, tuned: State, alpha: float) -> dict[str, torch.Tensor]:
-    """`(1 - alpha) start + alpha tuned`, entry by entry; what is no floating-point number (counts
-    of batches) is the tuned model's. Raises ValueError for states of different models.
+    """Return `(1 - alpha) start + alpha tuned`, entry by entry.
+
+    Entries that are not floating-point numbers (counts of batches) are the tuned model's.
+
+    Raises:
+        ValueError: The states are of different models.
     """
     _require_alike(start, tuned)
     return {
@@ -25,7 +29,11 @@ def interpolate(start: State, tuned: State, alpha: float) -> dict[str, torch.Ten
 
 
 def average(states: Sequence[State]) -> dict[str, torch.Tensor]:
-    """The mean of several runs from one start. Raises ValueError for none, or different models."""
+    """Return the mean of the weights of several runs from one start.
+
+    Raises:
+        ValueError: There are no states, or they are of different models.
+    """
     if not states:
         raise ValueError("there is nothing to average")
     for state in states[1:]:

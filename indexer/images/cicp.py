@@ -1,7 +1,7 @@
-"""Colour code points, as HEIC and AVIF carry them, to an ICC profile that Pillow can apply.
+"""Color code points, as HEIC and AVIF carry them, to an ICC profile that Pillow can apply.
 
-Source: ITU-T H.273 (primaries, transfer functions), ICC.1:2010 (profiles), BT.2408 (203 nits, or
-75 % of HLG, are what white is in images without high dynamic range).
+Source: ITU-T H.273 (primaries, transfer functions), ICC.1:2010 (profiles), BT.2408 (white of images
+without high dynamic range is 203 nits, or 75 % of HLG).
 """
 
 import struct
@@ -9,8 +9,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-
-from .isobmff import CodePoints
 
 Matrix = NDArray[np.float64]
 
@@ -38,17 +36,24 @@ BRADFORD = np.array(
 
 
 @lru_cache(maxsize=16)
-def profile_of(points: CodePoints) -> bytes | None:
-    """An ICC profile; None where the image is sRGB, or says nothing that is known.
+def profile_of(primaries: int, transfer: int) -> bytes | None:
+    """Return an ICC profile for color code points.
 
-    The transfer functions of television (BT.709 and its like) are taken for sRGB's, as viewers do.
-    High dynamic range is cut at reference white.
+    The transfer functions of television (BT.709 and its relatives) are treated as sRGB's, as
+    viewers do. High dynamic range is clipped at reference white.
+
+    Args:
+        primaries: The number of the color primaries in H.273.
+        transfer: The number of the transfer characteristics in H.273.
+
+    Returns:
+        The profile; None where the image is sRGB, or its primaries are unspecified or unknown.
     """
-    special = points.transfer in (PQ, HLG) or points.transfer in GAMMAS
-    primaries = PRIMARIES.get(points.primaries)
-    if primaries is None or (points.primaries == SRGB_PRIMARIES and not special):
+    special = transfer in (PQ, HLG) or transfer in GAMMAS
+    chromaticities = PRIMARIES.get(primaries)
+    if chromaticities is None or (primaries == SRGB_PRIMARIES and not special):
         return None
-    return _profile(_colorants(primaries), _curve(points.transfer))
+    return _profile(_colorants(chromaticities), _curve(transfer))
 
 
 def _xyz(x: float, y: float) -> Matrix:
@@ -56,7 +61,7 @@ def _xyz(x: float, y: float) -> Matrix:
 
 
 def _colorants(primaries: tuple[tuple[float, float], ...]) -> Matrix:
-    """XYZ under D50 of red, green and blue, as columns."""
+    """Return the XYZ values under D50 of red, green and blue, as columns."""
     *colors, white = (_xyz(*point) for point in primaries)
     columns = np.stack(colors, axis=1)
     columns = columns * np.linalg.solve(columns, white)
@@ -66,7 +71,7 @@ def _colorants(primaries: tuple[tuple[float, float], ...]) -> Matrix:
 
 
 def _curve(transfer: int) -> Matrix:
-    """Linear light, 0 to 1, of the code values 0 to 1 in even steps."""
+    """Return the linear light, 0 to 1, of the code values 0 to 1 in even steps."""
     code = np.linspace(0.0, 1.0, SAMPLES)
     if transfer in GAMMAS:
         light = code ** GAMMAS[transfer]
@@ -89,7 +94,7 @@ def _hlg(code: Matrix) -> Matrix:
 
 
 def _profile(colorants: Matrix, curve: Matrix) -> bytes:
-    """A version 2 matrix profile."""
+    """Return a version 2 matrix profile."""
     steps = np.round(curve * 65535).astype(">u2").tobytes()
     trc = b"curv" + struct.pack(">II", 0, len(curve)) + steps
     text = b"from colour code points\0"

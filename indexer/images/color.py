@@ -1,4 +1,4 @@
-"""Any image that Pillow opens, brought to 8-bit sRGB."""
+"""Converts any image that Pillow opens to 8-bit sRGB."""
 
 from io import BytesIO
 
@@ -8,15 +8,18 @@ from PIL import Image, ImageCms
 SRGB = ImageCms.createProfile("sRGB")
 # Modes that ImageCms reads together with an embedded profile.
 PROFILED_MODES = frozenset({"L", "RGB", "CMYK", "LAB"})
-# Alpha is shown on white, as viewers and web pages do; dropping it would uncover hidden colours.
+# Alpha is composited on white, as in viewers and web pages; dropping it would show hidden colors.
 BACKGROUND = (255, 255, 255, 255)
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
-    """`image` of any mode as `RGB` in sRGB: its ICC profile applied, alpha laid on white.
+    """Convert an image of any mode to sRGB: apply its ICC profile, composite alpha on white.
 
-    16-bit grey keeps its upper 8 bits, so black stays black and white stays white; 32-bit
-    integers and floats, which have no fixed white, are stretched between their extremes.
+    16-bit gray keeps its upper 8 bits, so black stays black and white stays white; 32-bit integers
+    and floats, which have no fixed white, are stretched between their extremes.
+
+    Returns:
+        An image of mode `RGB`.
     """
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I;16"):
@@ -27,7 +30,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
     elif image.has_transparency_data:
         image = _flatten(image)
     elif image.mode in ("P", "1"):
-        # A palette may hold greys only; Pillow then converts to L, RGB or CMYK by itself.
+        # A palette may hold grays only.
         image = image.convert("RGB" if image.mode == "P" else "L")
     if profile and image.mode in PROFILED_MODES:
         converted = _apply_profile(image, profile)
@@ -54,7 +57,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """`image` through its profile to sRGB; None where the profile is sRGB, broken or not its."""
+    """Convert through the profile; None if that is sRGB, broken or of another mode."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(source):

@@ -20,7 +20,7 @@ from .capture_time import CaptureTime, capture_time_of
 from .cicp import profile_of
 from .color import to_srgb
 from .formats import PILLOW, reader_of
-from .isobmff import jpeg2000_profile, primary_code_points
+from .isobmff import jpeg2000_profile
 
 Image.MAX_IMAGE_PIXELS = None
 # Pillow's remarks on damaged tags say neither of which file nor what to do.
@@ -130,28 +130,50 @@ def _open(data: bytes) -> Image.Image:
     if image.format == "JPEG2000":
         _set_profile(image, jpeg2000_profile(data))
     elif image.format == "AVIF":
-        _set_profile(image, _code_points_profile(data))
+        _set_profile(image, _avif_profile(data))
     return image
 
 
 def _open_heif(data: bytes) -> Image.Image:
-    try:  # imported here, so that folders without HEIC do not pay for it
-        from pi_heif import HeifImageFile
-    except ImportError as exc:
-        raise ImageError("HEIC, which needs one more package: pip install pi-heif") from exc
-    # Opened directly: registering would change Pillow for the whole process.
-    image: Image.Image = HeifImageFile(BytesIO(data))
-    _set_profile(image, _code_points_profile(data))
+    image = _heif(data)
+    _set_profile(image, _code_points_profile(image))
     return image
 
 
-def _code_points_profile(data: bytes) -> bytes | None:
-    points = primary_code_points(data)
-    return profile_of(points) if points else None
+def _heif(data: bytes) -> Image.Image:
+    """Open a HEIC or AVIF by its container; nothing is decoded yet."""
+    try:  # imported here, so that folders without HEIC do not pay for it
+        from pi_heif import HeifImageFile
+    except ImportError as exc:
+        raise ImageError("HEIC and AVIF need one more package: pip install pi-heif") from exc
+    # Opened directly: registering would change Pillow for the whole process.
+    image: Image.Image = HeifImageFile(BytesIO(data))
+    return image
+
+
+def _avif_profile(data: bytes) -> bytes | None:
+    """Return the profile for an AVIF's code points, which Pillow does not return.
+
+    pi-heif reads them from the container, though it cannot decode the image.
+    """
+    try:
+        return _code_points_profile(_heif(data))
+    except ImageError:
+        raise
+    except Exception:  # libavif may accept a file that libheif does not
+        return None
+
+
+def _code_points_profile(image: Image.Image) -> bytes | None:
+    """Return the ICC profile for the color code points that pi-heif found."""
+    points = image.info.get("nclx_profile")
+    if not points:
+        return None
+    return profile_of(points["color_primaries"], points["transfer_characteristics"])
 
 
 def _set_profile(image: Image.Image, profile: bytes | None) -> None:
-    """Give an opened image the profile that its reader does not tell, unless it has one."""
+    """Give an opened image a profile that its reader does not return, unless it has one."""
     if profile and not image.info.get("icc_profile"):
         image.info["icc_profile"] = profile
 

@@ -1,8 +1,8 @@
-"""Files of a Hugging Face hub: resumed when cut, checked against the hub's checksums.
+"""Downloads files of a Hugging Face hub, with resuming and checksums.
 
-Only for models that the user named. `HF_ENDPOINT`, `HF_TOKEN` and `HF_HOME` are honoured; a file
-that the hub's own cache holds is taken from there. The download of huggingface_hub 2.4 starts
-again when its process ends, and checks the size only: clipdex fetches weights itself.
+Only models that the user named are downloaded. `HF_ENDPOINT`, `HF_TOKEN` and `HF_HOME` are used,
+and files in the hub's own cache. `hf_hub_download` of huggingface_hub 2.4 starts again when its
+process ends and checks the size only, so weights are downloaded here (docs/decisions/0023).
 """
 
 import hashlib
@@ -21,36 +21,43 @@ CHUNK = 1 << 20
 
 
 class Hub:
-    """Fetches the files of one model.
-
-    sha256: what its weights must have, besides what the hub says. on_progress: is told in one
-    line what is being fetched.
-    """
+    """Downloads the files of one model."""
 
     def __init__(
         self, *, sha256: str | None = None, on_progress: Callable[[str], None] = lambda line: None
     ) -> None:
+        """Prepare downloads.
+
+        Args:
+            sha256: The expected checksum of the weights, in addition to the hub's.
+            on_progress: Is called with a line for each download.
+        """
         self.sha256 = sha256
         self.on_progress = on_progress
         self._folders: list[Path] = []
 
     def weights(self, repo: str, names: Sequence[str], way_out: str) -> Path:
-        """The first of the files `names` that the repository holds. way_out: what to do with the
-        file where there is no network, for the error.
+        """Download the first of some files that the repository has.
 
-        Raises DownloadError.
+        Args:
+            repo: "organization/name".
+            names: The files, in order of preference.
+            way_out: What to do with the file where there is no network, for the error.
+
+        Raises:
+            DownloadError: There is no such file, or it cannot be downloaded.
         """
         for name in names:
             file = self.fetch(repo, name, way_out, sha256=self.sha256, missing_ok=True)
             if file is not None:
                 return file
         raise DownloadError(
-            f"the hub's repository {repo} holds none of {', '.join(names)}: it is not a model in "
+            f"the hub's repository {repo} has none of {', '.join(names)}: it is not a model in "
             "open_clip's layout"
         )
 
     def checkpoint(self, repo: str, names: Sequence[str]) -> tuple[Path, Path]:
-        """(configuration, weights) of a repository in open_clip's layout."""
+        """Download the configuration and the weights of a repository in open_clip's layout."""
         way_out = f"put it and {CONFIG} into a folder and run `clipdex models add FOLDER`"
         config = self.fetch(repo, CONFIG, way_out)
         assert config is not None
@@ -65,7 +72,18 @@ class Hub:
         sha256: str | None = None,
         missing_ok: bool = False,
     ) -> Path | None:
-        """One file; None where the repository lacks it and `missing_ok`. Raises DownloadError."""
+        """Download a file, unless it is in a cache.
+
+        Args:
+            repo: "organization/name".
+            name: The file.
+            way_out: What to do with the file where there is no network, for the error.
+            sha256: The expected checksum, in addition to the hub's.
+            missing_ok: Return None for a file that the repository does not have.
+
+        Raises:
+            DownloadError: The file cannot be downloaded or has another checksum.
+        """
         from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
         from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
         from huggingface_hub.utils import build_hf_headers
@@ -88,7 +106,9 @@ class Hub:
         except Exception as exc:  # of httpx, requests and huggingface_hub
             raise DownloadError(_unreachable(url, name, exc, way_out)) from exc
         etag = (metadata.etag or "").strip('"')
-        version = "".join(filter(str.isalnum, etag))[:16]  # it comes from outside: no path
+        version = "".join(filter(str.isalnum, etag))[
+            :16
+        ]  # from outside, so it must not form a path
         folder = cache_folder() / "downloads" / repo.replace("/", "--") / (version or "unnamed")
         file = folder / name
         self._folders.append(folder)
@@ -112,7 +132,7 @@ class Hub:
         return file
 
     def clean(self) -> None:
-        """Remove what was fetched, once it is compiled."""
+        """Remove the downloads, once they are compiled."""
         for folder in self._folders:
             shutil.rmtree(folder, ignore_errors=True)
             if folder.parent.is_dir() and not any(folder.parent.iterdir()):
@@ -132,7 +152,7 @@ class Hub:
 
 
 def _require(file: Path, etag: str, sha256: str | None, origin: str) -> None:
-    """Raise DownloadError unless the file has the checksum that the hub (or the user) gave."""
+    """Raise DownloadError unless the file has the checksums of the hub and the user."""
     for wanted, kind in ((etag, _kind(etag)), (sha256 or "", "sha256")):
         if not kind or not wanted:
             continue
@@ -140,12 +160,12 @@ def _require(file: Path, etag: str, sha256: str | None, origin: str) -> None:
         if found != wanted.lower():
             raise DownloadError(
                 f"{file.name} from {origin} has the checksum {found[:16]}..., not "
-                f"{wanted[:16]}...: it was damaged or exchanged, and is not used. Try again"
+                f"{wanted[:16]}...: it was damaged or replaced and is not used. Try again"
             )
 
 
 def _kind(etag: str) -> str:
-    """What a hub's etag is: the SHA-256 of a large file, git's SHA-1 of a small one."""
+    """Return the kind of an etag: "sha256" for a large file, "git" (SHA-1) for a small one."""
     if set(etag.lower()) - set("0123456789abcdef"):
         return ""
     return {64: "sha256", 40: "git"}.get(len(etag), "")
@@ -164,6 +184,6 @@ def _digest(file: Path, kind: str) -> str:
 def _unreachable(url: str, name: str, exc: Exception, way_out: str) -> str:
     reason = " ".join(str(exc).split())[:120] or type(exc).__name__
     return (
-        f"cannot download {url} ({reason}). What has come is kept and resumed. Without a network, "
-        f"fetch {name} elsewhere, then {way_out}"
+        f"cannot download {url} ({reason}). What has arrived is kept and resumed. Without a "
+        f"network, download {name} elsewhere, then {way_out}"
     )

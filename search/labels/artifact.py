@@ -1,8 +1,8 @@
-"""What was learnt, as files: a folder with a manifest and arrays, both covered by digests.
+"""Heads and concepts as files: a folder with a manifest and arrays, both covered by digests.
 
-`manifest.json` says what it is, for which fingerprint, how it was made and what was measured;
-`arrays.safetensors` holds the numbers. One that was changed by hand or by accident is refused.
-Nothing is unpickled. `adaptation/artifacts.py` writes them.
+`manifest.json` says what the artifact is, for which fingerprint, how it was made and what was
+measured; `arrays.safetensors` holds the numbers. Files that were changed, by hand or by accident,
+are refused, and nothing is unpickled. `adaptation/artifact_writer.py` writes them.
 """
 
 import json
@@ -18,6 +18,8 @@ from indexer.errors import ArtifactError, FingerprintMismatch
 
 FORMAT = 1
 MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
+# What earlier versions called entries of the manifest, and of its metrics.
+EARLIER_NAMES = {"figures": "metrics", "pictures": "images"}
 CHANGED = "{} is not what `clipdex adapt` wrote: its files were changed. Learn it again"
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -25,7 +27,15 @@ Arrays = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Artifact:
-    """What lies in a folder. kind: of its arrays. metadata: the whole manifest."""
+    """What a folder holds.
+
+    Attributes:
+        name: What it is called.
+        kind: Which arrays it has.
+        fingerprint: Of the model whose vectors it was learnt from.
+        arrays: By name.
+        metadata: The whole manifest.
+    """
 
     name: str
     kind: str
@@ -44,7 +54,11 @@ class Artifact:
 
 
 def load(folder: Path) -> Artifact:
-    """Read an artifact. Raises ArtifactError for one that is missing, damaged or changed."""
+    """Read an artifact.
+
+    Raises:
+        ArtifactError: It is missing, damaged or changed.
+    """
     from indexer.store.content_hash import digest
 
     manifest = read_manifest(folder)
@@ -59,7 +73,11 @@ def load(folder: Path) -> Artifact:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What an artifact says of itself, without its arrays. Raises ArtifactError likewise."""
+    """Read an artifact's manifest, its entries named as this version names them.
+
+    Raises:
+        ArtifactError: It is missing, damaged or changed.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError) as exc:
@@ -71,11 +89,25 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     if manifest.get("digest") != manifest_digest(manifest):
         raise ArtifactError(CHANGED.format(folder))
-    return manifest
+    current = _renamed(manifest)
+    if "metrics" in current:
+        current["metrics"] = {
+            key: _renamed(value) if isinstance(value, dict) else value
+            for key, value in current["metrics"].items()
+        }
+    return current
+
+
+def _renamed(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {EARLIER_NAMES.get(key, key): value for key, value in entries.items()}
 
 
 def unpack(packed: bytes, place: Path) -> Arrays:
-    """The arrays of safetensors' bytes. Raises ArtifactError."""
+    """Return the arrays in safetensors' bytes; `place` is named in errors.
+
+    Raises:
+        ArtifactError: The bytes are damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load as unpacked
 
@@ -87,7 +119,7 @@ def unpack(packed: bytes, place: Path) -> Arrays:
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """Of all its entries but the digest itself."""
+    """Return the digest of all entries except "digest"."""
     from indexer.store.content_hash import digest
 
     rest = {key: value for key, value in manifest.items() if key != "digest"}
@@ -95,6 +127,9 @@ def manifest_digest(manifest: Mapping[str, Any]) -> str:
 
 
 def names(folder: Path) -> list[str]:
-    """The artifacts in a folder of them, in order; half-written ones, with a dot, are none."""
+    """Return the names of a folder's artifacts in ascending order.
+
+    Half-written ones, whose names start with a dot, are left out.
+    """
     found = (place.parent.name for place in folder.glob(f"*/{MANIFEST}"))
     return sorted(name for name in found if not name.startswith("."))

@@ -19,7 +19,7 @@ from support.shapes import CLASSES, draw, labelled
 from support.sidecar_samples import read_by_exiftool
 
 
-def facts_of(path: Path) -> dict[str, tuple[bytes, int]]:
+def state_of(path: Path) -> dict[str, tuple[bytes, int]]:
     return {
         str(file.relative_to(path)): (file.read_bytes(), file.stat().st_mtime_ns)
         for file in sorted(path.rglob("*"))
@@ -35,7 +35,7 @@ def test_a_head_is_learnt_used_kept_and_removed(clipdex: Run, tmp_path: Path) ->
         clipdex("adapt", "train", "shapes", train, "--validation", photos, "--json")
     )
     assert made["classes"] == sorted(CLASSES)
-    measured = made["figures"]["validation"]
+    measured = made["metrics"]["validation"]
     assert measured["images"] == 18
     assert measured["accuracy"] >= max(0.9, measured["zero_shot"])
     found = json_lines(clipdex("label", "--head", "shapes", "--json"))
@@ -74,7 +74,7 @@ def test_adapters_and_learnt_prompts_label_images(
         )
     )
     assert made["kind"] == {"clip-adapter": "adapter", "coop": "linear"}[method]
-    measured = made["figures"]["validation"]
+    measured = made["metrics"]["validation"]
     assert measured["accuracy"] > measured["zero_shot"]
     found = json_lines(clipdex("label", photos, "--head", "shapes", "--json"))
     right = [item["labels"][0]["label"] == Path(item["path"]).parent.name for item in found]
@@ -143,7 +143,7 @@ def test_labels_go_out_as_csv_json_and_sidecars_and_come_back(clipdex: Run, tmp_
     clipdex("index", photos)
     clipdex("tags", "add", "Scheibe, rund", photos / "disc")
     clipdex("tags", "add", "gestreift", photos / "stripes" / "0.png")
-    before = facts_of(photos)
+    before = state_of(photos)
     rows = list(csv.DictReader(io.StringIO(clipdex("tags", "export", "--csv").stdout.decode())))
     assert [(Path(row["path"]).name, row["label"]) for row in rows] == [
         ("0.png", "Scheibe, rund"),
@@ -153,10 +153,10 @@ def test_labels_go_out_as_csv_json_and_sidecars_and_come_back(clipdex: Run, tmp_
     (first, *_) = json_lines(clipdex("tags", "export", "--json"))
     assert first["labels"] == [{"label": "Scheibe, rund", "probability": 1.0, "origin": "user"}]
     said = clipdex("tags", "export", "--xmp", "--dry-run").stdout
-    assert said.startswith(b"3 sidecars would be made")
-    assert facts_of(photos) == before
+    assert said.startswith(b"3 sidecars would be created")
+    assert state_of(photos) == before
     clipdex("tags", "export", "--xmp")
-    after = facts_of(photos)
+    after = state_of(photos)
     assert {name: after[name] for name in before} == before  # the photos as they were
     sidecar = photos / "disc" / "0.png.xmp"
     if shutil.which("exiftool"):
@@ -164,12 +164,12 @@ def test_labels_go_out_as_csv_json_and_sidecars_and_come_back(clipdex: Run, tmp_
         assert read["XMP-dc:Subject"] == "Scheibe, rund"
         assert read["XMP-lr:HierarchicalSubject"] == "Scheibe, rund"
         assert read["XMP-digiKam:TagsList"] == "Scheibe, rund"
-    assert b"3 already right" in clipdex("tags", "export", "--xmp").stdout
+    assert b"3 already up to date" in clipdex("tags", "export", "--xmp").stdout
     clipdex("tags", "undo")
-    assert facts_of(photos) == before
+    assert state_of(photos) == before
 
 
-def test_guards_stop_what_would_mislead(clipdex: Run, tmp_path: Path) -> None:
+def test_checks_stop_what_would_mislead(clipdex: Run, tmp_path: Path) -> None:
     train = labelled(tmp_path / "train", range(4))
     val = labelled(tmp_path / "val", range(50, 53))
 
@@ -283,14 +283,32 @@ def test_all_but_training_runs_without_torch(head: Path, clipdex: Run, tmp_path:
     path = os.pathsep.join([str(blocked), os.environ.get("PYTHONPATH", "")])
     without = {"PYTHONPATH": path}
     train = tmp_path / "train"
-    for method in ("prototypes", "k-nn", "tip-adapter", "lp++"):
+    for method in (
+        "zero-shot-probe", "linear-probe", "prototypes", "k-nn", "tip-adapter", "lp++",
+    ):  # fmt: skip
         name = method.rstrip("+")
         clipdex("adapt", "train", name, train, "--method", method, env=without)
         assert json_lines(clipdex("label", train, "--head", name, "--json", env=without))
     clipdex("adapt", "concept", "round", "--like", train / "disc" / "0.png", env=without)
     clipdex("search", "round", "--label", "disc>0.5", env=without)
-    done = clipdex("adapt", "train", "probe", train, code=1, env=without)
+    done = clipdex("adapt", "train", "mlp", train, "--method", "mlp", code=1, env=without)
     assert b"clipdex[torch]" in done.stderr
+
+
+def test_using_a_head_imports_no_library_for_training(
+    head: Path, clipdex: Run, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "blocked"
+    for name in ("sklearn", "scipy", "threadpoolctl", "torch", "open_clip"):
+        (blocked / name).mkdir(parents=True)
+        (blocked / name / "__init__.py").write_text("raise ImportError('blocked')")
+    without = {"PYTHONPATH": os.pathsep.join([str(blocked), os.environ.get("PYTHONPATH", "")])}
+    assert json_lines(clipdex("label", "--head", "shapes", "--json", env=without))
+    assert json_lines(
+        clipdex("label", tmp_path / "train", "--head", "shapes", "--json", env=without)
+    )
+    assert json_lines(clipdex("search", "x", "--label", "disc>0.5", "--json", env=without))
+    assert json_lines(clipdex("adapt", "list", "--json", env=without))
 
 
 @pytest.mark.shared
@@ -308,6 +326,6 @@ def test_examples_beat_zero_shot_on_real_photos(
         "adapt", "train", "six", tmp_path / "train", "--validation", tmp_path / "val",
         "--force", "--json",
     )  # fmt: skip
-    measured = json_lines(done)[0]["figures"]["validation"]
+    measured = json_lines(done)[0]["metrics"]["validation"]
     assert measured["accuracy"] > measured["zero_shot"]
     assert measured["accuracy"] > 0.9

@@ -9,10 +9,8 @@ import pytest
 from PIL import Image
 
 from indexer.images.cicp import profile_of
-from indexer.images.isobmff import CodePoints
 from support.dng import make_dng
 
-P3 = CodePoints(12, 13)
 # Linear Display P3 to linear sRGB, from the published primaries (W3C, CSS Color 4, section 18).
 P3_TO_SRGB = np.array(
     [
@@ -58,7 +56,7 @@ def from_p3(image: Image.Image) -> np.ndarray:
 
 
 def p3_profile() -> bytes:
-    profile = profile_of(P3)
+    profile = profile_of(12, 13)
     assert profile is not None
     return profile
 

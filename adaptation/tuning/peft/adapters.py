@@ -1,12 +1,14 @@
-"""Adapters: a bottleneck behind each of a frozen tower's layers.
+"""Adapters: a bottleneck after each layer of a frozen tower.
 
-    h' = h + W_up gelu(W_down h + b_down) + b_up,    W_down (width, channels) drawn, W_up, b_up zero
+    h' = h + W_up gelu(W_down h + b_down) + b_up
+
+with a random W_down (width, channels) and zero W_up and b_up.
 
 Source: Houlsby et al., Parameter-Efficient Transfer Learning for NLP, ICML 2019: one at the end of
 each residual branch of a transformer's block, attention's and the MLP's. As 1 x 1 convolutions
-behind each block of a convolutional tower: Rebuffi et al., Learning multiple visual domains with
-residual adapters, NeurIPS 2017; the bottleneck's draw is that of Chen et al., AdaptFormer, NeurIPS
-2022. Written from the equation.
+after each block of a convolutional tower: Rebuffi et al., Learning multiple visual domains with
+residual adapters, NeurIPS 2017; the bottleneck's initialization is that of Chen et al.,
+AdaptFormer, NeurIPS 2022. Written from the equation.
 """
 
 from collections.abc import Iterator
@@ -40,13 +42,13 @@ class Adapter(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Of the shape that came."""
+        """Return a tensor of the same shape."""
         added: torch.Tensor = self.up(nn.functional.gelu(self.down(hidden)))
         return hidden + added
 
 
 class Adapted(nn.Module):
-    """A module of the tower, and an adapter behind it."""
+    """A module of the tower, followed by an adapter."""
 
     def __init__(self, module: nn.Module, adapter: Adapter) -> None:
         super().__init__()
@@ -54,23 +56,32 @@ class Adapted(nn.Module):
         self.adapter = adapter
 
     def forward(self, *arguments: Any, **options: Any) -> torch.Tensor:
-        """Takes what the module takes."""
+        """Call the module with its arguments, then the adapter."""
         hidden: torch.Tensor = self.adapter(self.module(*arguments, **options))
         return hidden
 
 
 def add_adapters(tower: nn.Module, width: int = WIDTH) -> list[nn.Parameter]:
-    """Freeze the tower and add adapters; returns what is left to learn.
+    """Freeze the tower and add adapters.
 
-    width: of the bottlenecks. Raises ModelError where the tower has no blocks of tokens
-    `(n, tokens, channels)` or of maps `(n, channels, h, w)`, ValueError for a width below 1.
+    Args:
+        tower: Changed in place.
+        width: The size of the bottlenecks.
+
+    Returns:
+        The parameters to train.
+
+    Raises:
+        ModelError: The tower has no blocks of tokens `(n, tokens, channels)` or of maps
+            `(n, channels, h, w)`.
+        ValueError: The width is below 1.
     """
     if width < 1:
         raise ValueError(f"an adapter's width is at least 1, not {width}")
     outputs = _outputs(tower, adaptable(tower))
     if not outputs:
         raise ModelError(
-            f"this image tower ({type(tower).__name__}) has no blocks that adapters fit behind: "
+            f"this image tower ({type(tower).__name__}) has no blocks that adapters could follow: "
             "tune it with another method"
         )
     tower.requires_grad_(False)
@@ -84,8 +95,9 @@ def add_adapters(tower: nn.Module, width: int = WIDTH) -> list[nn.Parameter]:
 
 
 def adaptable(tower: nn.Module) -> list[str]:
-    """Names of the modules that get an adapter: the ends of a block's residual branches where it
-    names them, the block otherwise.
+    """Return the names of the modules that get an adapter.
+
+    These are the ends of a block's residual branches where they have known names, else the block.
     """
     names = []
     for name, block in _blocks(tower):
@@ -94,9 +106,9 @@ def adaptable(tower: nn.Module) -> list[str]:
 
 
 def _blocks(tower: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """(name, block) from the input to the output.
+    """Yield (name, block) from the input to the output.
 
-    They lie in the list that holds the most parameters, and in those beside it that hold the same
+    They are in the list that holds the most parameters, and in those beside it that hold the same
     kind, as a ResNet has one for each stage.
     """
     lists = {
@@ -112,7 +124,7 @@ def _blocks(tower: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _inside(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The blocks of a stage, which is a list or has one by the name of `blocks`; else itself."""
+    """Yield the blocks of a stage, which is a list or has one named `blocks`; else the module."""
     if not isinstance(module, LISTS):
         inner = getattr(module, "blocks", None)
         if not isinstance(inner, LISTS):
@@ -125,7 +137,7 @@ def _inside(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _outputs(tower: nn.Module, names: list[str]) -> dict[str, torch.Tensor]:
-    """What each of these modules gives for a black image, where that is tokens or a map."""
+    """Return each module's output for a black image, where that is tokens or a map."""
     found: dict[str, torch.Tensor] = {}
 
     def seen_by(name: str) -> Any:

@@ -1,12 +1,11 @@
-"""LoRA: a frozen weight and a learnt product of two thin ones.
+"""LoRA: a frozen weight plus a trained product of two thin matrices.
 
-    W' = W + (alpha / rank) B A,    A (rank, in) drawn, B (out, rank) zero
+    W' = W + (alpha / rank) B A,    A (rank, in) random, B (out, rank) zero
 
-Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022. Of attention it
-takes the joint projection of queries, keys and values and the output projection; of convolutional
-towers the pointwise (1 x 1) convolutions, which are matrices too. Written from the equation, as
-torch parametrizations: `peft` wraps modules, and open_clip's attention reads `in_proj_weight`
-itself, past any wrapper.
+Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022. In attention it
+adapts the joint projection of queries, keys and values and the output projection; in convolutional
+towers the pointwise (1 x 1) convolutions, which are matrices, too. Written from the equation as
+torch parametrizations; docs/decisions/0024-peft.md says why not with the `peft` package.
 """
 
 import math
@@ -28,13 +27,14 @@ class LowRank(nn.Module):
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        """The weight as the layer sees it."""
+        """Return the weight that the layer uses."""
         return weight + self.scale * (self.up @ self.down).view_as(weight)
 
 
 def adaptable(tower: nn.Module) -> list[tuple[nn.Module, str]]:
-    """(module, name of its weight) of what LoRA takes: attention's projections where there is
-    attention, pointwise convolutions otherwise.
+    """Return (module, name of its weight) of what LoRA adapts.
+
+    These are attention's projections where there is attention, else pointwise convolutions.
     """
     attention: list[tuple[nn.Module, str]] = []
     for module in tower.modules():
@@ -50,7 +50,7 @@ def adaptable(tower: nn.Module) -> list[tuple[nn.Module, str]]:
 
 
 def add_lora(tower: nn.Module, rank: int, alpha: float) -> list[nn.Parameter]:
-    """Freeze the tower and add low-rank products; returns what is left to learn."""
+    """Freeze the tower, add low-rank products, and return the parameters to train."""
     for parameter in tower.parameters():
         parameter.requires_grad_(False)
     for module, name in adaptable(tower):
@@ -62,7 +62,7 @@ def add_lora(tower: nn.Module, rank: int, alpha: float) -> list[nn.Parameter]:
 
 
 def merge_lora(tower: nn.Module) -> None:
-    """Let each weight be the sum, in place; the tower is then what it was, with other numbers."""
+    """Replace each weight with its sum, in place; the tower has its original modules again."""
     for module in list(tower.modules()):
         if parametrize.is_parametrized(module):
             names = list(module.parametrizations)  # type: ignore[arg-type]

@@ -1,11 +1,11 @@
-"""Prefix tuning: learnt keys and values before those of each attention.
+"""Prefix tuning: trained keys and values before those of each attention.
 
     head_i = softmax(q [P_k; k]^T / sqrt(d)) [P_v; v]
 
 Source: Li and Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021, in the
 form of He et al., Towards a Unified View of Parameter-Efficient Transfer Learning, ICLR 2022.
-Prefixes are drawn, and take a share of each softmax: the tower's vectors change before the first
-step. Written from the equation; the prefixes are learnt as they are, without an MLP before them.
+Prefixes are random at first and take a share of each softmax, so the tower's vectors change before
+the first step. Written from the equation; the prefixes are trained directly, without an MLP.
 """
 
 import torch
@@ -19,9 +19,11 @@ SPREAD = 0.02
 
 
 class PrefixAttention(nn.Module):
-    """Stands in for torch's attention, with its weights under their names.
+    """Replaces torch's attention, with its weights under their names.
 
-    keys, values: `(heads, length, width / heads)`, drawn.
+    Attributes:
+        keys: `(heads, length, width / heads)`.
+        values: Of the same shape.
     """
 
     def __init__(self, attention: nn.MultiheadAttention, length: int) -> None:
@@ -43,10 +45,14 @@ class PrefixAttention(nn.Module):
         need_weights: bool = False,
         attn_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, None]:
-        """`(n, tokens, width)` to the same, as open_clip's blocks call it, and never the weights.
+        """Return the output `(n, tokens, width)`, and None for the attention weights.
 
-        key, value: the query itself. attn_mask: as torch's attention takes it; prefixes are always
-        seen.
+        Args:
+            query: `(n, tokens, width)`, or with the first two swapped.
+            key: The query itself.
+            value: The query itself.
+            need_weights: Ignored.
+            attn_mask: As torch's attention takes it; prefixes are never masked.
         """
         assert key is query is value, "an image's tokens attend to themselves"
         if not self.batch_first:
@@ -62,12 +68,12 @@ class PrefixAttention(nn.Module):
         return (mixed if self.batch_first else mixed.transpose(0, 1)), None
 
     def _heads(self, tokens: torch.Tensor) -> torch.Tensor:
-        """`(n, tokens, width)` to `(n, heads, tokens, width / heads)`."""
+        """Reshape `(n, tokens, width)` to `(n, heads, tokens, width / heads)`."""
         n, count, width = tokens.shape
         return tokens.view(n, count, self.heads, width // self.heads).transpose(1, 2)
 
     def _mask(self, mask: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-        """What is added to the logits: nothing before the prefixes."""
+        """Return what is added to the logits, with zeros for the prefixes."""
         if mask.dtype == torch.bool:
             mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill(mask, float("-inf"))
         if mask.ndim == 3:
@@ -76,10 +82,18 @@ class PrefixAttention(nn.Module):
 
 
 def add_prefixes(tower: nn.Module, length: int) -> list[nn.Parameter]:
-    """Freeze the tower and add prefixes to its attention; returns what is left to learn.
+    """Freeze the tower and add prefixes to its attention.
 
-    length: keys and values of each attention. Raises ModelError for a tower that is not one of
-    open_clip's transformers with torch's attention, ValueError for a length below 1.
+    Args:
+        tower: Changed in place.
+        length: How many keys and values each attention gets.
+
+    Returns:
+        The parameters to train.
+
+    Raises:
+        ModelError: The tower is not one of open_clip's transformers with torch's attention.
+        ValueError: The length is below 1.
     """
     if length < 1:
         raise ValueError(f"a prefix's length is at least 1, not {length}")

@@ -12,7 +12,7 @@ pytest.importorskip("open_clip")
 from adaptation.data.examples import Examples  # noqa: E402
 from adaptation.methods import prompts as prompts_module  # noqa: E402
 from adaptation.methods.coop import CoOp  # noqa: E402
-from adaptation.methods.prompts import Prompts, TextTower, take_text_tower  # noqa: E402
+from adaptation.methods.prompts import Prompts, TextTower, load_text_tower  # noqa: E402
 from adaptation.task import Task  # noqa: E402
 from adaptation.train import task_of  # noqa: E402
 from indexer.bundles.bundle import Bundle  # noqa: E402
@@ -35,7 +35,7 @@ def encoder() -> Encoder:
 
 @pytest.fixture(scope="module")
 def text() -> TextTower:
-    return take_text_tower(Bundle.load(BUILT_IN_FOLDER))
+    return load_text_tower(Bundle.load(BUILT_IN_FOLDER))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_names_that_do_not_fit_are_named(text: TextTower) -> None:
         Prompts(text, ["dog", long], 16, 0)
     with pytest.raises(ExamplesError, match="shorten it"):  # the tokenizer has cut it
         Prompts(text, ["dog", "very " * 100], 4, 0)
-    with pytest.raises(ExamplesError, match="less than 'a photo of a'"):
+    with pytest.raises(ExamplesError, match="shorter than 'a photo of a'"):
         Prompts(text, ["dog"], 3, 0)
 
 
@@ -127,4 +127,4 @@ def test_a_tower_that_reads_both_ways_is_refused_in_one_line(
     model = build({"embed_dim": 48, "vision_cfg": VISION, "text_cfg": both}, {})
     monkeypatch.setattr(prompts_module, "obtain_text", lambda bundle: model)
     with pytest.raises(ExamplesError, match=r"causal text tower.*pocket has another kind"):
-        take_text_tower(Bundle.load(BUILT_IN_FOLDER))
+        load_text_tower(Bundle.load(BUILT_IN_FOLDER))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import check_grad, minimize
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -16,7 +17,7 @@ from adaptation.methods.nearest_neighbours import NearestNeighbours
 from adaptation.methods.prototypes import Prototypes
 from adaptation.methods.registry import METHODS, RECOMMENDED
 from adaptation.methods.siamese import Siamese
-from adaptation.methods.softmax_regression import fit_softmax
+from adaptation.methods.softmax_regression import fit_towards_prior
 from adaptation.methods.tip_adapter import TipAdapter, TipAdapterF
 from adaptation.methods.zero_shot_probe import ZeroShotProbe, prior_trust
 from adaptation.model_selection import choose
@@ -29,19 +30,51 @@ def zero_shot(task: Task) -> float:
     return float(((task.vectors @ task.text.T).argmax(axis=1) == task.targets).mean())
 
 
+def mean_loss(task: Task, weights: np.ndarray, bias: np.ndarray | float = 0.0) -> float:
+    rows = np.arange(len(task.targets))
+    return float(-log_softmax(task.vectors @ weights.T + bias, axis=1)[rows, task.targets].mean())
+
+
 @pytest.mark.parametrize("c", [0.1, 3.0, 100.0])
-def test_the_probe_is_scikit_learns_optimum(train: Task, c: float) -> None:
-    oracle = LogisticRegression(C=c, tol=1e-10, max_iter=10_000)
+@pytest.mark.parametrize("classes", [2, 6])
+def test_the_probe_minimizes_its_loss(train: Task, c: float, classes: int) -> None:
+    rows = np.flatnonzero(train.targets < classes)
+    task = replace(train.subset(rows), text=train.text[:classes])
+    penalty = 1 / (2 * c * len(rows))
+    fitted = LinearProbe(c=c).fit(task, 0).arrays
+    size = classes * (task.vectors.shape[1] + 1)
+
+    def loss(flat: np.ndarray) -> float:
+        both = flat.reshape(classes, -1)
+        return mean_loss(task, both[:, :-1], both[:, -1]) + penalty * float(
+            (both[:, :-1] ** 2).sum()
+        )
+
+    def gradient(flat: np.ndarray) -> np.ndarray:
+        both = flat.reshape(classes, -1)
+        shares = np.exp(log_softmax(task.vectors @ both[:, :-1].T + both[:, -1], axis=1))
+        errors = (shares - np.eye(classes)[task.targets]) / len(rows)
+        return np.hstack(
+            [errors.T @ task.vectors + 2 * penalty * both[:, :-1], errors.sum(axis=0)[:, None]]
+        ).ravel()
+
+    assert check_grad(loss, gradient, np.random.default_rng(0).normal(size=size)) < 1e-4
+    oracle = minimize(loss, np.zeros(size), jac=gradient, method="BFGS", options={"gtol": 1e-9})
+    own = np.hstack([fitted["weights"], fitted["bias"][:, None]])
+    assert loss(own.ravel()) == pytest.approx(oracle.fun, abs=1e-7)
+    np.testing.assert_allclose(fitted["weights"], oracle.x.reshape(classes, -1)[:, :-1], atol=2e-3)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.01, 1e-4])
+def test_without_a_prior_the_penalized_probe_is_scikit_learns_optimum(
+    train: Task, strength: float
+) -> None:
+    c = 1 / (strength * len(train.targets))
+    oracle = LogisticRegression(C=c, fit_intercept=False, tol=1e-10, max_iter=10_000)
     oracle.fit(train.vectors.astype(np.float64), train.targets)
-    weights, bias = fit_softmax(train, 1 / (c * len(train.targets)))
-
-    def loss(w: np.ndarray, b: np.ndarray) -> float:
-        own = log_softmax(train.vectors @ w.T + b, axis=1)[
-            np.arange(len(train.targets)), train.targets
-        ]
-        return float(-own.mean() + (w**2).sum() / (2 * c * len(train.targets)))
-
-    assert loss(weights, bias) == pytest.approx(loss(oracle.coef_, oracle.intercept_), abs=1e-7)
+    weights = fit_towards_prior(train, strength, np.zeros_like(train.text))
+    losses = [mean_loss(train, w) + strength / 2 * (w**2).sum() for w in (weights, oracle.coef_)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-7)
     np.testing.assert_allclose(weights, oracle.coef_, atol=2e-3)
 
 

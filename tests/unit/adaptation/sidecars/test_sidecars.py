@@ -153,11 +153,11 @@ def test_what_cannot_be_done_for_one_photo_is_said_and_the_rest_goes_on(
         "dangling": "a symbolic link",
         "folder": "a folder or dev",
         "pipe": "a folder or dev",
-        "damaged": "no well-formed ",
+        "damaged": "not well-formed",
         "huge": "above 16 MiB, w",
         "gone": "the photo is go",
         "untagged": "no tags for it",
-        "photos": "no file",
+        "photos": "not a file",
     }
     assert elsewhere.read_bytes() == LIGHTROOM
     assert not (tmp_path / "nowhere").exists()
@@ -313,6 +313,6 @@ def test_a_sidecar_that_changes_while_a_run_plans_is_left(
 
     monkeypatch.setattr(Draft, "keep", keep)
     report = write({photos / "a.jpg": DOG, photos / "b.jpg": DOG}, journal)
-    assert reasons(report) == {"a.jpg": "somebody else changed its sidecar meanwhile"}
+    assert reasons(report) == {"a.jpg": "its sidecar was changed meanwhile"}
     assert (photos / "a.jpg.xmp").read_bytes() == DIGIKAM
     assert paths(undo(journal).removed) == ["b.jpg.xmp"]

@@ -86,7 +86,7 @@ def test_a_run_that_changes_nothing_is_none_to_undo(photos: Path, journal: Path)
     assert tree(photos) == before
 
 
-def test_what_somebody_changed_since_is_left_and_reported(photos: Path, journal: Path) -> None:
+def test_what_was_changed_since_is_left_and_reported(photos: Path, journal: Path) -> None:
     before = tree(photos)
     write(all_of(photos), journal)
     (photos / "new.jpg.xmp").write_bytes(b"mine")

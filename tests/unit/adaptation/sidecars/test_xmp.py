@@ -191,12 +191,12 @@ HIERARCHY = described("<dc:subject rdf:parseType='Resource'><dc:x>y</dc:x></dc:s
 @pytest.mark.parametrize(
     ("sidecar", "reason"),
     [
-        (b"", "no well-formed XML"),
+        (b"", "not well-formed XML"),
         (b"\xff\xd8\xff\xe0 a photo", "not in UTF-8"),
-        (LIGHTROOM[:-9], "no well-formed XML"),
-        (LIGHTROOM + b"more", "no well-formed XML"),
+        (LIGHTROOM[:-9], "not well-formed XML"),
+        (LIGHTROOM + b"more", "not well-formed XML"),
         (b"<html><body/></html>", "holds 0 rdf:RDF"),
-        (described("<q:x/>"), "no namespace"),
+        (described("<q:x/>"), "not declared"),
         (LAUGHS.encode() + described("<dc:subject>&b;</dc:subject>"), "DOCTYPE"),
         (EXTERNAL.encode() + described("<dc:subject>&b;</dc:subject>"), "DOCTYPE"),
         (described("<dc:subject>&b;</dc:subject>"), "undefined entity"),

@@ -236,7 +236,7 @@ def test_other_towers_get_adapters_behind_their_blocks(kind: str) -> None:
 
 def test_a_tower_without_blocks_is_refused_and_left_as_it_was() -> None:
     tower = nn.Sequential(nn.Flatten(), nn.Linear(3 * 224 * 224, 4))
-    with pytest.raises(ModelError, match="has no blocks that adapters fit behind"):
+    with pytest.raises(ModelError, match="has no blocks that adapters could follow"):
         add_adapters(tower)
     assert all(p.requires_grad for p in tower.parameters())
     with pytest.raises(ModelError, match="has no blocks"):

@@ -13,7 +13,7 @@ from torch.nn import functional
 from adaptation.tuning.image_dataset import Images
 from adaptation.tuning.objectives import Classification, Contrastive
 from adaptation.tuning.settings import Tuning
-from adaptation.tuning.trainer import Loop, Side
+from adaptation.tuning.trainer import Split, Trainer
 from indexer.encoder import unit
 from indexer.images.decode import Limits
 from indexer.images.preprocess import Preprocess
@@ -36,9 +36,9 @@ def captions() -> np.ndarray:
 def test_the_loss_is_clips_own_where_captions_differ() -> None:
     objective = Contrastive(captions(), scale=20.0)
     images = vectors(4, 2).float()
-    drawn = torch.tensor([0, 2, 4, 6])
-    expected = open_clip.ClipLoss()(images, objective.captions[drawn], torch.tensor(20.0))
-    torch.testing.assert_close(objective.loss(images, drawn), expected)
+    sampled = torch.tensor([0, 2, 4, 6])
+    expected = open_clip.ClipLoss()(images, objective.captions[sampled], torch.tensor(20.0))
+    torch.testing.assert_close(objective.loss(images, sampled), expected)
 
 
 def test_one_caption_of_two_images_is_right_for_both() -> None:
@@ -53,24 +53,24 @@ def test_one_caption_of_two_images_is_right_for_both() -> None:
 
 def test_each_image_draws_its_own_captions_and_all_of_them() -> None:
     objective = Contrastive(captions(), scale=20.0)
-    drawn = np.stack(
-        [objective.drawn(OWN, np.random.default_rng(seed)).numpy() for seed in range(60)]
+    sampled = np.stack(
+        [objective.sample(OWN, np.random.default_rng(seed)).numpy() for seed in range(60)]
     )
     for column, own in enumerate(OWN):
-        assert set(drawn[:, column]) == set(own[own >= 0])
+        assert set(sampled[:, column]) == set(own[own >= 0])
 
 
 def test_figures_of_captions_are_ranks_among_all_images() -> None:
     objective = Contrastive(captions(), scale=20.0)
     images = vectors(6, 3).float()
-    figures = objective.judge(images, OWN)
+    metrics = objective.evaluate(images, OWN)
     ranks = []
     for caption in range(10):
         scores = images @ objective.captions[caption]
         right = [row for row in range(6) if caption in OWN[row]]
         ranks.append(1 + int((scores > scores[right].max()).sum()))
-    assert figures["held_out_mean_reciprocal_rank"] == pytest.approx(np.mean(1 / np.array(ranks)))
-    assert figures["held_out_recall_at_10"] == 1.0
+    assert metrics["held_out_mean_reciprocal_rank"] == pytest.approx(np.mean(1 / np.array(ranks)))
+    assert metrics["held_out_recall_at_10"] == 1.0
 
 
 def test_figures_of_classes_are_likelihood_and_accuracy() -> None:
@@ -78,27 +78,27 @@ def test_figures_of_classes_are_likelihood_and_accuracy() -> None:
     targets = np.array([0, 1, 2, 0])
     images = vectors(4, 4).float()
     with torch.no_grad():
-        figures = Classification(head).judge(images, targets)
+        metrics = Classification(head).evaluate(images, targets)
         logits = head(images)
     expected = functional.cross_entropy(logits, torch.from_numpy(targets))
-    assert figures["held_out_loss"] == pytest.approx(float(expected), abs=1e-6)
+    assert metrics["held_out_loss"] == pytest.approx(float(expected), abs=1e-6)
     right = logits.argmax(1).numpy() == targets
-    assert figures["held_out_accuracy"] == right.mean()
+    assert metrics["held_out_accuracy"] == right.mean()
 
 
 @pytest.fixture(scope="module")
-def side(tmp_path_factory: pytest.TempPathFactory) -> Side:
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
     folder = tmp_path_factory.mktemp("photos")
     paths = [bytes(make_photo(folder / f"{n}.png", n, (48, 40))) for n in range(6)]
-    return Side(Images(paths, PREPROCESS, Limits()), OWN)
+    return Split(Images(paths, PREPROCESS, Limits()), OWN)
 
 
-def loop(folder: Path, settings: Tuning) -> Loop:
+def trainer(folder: Path, settings: Tuning) -> Trainer:
     """A random transformer, the same each time."""
     visual = small_transformer()
     visual.set_grad_checkpointing(settings.checkpointing)  # type: ignore[operator]
     tower = ImageTower(visual, PREPROCESS, "fp32")
-    return Loop(tower, Contrastive(captions(), 20.0), settings, folder, steps=1, key="k")
+    return Trainer(tower, Contrastive(captions(), 20.0), settings, folder, steps=1, key="k")
 
 
 SETTINGS = Tuning(epochs=1, batch_size=6, at_once=8, rate=1e-3, warmup=0.0)
@@ -106,12 +106,12 @@ SETTINGS = Tuning(epochs=1, batch_size=6, at_once=8, rate=1e-3, warmup=0.0)
 
 @pytest.mark.parametrize("change", [{"at_once": 2}, {"at_once": 4}, {"checkpointing": True}])
 def test_gradients_do_not_depend_on_what_is_held_at_once(
-    change: dict[str, object], side: Side, tmp_path: Path
+    change: dict[str, object], split: Split, tmp_path: Path
 ) -> None:
-    whole = loop(tmp_path / "whole", SETTINGS)
-    other = loop(tmp_path / "other", replace(SETTINGS, **change))
-    next(whole.run(side, side))
-    next(other.run(side, side))
+    whole = trainer(tmp_path / "whole", SETTINGS)
+    other = trainer(tmp_path / "other", replace(SETTINGS, **change))
+    next(whole.run(split, split))
+    next(other.run(split, split))
     gradients = dict(whole.tower.visual.named_parameters())
     assert any(p.grad is not None and p.grad.abs().max() > 1e-4 for p in gradients.values())
     for name, parameter in other.tower.visual.named_parameters():
@@ -121,18 +121,18 @@ def test_gradients_do_not_depend_on_what_is_held_at_once(
             torch.testing.assert_close(parameter.grad, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_images_come_closer_to_their_captions(side: Side, tmp_path: Path) -> None:
-    one = loop(tmp_path, replace(SETTINGS, epochs=30, rate=3e-3, patience=30))
-    history = list(one.run(side, side))
+def test_images_come_closer_to_their_captions(split: Split, tmp_path: Path) -> None:
+    one = trainer(tmp_path, replace(SETTINGS, epochs=30, rate=3e-3, patience=30))
+    history = list(one.run(split, split))
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]
-    assert one.judge(side)["held_out_loss"] == pytest.approx(
+    assert one.evaluate(split)["held_out_loss"] == pytest.approx(
         min(one["held_out_loss"] for one in history), abs=1e-5
     )
 
 
-def test_half_precision_learns_too(side: Side, tmp_path: Path) -> None:
-    one = loop(tmp_path, replace(SETTINGS, epochs=20, rate=3e-3, patience=30))
+def test_half_precision_learns_too(split: Split, tmp_path: Path) -> None:
+    one = trainer(tmp_path, replace(SETTINGS, epochs=20, rate=3e-3, patience=30))
     one.tower.precision = "bf16"
-    history = list(one.run(side, side))
+    history = list(one.run(split, split))
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
     assert all(p.dtype == torch.float32 for p in one.tower.visual.parameters())

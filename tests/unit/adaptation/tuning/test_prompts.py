@@ -157,7 +157,9 @@ def test_towers_of_another_kind_are_refused_in_one_line_and_left_as_they_were() 
     convolutional = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten())
     with pytest.raises(ModelError, match=r"^prefixes go into .* \(Sequential\) has none: [^\n]*$"):
         add_prefixes(convolutional, 4)
-    with pytest.raises(ModelError, match=r"^prompts go into .* \(Sequential\) is none: [^\n]*$"):
+    with pytest.raises(
+        ModelError, match=r"^prompts go into .* \(Sequential\) is not one of these: [^\n]*$"
+    ):
         add_visual_prompts(convolutional, 4, deep=False)
     assert all(p.requires_grad for p in convolutional.parameters())
     own = small_transformer(block_type="custom", qk_norm=True)
