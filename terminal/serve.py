@@ -227,7 +227,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.listen(BACKLOG)  # who comes while the model is loaded waits for it
     except OSError as exc:
         listening.close()
-        from serving.service import AddressUnavailable
+        from serving.services.errors import AddressUnavailable
 
         raise AddressUnavailable(
             f"cannot listen at {host}, port {port}: {exc.strerror or exc}. Choose another with "

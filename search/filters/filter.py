@@ -9,16 +9,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from indexer.scan.walk import excluded
-from indexer.store.catalog import Catalog
-from indexer.store.codec import Ids
 from indexer.store.scope import Scope
 
 from . import dates
 from .folders import scopes_of
+
+if TYPE_CHECKING:  # bring NumPy, which a request to a running server does not need
+    from indexer.store.catalog import Catalog
+    from indexer.store.codec import Ids
 
 # Conditions of one statement: SQLite takes 1,000 joined by OR, and 32,766 parameters.
 MAX_SCOPES = 200
@@ -42,7 +43,7 @@ class Filter:
     since: str | None = None
     until: str | None = None
     exclude: Sequence[str] = ()
-    among: Sequence[Ids] = field(default=(), compare=False)
+    among: Sequence["Ids"] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         self._moments()
@@ -50,15 +51,17 @@ class Filter:
     def __bool__(self) -> bool:
         return bool(self.folders or self.since or self.until or self.exclude or len(self.among))
 
-    def ids(self, catalog: Catalog) -> Ids:
+    def ids(self, catalog: "Catalog") -> "Ids":
         """The contents that pass, `(n,)` ascending; raises QueryError for a folder without any."""
+        import numpy as np
+
         query = self._prepare(catalog)
         found = np.unique(np.fromiter(query.contents(catalog), dtype=np.int64))
         for more in self.among:
             found = np.intersect1d(found, more)
         return found
 
-    def paths(self, catalog: Catalog, ids: Sequence[int]) -> dict[int, set[bytes]]:
+    def paths(self, catalog: "Catalog", ids: Sequence[int]) -> dict[int, set[bytes]]:
         """For each of a few contents the absolute paths of its files that pass."""
         query = self._prepare(catalog)
         roots = catalog.roots()
@@ -74,7 +77,7 @@ class Filter:
             dates.until(self.until) if self.until is not None else None,
         )
 
-    def _prepare(self, catalog: Catalog) -> "_Query":
+    def _prepare(self, catalog: "Catalog") -> "_Query":
         conditions = ["files.content IS NOT NULL"]
         parameters: list[object] = []
         for moment, compare in zip(self._moments(), (">=", "<"), strict=True):
@@ -119,7 +122,7 @@ class _Query:
         # Many files share a folder, which is judged once.
         self._folder_passes = lru_cache(maxsize=None)(self._judge_folder)
 
-    def contents(self, catalog: Catalog) -> Iterator[int]:
+    def contents(self, catalog: "Catalog") -> Iterator[int]:
         """The contents of files that pass, some repeatedly."""
         if self.within or self.exclude:
             for content, _, _ in self.files(catalog):
@@ -131,7 +134,7 @@ class _Query:
             yield content
 
     def files(
-        self, catalog: Catalog, content: int | None = None
+        self, catalog: "Catalog", content: int | None = None
     ) -> Iterator[tuple[int, int, bytes]]:
         """(content, root, path) of the files that pass; all, or those of one content."""
         condition, parameters = self.condition, self.parameters

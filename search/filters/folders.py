@@ -4,15 +4,18 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from indexer.errors import QueryError
-from indexer.store.catalog import Catalog
 from indexer.store.scope import Scope, inside
+
+if TYPE_CHECKING:  # brings NumPy, which a request to a running server does not need
+    from indexer.store.catalog import Catalog
 
 SEPARATOR = os.fsencode(os.sep)
 
 
-def scopes_of(catalog: Catalog, folder: Path | str) -> list[Scope]:
+def scopes_of(catalog: "Catalog", folder: Path | str) -> list[Scope]:
     """What lies in `folder`: a path, or the name of any folder of the collection (`2024/Italy`).
 
     A path that exists counts as a path; anything else (and a relative path that holds no image
@@ -55,7 +58,7 @@ def _at_path(roots: dict[int, bytes], folder: Path | str) -> Iterator[Scope]:
             yield Scope(number, Path(os.fsdecode(root)), below or b"")
 
 
-def _holds_images(catalog: Catalog, scope: Scope) -> bool:
+def _holds_images(catalog: "Catalog", scope: Scope) -> bool:
     condition, parameters = scope.condition
     row = catalog.connection.execute(
         f"SELECT 1 FROM files WHERE {condition} AND content IS NOT NULL LIMIT 1", parameters
@@ -63,7 +66,7 @@ def _holds_images(catalog: Catalog, scope: Scope) -> bool:
     return row is not None
 
 
-def _named(catalog: Catalog, roots: dict[int, bytes], folder: Path | str) -> Iterator[Scope]:
+def _named(catalog: "Catalog", roots: dict[int, bytes], folder: Path | str) -> Iterator[Scope]:
     wanted = _parts(os.fsencode(os.path.normpath(folder)))
     if not wanted or b".." in wanted:
         return
@@ -84,7 +87,7 @@ def _named(catalog: Catalog, roots: dict[int, bytes], folder: Path | str) -> Ite
             yield Scope(root, Path(os.fsdecode(roots[root])), below)
 
 
-def _rows_naming(catalog: Catalog, name: bytes) -> Iterator[tuple[int, bytes]]:
+def _rows_naming(catalog: "Catalog", name: bytes) -> Iterator[tuple[int, bytes]]:
     """(root, path) of the files that may lie in a folder of this name: SQLite compares letters
     without their case in ASCII only, so all files where the name has others.
     """
