@@ -284,3 +284,46 @@ def test_concurrent_searches_share_passes_and_a_full_queue_is_said(
         text = server.get("/metrics").text
         passes = float(text.split('clipdex_stage_seconds_count{stage="encode"} ')[1].split("\n")[0])
         assert passes < statuses.count(200)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/docs",
+        "/docs/swagger-ui.css",
+        "/static/app.js",
+        "/openapi.json",
+        "/healthz",
+        "/metrics",
+        "/v1/status",
+        "/v1/search?q=a+cat",
+        "/v1/images/1/file",
+        "/v1/images/1/thumbnail",
+        "/v1/images/999999",
+        "/v1/jobs",
+        "/v1/nothing",
+    ],
+)
+def test_head_answers_as_get_without_the_body(served: Served, path: str) -> None:
+    got, head = served.get(path), httpx.head(served.url + path, timeout=30)
+    assert head.status_code == got.status_code
+    assert head.content == b""
+    varying = {"x-request-id", "date"}
+    if path.startswith(("/metrics", "/v1/search")):  # counts and times are part of the body
+        varying.add("content-length")
+    assert {name: value for name, value in head.headers.items() if name not in varying} == {
+        name: value for name, value in got.headers.items() if name not in varying
+    }
+
+
+def test_head_of_a_stream_ends_at_once(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for seed in range(200):
+        make_photo(photos / f"{seed}.png", seed, (300, 200))
+    with serving(tmp_path / "collection", "--allow-index", photos) as server:
+        job = server.post("/v1/index", json={}).headers["location"]
+        head = httpx.head(f"{server.url}{job}/events", timeout=30)
+        assert head.headers["content-type"].startswith("text/event-stream")
+        assert server.get(job).json()["state"] == "running"
+        assert any('"method": "HEAD"' in line for line in server.log)
