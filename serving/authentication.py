@@ -83,7 +83,11 @@ class ProtectedRoute(APIRoute):
         return handle_with_key
 
 
-def protected_router() -> APIRouter:
-    """Return a router whose routes need a key, and say so in the OpenAPI document."""
+def protected_router(tag: str) -> APIRouter:
+    """Return a router whose routes need a key, and say so in the OpenAPI document.
+
+    Args:
+        tag: The resource that the routes serve.
+    """
     schemes = [Depends(bearer), Depends(header), Depends(cookie)]
-    return APIRouter(route_class=ProtectedRoute, dependencies=schemes)
+    return APIRouter(route_class=ProtectedRoute, dependencies=schemes, tags=[tag])

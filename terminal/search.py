@@ -25,14 +25,16 @@ def search(
     ] = None,
     images: Annotated[
         list[Path] | None,
-        typer.Option("--image", metavar="FILE", help="Look for images like this one, too."),
+        typer.Option(
+            "--image", metavar="FILE", help="Look for images like this one; can be repeated."
+        ),
     ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option("--not", metavar="TEXT", help="Steer away from this."),
     ] = None,
     k: options.Count = 10,
-    offset: Annotated[int, typer.Option(min=0, metavar="N", help="Pass over the best N.")] = 0,
+    offset: Annotated[int, typer.Option(min=0, metavar="N", help="Skip the best N.")] = 0,
     min_relevance: options.MinRelevance = 0.0,
     folders: options.Folders = None,
     since: options.Since = None,
@@ -50,9 +52,9 @@ def search(
 ) -> None:
     """Find images by what they show.
 
-    Texts and images may be mixed: their vectors are added, those of --not taken off. Each hit
-    has a relevance, the estimated probability that it is what was asked for. An image's date is
-    when it was taken; where it does not say, when its file last changed.
+    Texts and images can be mixed: their vectors are added, and those of --not subtracted. Each hit
+    has a relevance, the estimated probability that it is what you asked for. The date of an image
+    is when it was taken or, if it does not say, when its file last changed.
 
     Example: clipdex search a dog on a beach --not people -k 5
 
@@ -101,7 +103,9 @@ def similar(
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
-    """Find the images most like one, which is left out itself.
+    """Find the images most like a given one.
+
+    The image itself is left out.
 
     Example: clipdex similar holiday.jpg -k 20
     """

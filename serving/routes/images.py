@@ -13,7 +13,7 @@ from serving.services.translate import echo, request_of_body
 
 from .search import answer
 
-router = protected_router()
+router = protected_router("images")
 
 ImageId = Annotated[int, Path(alias="id", ge=1, le=requests.MAX_ID)]
 IfNoneMatch = Annotated[str | None, Header()]

@@ -13,7 +13,7 @@ from serving.authentication import protected_router
 from serving.schemas import requests, responses
 from serving.service import ServiceDep
 
-router = protected_router()
+router = protected_router("jobs")
 
 JobId = Annotated[str, Path(alias="id", max_length=64)]
 

@@ -6,7 +6,7 @@ from serving.service import ServiceDep
 from serving.services import labels
 from serving.services.translate import filter_of
 
-router = protected_router()
+router = protected_router("labels")
 
 
 @router.post("/v1/label", summary="Which of these labels fits an image best")

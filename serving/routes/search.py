@@ -12,7 +12,7 @@ from serving.schemas import requests, responses
 from serving.service import Service, ServiceDep
 from serving.services.translate import echo, request_of_body, request_of_query
 
-router = protected_router()
+router = protected_router("search")
 
 
 @router.get("/v1/search", summary="Search by text; the newest images without one")

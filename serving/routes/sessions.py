@@ -12,7 +12,7 @@ from serving.schemas import requests, responses
 from serving.service import ServiceDep
 
 # No key is needed here, since this is where one is given.
-router = APIRouter()
+router = APIRouter(tags=["sessions"])
 
 SessionToken = Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)]
 

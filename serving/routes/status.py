@@ -13,8 +13,8 @@ from serving.schemas import responses
 from serving.service import Service, ServiceDep
 
 # Health checks need no key.
-public = APIRouter()
-router = protected_router()
+public = APIRouter(tags=["status"])
+router = protected_router("status")
 
 
 @public.get("/healthz", summary="Is the process alive?")

@@ -86,7 +86,7 @@ def test_a_request_crosses_the_wire(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_warm_search_loads_nothing_large() -> None:
     code = (
-        "import sys; from search.client import ask_server; from search.filters.filter import Filter; "
+        "import sys; from search.client import ask_server; from search import Filter; "
         "Filter(['photos'], '2024'); print(*sys.modules)"
     )
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
