@@ -117,6 +117,10 @@ def install(app: FastAPI) -> None:
         detail = Problem(exc.status_code, str(exc.detail), headers=exc.headers)
         return problem_response(request.scope, detail)
 
+    @app.exception_handler(Exception)
+    async def failed(request: Request, exc: Exception) -> JSONResponse:
+        return problem_response(request.scope, Problem(500, "the server failed: see its log"))
+
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
         # What was sent is not repeated, and may not be text at all.

@@ -16,7 +16,7 @@ from . import (
 ROUTERS = (
     page.router,
     docs.router,
-    status.public,
+    status.health,
     status.router,
     search.router,
     images.router,

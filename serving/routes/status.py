@@ -13,17 +13,17 @@ from serving.schemas import responses
 from serving.service import Service, ServiceDep
 
 # Health checks need no key.
-public = APIRouter(tags=["status"])
+health = APIRouter(tags=["status"])
 router = protected_router("status")
 
 
-@public.get("/healthz", summary="Is the process alive?")
+@health.get("/healthz", summary="Is the process alive?")
 async def healthz() -> responses.Health:
     """Return whether the process is alive."""
     return responses.Health(status="ok")
 
 
-@public.get("/readyz", summary="Can it answer searches?")
+@health.get("/readyz", summary="Can it answer searches?")
 async def readyz(service: ServiceDep) -> responses.Health:
     """Return whether searches can be answered."""
     try:
