@@ -183,7 +183,8 @@ class Engine:
     def hits(self, request: SearchRequest) -> list[Hit]:
         """Answer a request; see `search`."""
         with self.question():
-            encoded = self._encode(self.query(request))
+            query = expand_concepts(Query.of(request), self.collection.folder, self.model)
+            encoded = self._encode(query)
             vector = encoded.vector(self._stored(request.ids))
             passing = self._passing(request.filter, request.labels)
             return self._ranking(vector, encoded.query.kind, request.ids, passing).page(request)
@@ -270,14 +271,6 @@ class Engine:
         with self.question():
             passing = self._passing(request.filter, request.labels)
             return self._ranking(vector, kind, (), passing).page(request)
-
-    def query(self, request: SearchRequest) -> Query:
-        """Return what a request looks for, with the vectors of the concepts that it names.
-
-        Raises:
-            QueryError: There is nothing to look for, or a concept is unknown.
-        """
-        return expand_concepts(Query.of(request), self.collection.folder, self.model)
 
     def answer(self, encoded: EncodedQuery) -> tuple[list[Hit], int]:
         """Answer a query that was encoded elsewhere, such as together with those of other clients.

@@ -11,7 +11,6 @@ from PIL import Image
 from indexer.images.decode import Limits, decode
 from indexer.store.collection import Collection
 
-SIZES = (160, 320, 640, 1600)
 QUALITY = 80
 # Of the preview that stands for a file which browsers do not show.
 PREVIEW_SIDE = 4096

@@ -28,7 +28,7 @@ async def index(
     """Start a job."""
     job = await asyncio.to_thread(service.jobs.start, body.paths)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return responses.JobAnswer.of(job)
+    return responses.JobAnswer.model_validate(job)
 
 
 @router.get("/v1/jobs", summary="The last index jobs")
@@ -40,13 +40,13 @@ async def jobs(service: ServiceDep) -> responses.JobsAnswer:
 @router.get("/v1/jobs/{id}", summary="An index job")
 async def job(service: ServiceDep, number: JobId) -> responses.JobAnswer:
     """Return a job."""
-    return responses.JobAnswer.of(service.jobs.get(number))
+    return responses.JobAnswer.model_validate(service.jobs.get(number))
 
 
 @router.delete("/v1/jobs/{id}", summary="Cancel an index job; what it committed is kept")
 async def cancel(service: ServiceDep, number: JobId) -> responses.JobAnswer:
     """Ask a job to end."""
-    return responses.JobAnswer.of(service.jobs.cancel(number))
+    return responses.JobAnswer.model_validate(service.jobs.cancel(number))
 
 
 @router.get(

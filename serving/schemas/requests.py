@@ -14,9 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from serving.images.thumbnails import SIZES
-
 MAX_HITS = 500
+THUMBNAIL_SIZES = (160, 320, 640, 1600)
 MAX_OFFSET = 10_000_000
 MAX_ID = 2**63 - 1
 
@@ -53,13 +52,13 @@ Image = Annotated[
 
 
 def _is_size(value: int) -> int:
-    if value not in SIZES:
-        raise ValueError(f"one of {', '.join(map(str, SIZES))}")
+    if value not in THUMBNAIL_SIZES:
+        raise ValueError(f"one of {', '.join(map(str, THUMBNAIL_SIZES))}")
     return value
 
 
 ThumbnailSize = Annotated[
-    int, AfterValidator(_is_size), Field(json_schema_extra={"enum": list(SIZES)})
+    int, AfterValidator(_is_size), Field(json_schema_extra={"enum": list(THUMBNAIL_SIZES)})
 ]
 
 

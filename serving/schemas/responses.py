@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from search import Hit
-from serving.services.jobs import Job
-from serving.services.paths import PathView
+
+from .paths import PathView
 
 
 class Answer(BaseModel):
@@ -168,11 +168,6 @@ class JobAnswer(Answer):
     error: str | None
     skipped: list[SkippedFile]
     finished_at: str | None
-
-    @classmethod
-    def of(cls, job: Job) -> Self:
-        """Return a job as a client may see it."""
-        return cls.model_validate(job)
 
 
 class JobsAnswer(Answer):

@@ -18,11 +18,11 @@ from search.ranking.image_query import encode_image_files
 from search.ranking.query import EncodedQuery, Query
 from search.request import SearchRequest
 from serving.metrics import Metrics
+from serving.schemas.paths import PathView
 from serving.settings import Settings
 
 from .engine_pool import STALENESS, EnginePool
 from .errors import Busy
-from .paths import PathView
 from .text_batcher import TextBatcher
 
 T = TypeVar("T")
