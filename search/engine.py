@@ -341,8 +341,8 @@ class Engine:
         """Return the ids `(n,)` that pass filter and labels, or None without conditions."""
         among = chosen.ids(self.catalog) if chosen else None
         for label, probability in labels:
-            showing = self.images_with_label(label, probability)
-            among = showing if among is None else np.intersect1d(among, showing)
+            matching = self.images_with_label(label, probability)
+            among = matching if among is None else np.intersect1d(among, matching)
         return among
 
     def _count(self, passing: Ids | None) -> int:

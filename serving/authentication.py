@@ -34,10 +34,10 @@ async def key_of(request: Request) -> str:
 
 
 async def require_key(request: Request) -> None:
-    """Let a request pass which has a key or a session, where the server has keys.
+    """Refuse a request without a key or a session, if the server has keys.
 
     Raises:
-        Problem: 401, it has neither.
+        Problem: 401.
     """
     credentials: Credentials = request.app.state.service.credentials
     if not credentials.required:
@@ -55,10 +55,10 @@ async def require_key(request: Request) -> None:
 
 
 async def require_local(request: Request) -> None:
-    """Let a request pass which has the secret of this machine's user.
+    """Refuse a request without the secret of this machine's user.
 
     Raises:
-        Problem: 404, it has not: to others there is no such route.
+        Problem: 404, as for a route that does not exist.
     """
     credentials: Credentials = request.app.state.service.credentials
     if not credentials.is_local(await key_of(request)):
@@ -66,10 +66,10 @@ async def require_local(request: Request) -> None:
 
 
 class ProtectedRoute(APIRoute):
-    """A route that asks for a key before the body is read.
+    """A route that checks the key before the body is read.
 
-    FastAPI solves dependencies after it has read and parsed the body, which nobody without a key
-    shall make a server do.
+    FastAPI solves dependencies after it has read and parsed the body, and a client without a key
+    must not be able to make the server do that.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -65,7 +65,7 @@ async def answer(
 
     Args:
         service: The server's service.
-        query: What was understood.
+        query: The fields that were sent.
         hits: The hits.
         total: Number of images that pass the filters.
         began: `time.perf_counter()` when the request arrived.

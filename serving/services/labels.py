@@ -79,10 +79,10 @@ async def count_labels(
             passing = chosen.ids(engine.catalog) if chosen else None
             counts = []
             for name in labels:
-                showing = engine.images_with_label(name, min_probability)
+                matching = engine.images_with_label(name, min_probability)
                 if passing is not None:
-                    showing = np.intersect1d(showing, passing)
-                counts.append(len(showing))
+                    matching = np.intersect1d(matching, passing)
+                counts.append(len(matching))
             return counts
 
     try:

@@ -74,7 +74,7 @@ def filter_of(chosen: SearchQuery | FilterBody, *, absolute: bool = False) -> Fi
 
 
 def echo(query: SearchQuery | SearchBody) -> dict[str, Any]:
-    """Return what was understood: every field that was sent, without the bytes of an image."""
+    """Return every field that was sent, without the bytes of an image."""
     sent = query.model_dump(by_alias=True, exclude_unset=True, exclude={"image"})
     if isinstance(query, SearchBody) and query.image is not None:
         sent["image"] = f"{len(query.image)} bytes"

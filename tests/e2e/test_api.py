@@ -152,10 +152,15 @@ def test_the_command_asks_a_running_server(
         command = [COMMAND, "search", "a", "cat", "--json", "--collection", collection, *options]
         return subprocess.run(command, capture_output=True, check=True).stdout
 
-    before = len([line for line in served.log if "/internal/search" in line])
+    def answered() -> int:
+        return len([line for line in served.log if "/internal/search" in line])
+
+    before = answered()
     warm = [search("-k", "3"), search("--in", str(photos_indexed[0]), "--label", "cat>0.5")]
-    told = [line for line in served.log if "/internal/search" in line]
-    assert len(told) == before + 2
+    deadline = time.monotonic() + 5  # a request is logged after its answer
+    while answered() < before + 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert answered() == before + 2
     copy = tmp_path / "copy"  # the same collection without a server
     shutil.copytree(collection, copy)
     (copy / "server.json").unlink()
