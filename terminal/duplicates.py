@@ -1,4 +1,4 @@
-"""`clipdex duplicates`"""
+"""The command `clipdex duplicates`."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`clipdex label`"""
+"""The command `clipdex label`."""
 
 import json
 from collections.abc import Iterable

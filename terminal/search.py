@@ -1,4 +1,4 @@
-"""`clipdex search` and `clipdex similar`"""
+"""The commands `clipdex search` and `clipdex similar`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""`clipdex serve`"""
+"""The command `clipdex serve`."""
 
 import logging
 import os

@@ -184,7 +184,7 @@ class SessionAnswer(Answer):
 
 
 class Health(Answer):
-    """\"ok\", or why the server cannot answer yet."""
+    """Whether the server can answer: ok, or the reason why not."""
 
     status: str
 
