@@ -34,7 +34,7 @@ class Progress:
 
 
 def build(
-    paths: Sequence[Path | str],
+    paths: Path | str | Sequence[Path | str],
     *,
     collection: Path | str | None = None,
     encoder: Encoder | None = None,
@@ -50,6 +50,7 @@ def build(
 ) -> BuildReport:
     """Bring a collection up to date with these folders (or single files).
 
+    paths: one of them, or several.
     collection: its folder; found as `locate` does otherwise, and made where there is none.
     encoder: the collection's own model otherwise, or the built-in one for a new collection. With
     another model's, all images of the collection are encoded anew beside the vectors that answer
@@ -62,7 +63,8 @@ def build(
     Raises RootUnavailable, CollectionError or ModelError; a bad file is not an error but a row.
     """
     target = locate(Path(collection) if collection is not None else None)
-    resolved = [diff.resolve(Path(path)) for path in paths]
+    several = [paths] if isinstance(paths, (Path, str)) else paths
+    resolved = [diff.resolve(Path(path)) for path in several]
     target.create()
     with writing(target, "index") as catalog:
         used = encoder or _default_encoder(catalog, on_note)

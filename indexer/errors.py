@@ -22,6 +22,7 @@
     ├── ArtifactError               a head or concept is missing, damaged or was changed
     ├── ExamplesError               examples that nothing can be learnt from
     ├── QueryError                  nothing to search for, or a query that makes no vector
+    │   └── ImageNotFound           no image of the collection has this id
     ├── GroundTruthError            labels or captions for `eval` that cannot be understood
     └── SidecarError                labels cannot be written beside a photo
         ├── SidecarFormatError      a sidecar is no XMP, damaged or unusual
@@ -119,6 +120,10 @@ class ExamplesError(ClipdexError):
 
 class QueryError(ClipdexError):
     """A query that cannot be turned into a vector."""
+
+
+class ImageNotFound(QueryError):
+    """No image of the collection has the id that was asked for."""
 
 
 class GroundTruthError(ClipdexError):

@@ -1,4 +1,4 @@
-"""Questions to a collection: text, image and mixed search, and labels without training.
+"""Search in a collection: text, image and mixed queries, and labels without training.
 
     from search import Engine
     Engine.open("./photos.clipdex").search("a dog on a beach", k=5)
@@ -7,21 +7,28 @@ The names below load their modules when they are first used.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from search.filters.filter import Filter
+    from .engine import Engine as Engine
+    from .filters.filter import Filter as Filter
+    from .hits import Hit as Hit
+    from .request import SearchRequest as SearchRequest
+    from .status import Status as Status
 
-    from .engine import Engine
-    from .hits import Hit
-    from .status import Status
+__all__ = ["Engine", "Filter", "Hit", "SearchRequest", "Status"]
 
-__all__ = ["Engine", "Filter", "Hit", "Status"]
+_HOMES = {
+    "Engine": "engine",
+    "Filter": "filters.filter",
+    "Hit": "hits",
+    "SearchRequest": "request",
+    "Status": "status",
+}
 
-_HOMES = {"Engine": "engine", "Filter": "filters.filter", "Hit": "hits", "Status": "status"}
+if not TYPE_CHECKING:  # a type checker takes what this may return for every name there is not
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        if name in _HOMES:
+            return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

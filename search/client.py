@@ -1,78 +1,117 @@
-"""A search that a running server of the same collection answers, which has everything loaded.
+"""Search through a running server of the same collection, which has everything loaded.
 
-Imports nothing large: a command that asks a server pays for no model, no NumPy and no FAISS.
+Imports nothing large: a command that asks a server pays for no model, no NumPy and no FAISS. What
+goes over the wire, requests and hits, is mapped to JSON and back here.
 """
 
 import base64
 import json
 import os
 import socket
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .filters.filter import Filter
 from .hits import Hit
+from .request import SearchRequest
 
 PATH = "/internal/search"
 CONNECT_SECONDS = 0.2
 ANSWER_SECONDS = 10.0
 
 
-def ask_server(collection: Path, question: dict[str, Any]) -> list[Hit] | None:
-    """The hits, from the server that has announced itself in the collection's folder.
+def ask_server(collection: Path, request: SearchRequest) -> list[Hit] | None:
+    """Ask the server that has announced itself in the collection's folder.
 
-    None where there is none, or it cannot answer: the caller searches by itself then.
-    question: see `question`.
+    Args:
+        collection: The collection's folder.
+        request: A search without images, which the command reads itself.
+
+    Returns:
+        The hits, or None when there is no server or it cannot answer: the caller then searches
+        by itself.
     """
+    if request.images:
+        return None
     try:
-        metadata = json.loads((collection / "server.json").read_text())
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(metadata["host"], metadata["host"])
-        answer = _post((host, int(metadata["port"])), str(metadata["secret"]), question)
-        return [_hit(wire) for wire in json.loads(answer)] if answer is not None else None
+        server = json.loads((collection / "server.json").read_text())
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server["host"], server["host"])
+        body = json.dumps(request_to_wire(request)).encode()
+        answer = _post((host, int(server["port"])), str(server["secret"]), body)
+        return [hit_from_wire(wire) for wire in json.loads(answer)] if answer is not None else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def question(
-    text: str,
-    *,
-    without: Sequence[str] = (),
-    folders: Sequence[str] = (),
-    **options: Any,
-) -> dict[str, Any]:
-    """What to ask. Paths are made absolute here: the server has another working folder."""
+def request_to_wire(request: SearchRequest) -> dict[str, Any]:
+    """Return a request as JSON, for a server that has another working folder.
+
+    Folders that exist become absolute paths; images are not sent.
+    """
+    chosen = request.filter or Filter()
     return {
-        "text": text,
-        "not": list(without),
-        "in": [os.path.abspath(one) if os.path.exists(one) else one for one in folders],
-        **options,
+        "text": request.text,
+        "without": list(request.without),
+        "text_weight": request.text_weight,
+        "image_weight": request.image_weight,
+        "filter": {
+            "folders": [
+                os.path.abspath(folder) if os.path.exists(folder) else os.fspath(folder)
+                for folder in chosen.folders
+            ],
+            "since": chosen.since,
+            "until": chosen.until,
+            "exclude": list(chosen.exclude),
+        },
+        "labels": [list(label) for label in request.labels],
+        "k": request.k,
+        "offset": request.offset,
+        "collapse": request.collapse,
+        "min_relevance": request.min_relevance,
     }
 
 
-def wire(hit: Hit) -> dict[str, Any]:
-    """A hit as JSON that loses nothing."""
+def request_from_wire(wire: dict[str, Any]) -> SearchRequest:
+    """Return the request that `request_to_wire` has described.
+
+    Raises:
+        QueryError: A number or a date makes no sense.
+        TypeError, ValueError: It is not such a description.
+    """
+    chosen = Filter(**wire["filter"]) if wire.get("filter") else None
+    labels = [(str(label), float(probability)) for label, probability in wire.get("labels", ())]
+    return SearchRequest(**{**wire, "filter": chosen or None, "labels": labels})
+
+
+def hit_to_wire(hit: Hit) -> dict[str, Any]:
+    """Return a hit as JSON that loses nothing."""
     return {
         **vars(hit),
         "raw_paths": [base64.b64encode(path).decode("ascii") for path in hit.raw_paths],
-        "collapsed": None if hit.collapsed is None else [wire(one) for one in hit.collapsed],
+        "collapsed": None if hit.collapsed is None else [hit_to_wire(one) for one in hit.collapsed],
     }
 
 
-def _hit(metadata: dict[str, Any]) -> Hit:
-    collapsed = metadata["collapsed"]
+def hit_from_wire(wire: dict[str, Any]) -> Hit:
+    """Return the hit that `hit_to_wire` has described."""
+    collapsed = wire["collapsed"]
     return Hit(
         **{
-            **metadata,
-            "raw_paths": tuple(base64.b64decode(path) for path in metadata["raw_paths"]),
-            "file_times": tuple(metadata["file_times"]),
-            "collapsed": None if collapsed is None else tuple(_hit(one) for one in collapsed),
+            **wire,
+            "raw_paths": tuple(base64.b64decode(path) for path in wire["raw_paths"]),
+            "file_times": tuple(wire["file_times"]),
+            "collapsed": None
+            if collapsed is None
+            else tuple(hit_from_wire(one) for one in collapsed),
         }
     )
 
 
-def _post(address: tuple[str, int], secret: str, question: dict[str, Any]) -> bytes | None:
-    """The body of a 200, or None. By hand: `http.client` takes longer to import than to answer."""
-    body = json.dumps(question).encode()
+def _post(address: tuple[str, int], secret: str, body: bytes) -> bytes | None:
+    """Return the body of a 200, or None.
+
+    Written by hand because `http.client` takes longer to import than the server to answer.
+    """
     head = (
         f"POST {PATH} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -1,16 +1,16 @@
-"""One collection, open for questions."""
+"""One collection, open for searching."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from indexer.encoder import Embeddings, Encoder
-from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
+from indexer.errors import CollectionNotFound, FingerprintMismatch, ImageNotFound
 from indexer.load import find_bundle, load_encoder, require_fingerprint
 from indexer.store.catalog import Catalog
 from indexer.store.codec import Ids
@@ -19,15 +19,17 @@ from indexer.store.database import translated
 from indexer.store.protocol import StoreReader
 from indexer.store.records import Model
 from search.labels.concepts import expand_concepts
-from search.ranking.query import Query
-from search.ranking.ranking import Options, Ranking, check, passing_first
+from search.ranking.query import EncodedQuery, Query
+from search.ranking.ranking import Ranking, passing_first
 from search.ranking.relevance import Estimator
 
 from .hits import Hit
+from .request import SearchRequest
 from .status import Status
 
-if TYPE_CHECKING:  # FAISS is loaded while the first query is being encoded
-    from indexer.store.vector_index import VectorIndex
+if TYPE_CHECKING:
+    from indexer.store.vector_index import VectorIndex  # FAISS: loaded beside the first encoding
+    from search.filters.filter import Filter
 
 
 def _load(model: Model) -> Encoder:
@@ -41,8 +43,8 @@ class Engine:
         with Engine.open("./photos.clipdex") as engine:
             hits = engine.search("a dog on a beach", k=5)
 
-    The encoder is loaded by the first question that needs it. What is committed meanwhile is found
-    by the next question; a change of the collection's model is followed.
+    The encoder is loaded by the first search that needs it. What an index run commits is found by
+    the next search, and a change of the collection's model is followed.
     """
 
     def __init__(
@@ -75,13 +77,20 @@ class Engine:
         load: Callable[[Model], Encoder] = _load,
         staleness: float = 0.0,
     ) -> Self:
-        """Open a collection: the one named, or found as `indexer.collection.locate` does.
+        """Open a collection.
 
-        encoder: instead of the model that the collection was indexed with; for the same
-        fingerprint. load: makes the encoder of the collection's model, for engines that share one.
-        staleness: seconds that answers may lag behind what an index run commits, which spares a
-        busy engine from taking in every commit by itself.
-        Raises CollectionNotFound and its relatives, FingerprintMismatch, ModelError.
+        Args:
+            collection: Its folder; found as `indexer.store.collection.locate` does when None.
+            encoder: Used instead of the collection's own model; it must have the same fingerprint.
+            load: Loads the encoder of the collection's model; lets several engines share one.
+            staleness: Seconds that results may lag behind what an index run commits, which spares
+                a busy engine from reading in every commit.
+
+        Raises:
+            CollectionNotFound: There is no collection, or it is empty.
+            CollectionError: The collection cannot be opened.
+            FingerprintMismatch: The encoder is another model's.
+            ModelError: The collection's model is not on this machine.
         """
         place = locate(Path(collection) if collection is not None else None)
         catalog = Catalog.open(place)
@@ -99,7 +108,7 @@ class Engine:
         return cls(place, catalog, model, encoder, load, staleness)
 
     def close(self) -> None:
-        """Close the catalog and let go of the mapped vectors."""
+        """Close the catalog and release the mapped vectors."""
         self._index = None
         self.catalog.close()
 
@@ -111,7 +120,7 @@ class Engine:
 
     @property
     def encoder(self) -> Encoder:
-        """The model that the collection's vectors are from."""
+        """The encoder of the collection's model, loaded when it is first asked for."""
         if self._encoder is None:
             self._encoder = self._load(self.model)
         return self._encoder
@@ -120,106 +129,234 @@ class Engine:
         self,
         text: str | None = None,
         *,
-        images: Sequence[Path | str] = (),
+        images: Sequence[Path | str | bytes | int] = (),
         without: Sequence[str] = (),
-        **options: Unpack[Options],
+        text_weight: float = 1.0,
+        image_weight: float = 1.0,
+        k: int = 10,
+        offset: int = 0,
+        min_relevance: float = 0.0,
+        collapse: bool = False,
+        filter: "Filter | None" = None,
+        labels: Sequence[tuple[str, float]] = (),
     ) -> list[Hit]:
-        """The best images for a text, for images, or for their sum, best first.
+        """Find the images that fit a text, images, or both best.
 
-        without: texts whose vectors are taken off the query. options: see `Options`.
-        Raises QueryError for an empty or impossible query, ImageError for an unreadable image.
+        Args:
+            text: What the images show.
+            images: What the images look like: files, the bytes of files, or ids of hits. An image
+                that is named by its id is left out of the results.
+            without: Texts whose vectors are subtracted from the query's.
+            text_weight: Weight of the text in the sum.
+            image_weight: Weight of each image in the sum.
+            k: Number of hits.
+            offset: Number of hits to skip.
+            min_relevance: Minimum estimated probability of a match, in [0, 1].
+            collapse: Show near-duplicates as one hit; k and offset then count groups.
+            filter: Which images may be found.
+            labels: (label, p) pairs, each of which an image must show with an estimated
+                probability above p.
+
+        Returns:
+            The hits, best first.
+
+        Raises:
+            QueryError: The query is empty, its parts cancel out, or a number is out of its range.
+            ImageError: An image cannot be read.
         """
+        return self.hits(
+            SearchRequest(
+                text,
+                images=[Path(image) if isinstance(image, str) else image for image in images],
+                without=without,
+                text_weight=text_weight,
+                image_weight=image_weight,
+                k=k,
+                offset=offset,
+                min_relevance=min_relevance,
+                collapse=collapse,
+                filter=filter,
+                labels=labels,
+            )
+        )
+
+    def hits(self, request: SearchRequest) -> list[Hit]:
+        """Answer a request; see `search`."""
         with self.question():
-            check(options)
-            query = Query(text, [Path(image) for image in images], without)
-            query = expand_concepts(query, self.collection.folder, self.model)
-            return self.rank(self._vector(query), kind=query.kind, **options)
+            query = expand_concepts(Query.of(request), self.collection.folder, self.model)
+            encoded = self._encode(query)
+            vector = encoded.vector(self._stored(request.ids))
+            passing = self._passing(request.filter, request.labels)
+            return self._ranking(vector, encoded.query.kind, request.ids, passing).page(request)
 
-    def similar(self, image: Path | str | int, **options: Unpack[Options]) -> list[Hit]:
-        """The images most like one, which is itself left out.
+    def similar(
+        self,
+        image: Path | str | int,
+        *,
+        k: int = 10,
+        offset: int = 0,
+        min_relevance: float = 0.0,
+        collapse: bool = False,
+        filter: "Filter | None" = None,
+        labels: Sequence[tuple[str, float]] = (),
+    ) -> list[Hit]:
+        """Find the images most like one, which is left out of the results.
 
-        image: a file, in the collection or not, or the id of a hit. options: see `Options`.
+        Args:
+            image: A file, in the collection or not, or the id of a hit.
+            k: Number of hits.
+            offset: Number of hits to skip.
+            min_relevance: Minimum estimated probability of a match, in [0, 1].
+            collapse: Show near-duplicates as one hit; k and offset then count groups.
+            filter: Which images may be found.
+            labels: (label, p) pairs, each of which an image must show with an estimated
+                probability above p.
+
+        Returns:
+            The hits, best first.
+
+        Raises:
+            QueryError: No image has this id, or a number is out of its range.
+            ImageError: The file cannot be read.
         """
+        request = SearchRequest(
+            k=k,
+            offset=offset,
+            min_relevance=min_relevance,
+            collapse=collapse,
+            filter=filter,
+            labels=labels,
+        )
         with self.question():
-            check(options)
             vector, own = self.vector_of(image)
-            return self.rank(vector, kind="image", leave_out=own, **options)
+            passing = self._passing(request.filter, request.labels)
+            return self._ranking(vector, "image", own, passing).page(request)
 
     def rank(
         self,
         vector: Embeddings,
         *,
         kind: str = "text",
-        leave_out: Sequence[int] = (),
-        **options: Unpack[Options],
+        k: int = 10,
+        offset: int = 0,
+        min_relevance: float = 0.0,
+        collapse: bool = False,
+        filter: "Filter | None" = None,
+        labels: Sequence[tuple[str, float]] = (),
     ) -> list[Hit]:
-        """The best for a unit vector `(dim,)`, without the contents `leave_out`.
+        """Find the images nearest to a vector of the collection's model.
 
-        kind: what the vector stands for, "text", "image" or "mixed". options: see `Options`.
+        Args:
+            vector: `(dim,)`, of unit norm.
+            kind: What the vector stands for: "text", "image" or "mixed".
+            k: Number of hits.
+            offset: Number of hits to skip.
+            min_relevance: Minimum estimated probability of a match, in [0, 1].
+            collapse: Show near-duplicates as one hit; k and offset then count groups.
+            filter: Which images may be found.
+            labels: (label, p) pairs, each of which an image must show with an estimated
+                probability above p.
+
+        Returns:
+            The hits, best first.
         """
-        return self._ranking(vector, kind, leave_out, self._passing(options)).page(options)
-
-    def answer(
-        self,
-        vector: Embeddings,
-        fingerprint: str,
-        *,
-        kind: str = "text",
-        leave_out: Sequence[int] = (),
-        **options: Unpack[Options],
-    ) -> tuple[list[Hit], int]:
-        """As `rank`, and how many images pass the filters, whatever their relevance.
-
-        fingerprint: of the model that made the vector. Raises FingerprintMismatch where another
-        model answers by now.
-        """
+        request = SearchRequest(
+            k=k,
+            offset=offset,
+            min_relevance=min_relevance,
+            collapse=collapse,
+            filter=filter,
+            labels=labels,
+        )
         with self.question():
-            check(options)
-            if fingerprint != self.model.fingerprint:
+            passing = self._passing(request.filter, request.labels)
+            return self._ranking(vector, kind, (), passing).page(request)
+
+    def answer(self, encoded: EncodedQuery) -> tuple[list[Hit], int]:
+        """Answer a query that was encoded elsewhere, such as together with those of other clients.
+
+        Returns:
+            The hits, best first, and the number of images that pass the filter and the labels,
+            whatever their relevance.
+
+        Raises:
+            FingerprintMismatch: The collection has changed to another model since.
+            ImageNotFound: No image has an id that the request names.
+        """
+        request = encoded.query.request
+        with self.question():
+            if encoded.fingerprint != self.model.fingerprint:
                 raise FingerprintMismatch(
                     f"the collection has changed to the model {self.model.name}: ask again"
                 )
-            among = self._passing(options)
-            hits = self._ranking(vector, kind, leave_out, among).page(options)
-            return hits, self._count(among) - len(leave_out)
+            vector = encoded.vector(self._stored(request.ids))
+            passing = self._passing(request.filter, request.labels)
+            ranking = self._ranking(vector, encoded.query.kind, request.ids, passing)
+            return ranking.page(request), self._count(passing) - len(set(request.ids))
 
-    def newest(self, **options: Unpack[Options]) -> tuple[list[Hit], int]:
-        """The images taken last, without scores, and how many images pass the filters."""
+    def newest(
+        self,
+        *,
+        k: int = 10,
+        offset: int = 0,
+        filter: "Filter | None" = None,
+        labels: Sequence[tuple[str, float]] = (),
+    ) -> tuple[list[Hit], int]:
+        """Return the images taken last.
+
+        Args:
+            k: Number of hits.
+            offset: Number of hits to skip.
+            filter: Which images may be returned.
+            labels: (label, p) pairs, each of which an image must show with an estimated
+                probability above p.
+
+        Returns:
+            The hits, newest first and without scores, and the number of images that pass the
+            filter and the labels.
+        """
         from search.ranking.newest import newest
 
+        request = SearchRequest(k=k, offset=offset, filter=filter, labels=labels)
         with self.question():
-            check(options)
-            among = self._passing(options)
-            hits = newest(self.catalog, among, options.get("k", 10), options.get("offset", 0))
-            return passing_first(self.catalog, options, hits), self._count(among)
+            passing = self._passing(request.filter, request.labels)
+            hits = newest(self.catalog, passing, request.k, request.offset)
+            return passing_first(self.catalog, request.filter, hits), self._count(passing)
 
     def _ranking(
-        self, vector: Embeddings, kind: str, leave_out: Sequence[int], among: Ids | None
+        self, vector: Embeddings, kind: str, leave_out: Sequence[int], passing: Ids | None
     ) -> Ranking:
-        metadata = self.catalog, self.index, self.model, self.estimator
-        return Ranking(*metadata, vector, kind, leave_out, among)
+        return Ranking(
+            self.catalog,
+            self.index,
+            self.model,
+            self.estimator,
+            vector,
+            kind=kind,
+            leave_out=leave_out,
+            among=passing,
+        )
 
-    def _passing(self, options: Options) -> Ids | None:
-        """The contents `(n,)` that pass filter and labels; None where there are no conditions."""
-        chosen = options.get("filter")
+    def _passing(self, chosen: "Filter | None", labels: Sequence[tuple[str, float]]) -> Ids | None:
+        """Return the ids `(n,)` that pass filter and labels, or None without conditions."""
         among = chosen.ids(self.catalog) if chosen else None
-        for label, probability in options.get("labels", ()):
-            showing = self.images_with_label(label, probability)
-            among = showing if among is None else np.intersect1d(among, showing)
+        for label, probability in labels:
+            matching = self.images_with_label(label, probability)
+            among = matching if among is None else np.intersect1d(among, matching)
         return among
 
-    def _count(self, among: Ids | None) -> int:
-        return self.catalog.image_count() if among is None else len(among)
+    def _count(self, passing: Ids | None) -> int:
+        return self.catalog.image_count() if passing is None else len(passing)
 
     def images_with_label(self, label: str, probability: float) -> Ids:
-        """The contents `(n,)` that show a label with an estimated probability above this."""
+        """Return the ids `(n,)` of the images that show a label with a probability above this."""
         from search.labels.label_filter import images_with_label
 
         return images_with_label(self, label, probability)
 
     @property
     def estimator(self) -> Estimator | None:
-        """The model's estimate of relevance; None where it carries none."""
+        """The model's estimate of relevance, or None if it has none."""
         if self._estimator is None:
             model = self._encoder or find_bundle(self.model.name, self.model.fingerprint)
             self._estimator = (Estimator.of(model),)
@@ -227,7 +364,7 @@ class Engine:
 
     @property
     def index(self) -> "VectorIndex":
-        """The vectors as committed now."""
+        """The vectors as they are committed now."""
         from indexer.store.vector_index import VectorIndex
 
         if self._index is None or (
@@ -241,23 +378,33 @@ class Engine:
         return self._index
 
     def status(self) -> Status:
-        """What the collection holds."""
+        """Return what the collection holds."""
         with self.question():
             return Status.of(self.collection, self.catalog, self.model)
 
     def stored(self, digest: bytes) -> tuple[int, Embeddings] | None:
-        """(id, vector `(dim,)`) of the content with this hash; None where there is none."""
+        """Return the id and the vector `(dim,)` of the content with this hash, if there is one."""
         content = self.catalog.content_of(digest)
         if content is None:
             return None
         found = self.catalog.embeddings_of(self.model.fingerprint, [content])
         return (content, found[content]) if found else None
 
-    def _vector(self, query: Query) -> Embeddings:
-        """The vector `(dim,)` of a query; the index is opened on another core meanwhile."""
+    def _stored(self, ids: Sequence[int]) -> Embeddings:
+        """Return the vectors `(n, dim)` of contents, by their ids."""
+        if not ids:
+            return np.zeros((0, self.model.dim), dtype=np.float32)
+        found = self.catalog.embeddings_of(self.model.fingerprint, list(ids))
+        for number in ids:
+            if number not in found:
+                raise ImageNotFound(f"no image has the id {number}")
+        return np.stack([found[number] for number in ids])
+
+    def _encode(self, query: Query) -> EncodedQuery:
+        """Encode a query, opening the index on another core meanwhile."""
         encoder = self.encoder
         if self._index is not None:
-            return query.vector(encoder)
+            return query.encode(encoder)
 
         def open_index() -> None:
             with suppress(Exception):  # raised again where the index is asked for
@@ -266,17 +413,22 @@ class Engine:
         opening = Thread(target=open_index)
         opening.start()
         try:
-            return query.vector(encoder)
+            return query.encode(encoder)
         finally:
             opening.join()
 
     def vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
-        """The vector `(dim,)` of an image, and its content's id where the collection has it."""
+        """Return the vector `(dim,)` of an image, and its id if it is in the collection.
+
+        Args:
+            image: A file, in the collection or not, or the id of a hit.
+
+        Raises:
+            ImageNotFound: No image has this id.
+            ImageError: The file cannot be read.
+        """
         if isinstance(image, int):
-            found = self.catalog.embeddings_of(self.model.fingerprint, [image])
-            if image not in found:
-                raise QueryError(f"no image has the id {image} in this collection")
-            return found[image], [image]
+            return self._stored([image])[0], [image]
         from indexer.images.decode import Limits
         from indexer.store.content_hash import digest
         from search.ranking.image_query import encode_bytes, read_image
@@ -290,7 +442,7 @@ class Engine:
 
     @contextmanager
     def question(self) -> Iterator[None]:
-        """A block of reads that is answered by one model: the one that is active as it begins."""
+        """Read within this block: one model answers all of it, the one active as it begins."""
         with translated(str(self.collection.folder)):
             active = self.catalog.active_model() if self._follows else None
             if active is not None and active.fingerprint != self.model.fingerprint:

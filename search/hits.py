@@ -1,4 +1,4 @@
-"""Search results, as Python, JSON and tables see them."""
+"""Search results, for Python, JSON and tables."""
 
 import os
 from collections.abc import Container
@@ -21,13 +21,19 @@ LIKELY = 0.5
 class Hit:
     """One image found.
 
-    id: its content's, never reused. raw_paths: absolute, every file that holds it, oldest entry
-    first. score: cosine of the query and the image. relevance: estimated P(match) in [0, 1],
-    None where the model carries no estimate. width, height: in pixels, upright. file_times: of the
-    paths, when each last changed, in nanoseconds since 1970 UTC. capture_seconds, capture_offset:
-    when the photo was taken, where it says so: seconds of that place's wall clock since 1970 as if
-    that were UTC, and its minutes east of UTC. collapsed: the near-duplicates that this hit stands
-    for; None where none were looked for.
+    Args:
+        rank: Its place in the list, from 1.
+        id: Its content's id, which is never reused.
+        raw_paths: Absolute paths of all files with this content, the oldest entry first.
+        score: Cosine similarity of the query and the image.
+        relevance: Estimated P(match) in [0, 1]; None when the model has no estimate.
+        width: In pixels, upright.
+        height: In pixels, upright.
+        file_times: When each of the paths last changed, in nanoseconds since 1970 UTC.
+        capture_seconds: When the photo was taken, if it says so: seconds of the wall clock there
+            since 1970, as if that were UTC.
+        capture_offset: Minutes by which that wall clock is east of UTC, if the photo says so.
+        collapsed: The near-duplicates that this hit stands for; None when none were looked for.
     """
 
     rank: int
@@ -44,7 +50,7 @@ class Hit:
 
     @classmethod
     def of(cls, content: "Content", score: float, relevance: float | None) -> Self:
-        """A hit that has no rank yet."""
+        """Return a hit that has no rank yet."""
         return cls(
             0,
             content.id,
@@ -59,11 +65,11 @@ class Hit:
         )
 
     def ranked(self, rank: int) -> Self:
-        """The same hit at this place of a list."""
+        """Return the hit with a rank."""
         return replace(self, rank=rank)
 
     def with_first(self, paths: Container[bytes]) -> Self:
-        """The same hit, these of its paths before the others."""
+        """Return the hit with these of its paths before the others."""
         order = sorted(range(len(self.raw_paths)), key=lambda at: self.raw_paths[at] not in paths)
         return replace(
             self,
@@ -73,8 +79,10 @@ class Hit:
 
     @property
     def taken_at(self) -> str | None:
-        """When the photo was taken, ISO 8601: as the file says, with the offset where it says that
-        too; else the first path's time of change, in this machine's zone.
+        """When the photo was taken, in ISO 8601.
+
+        As the file says, with the offset if it says that too; otherwise when the first path last
+        changed, in this machine's time zone.
         """
         if self.capture_seconds is not None:
             zone = None
@@ -90,22 +98,22 @@ class Hit:
 
     @property
     def path(self) -> str:
-        """The first path, for people."""
+        """The first path as text."""
         return display(self.raw_paths[0])
 
     @property
     def paths(self) -> list[str]:
-        """All paths, for people."""
+        """All paths as text."""
         return [display(path) for path in self.raw_paths]
 
     @property
     def file(self) -> Path:
-        """The first path, for opening."""
+        """The first path, to open the file."""
         return Path(os.fsdecode(self.raw_paths[0]))
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `--json` prints."""
-        metadata: dict[str, Any] = {
+        """Return the object that `--json` prints."""
+        fields: dict[str, Any] = {
             "rank": self.rank,
             "id": self.id,
             **path_fields(self.raw_paths[0]),
@@ -114,8 +122,8 @@ class Hit:
             "relevance": self.relevance,
         }
         if self.collapsed is not None:
-            metadata["collapsed"] = [
+            fields["collapsed"] = [
                 {"id": hit.id, **path_fields(hit.raw_paths[0]), "paths": hit.paths}
                 for hit in self.collapsed
             ]
-        return metadata
+        return fields

@@ -6,12 +6,12 @@ person. `request_id` is the one of the access log.
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from indexer.errors import (
     ClipdexError,
@@ -20,28 +20,41 @@ from indexer.errors import (
     CollectionNotFound,
     ImageError,
     ImageFormatUnknown,
+    ImageNotFound,
     ImageTooLarge,
     QueryError,
     RootUnavailable,
 )
+from serving.schemas.responses import ProblemDocument
+from serving.services.errors import Busy, JobRunning, NotAllowed, NotFound
 
 MEDIA_TYPE = "application/problem+json"
-# The first class that fits; what is not named here is a fault of the server's surroundings.
+# The first class that fits decides.
 STATUS: tuple[tuple[type[ClipdexError], int], ...] = (
     (ImageFormatUnknown, 415),
     (ImageTooLarge, 413),
     (ImageError, 422),
+    (ImageNotFound, 404),
     (QueryError, 422),
     (RootUnavailable, 404),
     (CollectionLocked, 409),
     (CollectionNotFound, 404),
     (CollectionError, 409),
+    (Busy, 503),
+    (NotFound, 404),
+    (NotAllowed, 403),
     (ClipdexError, 409),
 )
 
 
 class Problem(Exception):
-    """An answer that is no success. detail: one line, for a person."""
+    """An answer that is not a success, raised by routes and middleware.
+
+    Args:
+        status: The HTTP status.
+        detail: One line for a person.
+        headers: Further headers of the answer.
+    """
 
     def __init__(
         self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
@@ -52,71 +65,75 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
 
-class Busy(Problem):
-    """More requests wait than the server has room for."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            503, "the server has more to do than it can: try again", headers={"Retry-After": "1"}
-        )
-
-
-def document(
-    status: int, detail: str, request_id: str | None, more: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """The problem's members."""
-    return {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "request_id": request_id,
-        **(more or {}),
-    }
-
-
-def answer(
-    status: int,
-    detail: str,
-    request: Request,
-    headers: Mapping[str, str] | None = None,
-    more: Mapping[str, Any] | None = None,
+def problem_response(
+    scope: Scope, problem: Problem, *, errors: list[dict[str, str]] | None = None
 ) -> JSONResponse:
-    """The response."""
-    request_id = request.scope.get("state", {}).get("request_id")
-    content = document(status, detail, request_id, more)
-    return JSONResponse(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    """Return the problem document that answers a request.
+
+    Args:
+        scope: The request's ASGI scope.
+        problem: What the answer says.
+        errors: The fields that are wrong, each with a message.
+    """
+    content = ProblemDocument(
+        title=HTTPStatus(problem.status).phrase,
+        status=problem.status,
+        detail=problem.detail,
+        request_id=scope.get("state", {}).get("request_id"),
+        errors=errors,
+    )
+    return JSONResponse(
+        content.model_dump(exclude={"errors"} if errors is None else None),
+        problem.status,
+        headers=problem.headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def problem_of(error: ClipdexError) -> Problem:
+    """Return the problem that an error of the engine or of a service is to a client."""
+    status = next(status for kind, status in STATUS if isinstance(error, kind))
+    headers = {}
+    if isinstance(error, Busy):
+        headers["Retry-After"] = "1"
+    if isinstance(error, JobRunning):
+        headers["Location"] = f"/v1/jobs/{error.job}"
+    return Problem(status, str(error), headers=headers)
 
 
 def install(app: FastAPI) -> None:
-    """Let `app` answer with problem documents only."""
+    """Let an application answer every error with a problem document."""
 
     @app.exception_handler(Problem)
     async def problem(request: Request, exc: Problem) -> JSONResponse:
-        return answer(exc.status, exc.detail, request, exc.headers)
+        return problem_response(request.scope, exc)
 
     @app.exception_handler(ClipdexError)
     async def refused(request: Request, exc: ClipdexError) -> JSONResponse:
-        status = next(status for kind, status in STATUS if isinstance(exc, kind))
-        return answer(status, str(exc), request)
+        return problem_response(request.scope, problem_of(exc))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, exc: HTTPException) -> JSONResponse:
-        return answer(exc.status_code, str(exc.detail), request, exc.headers)
+        detail = Problem(exc.status_code, str(exc.detail), headers=exc.headers)
+        return problem_response(request.scope, detail)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, exc: Exception) -> JSONResponse:
+        return problem_response(request.scope, Problem(500, "the server failed: see its log"))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
+        # What was sent is not repeated, and may not be text at all.
         errors = [
-            {"field": ".".join(str(part) for part in error["loc"][1:]), "message": error["msg"]}
+            {
+                "field": _printable(".".join(str(part) for part in error["loc"][1:])),
+                "message": _printable(error["msg"]),
+            }
             for error in exc.errors()
         ]
-        # What was sent is not repeated: it may be no text at all.
-        for error in errors:
-            error["field"] = _printable(error["field"])
-            error["message"] = _printable(error["message"])
         first = errors[0]
         detail = f"{first['field'] or 'the request'}: {first['message']}"
-        return answer(422, detail, request, more={"errors": errors})
+        return problem_response(request.scope, Problem(422, detail), errors=errors)
 
 
 def _printable(text: str) -> str:

@@ -6,7 +6,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Metrics:
-    """Counters of one server, apart from any other in the process."""
+    """The metrics of one server, apart from those of any other in the process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -37,5 +37,5 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """In Prometheus' own format."""
+        """Return all of them in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,9 +1,8 @@
-"""The OpenAPI document: what FastAPI finds out by itself, and problems, keys and examples."""
+"""The OpenAPI document: what FastAPI finds out by itself, and the schema of problems."""
 
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from serving.schemas.responses import ProblemDocument
 
@@ -15,49 +14,25 @@ DESCRIPTION = (
     "Where the server has keys, send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
 )
 PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
-# Not behind a key.
-PUBLIC = ("/healthz", "/readyz", "/v1/session")
+# What every route may answer.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": meaning, "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
+    for status, meaning in (
+        ("4XX", "The request cannot be answered as it is."),
+        ("503", "Too much to do; Retry-After says when to ask again."),
+    )
+}
 
 
-def describe(app: FastAPI) -> None:
-    """Let `app` serve this document at /openapi.json."""
+class DocumentedAPI(FastAPI):
+    """An application whose document contains the schema that `RESPONSES` refers to.
 
-    def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _complete(
-                get_openapi(
-                    title=app.title,
-                    version=VERSION,
-                    description=DESCRIPTION,
-                    routes=app.routes,
-                )
-            )
-        return app.openapi_schema
+    FastAPI would document a response model as application/json.
+    """
 
-    app.openapi = document  # type: ignore[method-assign]
-
-
-def _complete(document: dict[str, Any]) -> dict[str, Any]:
-    components = document["components"]
-    for name in ("HTTPValidationError", "ValidationError"):
-        components["schemas"].pop(name, None)
-    components["schemas"]["ProblemDocument"] = ProblemDocument.model_json_schema()
-    components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer"},
-        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    }
-    for path, operations in document["paths"].items():
-        for operation in operations.values():
-            responses = operation["responses"]
-            responses.pop("422", None)
-            for status, meaning in (
-                ("4XX", "The request cannot be answered as it is."),
-                ("503", "Too much to do; Retry-After says when to ask again."),
-            ):
-                responses[status] = {
-                    "description": meaning,
-                    "content": {MEDIA_TYPE: {"schema": PROBLEM}},
-                }
-            if path not in PUBLIC:
-                operation["security"] = [{}, {"bearer": []}, {"header": []}]
-    return document
+    def openapi(self) -> dict[str, Any]:
+        """Return the document."""
+        if self.openapi_schema is None:
+            schemas = super().openapi()["components"]["schemas"]
+            schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
+        return super().openapi()

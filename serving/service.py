@@ -1,56 +1,55 @@
-"""All that one server holds, made when it starts and let go when it ends."""
+"""All that one server holds, made when it starts and released when it ends."""
 
 import ipaddress
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
-from indexer.errors import ClipdexError, CollectionNotFound
+from indexer.errors import CollectionNotFound
 from indexer.store.collection import locate
 from search import Engine
-from serving.images.responses import Images
-from serving.middleware.credentials import Access
-from serving.schemas.responses import Shown
-from serving.services.engine_pool import Engines
+from serving.images.responses import ImageResponses
+from serving.services.engine_pool import EnginePool
+from serving.services.errors import InsecureAddress
 from serving.services.jobs import Jobs
-from serving.services.search import Answering
+from serving.services.search import SearchService
 
+from .credentials import Credentials
 from .discovery import announce, withdraw
 from .metrics import Metrics
 from .settings import Settings
 
 
-class InsecureAddress(ClipdexError):
-    """A server that everybody in the network could use."""
-
-
-class AddressUnavailable(ClipdexError):
-    """An address that this machine cannot listen at."""
-
-
 @dataclass(frozen=True)
 class Service:
-    """What routes work with."""
+    """What routes work with.
+
+    Args:
+        settings: The server's settings.
+        credentials: Keys and sessions.
+        metrics: What Prometheus may know.
+        search: Answers searches, and encodes.
+        images: Thumbnails and files.
+        jobs: Index jobs.
+    """
 
     settings: Settings
-    access: Access
+    credentials: Credentials
     metrics: Metrics
-    answering: Answering
-    images: Images
+    search: SearchService
+    images: ImageResponses
     jobs: Jobs
-
-    async def shown(self, paths: Sequence[bytes]) -> Shown:
-        """How these paths are shown to clients."""
-        if self.settings.expose_paths:
-            return Shown((), whole=True)
-        return await self.answering.shown(paths)
 
 
 def check_address(settings: Settings) -> None:
-    """Raise InsecureAddress for a server that others reach without a key, unless that is meant."""
+    """Check that a server which others can reach has a key, unless the user insists.
+
+    Raises:
+        InsecureAddress: It has none.
+    """
     try:
         loopback = ipaddress.ip_address(settings.host).is_loopback
     except ValueError:
@@ -62,43 +61,45 @@ def check_address(settings: Settings) -> None:
         )
 
 
-def make_service(settings: Settings, access: Access, metrics: Metrics) -> Service:
-    """Everything but the threads' work, which begins with the first request."""
+def make_service(settings: Settings, metrics: Metrics) -> Service:
+    """Make all that a server holds; threads begin to work with the first request."""
     collection = locate(settings.collection)
-    engines = Engines(collection, workers=settings.workers, queue=settings.queue)
-    answering = Answering(engines, settings, metrics)
+    engines = EnginePool(collection, workers=settings.workers, queue=settings.queue)
+    search = SearchService(engines, settings, metrics)
     jobs = Jobs(collection, settings.allow_index, settings.limits)
-    return Service(settings, access, metrics, answering, Images(answering, settings), jobs)
+    credentials = Credentials(settings.api_keys)
+    return Service(settings, credentials, metrics, search, ImageResponses(search, settings), jobs)
 
 
 @asynccontextmanager
-async def running(
-    app: FastAPI, settings: Settings, access: Access, metrics: Metrics
-) -> AsyncIterator[None]:
-    """The lifespan: the model is loaded before the first client comes."""
-    service = make_service(settings, access, metrics)
+async def running(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
+    """Hold a service while the application runs; the model is loaded before the first client."""
+    service = make_service(settings, metrics)
     app.state.service = service
 
     def known(engine: Engine) -> set[int]:
         return set(engine.catalog.image_ids())
 
     try:
-        await service.answering.warm_up()
+        await service.search.warm_up()
         if service.images.thumbnails.folder.exists():
-            ids = await service.answering.engines.ask(known)
-            await service.answering.with_images(lambda: service.images.thumbnails.sweep(ids))
+            ids = await service.search.engines.run(known)
+            await service.search.run_with_images(lambda: service.images.thumbnails.sweep(ids))
     except CollectionNotFound:
         pass
     announced = announce(
-        service.answering.engines.collection, settings.host, settings.port, access.local_secret
+        service.search.engines.collection,
+        settings.host,
+        settings.port,
+        service.credentials.local_secret,
     )
     try:
         yield
     finally:
         withdraw(announced)
         service.jobs.close()
-        service.answering.close()
-        service.answering.engines.close()
+        service.search.close()
+        service.search.engines.close()
 
 
 def _service(request: Request) -> Service:

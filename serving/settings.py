@@ -10,17 +10,26 @@ from indexer.images.decode import Limits
 class Settings:
     """A server's settings.
 
-    collection: found as `indexer.collection.locate` does where it is None. host, port: where it
-    listens; the host is also a name that it answers to. api_keys: any of them lets a client in; all
-    are let in where there are none. insecure: a public address without a key is meant. allow_hosts:
-    names that clients call it by, beside localhost, this machine's name and plain addresses.
-    cors_origins: other sites whose pages may use it. allow_index: folders that index jobs may read.
-    expose_paths: answer with absolute paths. originals: hand out files with their metadata.
-    max_body: bytes of a request. max_pixels: of an image to decode. body_seconds: within which a
-    request has to have come. queue: requests that wait for the encoder or for the index before
-    others are turned away. rate_limit: requests a second of one client, 0 for any number.
-    batching: encode texts of concurrent requests together. query_cache: texts whose vectors are
-    kept, which pages of one search share. workers: threads that rank, and that decode images.
+    Args:
+        collection: Its folder; found as `indexer.store.collection.locate` does when None.
+        host: Address or name to listen at; also a name that the server answers to.
+        port: Port to listen at.
+        api_keys: Any of them lets a client in; without any, all clients are let in.
+        insecure: Whether a public address without a key is intended.
+        allow_hosts: Names that clients call the server by, beside localhost, this machine's name
+            and plain addresses.
+        cors_origins: Other sites whose pages may use the server.
+        allow_index: Folders that index jobs may read.
+        expose_paths: Whether answers contain absolute paths.
+        originals: Whether files are handed out with their metadata.
+        max_body: Maximum bytes of a request.
+        max_pixels: Maximum pixels of an image to decode.
+        body_seconds: Seconds within which a request has to arrive.
+        queue: Requests that may wait for the encoder or for the index; others are turned away.
+        rate_limit: Requests a second of one client; 0 for any number.
+        batching: Whether texts of concurrent requests are encoded together.
+        query_cache: Number of texts whose vectors are kept, which the pages of one search share.
+        workers: Number of threads that rank, and of those that decode images.
     """
 
     collection: Path | None = None
@@ -44,5 +53,5 @@ class Settings:
 
     @property
     def limits(self) -> Limits:
-        """Of images to decode."""
+        """Limits of images to decode."""
         return Limits(max_pixels=self.max_pixels)

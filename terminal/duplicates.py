@@ -1,4 +1,4 @@
-"""`clipdex duplicates`"""
+"""The command `clipdex duplicates`."""
 
 import json
 from collections.abc import Iterator
@@ -19,12 +19,13 @@ def duplicates(
 ) -> None:
     """List images that the collection holds more than once.
 
-    Groups of one content under several paths ("identical"), and of images that look alike
-    ("near"): resized, recompressed, slightly cropped or re-coloured copies, and bursts. In a near
-    group the first is the largest and the similarity of the others is to it. Nothing is deleted.
+    A group holds either one content under several paths ("identical") or images that look alike
+    ("near"): resized, recompressed, slightly cropped or recoloured copies, and bursts. The first
+    image of a near group is the largest; the others are listed with their similarity to it.
+    Nothing is deleted.
 
-    --json prints {"group", "kind", "images": [{"id", "path", "paths", "width", "height", "bytes",
-    "similarity"}]} a line.
+    --json prints one {"group", "kind", "images": [{"id", "path", "paths", "width", "height",
+    "bytes", "similarity"}]} per line.
 
     Example: clipdex duplicates --json
     """

@@ -1,4 +1,4 @@
-"""`clipdex label`"""
+"""The command `clipdex label`."""
 
 import json
 from collections.abc import Iterable
@@ -22,31 +22,33 @@ def label(
         list[Path] | None,
         typer.Argument(
             metavar="PATH...",
-            help="Images or folders, indexed or not; the whole collection otherwise.",
+            help="Images or folders, indexed or not; default: the whole collection.",
         ),
     ] = None,
     labels: Annotated[
         str | None, typer.Option(metavar='"A,B"', help="The labels, separated by commas.")
     ] = None,
     labels_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The labels, one a line.")
+        Path | None, typer.Option(metavar="FILE", help="A file of labels, one per line.")
     ] = None,
     head: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="A head that `clipdex adapt train` made, in their place."
+            metavar="NAME", help="A head made by `clipdex adapt train`, in place of labels."
         ),
     ] = None,
     save: Annotated[
         bool,
         typer.Option(
             "--save",
-            help="Keep each image's best label in the collection, in place of those that this "
-            "head gave before.",
+            help="Save each image's best label in the collection, replacing those that this head "
+            "gave before.",
         ),
     ] = False,
     template: options.Templates = None,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Best labels to show.")] = 5,
+    top: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of labels to show per image.")
+    ] = 5,
     workers: options.Workers = None,
     collection: options.Collection = None,
     as_json: options.Json = False,
@@ -54,9 +56,9 @@ def label(
 ) -> None:
     """Say which of your labels each image shows.
 
-    Zero-shot: any words will do, nothing is trained. Several --template are averaged. With --head
-    by what was learnt from your examples. Where none of the labels fits, "none of these" comes
-    first, with its own probability.
+    With --labels, any words will do and nothing is trained (zero-shot); several --template are
+    averaged. With --head, labels come from a head trained on your examples. When no label fits,
+    "none of these" comes first, with its own probability.
 
     Example: clipdex label ./photos --labels "cat,dog,neither" --csv
 
@@ -67,14 +69,14 @@ def label(
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
     if head is not None and template:
-        raise typer.BadParameter("a head has learnt its labels: --template does not change it")
+        raise typer.BadParameter("--template does not apply to a head, which has learnt its labels")
     if save and head is None:
-        raise typer.BadParameter("--save keeps what a head says: name one with --head")
+        raise typer.BadParameter("--save needs a head: name one with --head")
     if save and paths:
-        raise typer.BadParameter("--save keeps labels of the whole collection: leave out PATH")
+        raise typer.BadParameter("--save labels the whole collection: leave out PATH")
     names = _read(labels_file) if labels_file else (labels or "").split(",")
     if head is None and not any(name.strip() for name in names):
-        raise typer.BadParameter("there are no labels in it")
+        raise typer.BadParameter("there are no labels in --labels or --labels-file")
     options.check_templates(template)
 
     from indexer import load_encoder

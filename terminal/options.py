@@ -1,4 +1,4 @@
-"""Options that several commands share, each written once."""
+"""Options that several commands share, each defined once."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,18 +9,18 @@ Collection = Annotated[
     Path | None,
     typer.Option(
         "--collection",
-        help="The index's folder. Else $CLIPDEX_COLLECTION, a .clipdex folder here or above, or "
-        "the user's data folder.",
+        help="Folder of the collection. Default: $CLIPDEX_COLLECTION, else a .clipdex folder here "
+        "or in a parent folder, else the user's data folder.",
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-Count = Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many images.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+Count = Annotated[int, typer.Option("-k", min=1, metavar="N", help="Number of images.")]
 Label = Annotated[
     list[str] | None,
     typer.Option(
         metavar='"L>P"',
-        help="Only images that show L, in any words, with more than this probability.",
+        help="Only images that show L (in your words) with a probability above P.",
     ),
 ]
 MinRelevance = Annotated[
@@ -41,15 +41,19 @@ Since = Annotated[
 ]
 Until = Annotated[
     str | None,
-    typer.Option(metavar="DATE", help="Only images taken then (all of it) or earlier."),
+    typer.Option(
+        metavar="DATE", help="Only images taken then or earlier; 2024-07 includes all of July."
+    ),
 ]
 Exclude = Annotated[
     list[str] | None,
-    typer.Option(metavar="GLOB", help="Leave out files and folders of this name or path."),
+    typer.Option(metavar="GLOB", help="Leave out files and folders that match this name or path."),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Images decoded at once.", show_default="one a core"),
+    typer.Option(
+        min=1, metavar="N", help="Number of images to decode at once.", show_default="one per core"
+    ),
 ]
 MaxPixels = Annotated[
     int | None,
@@ -66,12 +70,12 @@ Templates = Annotated[
     typer.Option(
         "--template",
         metavar="T",
-        help="How a caption would put it, {} standing for the label; several are averaged.",
+        help="A caption with {} in place of the label; can be repeated, and is averaged.",
         show_default="a photo of a {}",
     ),
 ]
 Collapse = Annotated[
-    bool, typer.Option("--collapse", help="Show near-duplicates once, as the best of them.")
+    bool, typer.Option("--collapse", help="Show only the best of several near-duplicates.")
 ]
 Threshold = Annotated[
     float | None,
@@ -79,14 +83,17 @@ Threshold = Annotated[
         min=0.5,
         max=1.0,
         metavar="S",
-        help="Least similarity of near-duplicates, a correlation of the images aligned with each "
-        "other.",
+        help="Minimum similarity of near-duplicates: the correlation of the aligned images.",
         show_default="0.92",
     ),
 ]
 
 
 def check_templates(templates: list[str] | None) -> None:
-    """Raise BadParameter for a template without a place for the label."""
+    """Check that every template has a place for the label.
+
+    Raises:
+        typer.BadParameter: One has none.
+    """
     if any("{}" not in one for one in templates or ()):
         raise typer.BadParameter("a template needs {} where the label goes")

@@ -1,7 +1,7 @@
-"""`clipdex search` and `clipdex similar`"""
+"""The commands `clipdex search` and `clipdex similar`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from .once import answer_once
 if TYPE_CHECKING:
     from search.filters.filter import Filter
     from search.hits import Hit
+    from search.request import SearchRequest
 
     from .output import Form
 
@@ -24,14 +25,16 @@ def search(
     ] = None,
     images: Annotated[
         list[Path] | None,
-        typer.Option("--image", metavar="FILE", help="Look for images like this one, too."),
+        typer.Option(
+            "--image", metavar="FILE", help="Look for images like this one; can be repeated."
+        ),
     ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option("--not", metavar="TEXT", help="Steer away from this."),
     ] = None,
     k: options.Count = 10,
-    offset: Annotated[int, typer.Option(min=0, metavar="N", help="Pass over the best N.")] = 0,
+    offset: Annotated[int, typer.Option(min=0, metavar="N", help="Skip the best N.")] = 0,
     min_relevance: options.MinRelevance = 0.0,
     folders: options.Folders = None,
     since: options.Since = None,
@@ -49,9 +52,9 @@ def search(
 ) -> None:
     """Find images by what they show.
 
-    Texts and images may be mixed: their vectors are added, those of --not taken off. Each hit
-    has a relevance, the estimated probability that it is what was asked for. An image's date is
-    when it was taken; where it does not say, when its file last changed.
+    Texts and images can be mixed: their vectors are added, and those of --not subtracted. Each hit
+    has a relevance, the estimated probability that it is what you asked for. The date of an image
+    is when it was taken or, if it does not say, when its file last changed.
 
     Example: clipdex search a dog on a beach --not people -k 5
 
@@ -62,46 +65,28 @@ def search(
     if not text.strip() and not images:
         raise typer.BadParameter("give a text, or an image with --image")
     form = _form(as_json, as_csv, paths, print0)
-    if not images:
-        hits = _from_server(
-            collection,
-            text,
-            without=without or (),
-            folders=folders or (),
-            since=since,
-            until=until,
-            exclude=exclude or (),
-            labels=label or (),
-            k=k,
-            offset=offset,
-            min_relevance=min_relevance,
-            collapse=collapse,
-        )
-        if hits is not None:
-            from .output import write_hits
+    from search.request import SearchRequest
 
-            write_hits(hits, form)
-            return
-    asked = _filter(folders, since, until, exclude)
-    labels = [_bound(one) for one in label or ()]
+    request = SearchRequest(
+        text,
+        images=images or (),
+        without=without or (),
+        filter=_filter(folders, since, until, exclude),
+        labels=_labels(label),
+        k=k,
+        offset=offset,
+        collapse=collapse,
+        min_relevance=min_relevance,
+    )
+    hits = _from_server(collection, request)
+    if hits is None:
+        from search import Engine
 
-    from search import Engine
-
+        with Engine.open(collection) as engine:
+            hits = engine.hits(request)
     from .output import write_hits
 
-    with Engine.open(collection) as engine:
-        hits = engine.search(
-            text,
-            images=images or (),
-            without=without or (),
-            k=k,
-            offset=offset,
-            min_relevance=min_relevance,
-            filter=asked,
-            labels=labels,
-            collapse=collapse,
-        )
-        write_hits(hits, form)
+    write_hits(hits, form)
 
 
 @guarded
@@ -118,13 +103,15 @@ def similar(
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
-    """Find the images most like one, which is left out itself.
+    """Find the images most like a given one.
+
+    The image itself is left out.
 
     Example: clipdex similar holiday.jpg -k 20
     """
     answer_once()
-    asked = _filter(folders, since, until, exclude)
-    labels = [_bound(one) for one in label or ()]
+    chosen = _filter(folders, since, until, exclude)
+    labels = _labels(label)
 
     from search import Engine
 
@@ -132,21 +119,21 @@ def similar(
 
     with Engine.open(collection) as engine:
         hits = engine.similar(
-            image, k=k, min_relevance=min_relevance, filter=asked, labels=labels, collapse=collapse
+            image, k=k, min_relevance=min_relevance, filter=chosen, labels=labels, collapse=collapse
         )
-        write_hits(hits, _form(as_json, False, False, False))
+    write_hits(hits, _form(as_json, False, False, False))
 
 
-def _from_server(collection: Path | None, text: str, **asked: Any) -> "list[Hit] | None":
-    """The hits from a running server of this collection, which has the model loaded."""
+def _from_server(collection: Path | None, request: "SearchRequest") -> "list[Hit] | None":
+    """Return the hits of a running server of this collection, if there is one."""
     from indexer.store.collection import locate
 
     folder = locate(collection).folder
     if not (folder / "server.json").exists():
         return None
-    from search.client import ask_server, question
+    from search.client import ask_server
 
-    return ask_server(folder, question(text, **asked))
+    return ask_server(folder, request)
 
 
 def _filter(
@@ -163,12 +150,12 @@ def _filter(
         raise typer.BadParameter(str(exc)) from exc
 
 
-def _bound(text: str) -> tuple[str, float]:
+def _labels(texts: list[str] | None) -> list[tuple[str, float]]:
     from indexer.errors import QueryError
-    from search.labels.label_filter import parse_label_threshold
+    from search.request import parse_label_threshold
 
     try:
-        return parse_label_threshold(text)
+        return [parse_label_threshold(text) for text in texts or ()]
     except QueryError as exc:
         raise typer.BadParameter(f"--label {exc}") from exc
 

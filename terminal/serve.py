@@ -1,4 +1,4 @@
-"""`clipdex serve`"""
+"""The command `clipdex serve`."""
 
 import logging
 import os
@@ -13,25 +13,34 @@ import typer
 from . import options
 from .console import guarded, note
 
-# What is not given is as `serving.settings.Settings` says: its defaults are shown here.
+# The defaults are those of `serving.settings.Settings`, repeated here for the help.
 Texts = list[str] | None
 
 BACKLOG = 1024
 
 
 def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
-    """The command. create_app: makes the application of its settings; called when it is run."""
+    """Return the command.
+
+    Args:
+        create_app: Makes the application from its settings; called when the command is run.
+    """
 
     @guarded
     def serve(
         collection: options.Collection = None,
         host: Annotated[
-            str, typer.Option(envvar="CLIPDEX_HOST", help="Where to listen.", metavar="ADDRESS")
+            str,
+            typer.Option(envvar="CLIPDEX_HOST", help="Address to listen at.", metavar="ADDRESS"),
         ] = "127.0.0.1",
         port: Annotated[
             int,
             typer.Option(
-                envvar="CLIPDEX_PORT", help="0 for any that is free.", min=0, max=65535, metavar="N"
+                envvar="CLIPDEX_PORT",
+                help="Port to listen at; 0 for any free one.",
+                min=0,
+                max=65535,
+                metavar="N",
             ),
         ] = 8765,
         api_key: Annotated[
@@ -40,20 +49,22 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 envvar="CLIPDEX_API_KEY",
                 show_envvar=True,
                 metavar="KEY",
-                help="Let in who has this key; several may be given. Other users of this machine "
-                "see a command's options, so the variable or the file is better.",
+                help="A key that lets clients in; can be repeated. Other users of this machine "
+                "can see a command's options, so prefer the variable or the file.",
             ),
         ] = None,
         api_key_file: Annotated[
             Path | None,
-            typer.Option(envvar="CLIPDEX_API_KEY_FILE", metavar="FILE", help="Keys, one a line."),
+            typer.Option(
+                envvar="CLIPDEX_API_KEY_FILE", metavar="FILE", help="A file of keys, one per line."
+            ),
         ] = None,
         insecure: Annotated[
             bool,
             typer.Option(
                 "--insecure",
                 envvar="CLIPDEX_INSECURE",
-                help="Listen at a public address without a key.",
+                help="Allow a public address without a key.",
             ),
         ] = False,
         allow_host: Annotated[
@@ -61,7 +72,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             typer.Option(
                 envvar="CLIPDEX_ALLOW_HOST",
                 metavar="NAME",
-                help="A name that clients call this server by.",
+                help="A further name that clients use for this server.",
             ),
         ] = None,
         cors_origin: Annotated[
@@ -75,13 +86,15 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
         allow_index: Annotated[
             list[Path] | None,
             typer.Option(
-                envvar="CLIPDEX_ALLOW_INDEX", metavar="DIR", help="A folder that may be indexed."
+                envvar="CLIPDEX_ALLOW_INDEX",
+                metavar="DIR",
+                help="A folder that clients may have indexed.",
             ),
         ] = None,
         expose_paths: Annotated[
             bool,
             typer.Option(
-                "--expose-paths", envvar="CLIPDEX_EXPOSE_PATHS", help="Answer with whole paths."
+                "--expose-paths", envvar="CLIPDEX_EXPOSE_PATHS", help="Return absolute paths."
             ),
         ] = False,
         originals: Annotated[
@@ -89,12 +102,14 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             typer.Option(
                 "--originals",
                 envvar="CLIPDEX_ORIGINALS",
-                help="Hand out files with their metadata, the place where they were taken too.",
+                help="Serve files with their metadata, including where they were taken.",
             ),
         ] = False,
         max_body: Annotated[
             int,
-            typer.Option(envvar="CLIPDEX_MAX_BODY", min=1, metavar="MIB", help="Largest request."),
+            typer.Option(
+                envvar="CLIPDEX_MAX_BODY", min=1, metavar="MIB", help="Maximum size of a request."
+            ),
         ] = 32,
         max_pixels: Annotated[
             int | None,
@@ -112,7 +127,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 envvar="CLIPDEX_BODY_SECONDS",
                 min=0.1,
                 metavar="S",
-                help="Within which a request has to have come.",
+                help="Time within which a request has to arrive.",
             ),
         ] = 30.0,
         rate_limit: Annotated[
@@ -121,7 +136,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 envvar="CLIPDEX_RATE_LIMIT",
                 min=0,
                 metavar="N",
-                help="Requests a second of one client; 0 for any number.",
+                help="Maximum requests per second and client; 0 for no limit.",
             ),
         ] = 0.0,
         queue: Annotated[
@@ -130,7 +145,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 envvar="CLIPDEX_QUEUE",
                 min=1,
                 metavar="N",
-                help="Requests that may wait; others get a 503.",
+                help="Maximum number of waiting requests; others get a 503.",
             ),
         ] = 256,
         batching: Annotated[
@@ -145,22 +160,23 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 envvar="CLIPDEX_QUERY_CACHE",
                 min=0,
                 metavar="N",
-                help="Texts whose vectors are kept.",
+                help="Number of texts whose vectors are cached.",
             ),
         ] = 256,
         access_log: Annotated[
-            bool, typer.Option(envvar="CLIPDEX_ACCESS_LOG", help="A line of JSON a request.")
+            bool,
+            typer.Option(envvar="CLIPDEX_ACCESS_LOG", help="Log one line of JSON per request."),
         ] = True,
     ) -> None:
         """Search from a browser, and over HTTP.
 
-        Only this machine can reach it unless --host says otherwise, and then a key is needed.
-        `clipdex search` asks a running server of its collection, which answers at once.
+        Only this machine can reach the server unless --host says otherwise, and then a key is
+        needed. While it runs, `clipdex search` on the same collection is answered by it at once.
 
         Example: clipdex serve --allow-index ./photos
         """
-        # Threads for small matrix products wait for each other, and for FAISS's: a query takes
-        # twice as long with them.
+        # With several threads, small matrix products wait for each other and for those of FAISS:
+        # a query takes twice as long.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from dataclasses import replace
 
@@ -208,7 +224,7 @@ def _run(app: Any, settings: Any, listening: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        # Answers that are under way, and jobs, have this long.
+        # Requests in progress, and jobs, have this long to end.
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=32 * 1024,
     )
@@ -217,17 +233,17 @@ def _run(app: Any, settings: Any, listening: socket.socket) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By the protocol's number asyncio knows that answers must not wait for the client's
-    # acknowledgements (TCP_NODELAY), which come 40 ms late.
+    # Only with the protocol's number does asyncio set TCP_NODELAY; without it, answers wait for
+    # the client's acknowledgements, which come 40 ms late.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name != "nt":
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(BACKLOG)  # who comes while the model is loaded waits for it
+        listening.listen(BACKLOG)  # clients that come while the model is loaded wait
     except OSError as exc:
         listening.close()
-        from serving.service import AddressUnavailable
+        from serving.services.errors import AddressUnavailable
 
         raise AddressUnavailable(
             f"cannot listen at {host}, port {port}: {exc.strerror or exc}. Choose another with "

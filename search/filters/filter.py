@@ -9,16 +9,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from indexer.scan.walk import excluded
-from indexer.store.codec import Ids
-from indexer.store.protocol import StoreReader
 from indexer.store.records import FileConditions, Moment, join
 
 from . import dates
 from .folders import scopes_of
+
+if TYPE_CHECKING:  # bring NumPy, which a request to a running server does not need
+    from indexer.store.codec import Ids
+    from indexer.store.protocol import StoreReader
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Filter:
     since: str | None = None
     until: str | None = None
     exclude: Sequence[str] = ()
-    among: Sequence[Ids] = field(default=(), compare=False)
+    among: "Sequence[Ids]" = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         self._moments()
@@ -47,12 +48,14 @@ class Filter:
     def __bool__(self) -> bool:
         return bool(self.folders or self.since or self.until or self.exclude or len(self.among))
 
-    def ids(self, catalog: StoreReader) -> Ids:
+    def ids(self, catalog: "StoreReader") -> "Ids":
         """Return the contents that pass, `(n,)` ascending.
 
         Raises:
             QueryError: A folder holds no image of the collection.
         """
+        import numpy as np
+
         conditions = self._conditions(catalog)
         passing: Iterator[int]
         if self.exclude:
@@ -64,7 +67,7 @@ class Filter:
             found = np.intersect1d(found, more)
         return found
 
-    def paths(self, catalog: StoreReader, ids: Sequence[int]) -> dict[int, set[bytes]]:
+    def paths(self, catalog: "StoreReader", ids: Sequence[int]) -> dict[int, set[bytes]]:
         """Return, for each of a few contents, the absolute paths of its files that pass."""
         conditions = self._conditions(catalog)
         roots = catalog.roots()
@@ -74,7 +77,7 @@ class Filter:
                 found.setdefault(content, set()).add(join(roots[root], path))
         return found
 
-    def _conditions(self, catalog: StoreReader) -> FileConditions:
+    def _conditions(self, catalog: "StoreReader") -> FileConditions:
         since, until = self._moments()
         scopes = [scope for folder in self.folders for scope in scopes_of(catalog, folder)]
         return FileConditions(scopes, since, until)
@@ -86,7 +89,7 @@ class Filter:
         )
 
     def _files(
-        self, catalog: StoreReader, conditions: FileConditions, content: int | None = None
+        self, catalog: "StoreReader", conditions: FileConditions, content: int | None = None
     ) -> Iterator[tuple[int, int, bytes]]:
         """Yield (content, root, path) of the files that pass; all, or those of one content."""
         patterns = tuple(os.fsencode(pattern) for pattern in self.exclude)

@@ -3,13 +3,16 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from indexer.errors import QueryError
-from indexer.store.protocol import StoreReader
 from indexer.store.records import SEPARATOR, Scope, inside
 
+if TYPE_CHECKING:  # brings NumPy, which a request to a running server does not need
+    from indexer.store.protocol import StoreReader
 
-def scopes_of(catalog: StoreReader, folder: Path | str) -> list[Scope]:
+
+def scopes_of(catalog: "StoreReader", folder: Path | str) -> list[Scope]:
     """What lies in `folder`: a path, or the name of any folder of the collection (`2024/Italy`).
 
     A path that exists counts as a path; anything else (and a relative path that holds no image
@@ -52,7 +55,7 @@ def _at_path(roots: dict[int, bytes], folder: Path | str) -> Iterator[Scope]:
             yield Scope(number, Path(os.fsdecode(root)), below or b"")
 
 
-def _named(catalog: StoreReader, roots: dict[int, bytes], folder: Path | str) -> Iterator[Scope]:
+def _named(catalog: "StoreReader", roots: dict[int, bytes], folder: Path | str) -> Iterator[Scope]:
     wanted = _parts(os.fsencode(os.path.normpath(folder)))
     if not wanted or b".." in wanted:
         return

@@ -10,20 +10,6 @@ from .heads import Head, head_with
 from .zero_shot import DEFAULT_TEMPLATES, class_vectors
 
 
-def parse_label_threshold(text: str) -> tuple[str, float]:
-    """`LABEL>P` as (label, probability); one half without a number. Raises QueryError."""
-    label, found, number = text.rpartition(">")
-    if not found:
-        label, number = text, "0.5"
-    try:
-        probability = float(number)
-    except ValueError:
-        probability = -1.0
-    if not label.strip() or not 0 <= probability <= 1:
-        raise QueryError(f'{text!r}: expected "LABEL>P" with P from 0 to 1')
-    return label.strip(), probability
-
-
 def images_with_label(engine: Engine, label: str, probability: float) -> Ids:
     """The contents `(n,)`, ascending, that show a label with a probability above this.
 

@@ -7,8 +7,8 @@ from indexer.store.protocol import StoreReader
 from search.duplicates.thumbnails import THRESHOLD, ThumbnailStore
 from search.hits import Hit
 
-# Hits that are looked through at least: near-duplicates of the best ones rank near them.
-DEPTH = 128
+# Minimum number of hits to look through: near-duplicates of the best ones rank near them.
+MIN_DEPTH = 128
 
 
 def collapse(
@@ -19,14 +19,23 @@ def collapse(
     offset: int = 0,
     threshold: float = THRESHOLD,
 ) -> list[Hit]:
-    """The k best groups after the first `offset`, each as its best hit, which holds the others.
+    """Group near-duplicates among ranked hits.
 
-    ranked: the best hits, as many as it is asked for or all. Going through them in order, a hit
-    that is alike an earlier group's best one joins that group and begins a group otherwise, so
-    that further pages continue the same list.
+    Going through the hits in order, one that is like the best of an earlier group joins that group,
+    and otherwise begins its own, so that further pages continue the same list.
+
+    Args:
+        catalog: The collection's catalog.
+        ranked: Returns the best hits, as many as it is asked for, or all.
+        k: Number of groups.
+        offset: Number of groups to skip.
+        threshold: Minimum similarity of near-duplicates.
+
+    Returns:
+        The best hit of each group, which holds the others.
     """
     wanted = k + offset
-    depth = max(DEPTH, 4 * wanted)
+    depth = max(MIN_DEPTH, 4 * wanted)
     while True:
         hits = ranked(depth)
         groups = _groups(catalog, hits, wanted, threshold)
@@ -42,7 +51,7 @@ def collapse(
 def _groups(
     catalog: StoreReader, hits: Sequence[Hit], wanted: int, threshold: float
 ) -> list[list[Hit]]:
-    """The first `wanted` groups, best hit first."""
+    """Return the first `wanted` groups, each with its best hit first."""
     book = ThumbnailStore(catalog)
     book.load(hit.id for hit in hits)
     rest = list(hits)

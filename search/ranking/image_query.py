@@ -11,9 +11,16 @@ from indexer.errors import ImageError
 from indexer.images.decode import Limits, decode, read_file
 from indexer.images.preprocess import preprocess_of
 
+# What errors call an image that came without a file.
+NAMELESS = Path("the image")
+
 
 def read_image(path: Path, limits: Limits) -> bytes:
-    """The file's bytes; raises ImageError naming it."""
+    """Return the bytes of a file.
+
+    Raises:
+        ImageError: It cannot be read, or is larger than the limits; the message names it.
+    """
     try:
         return read_file(os.fsencode(path), limits)[1]
     except ImageError as exc:
@@ -21,17 +28,35 @@ def read_image(path: Path, limits: Limits) -> bytes:
 
 
 def encode_image_files(
-    encoder: Encoder, paths: Sequence[Path], limits: Limits | None = None
+    encoder: Encoder, files: Sequence[Path | bytes], limits: Limits | None = None
 ) -> Embeddings:
-    """The vectors `(n, dim)` of these files; raises ImageError naming the first bad one."""
-    bounds = limits or Limits()
-    return np.concatenate(
-        [encode_bytes(encoder, read_image(path, bounds), path, bounds) for path in paths]
-    )
+    """Encode image files, named by their paths or given as bytes.
+
+    Returns:
+        The vectors `(n, dim)`.
+
+    Raises:
+        ImageError: A file cannot be read; the message names the first such file.
+    """
+    limits = limits or Limits()
+    vectors = []
+    for file in files:
+        data, name = (
+            (file, NAMELESS) if isinstance(file, bytes) else (read_image(file, limits), file)
+        )
+        vectors.append(encode_bytes(encoder, data, name, limits))
+    return np.concatenate(vectors)
 
 
 def encode_bytes(encoder: Encoder, data: bytes, name: Path, limits: Limits) -> Embeddings:
-    """The vector `(1, dim)` of one image's bytes; raises ImageError naming it."""
+    """Encode the bytes of one image file.
+
+    Returns:
+        The vector `(1, dim)`.
+
+    Raises:
+        ImageError: The bytes cannot be decoded; the message starts with `name`.
+    """
     preprocess = preprocess_of(encoder)
     try:
         decoded = decode(data, limits, at_least=preprocess.size, name=os.fsencode(name))

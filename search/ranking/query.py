@@ -3,75 +3,113 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from indexer.encoder import Embeddings, Encoder, unit
 from indexer.errors import QueryError
+from search.request import SearchRequest
 
 # A sum shorter than this has cancelled out: its direction is rounding noise.
-SHORTEST = 1e-3
+MIN_NORM = 1e-3
 
 
 @dataclass(frozen=True)
 class Query:
-    """What to look for. Weights multiply unit vectors; `without` counts with weight -1 each.
+    """What a request looks for, once the concepts in its text are known.
 
-    concepts: vectors `(dim,)` that stand for words of the user's own.
+    Args:
+        request: The request.
+        text: Its text, stripped, without the names of concepts.
+        concepts: Vectors `(dim,)` of the concepts that the text names.
     """
 
-    text: str | None = None
-    images: Sequence[Path] = ()
-    without: Sequence[str] = ()
-    text_weight: float = 1.0
-    image_weight: float = 1.0
+    request: SearchRequest
+    text: str
     concepts: Sequence[Embeddings] = ()
+
+    @classmethod
+    def of(cls, request: SearchRequest) -> Self:
+        """Return the query of a request, no word of which is taken for a concept yet.
+
+        Raises:
+            QueryError: There is nothing to look for.
+        """
+        request.require_query()
+        return cls(request, (request.text or "").strip())
 
     @property
     def kind(self) -> str:
-        """ "text", "image", or "mixed" of both; a concept is as good as an image."""
-        if not self.images and not self.concepts:
+        """What the vector stands for: "text", "image", or "mixed". A concept is like an image."""
+        if not self.request.images and not self.concepts:
             return "text"
-        return "mixed" if (self.text or "").strip() else "image"
+        return "mixed" if self.text else "image"
 
     @property
     def texts(self) -> list[str]:
-        """What the text encoder has to encode: the text, if any, then the unwanted ones."""
-        text = (self.text or "").strip()
-        return [*([text] if text else []), *(word for word in self.without if word.strip())]
+        """The texts to encode: the wanted one, if any, then the unwanted ones."""
+        unwanted = [word for word in self.request.without if word.strip()]
+        return [self.text, *unwanted] if self.text else unwanted
 
-    def check(self) -> None:
-        """Raise QueryError where nothing is asked for."""
-        if not (self.text or "").strip() and not self.images and not self.concepts:
-            raise QueryError("nothing to search for: give a text, or an image with --image")
+    @property
+    def files(self) -> list[Path | bytes]:
+        """The images to encode; those named by their id have a vector already."""
+        return [image for image in self.request.images if not isinstance(image, int)]
 
-    def vector(self, encoder: Encoder) -> Embeddings:
-        """The weighted sum `(dim,)`, of unit norm.
+    def encode(self, encoder: Encoder) -> "EncodedQuery":
+        """Encode the texts and the images that are not in the collection.
 
-        Raises QueryError where nothing is asked for or the parts cancel out, ImageError for an
-        image that cannot be read.
+        Raises:
+            ImageError: An image cannot be read; the message names it.
         """
-        self.check()
-        nothing = np.zeros((0, encoder.dim), dtype=np.float32)
-        texts = encoder.encode_texts(self.texts) if self.texts else nothing
-        if not self.images:
-            return self.combined(texts, nothing)
-        from .image_query import encode_image_files
+        texts = images = np.zeros((0, encoder.dim), dtype=np.float32)
+        if self.texts:
+            texts = encoder.encode_texts(self.texts)
+        if self.files:
+            from .image_query import encode_image_files
 
-        return self.combined(texts, encode_image_files(encoder, self.images))
+            images = encode_image_files(encoder, self.files)
+        return EncodedQuery(self, encoder.fingerprint, texts, images)
 
-    def combined(self, texts: Embeddings, images: Embeddings) -> Embeddings:
-        """The weighted sum `(dim,)` of the vectors of `texts` and of the images, of unit norm.
 
-        Raises QueryError where the parts cancel out.
+@dataclass(frozen=True)
+class EncodedQuery:
+    """A query with the vectors of one model.
+
+    Args:
+        query: The query.
+        fingerprint: Of the model that made the vectors.
+        texts: `(n, dim)`, of `query.texts`.
+        images: `(m, dim)`, of `query.files`.
+    """
+
+    query: Query
+    fingerprint: str
+    texts: Embeddings
+    images: Embeddings
+
+    def vector(self, stored: Embeddings) -> Embeddings:
+        """Return the weighted sum of all parts, of unit norm.
+
+        Args:
+            stored: Vectors `(i, dim)` of the images that the request names by their id.
+
+        Returns:
+            The vector `(dim,)`.
+
+        Raises:
+            QueryError: The parts cancel each other out.
         """
-        wanted = 1 if (self.text or "").strip() else 0
-        total = np.float32(self.text_weight) * texts[:wanted].sum(axis=0)
-        total = total - texts[wanted:].sum(axis=0)
-        total = total + np.float32(self.image_weight) * images.sum(axis=0)
-        for vector in self.concepts:
-            total = total + np.float32(self.image_weight) * vector
-        if not np.isfinite(total).all() or float(np.linalg.norm(total)) < SHORTEST:
+        request = self.query.request
+        wanted = 1 if self.query.text else 0
+        total = np.float32(request.text_weight) * self.texts[:wanted].sum(axis=0)
+        total = total - self.texts[wanted:].sum(axis=0)
+        images = np.concatenate([self.images, stored])
+        total = total + np.float32(request.image_weight) * images.sum(axis=0)
+        for vector in self.query.concepts:
+            total = total + np.float32(request.image_weight) * vector
+        if not np.isfinite(total).all() or float(np.linalg.norm(total)) < MIN_NORM:
             raise QueryError(
                 "the parts of this query cancel each other out: ask for something else"
             )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from indexer.store.codec import Ids, Scores
 from indexer.store.protocol import StoreReader
 from indexer.store.records import Model
 from search.hits import Hit
+from search.request import SearchRequest
 
 from .relevance import Estimator
 
@@ -20,44 +21,12 @@ if TYPE_CHECKING:  # loaded when they are needed
     from indexer.store.vector_index import Spread, VectorIndex
     from search.filters.filter import Filter
 
-# Hits that are looked at at once when only relevant ones are wanted.
+# Hits that are ranked at once when there is a minimum relevance.
 RELEVANT_PAGE = 256
 
 
-class Options(TypedDict, total=False):
-    """What to answer with.
-
-    k: how many hits (10). offset: how many to pass over. min_relevance: only hits whose estimated
-    P(match) is at least this. collapse: near-duplicates are one hit, the best of them, and k and
-    offset count such groups. filter: which images may be answered; a hit's first paths are then
-    those of its files that pass. labels: (label, p) pairs, each of which an image must show with
-    an estimated probability above p.
-    """
-
-    k: int
-    offset: int
-    min_relevance: float
-    collapse: bool
-    filter: "Filter | None"
-    labels: Sequence[tuple[str, float]]
-
-
-def check(options: Options) -> None:
-    """Raise QueryError for numbers that make no sense."""
-    k, offset = options.get("k", 10), options.get("offset", 0)
-    if k < 1 or offset < 0:
-        raise QueryError(f"k must be 1 or more and offset 0 or more, not {k} and {offset}")
-    least = options.get("min_relevance", 0.0)
-    if not 0 <= least <= 1:
-        raise QueryError(f"the least relevance must be from 0 to 1, not {least}")
-    for label, probability in options.get("labels", ()):
-        if not 0 <= probability <= 1:
-            raise QueryError(f"the label {label!r} needs a probability from 0 to 1")
-
-
-def passing_first(catalog: StoreReader, options: Options, hits: list[Hit]) -> list[Hit]:
-    """The hits, those of their paths first that pass the filter."""
-    chosen = options.get("filter")
+def passing_first(catalog: StoreReader, chosen: "Filter | None", hits: list[Hit]) -> list[Hit]:
+    """Return the hits with those of their paths first that pass the filter."""
     if not chosen:
         return hits
     first = chosen.paths(catalog, [hit.id for hit in hits])
@@ -66,10 +35,17 @@ def passing_first(catalog: StoreReader, options: Options, hits: list[Hit]) -> li
 
 @dataclass(frozen=True)
 class Ranking:
-    """A collection's images in the order of one vector `(dim,)`.
+    """The images of a collection in the order of their similarity to one vector.
 
-    kind: what the vector stands for, "text", "image" or "mixed". leave_out: contents that are no
-    hits. among: the ids of the only contents to rank; all where it is None.
+    Args:
+        catalog: The collection's catalog.
+        index: Its vectors.
+        model: The model that they were made with.
+        estimator: The model's estimate of relevance, if it has one.
+        vector: The query's vector `(dim,)`, of unit norm.
+        kind: What the vector stands for: "text", "image" or "mixed".
+        leave_out: Ids of contents that are never hits.
+        among: Ids of the contents to rank, or None to rank all of them.
     """
 
     catalog: StoreReader
@@ -81,33 +57,38 @@ class Ranking:
     leave_out: Sequence[int] = ()
     among: Ids | None = None
 
-    def page(self, options: Options) -> list[Hit]:
-        """The hits asked for, best first; `labels` and `filter` have become `among`."""
-        return passing_first(self.catalog, options, self._page(options))
+    def page(self, request: SearchRequest) -> list[Hit]:
+        """Return the page of hits that a request asks for, best first.
 
-    def _page(self, options: Options) -> list[Hit]:
-        k, offset = options.get("k", 10), options.get("offset", 0)
-        least = options.get("min_relevance", 0.0)
-        if options.get("collapse"):
+        The request's filter and labels have become `among`.
+
+        Raises:
+            QueryError: A minimum relevance is asked for, and the model cannot estimate it.
+        """
+        return passing_first(self.catalog, request.filter, self._page(request))
+
+    def _page(self, request: SearchRequest) -> list[Hit]:
+        k, offset, minimum = request.k, request.offset, request.min_relevance
+        if request.collapse:
             from .collapse import collapse
 
             return collapse(
-                self.catalog, lambda count: self._best(count, least), k=k, offset=offset
+                self.catalog, lambda count: self._best(count, minimum), k=k, offset=offset
             )
-        page = self._best(k + offset, least)[offset:]
+        page = self._best(k + offset, minimum)[offset:]
         return [replace(hit, rank=rank) for rank, hit in enumerate(page, start=offset + 1)]
 
-    def _best(self, wanted: int, least: float) -> list[Hit]:
-        """The `wanted` best hits of at least this relevance."""
-        if least and self.estimator is None:
+    def _best(self, wanted: int, minimum: float) -> list[Hit]:
+        """Return the `wanted` best hits of at least this relevance."""
+        if minimum and self.estimator is None:
             raise QueryError(
                 f"the model {self.model.name} carries no estimate of relevance: search without a "
-                "least relevance"
+                "minimum relevance"
             )
-        count = max(wanted, RELEVANT_PAGE) if least else wanted
+        count = max(wanted, RELEVANT_PAGE) if minimum else wanted
         while True:
             hits = self._hits(count)
-            kept = [hit for hit in hits if (hit.relevance or 0.0) >= least]
+            kept = [hit for hit in hits if (hit.relevance or 0.0) >= minimum]
             # Relevance falls with the score, if not strictly: half a page without any is the end.
             ended = len(hits) < count or not set(kept).intersection(hits[count // 2 :])
             if len(kept) >= wanted or ended:
@@ -127,7 +108,7 @@ class Ranking:
         return hits
 
     def _relevance(self, scores: Scores, ids: Ids) -> dict[int, float]:
-        """P(match) by content id; nothing where the model carries no estimate."""
+        """Return P(match) by content id; empty where the model has no estimate."""
         if self.estimator is None or not len(ids):
             return {}
         stored = self.catalog.embeddings_of(self.model.fingerprint, ids.tolist())
@@ -139,5 +120,5 @@ class Ranking:
 
     @cached_property
     def _spread(self) -> "Spread":
-        """Of the vector's scores over the collection; the same however many hits are looked at."""
+        """The spread of the vector's scores over the collection, computed once for all pages."""
         return self.index.spread(self.vector)

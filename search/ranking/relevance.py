@@ -1,10 +1,10 @@
 """How likely a hit is a match: P(match) from two standard scores.
 
-The cosines of different queries do not compare, nor do those of different images. So each hit is
-judged by (a) how far its score stands above that image's scores with a fixed bank of 1,000
-captions of everything, and (b) how far it stands above the query's scores over the collection,
-which says little in a small collection and counts `n / (n + 200)` there. A logistic regression on
-the two, fitted on captioned photos (`scripts/relevance.py`), gives the estimate.
+Cosines cannot be compared between queries, nor between images. So the estimate looks at (a) how far
+a hit's score lies above the scores of that image with a fixed bank of 1,000 captions of everything,
+and (b) how far it lies above the query's scores over the collection, which says little in a small
+collection and is weighted with `n / (n + 200)`. A logistic regression on the two, fitted on
+captioned photos (`scripts/relevance.py`), gives the estimate.
 
 (a) is a z-score variant of querybank normalisation: Bogolin et al., Cross Modal Retrieval with
 Querybank Normalisation, CVPR 2022.
@@ -23,26 +23,32 @@ from indexer.store.codec import Scores
 if TYPE_CHECKING:
     from indexer.store.vector_index import Spread
 
-# A collection of this many images lets (b) count half.
+# Number of images at which (b) counts half.
 HALF_WEIGHT = 200
-# Scores that differ by less are the same: a collection of one image, or of equal ones.
+# Smaller deviations are rounding noise, as in a collection of one image, or of equal ones.
 MIN_DEVIATION = 1e-6
 
 Floats = NDArray[np.float64]
 
 
 class Background:
-    """What images score with captions that have nothing to do with the query."""
+    """The scores of images with captions that have nothing to do with the query.
+
+    Args:
+        bank: Unit vectors `(captions, dim)`.
+    """
 
     def __init__(self, bank: Embeddings) -> None:
-        """bank: `(captions, dim)` unit vectors."""
         self.bank = bank
-        self._judged = 0
+        self._seen = 0
         self._moments: tuple[Embeddings, Embeddings] | None = None
 
     def standard(self, scores: Scores, vectors: Embeddings) -> Floats:
-        """`scores` `(m,)` or `(m, k)` of the images `vectors` `(m, dim)` in standard deviations
-        above each image's mean over the bank.
+        """Return scores in standard deviations above each image's mean over the bank.
+
+        Args:
+            scores: `(m,)` or `(m, k)`.
+            vectors: The images' vectors `(m, dim)`.
         """
         mean, variance = self._usual(vectors)
         deviation = np.sqrt(np.maximum(variance, MIN_DEVIATION**2))
@@ -52,14 +58,14 @@ class Background:
         return standard
 
     def _usual(self, vectors: Embeddings) -> tuple[Floats, Floats]:
-        """Mean and variance `(m,)` of each image's scores with the captions.
+        """Return the mean and variance `(m,)` of each image's scores with the captions.
 
-        The bank's own mean and covariance give the same for half the work, and are made once they
-        would have paid: a single search never waits for them.
+        The bank's own mean and covariance give the same with half the work. They are computed once
+        they would have paid off, so that a single search never waits for them.
         """
         captions, dim = self.bank.shape
-        self._judged += len(vectors)
-        if self._moments is None and self._judged > dim:
+        self._seen += len(vectors)
+        if self._moments is None and self._seen > dim:
             middle = self.bank.mean(axis=0)
             apart = self.bank - middle
             self._moments = middle, apart.T @ apart / np.float32(captions)
@@ -74,7 +80,12 @@ class Background:
 
 
 class Estimator:
-    """The estimate of P(match) that a model carries."""
+    """The estimate of P(match) of a model.
+
+    Args:
+        bank: Vectors `(captions, dim)` of captions of everything.
+        coefficients: Of the logistic regressions, by kind of query.
+    """
 
     def __init__(self, bank: Embeddings, coefficients: Mapping[str, Any]) -> None:
         self.background = Background(bank)
@@ -82,7 +93,7 @@ class Estimator:
 
     @classmethod
     def of(cls, model: Encoder | Bundle) -> "Estimator | None":
-        """Return that of an encoder or a bundle; None where it carries none."""
+        """Return the estimator of an encoder or a bundle, or None if it has none."""
         if isinstance(model, BundleEncoder):
             model = model.bundle
         if not isinstance(model, Bundle) or not model.relevance or model.bank is None:
@@ -90,15 +101,26 @@ class Estimator:
         return cls(model.bank, model.relevance)
 
     def hits(self, kind: str, scores: Scores, vectors: Embeddings, spread: "Spread") -> Floats:
-        """`(m,)`: P(match) of hits with `scores` `(m,)` and `vectors` `(m, dim)`.
+        """Estimate P(match) of hits.
 
-        kind: of the query, "text", "image" or "mixed". spread: of its scores in the collection.
+        Args:
+            kind: Kind of the query: "text", "image" or "mixed".
+            scores: The hits' scores `(m,)`.
+            vectors: Their vectors `(m, dim)`.
+            spread: Spread of the query's scores over the collection.
+
+        Returns:
+            The estimates `(m,)`.
         """
         x = features(scores, vectors, self.background, spread)
         return _probability(x, self.coefficients[kind])
 
     def labels(self, scores: Scores, vectors: Embeddings) -> Floats:
-        """`(m,)`: P(the best label fits) of images with `scores` `(m, labels)`."""
+        """Estimate for images with `scores` `(m, labels)` that the best label fits.
+
+        Returns:
+            The estimates `(m,)`.
+        """
         x = label_features(scores, vectors, self.background)
         return _probability(x, self.coefficients["label"])
 
@@ -109,7 +131,7 @@ def features(
     background: Background,
     spread: "Spread",
 ) -> Floats:
-    """`(m, 3)`: (a), weighted (b), and the weight itself, for hits with `scores` `(m,)`."""
+    """Return (a), weighted (b), and the weight itself, `(m, 3)`, for hits with `scores` `(m,)`."""
     weight = spread.count / (spread.count + HALF_WEIGHT)
     above: Floats = np.zeros(len(scores))
     if spread.deviation > MIN_DEVIATION:
@@ -119,15 +141,21 @@ def features(
 
 
 def label_features(scores: Scores, vectors: Embeddings, background: Background) -> Floats:
-    """`(m, 2)`: (a) of each image's best label, and the logarithm of how many labels there are:
-    the best of many is high by chance. scores: `(m, labels)`.
+    """Return (a) of each image's best label and the logarithm of the number of labels, `(m, 2)`.
+
+    The best score of many labels is high by chance.
+
+    Args:
+        scores: `(m, labels)`.
+        vectors: The images' vectors `(m, dim)`.
+        background: Scores with captions of everything.
     """
     best = background.standard(scores.max(axis=1), vectors)
     return np.stack([best, np.full(len(scores), np.log(scores.shape[1]))], axis=1)
 
 
 def _probability(x: Floats, coefficients: Sequence[float]) -> Floats:
-    """The logistic function of `x` `(m, k)`; coefficients: intercept, then k weights."""
+    """Return the logistic function of `x` `(m, k)`; coefficients: intercept, then k weights."""
     logits = coefficients[0] + x @ np.asarray(coefficients[1:])
     shares: Floats = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
     return shares

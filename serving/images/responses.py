@@ -6,17 +6,17 @@ from urllib.parse import quote
 
 from fastapi import Response
 
+from indexer.errors import ImageNotFound
 from indexer.store.records import StoredFile
 from search import Engine
-from serving.errors import Problem
-from serving.services.search import Answering
+from serving.services.search import SearchService
 from serving.settings import Settings
 
 from .safe_open import read_first
-from .strip_metadata import Unstrippable, strip
+from .strip_metadata import Unstrippable, strip_metadata
 from .thumbnails import PREVIEW_SIDE, Thumbnails, webp
 
-# What browsers show as it is.
+# Formats that browsers show as they are.
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",
     "MPO": "image/jpeg",
@@ -28,7 +28,7 @@ MEDIA_TYPES = {
 }
 # A content's image never changes: an id stands for its bytes.
 FOREVER = "private, max-age=31536000, immutable"
-# A file that is opened by itself runs nothing.
+# A file that is opened on its own must not run anything.
 SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -40,16 +40,32 @@ class _Known:
     roots: list[bytes]
 
 
-class Images:
-    """Images of one server's collection."""
+class ImageResponses:
+    """Thumbnails and files of the images of one server's collection.
 
-    def __init__(self, answering: Answering, settings: Settings) -> None:
-        self.answering = answering
+    Args:
+        search: Gives access to the collection, and runs what decodes images.
+        settings: The server's settings.
+    """
+
+    def __init__(self, search: SearchService, settings: Settings) -> None:
+        self.search = search
         self.settings = settings
-        self.thumbnails = Thumbnails(answering.engines.collection)
+        self.thumbnails = Thumbnails(search.engines.collection)
 
     async def thumbnail(self, number: int, size: int, etag: str | None) -> Response:
-        """A WebP whose longer side is at most `size`."""
+        """Return a WebP of an image.
+
+        Args:
+            number: The image's id.
+            size: Maximum of the longer side, in pixels.
+            etag: The client's If-None-Match header.
+
+        Raises:
+            ImageNotFound: No image has this id.
+            NotFound: None of its files is still what was indexed.
+            ImageError: It cannot be decoded any more.
+        """
         known = await self._known(number)
         own = f'"{known.digest.hex()[:32]}-{size}"'
         if _matches(etag, own):
@@ -59,16 +75,28 @@ class Images:
             data = self.thumbnails.read(number, size)
             if data is None:
                 file, original = read_first(known.files, known.roots)
-                with self.answering.metrics.seconds.labels("thumbnail").time():
+                with self.search.metrics.seconds.labels("thumbnail").time():
                     data = webp(original, size, self.settings.limits, name=file.path)
                 self.thumbnails.write(number, size, data)
             return data
 
-        data = await self.answering.with_images(make)
+        data = await self.search.run_with_images(make)
         return Response(data, media_type="image/webp", headers=_headers(own))
 
     async def file(self, number: int, etag: str | None) -> Response:
-        """The file without its metadata, or a WebP where that cannot be taken out or shown."""
+        """Return an image's file without its metadata.
+
+        Where the metadata cannot be removed, or browsers cannot show the format, a WebP stands for
+        the file.
+
+        Args:
+            number: The image's id.
+            etag: The client's If-None-Match header.
+
+        Raises:
+            ImageNotFound: No image has this id.
+            NotFound: None of its files is still what was indexed.
+        """
         known = await self._known(number)
         own = f'"{known.digest.hex()[:32]}-file{"-original" * self.settings.originals}"'
         if _matches(etag, own):
@@ -80,7 +108,7 @@ class Images:
                 media = MEDIA_TYPES.get(known.format, "application/octet-stream")
                 return file, data, media
             try:
-                stripped = strip(data, known.format)
+                stripped = strip_metadata(data, known.format)
             except Unstrippable:
                 stripped = None
             if stripped is not None:
@@ -88,7 +116,7 @@ class Images:
             preview = webp(data, PREVIEW_SIDE, self.settings.limits, name=file.path)
             return file, preview, "image/webp"
 
-        file, data, media = await self.answering.with_images(make)
+        file, data, media = await self.search.run_with_images(make)
         name = quote(os.path.basename(file.path).decode("utf-8", "replace"), safe="")
         headers = _headers(own) | {
             "Content-Disposition": f"inline; filename*=UTF-8''{name}",
@@ -105,9 +133,9 @@ class Images:
                 roots = list(engine.catalog.roots().values())
                 return _Known(*kind, engine.catalog.files_of(number), roots)
 
-        known = await self.answering.engines.ask(look)
+        known = await self.search.engines.run(look)
         if known is None:
-            raise Problem(404, f"no image has the id {number}")
+            raise ImageNotFound(f"no image has the id {number}")
         return known
 
 

@@ -1,7 +1,7 @@
 """A file of the collection, opened without following a link that leads out of its folders.
 
 What was an image when it was indexed may have become a link to something else. So the path is
-resolved first, has to lie beneath one of the collection's folders then, and each of its parts is
+resolved first, has to lie below one of the collection's folders then, and each of its parts is
 opened from the one before without following links: what changes between the two is refused.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from indexer.store.records import StoredFile
-from serving.errors import Problem
+from serving.services.errors import NotFound
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # not on Windows
 DIRECTORY = getattr(os, "O_DIRECTORY", 0)
@@ -21,18 +21,25 @@ SEPARATOR = os.fsencode(os.sep)
 
 
 def read_first(files: Iterable[StoredFile], roots: Iterable[bytes]) -> tuple[StoredFile, bytes]:
-    """The first of an image's files that is still what was indexed, and its bytes.
+    """Read the first of an image's files that is still what was indexed.
 
-    Raises Problem (404) where there is none.
+    Args:
+        files: The image's files.
+        roots: Absolute paths of the indexed folders.
+
+    Returns:
+        The file and its bytes.
+
+    Raises:
+        NotFound: There is none.
     """
     known = list(roots)
     for file in files:
         data = _read(file, known)
         if data is not None:
             return file, data
-    raise Problem(
-        404,
-        "the file is gone, has changed since it was indexed, or lies behind a link: index again",
+    raise NotFound(
+        "the file is gone, has changed since it was indexed, or lies behind a link: index again"
     )
 
 
@@ -50,7 +57,7 @@ def _read(file: StoredFile, roots: list[bytes]) -> bytes | None:
 
 
 def _open(real: bytes) -> int:
-    """A descriptor of this absolute path, none of whose parts may be a link."""
+    """Return a descriptor of this absolute path, none of whose parts may be a link."""
     if os.open not in os.supports_dir_fd:  # Windows
         return os.open(real, os.O_RDONLY | BINARY)
     *folders, name = real.split(SEPARATOR)[1:]

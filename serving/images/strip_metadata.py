@@ -1,4 +1,4 @@
-"""Images without what they tell beside the image: place, camera, names, edits, thumbnails.
+"""Image files without their metadata: place, camera, names, edits, thumbnails.
 
 JPEG, PNG and WebP are taken apart and put together without their metadata; the pixels' bytes stay
 as they are. What a viewer needs is kept: colour profile, transparency, animation, orientation.
@@ -22,13 +22,22 @@ ORIENTATION = 0x0112
 
 
 class Unstrippable(Exception):
-    """The bytes are not put together as their format says."""
+    """The file does not follow its format."""
 
 
-def strip(data: bytes, format_name: str) -> tuple[bytes, str] | None:
-    """(bytes, media type) without metadata; None for formats that this cannot take apart.
+def strip_metadata(data: bytes, format_name: str) -> tuple[bytes, str] | None:
+    """Remove the metadata of an image file.
 
-    format_name: Pillow's. Raises Unstrippable.
+    Args:
+        data: The file's bytes.
+        format_name: Its format, by Pillow's name.
+
+    Returns:
+        The bytes without metadata and their media type, or None for other formats than JPEG, PNG
+        and WebP.
+
+    Raises:
+        Unstrippable: The file does not follow its format.
     """
     try:
         match format_name:
@@ -53,9 +62,9 @@ def _jpeg(data: bytes) -> Iterator[bytes]:
         while data[at + 1] == 0xFF:  # fill bytes
             at += 1
         if data[at] != 0xFF:
-            raise Unstrippable("no marker where one has to be")
+            raise Unstrippable("a marker is missing")
         marker = data[at + 1]
-        if marker == 0xD9:  # what comes behind it may be anything, such as a film
+        if marker == 0xD9:  # what follows may be anything, such as a film
             yield b"\xff\xd9"
             return
         end = at + 2 + struct.unpack_from(">H", data, at + 2)[0]
@@ -74,7 +83,7 @@ def _is_kept(marker: int, start: bytes) -> bool:
 
 
 def _end_of_scan(data: bytes, at: int) -> int:
-    """Where the next marker begins that is no restart and no escaped byte."""
+    """Return where the next marker begins that is neither a restart nor an escaped byte."""
     while True:
         at = data.find(b"\xff", at)
         if at < 0 or at + 1 >= len(data):
@@ -89,13 +98,13 @@ def _end_of_scan(data: bytes, at: int) -> int:
 
 
 def _orientation(data: bytes) -> bytes:
-    """An EXIF segment that holds the image's orientation and nothing else; empty for upright."""
+    """Return an EXIF segment with the orientation only; empty for an upright image."""
     from io import BytesIO
 
     try:
         with Image.open(BytesIO(data), formats=("JPEG",)) as image:
             value = image.getexif().get(ORIENTATION)
-    except Exception:  # a broken EXIF block tells no orientation
+    except Exception:  # a broken EXIF block has no orientation
         return b""
     if value not in range(2, 9):
         return b""

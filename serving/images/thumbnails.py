@@ -1,4 +1,4 @@
-"""Small WebP images, made at first sight and kept beside the collection."""
+"""Small WebP images, made when they are first asked for and kept beside the collection."""
 
 import os
 import tempfile
@@ -11,7 +11,6 @@ from PIL import Image
 from indexer.images.decode import Limits, decode
 from indexer.store.collection import Collection
 
-SIZES = (160, 320, 640, 1600)
 QUALITY = 80
 # Of the preview that stands for a file which browsers do not show.
 PREVIEW_SIDE = 4096
@@ -20,9 +19,16 @@ EFFORT = 2
 
 
 def webp(data: bytes, side: int, limits: Limits, *, name: bytes = b"") -> bytes:
-    """The image in `data`, its longer side at most `side`, upright, sRGB, without metadata.
+    """Encode a small WebP of an image file: upright, sRGB, without metadata.
 
-    name: the file's, since some RAW files are identified by that alone. Raises ImageError.
+    Args:
+        data: The file's bytes.
+        side: Maximum of the longer side, in pixels.
+        limits: Largest image to decode.
+        name: The file's name, since some RAW files are identified by that alone.
+
+    Raises:
+        ImageError: The file cannot be decoded.
     """
     image = decode(data, limits, at_least=(side, side), name=name).image
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
@@ -32,20 +38,20 @@ def webp(data: bytes, side: int, limits: Limits, *, name: bytes = b"") -> bytes:
 
 
 class Thumbnails:
-    """Those of one collection, in a folder of its own; none are kept where it is read-only."""
+    """The thumbnails of one collection; none are kept where its folder is read-only."""
 
     def __init__(self, collection: Collection) -> None:
         self.folder = collection.folder / "thumbnails"
 
     def read(self, content: int, size: int) -> bytes | None:
-        """A thumbnail that was made before."""
+        """Return a thumbnail that was made before, if there is one."""
         try:
             return self._path(content, size).read_bytes()
         except OSError:
             return None
 
     def write(self, content: int, size: int, data: bytes) -> None:
-        """Keep one; a full or read-only disk is not an error."""
+        """Keep a thumbnail; a full or read-only disk is not an error."""
         path = self._path(content, size)
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +65,7 @@ class Thumbnails:
                 raise
 
     def sweep(self, known: set[int]) -> int:
-        """Remove those of contents that are not `known` any more; returns how many."""
+        """Remove the thumbnails of contents that are not `known` any more; return how many."""
         removed = 0
         for path in self.folder.glob("*/*"):
             number = path.name.partition("-")[0]

@@ -1,1 +1,28 @@
-"""One module a resource."""
+"""The routes: one module a resource, no logic."""
+
+from . import (
+    docs,
+    embeddings,
+    images,
+    internal,
+    jobs,
+    labels,
+    page,
+    search,
+    sessions,
+    status,
+)
+
+ROUTERS = (
+    page.router,
+    docs.router,
+    status.health,
+    status.router,
+    search.router,
+    images.router,
+    labels.router,
+    embeddings.router,
+    jobs.router,
+    sessions.router,
+    internal.router,
+)

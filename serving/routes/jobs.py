@@ -1,4 +1,4 @@
-"""Routes of index jobs."""
+"""Index jobs."""
 
 import asyncio
 import json
@@ -6,17 +6,18 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from fastapi.responses import StreamingResponse
 
+from serving.authentication import protected_router
 from serving.schemas import requests, responses
 from serving.service import ServiceDep
 
-router = APIRouter()
+router = protected_router("jobs")
 
 JobId = Annotated[str, Path(alias="id", max_length=64)]
 
-# Between two events of a job.
+# Seconds between two events of a job.
 EVENT_SECONDS = 0.25
 
 
@@ -24,24 +25,28 @@ EVENT_SECONDS = 0.25
 async def index(
     service: ServiceDep, body: requests.IndexBody, response: Response
 ) -> responses.JobAnswer:
+    """Start a job."""
     job = await asyncio.to_thread(service.jobs.start, body.paths)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return responses.JobAnswer.of(job)
+    return responses.JobAnswer.model_validate(job)
 
 
 @router.get("/v1/jobs", summary="The last index jobs")
 async def jobs(service: ServiceDep) -> responses.JobsAnswer:
+    """Return the jobs that are remembered, newest first."""
     return responses.JobsAnswer.model_validate({"jobs": service.jobs.all()})
 
 
 @router.get("/v1/jobs/{id}", summary="An index job")
 async def job(service: ServiceDep, number: JobId) -> responses.JobAnswer:
-    return responses.JobAnswer.of(service.jobs.get(number))
+    """Return a job."""
+    return responses.JobAnswer.model_validate(service.jobs.get(number))
 
 
 @router.delete("/v1/jobs/{id}", summary="Cancel an index job; what it committed is kept")
 async def cancel(service: ServiceDep, number: JobId) -> responses.JobAnswer:
-    return responses.JobAnswer.of(service.jobs.cancel(number))
+    """Ask a job to end."""
+    return responses.JobAnswer.model_validate(service.jobs.cancel(number))
 
 
 @router.get(
@@ -51,6 +56,7 @@ async def cancel(service: ServiceDep, number: JobId) -> responses.JobAnswer:
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def events(service: ServiceDep, number: JobId) -> StreamingResponse:
+    """Stream the progress of a job until it ends."""
     watched = service.jobs.get(number)
 
     async def stream() -> AsyncIterator[str]:

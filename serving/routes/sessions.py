@@ -1,37 +1,43 @@
-"""Routes of the page's sessions: a key is exchanged for a cookie that scripts cannot read."""
+"""The page's sessions: a key is exchanged for a cookie that scripts cannot read."""
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Cookie, Request, Response
 
+from serving.authentication import COOKIE
+from serving.credentials import SESSION_SECONDS
 from serving.errors import Problem
-from serving.middleware.credentials import COOKIE, SESSION_SECONDS
-from serving.middleware.stack import session_of
 from serving.schemas import requests, responses
 from serving.service import ServiceDep
 
-router = APIRouter()
+# No key is needed here, since this is where one is given.
+router = APIRouter(tags=["sessions"])
 
-# Who guesses keys shall take long.
+SessionToken = Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)]
+
+# Guessing keys has to take long.
 WRONG_KEY_SECONDS = 0.5
 
 
 @router.get("/v1/session", summary="Is a key needed, and was one given?")
-async def session(service: ServiceDep, request: Request) -> responses.SessionAnswer:
-    access = service.access
-    inside = not access.required or access.knows_session(session_of(request.headers))
-    return responses.SessionAnswer(required=access.required, signed_in=inside)
+async def session(service: ServiceDep, token: SessionToken = None) -> responses.SessionAnswer:
+    """Return whether the client is signed in."""
+    required = service.credentials.required
+    inside = not required or service.credentials.knows_session(token or "")
+    return responses.SessionAnswer(required=required, signed_in=inside)
 
 
 @router.post("/v1/session", summary="Exchange a key for a cookie", status_code=204)
 async def sign_in(service: ServiceDep, body: requests.KeyBody, request: Request) -> Response:
-    if service.access.required and not service.access.knows_key(body.key):
+    """Begin a session."""
+    if service.credentials.required and not service.credentials.knows_key(body.key):
         await asyncio.sleep(WRONG_KEY_SECONDS)
         raise Problem(401, "this is not a key of this server")
     response = Response(status_code=204)
     response.set_cookie(
         COOKIE,
-        service.access.sign_in(),
+        service.credentials.sign_in(),
         max_age=SESSION_SECONDS,
         httponly=True,
         samesite="strict",
@@ -41,8 +47,9 @@ async def sign_in(service: ServiceDep, body: requests.KeyBody, request: Request)
 
 
 @router.delete("/v1/session", summary="Sign out", status_code=204)
-async def sign_out(service: ServiceDep, request: Request) -> Response:
-    service.access.sign_out(session_of(request.headers))
+async def sign_out(service: ServiceDep, token: SessionToken = None) -> Response:
+    """End a session."""
+    service.credentials.sign_out(token or "")
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response

@@ -1,4 +1,4 @@
-"""Routes for whoever runs a server, and what its collection holds."""
+"""Whether the server is up, and what its collection holds."""
 
 from pathlib import Path
 
@@ -7,21 +7,26 @@ from fastapi import APIRouter, Response
 from indexer.errors import CollectionNotFound
 from indexer.store.paths import display
 from search import Engine, Status
+from serving.authentication import protected_router
 from serving.schemas import responses
 from serving.service import Service, ServiceDep
 
-router = APIRouter()
+# Health checks need no key.
+health = APIRouter(tags=["status"])
+router = protected_router("status")
 
 
-@router.get("/healthz", summary="Is the process alive?")
+@health.get("/healthz", summary="Is the process alive?")
 async def healthz() -> responses.Health:
+    """Return whether the process is alive."""
     return responses.Health(status="ok")
 
 
-@router.get("/readyz", summary="Can it answer searches?")
+@health.get("/readyz", summary="Can it answer searches?")
 async def readyz(service: ServiceDep) -> responses.Health:
+    """Return whether searches can be answered."""
     try:
-        await service.answering.ready()
+        await service.search.ready()
     except CollectionNotFound:
         return responses.Health(status="nothing is indexed yet")
     return responses.Health(status="ok")
@@ -34,7 +39,8 @@ async def readyz(service: ServiceDep) -> responses.Health:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(service: ServiceDep) -> Response:
-    for stage, count in service.answering.waiting.items():
+    """Return metrics in Prometheus' text format."""
+    for stage, count in service.search.waiting.items():
         service.metrics.queue.labels(stage).set(count)
     status = await _status(service)
     service.metrics.images.set(status.contents if status else 0)
@@ -43,6 +49,7 @@ async def metrics(service: ServiceDep) -> Response:
 
 @router.get("/v1/status", summary="What the collection holds")
 async def status(service: ServiceDep) -> responses.StatusAnswer:
+    """Return what the collection holds."""
     found = await _status(service)
     allowed = [str(folder) for folder in service.jobs.allowed]
     if found is None:
@@ -63,23 +70,25 @@ async def status(service: ServiceDep) -> responses.StatusAnswer:
 
 @router.get("/v1/models", summary="Models whose vectors the collection holds")
 async def models(service: ServiceDep) -> responses.ModelsAnswer:
+    """Return the models."""
     found = await _status(service)
     return responses.ModelsAnswer.model_validate({"models": found.models if found else []})
 
 
 @router.get("/v1/folders", summary="Folders that a search can be limited to")
 async def folders(service: ServiceDep) -> responses.FoldersAnswer:
+    """Return the folders."""
     try:
-        found = await service.answering.engines.ask(lambda e: e.catalog.folders())
+        found = await service.search.engines.run(lambda engine: engine.catalog.folders())
     except CollectionNotFound:
         found = []
     return responses.FoldersAnswer(
-        folders=[responses.FolderFacts(path=display(path), images=n) for path, n in found]
+        folders=[responses.FolderAnswer(path=display(path), images=n) for path, n in found]
     )
 
 
 async def _status(service: Service) -> Status | None:
     try:
-        return await service.answering.engines.ask(Engine.status)
+        return await service.search.engines.run(Engine.status)
     except CollectionNotFound:
         return None

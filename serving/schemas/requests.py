@@ -14,9 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from serving.images.thumbnails import SIZES
-
 MAX_HITS = 500
+THUMBNAIL_SIZES = (160, 320, 640, 1600)
 MAX_OFFSET = 10_000_000
 MAX_ID = 2**63 - 1
 
@@ -25,7 +24,7 @@ def _is_text(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("not text: it holds a lone surrogate") from None
+        raise ValueError("not text: it contains a lone surrogate") from None
     return value
 
 
@@ -53,18 +52,18 @@ Image = Annotated[
 
 
 def _is_size(value: int) -> int:
-    if value not in SIZES:
-        raise ValueError(f"one of {', '.join(map(str, SIZES))}")
+    if value not in THUMBNAIL_SIZES:
+        raise ValueError(f"one of {', '.join(map(str, THUMBNAIL_SIZES))}")
     return value
 
 
 ThumbnailSize = Annotated[
-    int, AfterValidator(_is_size), Field(json_schema_extra={"enum": list(SIZES)})
+    int, AfterValidator(_is_size), Field(json_schema_extra={"enum": list(THUMBNAIL_SIZES)})
 ]
 
 
 class Strict(BaseModel):
-    """Refuses what it does not know."""
+    """Refuses unknown fields."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -76,28 +75,28 @@ class SearchQuery(Strict):
     without: list[Text] = Field(
         [], alias="not", max_length=32, description="Steer away from these."
     )
-    k: Count = Field(20, description="How many hits.")
-    offset: Offset = Field(0, description="How many of the best to pass over.")
+    k: Count = Field(20, description="Number of hits.")
+    offset: Offset = Field(0, description="Number of hits to skip.")
     folders: list[Text] = Field(
         [], alias="in", max_length=32, description="Only images in these folders, by name."
     )
-    since: Words | None = Field(None, description="Captured then or later.", examples=["2024-07"])
-    until: Words | None = Field(None, description="Captured then (all of it) or earlier.")
-    min_relevance: Share = Field(0.0, description="Least estimated probability of a match.")
+    since: Words | None = Field(None, description="Taken then or later.", examples=["2024-07"])
+    until: Words | None = Field(None, description="Taken then (all of it) or earlier.")
+    min_relevance: Share = Field(0.0, description="Minimum estimated probability of a match.")
     label: list[Words] = Field(
         [], max_length=8, description="Only images that show this.", examples=[["cat>0.5"]]
     )
 
 
 class Weights(Strict):
-    """Of the parts of a mixed query."""
+    """Weights of the parts of a mixed query."""
 
     text: Weight = 1.0
     image: Weight = 1.0
 
 
 class FilterBody(Strict):
-    """Which images may be answered with."""
+    """Which images may be found."""
 
     folders: list[Text] = Field([], alias="in", max_length=32)
     since: Words | None = None
@@ -126,15 +125,13 @@ class SearchBody(Strict):
 
 
 class LabelBody(Strict):
-    """Labels to choose from, or a head that has learnt some, for an image or for images of the
-    collection.
-    """
+    """Labels to choose from, or a trained head, for one image or for images of the collection."""
 
     image: Image | None = None
     image_ids: list[ImageId] = Field([], max_length=MAX_HITS)
     labels: list[Words] = Field([], max_length=1000, examples=[["cat", "dog"]])
     head: str | None = Field(
-        None, pattern=r"^\w[\w.-]{0,63}$", description="Of `clipdex adapt train`."
+        None, pattern=r"^\w[\w.-]{0,63}$", description="A head that `clipdex adapt train` made."
     )
     templates: list[Words] = Field([], max_length=100, examples=[["a photo of a {}"]])
     top: int = Field(5, ge=1, le=1000)
@@ -146,7 +143,7 @@ class LabelBody(Strict):
         if (self.head is None) == (not self.labels):
             raise ValueError("give either labels or head")
         if self.head is not None and self.templates:
-            raise ValueError("a head has learnt its labels: templates do not change it")
+            raise ValueError("templates do not apply to a head, which has learnt its labels")
         return self
 
 
@@ -159,15 +156,17 @@ class LabelCountBody(Strict):
 
 
 class IndexBody(Strict):
-    """What an index job reads."""
+    """Folders that an index job reads."""
 
     paths: list[Text] = Field(
-        [], max_length=100, description="Absolute; all folders that may be indexed otherwise."
+        [],
+        max_length=100,
+        description="Absolute; all allowed folders when empty.",
     )
 
 
 class KeyBody(Strict):
-    """An API key, for a session."""
+    """An API key that opens a session."""
 
     key: Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_is_text)]
 
@@ -183,5 +182,5 @@ class EmbeddingsBody(Strict):
 
     @property
     def items(self) -> list[str]:
-        """The inputs, one or many."""
+        """The inputs as a list."""
         return [self.input] if isinstance(self.input, str) else self.input

@@ -1,28 +1,26 @@
 """What clients get."""
 
-import os
-from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from indexer.store.paths import path_fields
 from search import Hit
-from serving.services.jobs import Job
+
+from .paths import PathView
 
 
-class Public(BaseModel):
-    """Built from a server's own objects."""
+class Answer(BaseModel):
+    """Base of what routes return; can be built from a server's own objects."""
 
     model_config = ConfigDict(from_attributes=True)
 
 
-class PublicHit(Public):
-    """One image found. score: cosine; null where nothing was asked."""
+class HitAnswer(Answer):
+    """One image found. score: cosine similarity; null when nothing was searched for."""
 
     id: int
     path: str = Field(examples=["2024/Italy/IMG_0815.jpg"])
-    path_b64: str | None = Field(None, description="The path's bytes where they are no UTF-8.")
+    path_b64: str | None = Field(None, description="The path in base64, where it is not UTF-8.")
     score: float | None
     relevance: float | None = Field(description="Estimated probability that it is a match.")
     width: int
@@ -32,11 +30,11 @@ class PublicHit(Public):
     file: str
 
     @classmethod
-    def of(cls, hit: Hit, shown: "Shown", *, scored: bool = True) -> Self:
-        """A hit as a client may see it."""
+    def of(cls, hit: Hit, paths: PathView, *, scored: bool = True) -> Self:
+        """Return a hit as a client may see it."""
         return cls(
             id=hit.id,
-            **shown.metadata(hit.raw_paths[0]),
+            **paths.fields(hit.raw_paths[0]),
             score=round(hit.score, 6) if scored else None,
             relevance=hit.relevance,
             width=hit.width,
@@ -46,16 +44,16 @@ class PublicHit(Public):
         )
 
 
-class SearchAnswer(Public):
+class SearchAnswer(Answer):
     """Hits, best first. total: images that pass the filters."""
 
     query: dict[str, Any]
     took_ms: float
     total: int
-    hits: list[PublicHit]
+    hits: list[HitAnswer]
 
 
-class ImageAnswer(Public):
+class ImageAnswer(Answer):
     """One image's metadata."""
 
     id: int
@@ -71,14 +69,14 @@ class ImageAnswer(Public):
     file: str
 
 
-class LabelShare(Public):
+class LabelShare(Answer):
     """A label and its share of the softmax over all labels."""
 
     label: str
     probability: float
 
 
-class LabelledImage(Public):
+class LabelledImage(Answer):
     """id: null for the image that came with the request. none: P(no label fits)."""
 
     id: int | None
@@ -86,26 +84,26 @@ class LabelledImage(Public):
     none: float | None
 
 
-class LabelAnswer(Public):
+class LabelAnswer(Answer):
     """In the order of the request."""
 
     images: list[LabelledImage]
 
 
-class LabelCount(Public):
+class LabelCount(Answer):
     """How many images show a label."""
 
     label: str
     count: int
 
 
-class LabelCountAnswer(Public):
+class LabelCountAnswer(Answer):
     """In the order of the request."""
 
     counts: list[LabelCount]
 
 
-class StatusAnswer(Public):
+class StatusAnswer(Answer):
     """What the collection holds. can_index: folders that jobs may read."""
 
     images: int = 0
@@ -119,7 +117,7 @@ class StatusAnswer(Public):
     can_index: list[str] = []
 
 
-class ModelFacts(Public):
+class ModelAnswer(Answer):
     """A model whose vectors the collection holds. state: active, pending or former."""
 
     name: str
@@ -129,33 +127,33 @@ class ModelFacts(Public):
     vectors: int
 
 
-class ModelsAnswer(Public):
-    """The one that answers first."""
+class ModelsAnswer(Answer):
+    """The model that answers searches comes first."""
 
-    models: list[ModelFacts]
+    models: list[ModelAnswer]
 
 
-class FolderFacts(Public):
+class FolderAnswer(Answer):
     """A folder below the indexed ones, and how many files lie in it and below."""
 
     path: str
     images: int
 
 
-class FoldersAnswer(Public):
-    """By path."""
+class FoldersAnswer(Answer):
+    """Sorted by path."""
 
-    folders: list[FolderFacts]
+    folders: list[FolderAnswer]
 
 
-class SkippedFile(Public):
+class SkippedFile(Answer):
     """A file that could not be read."""
 
     path: str
     reason: str
 
 
-class JobAnswer(Public):
+class JobAnswer(Answer):
     """An index job; stage, done and total say where it is."""
 
     id: str
@@ -171,32 +169,27 @@ class JobAnswer(Public):
     skipped: list[SkippedFile]
     finished_at: str | None
 
-    @classmethod
-    def of(cls, job: Job) -> Self:
-        """A job as a client may see it."""
-        return cls.model_validate(job)
 
-
-class JobsAnswer(Public):
+class JobsAnswer(Answer):
     """Newest first."""
 
     jobs: list[JobAnswer]
 
 
-class SessionAnswer(Public):
+class SessionAnswer(Answer):
     """required: whether a key is needed at all."""
 
     required: bool
     signed_in: bool
 
 
-class Health(Public):
-    """ok, or why not."""
+class Health(Answer):
+    """Whether the server can answer: ok, or the reason why not."""
 
     status: str
 
 
-class Embedding(Public):
+class Embedding(Answer):
     """One input's vector, of unit length: numbers, or base64 of little-endian float32."""
 
     object: Literal["embedding"] = "embedding"
@@ -204,14 +197,14 @@ class Embedding(Public):
     embedding: list[float] | str
 
 
-class Usage(Public):
+class Usage(Answer):
     """Always 0: clipdex does not bill."""
 
     prompt_tokens: int = 0
     total_tokens: int = 0
 
 
-class EmbeddingsAnswer(Public):
+class EmbeddingsAnswer(Answer):
     """OpenAI's answer."""
 
     object: Literal["list"] = "list"
@@ -231,33 +224,8 @@ class ProblemDocument(BaseModel):
     errors: list[dict[str, str]] | None = None
 
 
-class Shown:
-    """How a path is shown: below its root, or whole where clients may know it."""
-
-    def __init__(self, roots: Iterable[bytes], *, whole: bool) -> None:
-        self._roots = sorted((root.rstrip(b"/") + b"/" for root in roots), key=len, reverse=True)
-        self._whole = whole
-
-    def covers(self, path: bytes) -> bool:
-        """Whether an absolute path lies below one of the roots."""
-        return any(path.startswith(root) for root in self._roots)
-
-    def path(self, path: bytes) -> bytes:
-        """What a client sees of an absolute path."""
-        if self._whole:
-            return path
-        for root in self._roots:
-            if path.startswith(root):
-                return path[len(root) :]
-        return os.path.basename(path)
-
-    def metadata(self, path: bytes) -> dict[str, str]:
-        """`path`, and `path_b64` where that is not the same."""
-        return path_fields(self.path(path))
-
-
 def links(number: int) -> dict[str, str]:
-    """Where an image's thumbnail and file are."""
+    """Return where the thumbnail and the file of an image are."""
     return {
         "thumbnail": f"/v1/images/{number}/thumbnail?size=320",
         "file": f"/v1/images/{number}/file",

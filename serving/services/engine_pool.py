@@ -12,7 +12,8 @@ from indexer.load import load_encoder
 from indexer.store.collection import Collection
 from indexer.store.records import Model
 from search import Engine
-from serving.errors import Busy
+
+from .errors import Busy
 
 T = TypeVar("T")
 
@@ -20,10 +21,13 @@ T = TypeVar("T")
 STALENESS = 1.0
 
 
-class Engines:
-    """collection: may be empty or missing; each question finds out anew.
+class EnginePool:
+    """Runs work on the engines of one collection.
 
-    workers: threads. queue: questions that may wait before others are turned away with Busy.
+    Args:
+        collection: May be empty or missing; each piece of work finds out anew.
+        workers: Number of threads, each with an engine of its own.
+        queue: Number of pieces of work that may wait before others are turned away.
     """
 
     def __init__(self, collection: Collection, *, workers: int, queue: int) -> None:
@@ -39,25 +43,27 @@ class Engines:
 
     @property
     def waiting(self) -> int:
-        """Questions that are being answered or wait."""
+        """The number of pieces of work that are running or wait."""
         return self._pending
 
-    async def ask(self, question: Callable[[Engine], T]) -> T:
-        """What `question` returns for an engine, in its thread.
+    async def run(self, work: Callable[[Engine], T]) -> T:
+        """Run `work` on an engine, in its thread, and return its result.
 
-        Raises Busy, what the question raises, and CollectionNotFound where nothing is indexed yet.
+        Raises:
+            CollectionNotFound: Nothing is indexed yet.
+            Busy: Too many pieces of work wait.
         """
         if self._pending >= self._queue:
             raise Busy
         self._pending += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, self._answer, question)
+            return await loop.run_in_executor(self._pool, lambda: work(self._engine()))
         finally:
             self._pending -= 1
 
     def encoder(self, model: Model) -> Encoder:
-        """The encoder of a model, loaded once; former models' are let go."""
+        """Return the encoder of a model, loaded once; those of former models are released."""
         with self._lock:
             if model.fingerprint not in self._encoders:
                 made = load_encoder(model.name, fingerprint=model.fingerprint, device="cpu")
@@ -69,9 +75,6 @@ class Engines:
         self._pool.shutdown(wait=True, cancel_futures=True)
         for engine in self._open:
             engine.close()
-
-    def _answer(self, question: Callable[[Engine], T]) -> T:
-        return question(self._engine())
 
     def _engine(self) -> Engine:
         engine: Engine | None = getattr(self._local, "engine", None)

@@ -12,15 +12,22 @@ from indexer.devices.processes import end_with_parent
 from indexer.errors import ClipdexError
 from indexer.images.decode import Limits
 
-# Between two reports of progress.
-SECONDS = 0.1
+# Seconds between two reports of progress.
+REPORT_SECONDS = 0.1
 
 
 def run_job(connection: Connection, paths: list[Path], collection: Path, limits: Limits) -> None:
-    """Index, and tell through `connection`: ("progress", stage, done, total), ("skipped", path,
-    reason), and at the end ("done", report), ("cancelled", None) or ("failed", why).
+    """Index, and report through a connection.
 
-    Anything that comes the other way cancels.
+    The messages are ("progress", stage, done, total), ("skipped", path, reason), and at the end
+    ("done", report), ("cancelled", None) or ("failed", why). Any message in the other direction
+    cancels the job.
+
+    Args:
+        connection: Where the messages go.
+        paths: Folders to index.
+        collection: The collection's folder.
+        limits: Largest files and images to decode.
     """
     end_with_parent()
     cancelled = threading.Event()
@@ -33,14 +40,14 @@ def run_job(connection: Connection, paths: list[Path], collection: Path, limits:
         cancelled.set()
 
     threading.Thread(target=listen, daemon=True).start()
-    told = 0.0
+    reported = 0.0
 
     def progress(now: Progress) -> None:
-        nonlocal told
+        nonlocal reported
         if cancelled.is_set():
             raise KeyboardInterrupt  # which `build` ends cleanly on
-        if time.monotonic() - told >= SECONDS or now.done in (0, now.total):
-            told = time.monotonic()
+        if time.monotonic() - reported >= REPORT_SECONDS or now.done in (0, now.total):
+            reported = time.monotonic()
             connection.send(("progress", now.stage, now.done, now.total))
 
     def skip(skipped: Skipped) -> None:

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from indexer.devices.processes import SPAWN, sheltered
+from indexer.errors import QueryError
 from indexer.images.decode import Limits
 from indexer.store.collection import Collection
 from indexer.store.paths import display
-from serving.errors import Problem
 
+from .errors import JobRunning, NotAllowed, NotFound
 from .job_process import run_job
 
 log = logging.getLogger("clipdex.jobs")
@@ -35,8 +36,21 @@ RUNNING = ("queued", "running")
 
 @dataclass
 class Job:
-    """One run. state: queued, running, done, failed, cancelled or interrupted. stage: of the run,
-    as `indexer.indexing.Progress` has it. skipped: the last files that could not be read.
+    """One run of the indexer.
+
+    Args:
+        id: Its id.
+        paths: The folders that it reads.
+        created_at: When it was started, ISO 8601.
+        state: "queued", "running", "done", "failed", "cancelled" or "interrupted".
+        stage: As in `indexer.Progress`.
+        done: Number of images that are done.
+        total: Number of images to index.
+        images_per_second: Mean rate so far.
+        report: What the run has done, once it has ended well.
+        error: Why it has failed.
+        skipped: The last files that could not be read.
+        finished_at: When it ended, ISO 8601.
     """
 
     id: str
@@ -58,13 +72,19 @@ class Job:
         return self.state in RUNNING
 
     def end(self, state: str) -> None:
-        """It has ended so; the state comes last, since other threads wait for it."""
+        """Record that it has ended; the state is set last, since other threads wait for it."""
         self.finished_at = _now()
         self.state = state
 
 
 class Jobs:
-    """allowed: folders that jobs may read; without one there are no jobs."""
+    """The jobs of one server.
+
+    Args:
+        collection: The collection that they bring up to date.
+        allowed: Folders that jobs may read; without one there are no jobs.
+        limits: Largest files and images to decode.
+    """
 
     def __init__(self, collection: Collection, allowed: Iterable[Path], limits: Limits) -> None:
         self.collection = collection
@@ -76,29 +96,39 @@ class Jobs:
         self._jobs = self._remembered()
 
     def all(self) -> list[Job]:
-        """Newest first."""
+        """Return the jobs that are remembered, newest first."""
         return list(reversed(self._jobs.values()))
 
     def get(self, number: str) -> Job:
-        """Raises Problem (404)."""
+        """Return a job.
+
+        Raises:
+            NotFound: No job has this id.
+        """
         job = self._jobs.get(number)
         if job is None:
-            raise Problem(404, "no job has this id")
+            raise NotFound("no job has this id")
         return job
 
     def start(self, paths: Iterable[str]) -> Job:
-        """Raises Problem where a path is not allowed, or a job is running."""
+        """Start a job.
+
+        Args:
+            paths: Absolute paths of folders; all that are allowed when there are none.
+
+        Raises:
+            NotAllowed: A folder is not allowed.
+            NotFound: A folder does not exist.
+            QueryError: A path is not absolute.
+            JobRunning: Another job is running.
+        """
         folders = [self._allowed(path) for path in paths] or list(self.allowed)
         if not folders:
-            raise Problem(403, "no folder may be indexed from here: serve with --allow-index DIR")
+            raise NotAllowed("no folder may be indexed from here: serve with --allow-index DIR")
         with self._lock:
             current = next((job for job in self._jobs.values() if job.running), None)
             if current is not None:
-                raise Problem(
-                    409,
-                    f"job {current.id} is running: wait for it, or cancel it",
-                    headers={"Location": f"/v1/jobs/{current.id}"},
-                )
+                raise JobRunning(current.id)
             job = Job(secrets.token_hex(6), [str(folder) for folder in folders], _now())
             self._jobs[job.id] = job
             while len(self._jobs) > KEPT:
@@ -108,7 +138,7 @@ class Jobs:
         return job
 
     def cancel(self, number: str) -> Job:
-        """Ask a job to end; it keeps what it has committed."""
+        """Ask a job to end; what it has committed is kept."""
         job = self.get(number)
         with self._lock:
             if job.running and self._connection is not None:
@@ -117,7 +147,7 @@ class Jobs:
         return job
 
     def close(self) -> None:
-        """Cancel what is running, and wait for it a moment."""
+        """Cancel the running job, and wait for it for a moment."""
         for job in self.all():
             if job.running:
                 self.cancel(job.id)
@@ -125,9 +155,9 @@ class Jobs:
             self._watcher.join(timeout=10)
 
     def _allowed(self, path: str) -> Path:
-        """The folder, links followed, if it lies in an allowed one as written and as followed."""
+        """Return the folder with links followed; it must be allowed as written and as followed."""
         if "\0" in path or not os.path.isabs(path):
-            raise Problem(422, "paths: absolute paths of folders are needed")
+            raise QueryError("paths: absolute paths of folders are needed")
         real = Path(os.path.realpath(path))
         written = Path(os.path.normpath(path))
         for folder in self.allowed:
@@ -135,9 +165,9 @@ class Jobs:
                 written.is_relative_to(folder) or written.resolve() == real
             ):
                 if not real.exists():
-                    raise Problem(404, "there is no such folder")
+                    raise NotFound("there is no such folder")
                 return real
-        raise Problem(403, "this folder may not be indexed from here (--allow-index allows it)")
+        raise NotAllowed("this folder may not be indexed from here (--allow-index allows it)")
 
     def _spawn(self, job: Job, folders: list[Path]) -> None:
         ours, theirs = SPAWN.Pipe()
@@ -198,18 +228,18 @@ class Jobs:
         return self.collection.folder / "jobs.json"
 
     def _remember(self) -> None:
-        metadata = json.dumps([asdict(job) for job in self._jobs.values()])
+        text = json.dumps([asdict(job) for job in self._jobs.values()])
         temporary = self._file.with_suffix(".tmp")
         try:
             self.collection.folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(metadata)
+            temporary.write_text(text)
             os.replace(temporary, self._file)
         except OSError as exc:
             log.warning("cannot write %s: %s", self._file, exc.strerror or exc)
 
     def _remembered(self) -> dict[str, Job]:
         try:
-            jobs = [Job(**metadata) for metadata in json.loads(self._file.read_text())]
+            jobs = [Job(**fields) for fields in json.loads(self._file.read_text())]
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError) as exc:

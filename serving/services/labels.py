@@ -5,76 +5,119 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from indexer.encoder import Embeddings, Encoder
-from indexer.errors import FingerprintMismatch
+from indexer.errors import CollectionNotFound, ImageNotFound
 from indexer.store.records import Model
-from search import Engine
+from search import Engine, Filter
 from search.labels.artifact import names
 from search.labels.heads import find_head, heads_folder
-from search.labels.zero_shot import Answer, Labels
-from search.ranking.ranking import Options
-from serving.errors import Problem
+from search.labels.zero_shot import Answer, Labeller, Labels
+from serving.schemas.requests import LabelBody
+from serving.schemas.responses import LabelAnswer, LabelledImage, LabelShare
 
-from .search import Answering
+from .errors import NotFound
+from .search import SearchService
 
-Chosen = Callable[[Encoder, Model], Labels]
+MakeLabels = Callable[[Encoder, Model], Labels]
 
 
-def own_head(answering: Answering, name: str, model: Model) -> Labels:
-    """A head of the collection. Raises Problem (404) for none of that name, 409 for another
-    model's.
+async def label(service: SearchService, body: LabelBody) -> LabelAnswer:
+    """Label the image of a request, or images of the collection.
+
+    Raises:
+        NotFound: There is no head of this name.
+        ImageNotFound: No image has one of the ids.
+        FingerprintMismatch: The head was trained on another model's vectors.
+        ImageError: The image cannot be read.
+        Busy: Too many requests wait.
     """
-    folder = answering.engines.collection.folder
-    if name not in names(heads_folder(folder)):
-        raise Problem(404, f"no head is called {name}")
-    head = find_head(folder, name)
-    try:
-        head.artifact.require(model.fingerprint, model.name)
-    except FingerprintMismatch as exc:
-        raise Problem(409, str(exc)) from exc
-    return head
 
+    def labels(encoder: Encoder, model: Model) -> Labels:
+        if body.head is None:
+            return Labeller(encoder, body.labels, body.templates)
+        return _own_head(service, body.head, model)
 
-async def label_image(answering: Answering, data: bytes, chosen: Chosen, top: int) -> Answer:
-    """An image that came with the request."""
-    vectors = await answering.encode_images([data])
-    ready = await answering.ready()
-    return await answering.with_images(
-        lambda: chosen(ready.encoder, ready.model).best(vectors, top)[0]
+    ids: list[int | None]
+    if body.image is not None:
+        ids = [None]
+        answers = [await _label_upload(service, body.image, labels, body.top)]
+    else:
+        ids = list(body.image_ids)
+        answers = await _label_stored(service, body.image_ids, labels, body.top)
+    return LabelAnswer(
+        images=[
+            LabelledImage(
+                id=number,
+                labels=[LabelShare(label=name, probability=round(p, 6)) for name, p in best],
+                none=none,
+            )
+            for number, (best, none) in zip(ids, answers, strict=True)
+        ]
     )
 
 
-async def label_stored(
-    answering: Answering, numbers: Sequence[int], chosen: Chosen, top: int
-) -> list[Answer]:
-    """Images of the collection, by id. Raises Problem (404) for an unknown one."""
+async def count_labels(
+    service: SearchService, labels: Sequence[str], min_probability: float, chosen: Filter | None
+) -> list[int]:
+    """Count the images that show each label.
 
+    Args:
+        service: The search service.
+        labels: What to count.
+        min_probability: Probability above which an image counts.
+        chosen: Which images may count.
+
+    Returns:
+        The counts, in the order of the labels; zeros when nothing is indexed yet.
+
+    Raises:
+        QueryError: The filter names a folder that holds no image.
+        Busy: Too many requests wait.
+    """
+
+    def count(engine: Engine) -> list[int]:
+        with engine.question():
+            passing = chosen.ids(engine.catalog) if chosen else None
+            counts = []
+            for name in labels:
+                matching = engine.images_with_label(name, min_probability)
+                if passing is not None:
+                    matching = np.intersect1d(matching, passing)
+                counts.append(len(matching))
+            return counts
+
+    try:
+        return await service.engines.run(count)
+    except CollectionNotFound:
+        return [0] * len(labels)
+
+
+def _own_head(service: SearchService, name: str, model: Model) -> Labels:
+    folder = service.engines.collection.folder
+    if name not in names(heads_folder(folder)):
+        raise NotFound(f"no head is called {name}")
+    head = find_head(folder, name)
+    head.artifact.require(model.fingerprint, model.name)
+    return head
+
+
+async def _label_upload(service: SearchService, data: bytes, make: MakeLabels, top: int) -> Answer:
+    vectors = await service.encode_images([data])
+    ready = await service.ready()
+    return await service.run_with_images(
+        lambda: make(ready.encoder, ready.model).best(vectors, top)[0]
+    )
+
+
+async def _label_stored(
+    service: SearchService, numbers: Sequence[int], make: MakeLabels, top: int
+) -> list[Answer]:
     def label(engine: Engine) -> list[Answer]:
         with engine.question():
             found = engine.catalog.embeddings_of(engine.model.fingerprint, list(numbers))
             for number in numbers:
                 if number not in found:
-                    raise Problem(404, f"no image has the id {number}")
+                    raise ImageNotFound(f"no image has the id {number}")
             vectors: Embeddings = np.stack([found[number] for number in numbers])
-            return chosen(engine.encoder, engine.model).best(vectors, top)
+            return make(engine.encoder, engine.model).best(vectors, top)
 
-    return await answering.engines.ask(label)
-
-
-async def count_labels(
-    answering: Answering, labels: Sequence[str], probability: float, options: Options
-) -> list[int]:
-    """How many of the images that pass the filters show each label with more than this."""
-
-    def count(engine: Engine) -> list[int]:
-        with engine.question():
-            chosen = options.get("filter")
-            passing = chosen.ids(engine.catalog) if chosen else None
-            counts = []
-            for label in labels:
-                showing = engine.images_with_label(label, probability)
-                if passing is not None:
-                    showing = np.intersect1d(showing, passing)
-                counts.append(len(showing))
-            return counts
-
-    return await answering.engines.ask(count)
+    return await service.engines.run(label)

@@ -1,77 +1,74 @@
-"""From what a client asked to hits: encoding and ranking, off the event loop."""
+"""From a search request to hits: encoding and ranking, off the event loop."""
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from indexer.encoder import Embeddings, Encoder
-from indexer.errors import CollectionNotFound, FingerprintMismatch, QueryError
+from indexer.errors import CollectionNotFound, FingerprintMismatch
 from indexer.store.records import Model
 from search import Engine, Hit
 from search.labels.concepts import expand_concepts
-from search.ranking.image_query import encode_bytes
-from search.ranking.query import Query
-from search.ranking.ranking import Options
-from serving.errors import Busy, Problem
+from search.ranking.image_query import encode_image_files
+from search.ranking.query import EncodedQuery, Query
+from search.request import SearchRequest
 from serving.metrics import Metrics
-from serving.schemas.responses import Shown
+from serving.schemas.paths import PathView
 from serving.settings import Settings
 
-from .engine_pool import STALENESS, Engines
+from .engine_pool import STALENESS, EnginePool
+from .errors import Busy
 from .text_batcher import TextBatcher
 
 T = TypeVar("T")
 
 # A collection whose model changes this often in one request is not settled.
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 # Texts that are encoded at the start, so that the first client does not wait for loading: as many
 # as make the text encoder pack its weights.
-WARM_UP = 10
+WARM_UP_TEXTS = 10
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A search. images: bytes of files. image_id: an image of the collection, which is left
-    out of the hits itself.
-    """
-
-    query: Query
-    images: Sequence[bytes] = ()
-    image_id: int | None = None
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """The model that answers, and its encoder."""
+class ReadyModel:
+    """The collection's model, its encoder, and the queue of texts for it."""
 
     model: Model
     encoder: Encoder
     texts: TextBatcher
 
 
-class Answering:
-    """Searches of one server."""
+class SearchService:
+    """Answers the searches of one server.
 
-    def __init__(self, engines: Engines, settings: Settings, metrics: Metrics) -> None:
+    The engine searches; this encodes what concurrent clients ask for together, and keeps work off
+    the event loop.
+
+    Args:
+        engines: The engines on the server's collection.
+        settings: The server's settings.
+        metrics: Where the time that each stage takes is counted.
+    """
+
+    def __init__(self, engines: EnginePool, settings: Settings, metrics: Metrics) -> None:
         self.engines = engines
         self.settings = settings
         self.metrics = metrics
-        self._ready: _Ready | None = None
-        self._shown = Shown((), whole=False)
-        self._looked = 0.0
+        self._ready: ReadyModel | None = None
+        self._paths = PathView((), whole=settings.expose_paths)
+        self._roots_read = 0.0
         self._preparing = asyncio.Lock()
         self._images = ThreadPoolExecutor(settings.workers, thread_name_prefix="images")
         self._images_pending = 0
 
     @property
     def waiting(self) -> dict[str, int]:
-        """Requests that wait, by what for."""
+        """The number of waiting requests by stage."""
         return {
             "encode": self._ready.texts.waiting if self._ready else 0,
             "rank": self.engines.waiting,
@@ -84,30 +81,32 @@ class Answering:
             ready = await self.ready()
         except CollectionNotFound:
             return
-        for number in range(WARM_UP):
+        for number in range(WARM_UP_TEXTS):
             await ready.texts.encode([f"warm up {number}"])
-        await self.search(Asked(Query("warm up")), {"k": 1})
+        await self.search(SearchRequest("warm up", k=1))
 
-    async def ready(self) -> _Ready:
-        """The encoder of the collection's model. Raises CollectionNotFound."""
+    async def ready(self) -> ReadyModel:
+        """Return the collection's model, loading it if need be.
+
+        Raises:
+            CollectionNotFound: Nothing is indexed yet.
+        """
         if self._ready is None:
             async with self._preparing:
                 if self._ready is None:
                     self._ready = await self._prepare()
         return self._ready
 
-    async def _prepare(self) -> _Ready:
+    async def _prepare(self) -> ReadyModel:
         def load(engine: Engine) -> tuple[Model, Encoder]:
             with engine.question():
                 return engine.model, engine.encoder
 
-        model, encoder = await self.engines.ask(load)
+        model, encoder = await self.engines.run(load)
 
         def encode(texts: list[str]) -> Embeddings:
-            began = time.perf_counter()
-            vectors = encoder.encode_texts(texts)
-            self.metrics.seconds.labels("encode").observe(time.perf_counter() - began)
-            return vectors
+            with self.metrics.seconds.labels("encode").time():
+                return encoder.encode_texts(texts)
 
         texts = TextBatcher(
             encode,
@@ -117,65 +116,96 @@ class Answering:
         )
         self.metrics.model.clear()
         self.metrics.model.labels(model.name, model.fingerprint).set(1)
-        return _Ready(model, encoder, texts)
+        return ReadyModel(model, encoder, texts)
 
-    async def search(self, asked: Asked, options: Options) -> tuple[list[Hit], int]:
-        """(hits, how many images pass the filters); nothing where nothing is indexed yet.
+    async def search(self, request: SearchRequest) -> tuple[list[Hit], int]:
+        """Answer a request.
 
-        Raises QueryError, ImageError, Busy.
+        Returns:
+            The hits, and the number of images that pass the filter and the labels; nothing when
+            nothing is indexed yet.
+
+        Raises:
+            QueryError: There is nothing to look for, or the query makes no vector.
+            ImageError: An image cannot be read.
+            FingerprintMismatch: The collection keeps changing its model.
+            Busy: Too many requests wait.
         """
-        for _ in range(ATTEMPTS):
+        query = Query.of(request)
+        for _ in range(MAX_ATTEMPTS):
             try:
-                ready = await self.ready()
-                folder = self.engines.collection.folder
-                asked = replace(asked, query=expand_concepts(asked.query, folder, ready.model))
-                vector, leave_out = await self._vector(ready, asked)
-                return await self._rank(ready, asked, vector, leave_out, options)
+                encoded = await self._encode(query)
+                return await self._rank(encoded)
             except CollectionNotFound:
                 self._forget()
                 return [], 0
             except FingerprintMismatch:
                 self._forget()
-        raise Problem(409, "the collection is changing its model: ask again")
+        raise FingerprintMismatch("the collection is changing its model: ask again")
 
-    async def newest(self, options: Options) -> tuple[list[Hit], int]:
-        """The images taken last."""
+    async def newest(self, request: SearchRequest) -> tuple[list[Hit], int]:
+        """Return the images taken last, as `search` does; only the conditions and the page count.
+
+        Raises:
+            Busy: Too many requests wait.
+        """
+
+        def newest(engine: Engine) -> tuple[list[Hit], int]:
+            return engine.newest(
+                k=request.k, offset=request.offset, filter=request.filter, labels=request.labels
+            )
+
         try:
-            return await self.engines.ask(lambda engine: engine.newest(**options))
+            return await self.engines.run(newest)
         except CollectionNotFound:
             return [], 0
 
-    async def shown(self, paths: Sequence[bytes]) -> Shown:
-        """How these paths are shown, below the roots: those of a second ago, unless one of the
-        paths is below none of them.
+    async def path_view(self, paths: Sequence[bytes]) -> PathView:
+        """Return what clients see of these paths.
+
+        The roots are those of a second ago, unless one of the paths lies below none of them.
         """
-        old = time.monotonic() - self._looked > STALENESS
-        if (paths and old) or not all(self._shown.covers(path) for path in paths):
-            self._looked = time.monotonic()
-            roots = await self.engines.ask(lambda engine: list(engine.catalog.roots().values()))
-            self._shown = Shown(roots, whole=False)
-        return self._shown
+        if self.settings.expose_paths:
+            return self._paths
+        old = time.monotonic() - self._roots_read > STALENESS
+        if (paths and old) or not all(self._paths.covers(path) for path in paths):
+            self._roots_read = time.monotonic()
+            roots = await self.engines.run(lambda engine: list(engine.catalog.roots().values()))
+            self._paths = PathView(roots, whole=False)
+        return self._paths
 
     async def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        """`(n, dim)`, together with those of other clients."""
+        """Encode texts, together with those of other clients.
+
+        Returns:
+            The vectors `(n, dim)`.
+        """
         return await (await self.ready()).texts.encode(texts)
 
     async def encode_images(self, images: Sequence[bytes]) -> Embeddings:
-        """`(n, dim)` of files' bytes. Raises ImageError."""
+        """Encode the bytes of image files.
+
+        Returns:
+            The vectors `(n, dim)`.
+
+        Raises:
+            ImageError: An image cannot be read.
+            Busy: Too many requests wait.
+        """
         encoder = (await self.ready()).encoder
-        limits = self.settings.limits
 
         def encode() -> Embeddings:
-            began = time.perf_counter()
-            name = Path("the image")
-            made = [encode_bytes(encoder, data, name, limits) for data in images]
-            self.metrics.seconds.labels("encode_image").observe(time.perf_counter() - began)
-            return np.concatenate(made)
+            with self.metrics.seconds.labels("encode_image").time():
+                return encode_image_files(encoder, images, self.settings.limits)
 
-        return await self.with_images(encode)
+        return await self.run_with_images(encode)
 
-    async def with_images(self, work: Callable[[], T]) -> T:
-        """What `work` returns, in one of the threads that decode images. Raises Busy."""
+    async def run_with_images(self, work: Callable[[], T]) -> T:
+        """Run `work` in one of the threads that decode images, and return its result.
+
+        Raises:
+            Busy: Too many requests wait.
+        """
         if self._images_pending >= self.settings.queue:
             raise Busy
         self._images_pending += 1
@@ -194,47 +224,22 @@ class Answering:
             self._ready.texts.close()
             self._ready = None
 
-    async def _vector(self, ready: _Ready, asked: Asked) -> tuple[Embeddings, list[int]]:
-        query = asked.query
-        nothing = np.zeros((0, ready.model.dim), np.float32)
-        texts = await ready.texts.encode(query.texts) if query.texts else nothing
-        images = await self.encode_images(asked.images) if asked.images else nothing
-        if asked.image_id is None:
-            return query.combined(texts, images), []
-        number, fingerprint = asked.image_id, ready.model.fingerprint
-        found = await self.engines.ask(
-            lambda engine: engine.catalog.embeddings_of(fingerprint, [number])
-        )
-        if number not in found:
-            raise Problem(404, f"no image has the id {number}")
-        own = found[number][np.newaxis]
-        return query.combined(texts, np.concatenate([images, own])), [number]
+    async def _encode(self, query: Query) -> EncodedQuery:
+        """Encode a query as `Query.encode` does, in batches with those of other clients."""
+        ready = await self.ready()
+        query = expand_concepts(query, self.engines.collection.folder, ready.model)
+        texts = images = np.zeros((0, ready.model.dim), np.float32)
+        if query.texts:
+            texts = await ready.texts.encode(query.texts)
+        if query.files:
+            # A client's images are bytes: it can name no file of this machine.
+            uploads = [file for file in query.files if isinstance(file, bytes)]
+            images = await self.encode_images(uploads)
+        return EncodedQuery(query, ready.model.fingerprint, texts, images)
 
-    async def _rank(
-        self,
-        ready: _Ready,
-        asked: Asked,
-        vector: Embeddings,
-        leave_out: list[int],
-        options: Options,
-    ) -> tuple[list[Hit], int]:
-        has_image = bool(asked.images) or asked.image_id is not None
-        kind = replace(asked.query, images=[Path()] if has_image else []).kind
-
+    async def _rank(self, encoded: EncodedQuery) -> tuple[list[Hit], int]:
         def rank(engine: Engine) -> tuple[list[Hit], int]:
-            began = time.perf_counter()
-            answer = engine.answer(
-                vector, ready.model.fingerprint, kind=kind, leave_out=leave_out, **options
-            )
-            self.metrics.seconds.labels("rank").observe(time.perf_counter() - began)
-            return answer
+            with self.metrics.seconds.labels("rank").time():
+                return engine.answer(encoded)
 
-        return await self.engines.ask(rank)
-
-
-def check_folders(folders: Sequence[str], *, absolute: bool) -> None:
-    """Raise QueryError for folders that a client may not name; absolute: whether it knows paths."""
-    for folder in folders:
-        parts = Path(folder).parts
-        if ".." in parts or "\0" in folder or (Path(folder).is_absolute() and not absolute):
-            raise QueryError(f"no indexed image lies in {folder[:200]!r}")
+        return await self.engines.run(rank)

@@ -13,19 +13,23 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from indexer.encoder import Embeddings
-from serving.errors import Busy
 
-# Texts of one pass.
-MOST = 64
+from .errors import Busy
+
+# Texts that are encoded in one pass.
+MAX_BATCH = 64
 
 Encode = Callable[[list[str]], Embeddings]
 
 
 class TextBatcher:
-    """encode: n texts to `(n, dim)`; called in a thread of its own, one call at a time.
+    """Encodes the texts of concurrent requests together.
 
-    queue: requests that may wait; further ones are turned away with Busy. batching: whether one
-    pass may serve several requests. cache: how many texts' vectors are kept.
+    Args:
+        encode: Turns n texts into `(n, dim)`; called in a thread of its own, one call at a time.
+        queue: Number of requests that may wait; further ones are turned away.
+        batching: Whether one pass may serve several requests.
+        cache: Number of texts whose vectors are kept.
     """
 
     def __init__(
@@ -33,7 +37,7 @@ class TextBatcher:
     ) -> None:
         self._encode = encode
         self._queue = queue
-        self._most = MOST if batching else 1
+        self._max_batch = MAX_BATCH if batching else 1
         self._cache_size = cache
         self._cache: OrderedDict[str, Embeddings] = OrderedDict()
         self._waiting: deque[tuple[list[str], asyncio.Future[Embeddings]]] = deque()
@@ -42,11 +46,18 @@ class TextBatcher:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait now."""
+        """The number of requests that wait."""
         return len(self._waiting)
 
     async def encode(self, texts: Sequence[str]) -> Embeddings:
-        """The vectors `(n, dim)` of one request's texts. Raises Busy, and what `encode` raises."""
+        """Encode the texts of one request.
+
+        Returns:
+            The vectors `(n, dim)`.
+
+        Raises:
+            Busy: Too many requests wait.
+        """
         kept = [self._cache.get(text) for text in texts]
         missing = [text for text, vector in zip(texts, kept, strict=True) if vector is None]
         if missing:
@@ -62,7 +73,7 @@ class TextBatcher:
         return np.stack([vector for vector in kept if vector is not None])
 
     def close(self) -> None:
-        """Let go of the thread."""
+        """End the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _keep(self, vectors: dict[str, Embeddings]) -> None:
@@ -84,7 +95,7 @@ class TextBatcher:
         while self._waiting:
             batch = [self._waiting.popleft()]
             count = len(batch[0][0])
-            while self._waiting and count + len(self._waiting[0][0]) <= self._most:
+            while self._waiting and count + len(self._waiting[0][0]) <= self._max_batch:
                 batch.append(self._waiting.popleft())
                 count += len(batch[-1][0])
             texts = [text for wanted, _ in batch for text in wanted]

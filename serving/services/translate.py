@@ -1,59 +1,80 @@
-"""Requests as the search knows them."""
+"""What clients send, as the search request that the engine knows."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from indexer.errors import QueryError
 from search.filters.filter import Filter
-from search.labels.label_filter import parse_label_threshold
-from search.ranking.query import Query
-from search.ranking.ranking import Options
+from search.request import SearchRequest, parse_label_threshold
 from serving.schemas.requests import FilterBody, SearchBody, SearchQuery
 
-from .search import Asked, check_folders
 
+def request_of_query(
+    query: SearchQuery, images: Sequence[bytes] = (), *, absolute: bool = False
+) -> SearchRequest:
+    """Return the request that query parameters and uploaded images make.
 
-def options_of(
-    chosen: FilterBody, *, k: int = 20, offset: int = 0, absolute: bool = False
-) -> Options:
-    """k, offset and conditions. absolute: whether clients know whole paths. Raises QueryError."""
-    check_folders(chosen.folders, absolute=absolute)
-    options = Options(k=k, offset=offset, min_relevance=chosen.min_relevance)
-    if chosen.folders or chosen.since is not None or chosen.until is not None:
-        options["filter"] = Filter(chosen.folders, chosen.since, chosen.until)
-    if chosen.labels:
-        options["labels"] = [parse_label_threshold(label) for label in chosen.labels]
-    return options
+    Args:
+        query: The parameters.
+        images: Bytes of image files.
+        absolute: Whether clients may name absolute folders.
 
-
-def filter_of(query: SearchQuery) -> FilterBody:
-    """The conditions among the parameters."""
-    return FilterBody(
-        folders=query.folders,
-        since=query.since,
-        until=query.until,
+    Raises:
+        QueryError: A date, a label or a folder makes no sense.
+    """
+    return SearchRequest(
+        query.q,
+        images=images,
+        without=query.without,
+        filter=filter_of(query, absolute=absolute),
+        labels=[parse_label_threshold(label) for label in query.label],
+        k=query.k,
+        offset=query.offset,
         min_relevance=query.min_relevance,
-        labels=query.label,
     )
 
 
-def asked_by(query: SearchQuery, images: Sequence[bytes] = ()) -> Asked:
-    """Of parameters, and perhaps an image."""
-    return Asked(Query(query.q, without=query.without), images)
-
-
-def asked_in(body: SearchBody) -> Asked:
-    """Of JSON."""
-    query = Query(
+def request_of_body(body: SearchBody, *, absolute: bool = False) -> SearchRequest:
+    """Return the request that a JSON body makes; see `request_of_query`."""
+    images: list[bytes | int] = [] if body.image is None else [body.image]
+    if body.image_id is not None:
+        images.append(body.image_id)
+    return SearchRequest(
         body.text,
+        images=images,
         without=body.without,
         text_weight=body.weights.text,
         image_weight=body.weights.image,
+        filter=filter_of(body.filter, absolute=absolute),
+        labels=[parse_label_threshold(label) for label in body.filter.labels],
+        k=body.k,
+        offset=body.offset,
+        min_relevance=body.filter.min_relevance,
     )
-    return Asked(query, [body.image] if body.image is not None else [], body.image_id)
+
+
+def filter_of(chosen: SearchQuery | FilterBody, *, absolute: bool = False) -> Filter | None:
+    """Return the filter by folder and date, or None without such conditions.
+
+    Args:
+        chosen: What a client has sent.
+        absolute: Whether clients may name absolute folders.
+
+    Raises:
+        QueryError: A date makes no sense, or a client may not name a folder.
+    """
+    for folder in chosen.folders:
+        parts = Path(folder).parts
+        if ".." in parts or "\0" in folder or (Path(folder).is_absolute() and not absolute):
+            raise QueryError(f"no indexed image lies in {folder[:200]!r}")
+    if not chosen.folders and chosen.since is None and chosen.until is None:
+        return None
+    return Filter(chosen.folders, chosen.since, chosen.until)
 
 
 def echo(query: SearchQuery | SearchBody) -> dict[str, Any]:
-    """What was understood: every field that was sent, without an image's bytes."""
+    """Return every field that was sent, without the bytes of an image."""
     sent = query.model_dump(by_alias=True, exclude_unset=True, exclude={"image"})
     if isinstance(query, SearchBody) and query.image is not None:
         sent["image"] = f"{len(query.image)} bytes"

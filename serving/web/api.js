@@ -9,11 +9,11 @@ export class Problem extends Error {
 }
 
 const RETRIED = [429, 503];
-const MOST_TRIES = 4;
+const MAX_TRIES = 4;
 
 const handlers = { signIn: () => {} };
 
-/** What to do when a key is needed. */
+/** Set what happens when a key is needed. */
 export function onSignInNeeded(handler) {
   handlers.signIn = handler;
 }
@@ -28,7 +28,7 @@ async function request(path, options = {}) {
       throw new Problem(0, "The server cannot be reached. Is clipdex still running?");
     }
     if (response.ok) return response.status === 204 ? null : response.json();
-    if (RETRIED.includes(response.status) && tries < MOST_TRIES) {
+    if (RETRIED.includes(response.status) && tries < MAX_TRIES) {
       await wait(1000 * (Number(response.headers.get("Retry-After")) || 1), options.signal);
       continue;
     }

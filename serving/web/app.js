@@ -1,4 +1,4 @@
-// The page: a state, shown; a search for each state, the last one counts.
+// The page: it shows a state, and searches for each new one; only the last answer counts.
 
 import { get, post, postImage } from "./api.js";
 import { $, debounced, make, number, percent } from "./elements.js";
@@ -33,7 +33,7 @@ const image = new OwnImage(() => change({ image: true, like: null }));
 const filters = new Filters((part) => change(part));
 const jobs = new JobsPanel(() => search());
 
-/** Let the state be another, in the URL too. */
+/** Change to another state, in the URL too. */
 function go(next, how = "push") {
   state = next;
   if (how === "push") history.pushState(null, "", write(state));
@@ -74,7 +74,7 @@ async function search() {
   }
 }
 
-/** Everything but the images. */
+/** Draw everything but the images. */
 function draw() {
   if (document.activeElement !== $("text")) $("text").value = state.q;
   filters.show(state);
@@ -207,5 +207,5 @@ try {
 } catch (problem) {
   fail(problem);
 }
-// Not where a keyboard would slide over the images.
+// Not on touch screens, where a keyboard would cover the images.
 if (!state.q && !state.open && matchMedia("(hover: hover)").matches) $("text").focus();

@@ -1,4 +1,4 @@
-// Conditions: what to leave out, folder, dates, least match; and labels that are counted.
+// Conditions: what to leave out, folder, dates, minimum match; and labels that are counted.
 
 import { get, post } from "./api.js";
 import { $, debounced, make, number, percent } from "./elements.js";
@@ -53,7 +53,7 @@ export class Filters {
     };
   }
 
-  /** Show a state's conditions. */
+  /** Show the conditions of a state. */
   show(state) {
     const active = document.activeElement;
     const set = (id, value) => active !== $(id) && ($(id).value = value);
@@ -68,8 +68,8 @@ export class Filters {
   }
 
   say() {
-    const least = Number($("relevance").value);
-    $("relevance-shown").textContent = least ? `at least ${percent(least / 100)}` : "any";
+    const minimum = Number($("relevance").value);
+    $("relevance-shown").textContent = minimum ? `at least ${percent(minimum / 100)}` : "any";
   }
 
   async count(state) {

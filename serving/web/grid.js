@@ -5,7 +5,7 @@ import { $, make, nameOf, percent } from "./elements.js";
 const ROW_HEIGHT = 220;
 const NARROW_ROW_HEIGHT = 130;
 const PAGE = 60;
-// From this relevance on a hit is called a match, as in the terminal.
+// Hits of at least this relevance are called matches, as in the terminal.
 export const LIKELY = 0.5;
 
 export class Grid {
@@ -22,7 +22,7 @@ export class Grid {
     $("grid").addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** Show a first page in place of what was there. */
+  /** Show the first page of a new answer. */
   show(answer) {
     this.epoch += 1;
     this.hits = [];
@@ -32,7 +32,7 @@ export class Grid {
     this.append(answer);
   }
 
-  /** What is there answers an older question. */
+  /** Mark what is shown as the answer to an earlier search. */
   markStale() {
     $("grid").classList.add("stale");
   }
@@ -111,7 +111,7 @@ export class Grid {
     return item;
   }
 
-  /** Arrow keys go from image to image, up and down to the closest of the next row. */
+  /** Move the focus with the arrow keys; up and down go to the closest image of the next row. */
   key(event) {
     const here = event.target.closest(".tile");
     if (!here || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -140,7 +140,7 @@ function isLikely(hit) {
   return hit !== undefined && hit.relevance !== null && hit.relevance >= LIKELY;
 }
 
-/** The tile of the first other row among `tiles` that lies closest, in the horizontal. */
+/** Return the horizontally closest tile of the first other row among `tiles`. */
 function closest(here, tiles) {
   const middle = (tile) => tile.getBoundingClientRect().left + tile.getBoundingClientRect().width / 2;
   const top = (tile) => Math.round(tile.getBoundingClientRect().top);

@@ -59,7 +59,7 @@ export class OwnImage {
     sessionStorage.removeItem(KEPT);
   }
 
-  /** The image of before a reload, if the tab still has it. */
+  /** Restore the image from before a reload, if the tab still has it. */
   async restore() {
     const kept = sessionStorage.getItem(KEPT);
     if (!kept || this.blob) return Boolean(this.blob);

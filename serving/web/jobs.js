@@ -1,4 +1,4 @@
-// The panel that indexes: folders, progress, what came of it.
+// The panel for indexing: folders, progress, and the result.
 
 import { get, post, remove } from "./api.js";
 import { $, make, number } from "./elements.js";

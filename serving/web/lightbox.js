@@ -1,13 +1,13 @@
-// One image large, with its facts; arrow keys go through the hits.
+// One image in large, with its details; the arrow keys step through the hits.
 
 import { get } from "./api.js";
 import { $, make, nameOf, percent, size } from "./elements.js";
 
-// How much a small image is enlarged.
-const LARGEST = 2.5;
+// How much a small image is enlarged at most.
+const MAX_ENLARGEMENT = 2.5;
 
 export class Lightbox {
-  /** @param grid  the hits to go through  @param moved (id)  @param closed (id)  @param like (hit) */
+  /** @param grid  the hits to step through  @param moved (id)  @param closed (id)  @param like (hit) */
   constructor({ grid, moved, closed, like }) {
     Object.assign(this, { grid, moved, closed, like });
     this.hit = null;
@@ -23,7 +23,7 @@ export class Lightbox {
     $("lightbox").addEventListener("keydown", (event) => this.key(event));
     $("like-shown").addEventListener("click", () => {
       const hit = this.hit;
-      this.hit = null; // what closes it is a new search, which is no way back
+      this.hit = null; // a new search closes it, which does not return to the grid
       $("lightbox").close();
       this.like(hit);
     });
@@ -38,7 +38,7 @@ export class Lightbox {
     }
   }
 
-  /** Show a hit, or an image of which only the id is known. */
+  /** Show a hit, or an image that is known by its id only. */
   async show(id) {
     const hit = this.grid.hits.find((one) => one.id === id);
     this.hit = hit ?? { id, path: "", relevance: null };
@@ -66,27 +66,27 @@ export class Lightbox {
   }
 
   async describe(id) {
-    let facts;
+    let details;
     try {
-      facts = await get(`/v1/images/${id}`);
+      details = await get(`/v1/images/${id}`);
     } catch (problem) {
-      facts = null;
-      if (this.hit?.id === id) $("facts").replaceChildren(make("dd", {}, problem.message));
+      details = null;
+      if (this.hit?.id === id) $("details").replaceChildren(make("dd", {}, problem.message));
     }
-    if (!facts || this.hit?.id !== id) return;
+    if (!details || this.hit?.id !== id) return;
     const { relevance } = this.hit;
-    this.hit = { ...facts, relevance };
-    $("shown-name").textContent = $("shown").alt = nameOf(facts.path);
-    this.place(facts.width, facts.height);
+    this.hit = { ...details, relevance };
+    $("shown-name").textContent = $("shown").alt = nameOf(details.path);
+    this.place(details.width, details.height);
     const rows = [
       ["Match", relevance === null || relevance === undefined ? null : percent(relevance)],
-      ["Folder", facts.path.includes("/") ? facts.path.slice(0, facts.path.lastIndexOf("/")) : null],
-      ["Taken", facts.taken_at?.replace("T", " ").replace(/[+-]\d\d:\d\d$/, "")],
-      ["Size", `${facts.width} × ${facts.height}`],
-      ["File", `${facts.format}, ${size(facts.size_bytes)}`],
-      ["Also at", facts.paths.slice(1).join(", ") || null],
+      ["Folder", details.path.includes("/") ? details.path.slice(0, details.path.lastIndexOf("/")) : null],
+      ["Taken", details.taken_at?.replace("T", " ").replace(/[+-]\d\d:\d\d$/, "")],
+      ["Size", `${details.width} × ${details.height}`],
+      ["File", `${details.format}, ${size(details.size_bytes)}`],
+      ["Also at", details.paths.slice(1).join(", ") || null],
     ];
-    $("facts").replaceChildren(
+    $("details").replaceChildren(
       ...rows.filter(([, value]) => value).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]),
     );
   }
@@ -94,7 +94,7 @@ export class Lightbox {
   /** Small images are enlarged a little, large ones fit. */
   place(width, height) {
     Object.assign($("shown"), { width, height });
-    $("shown").style.width = `${LARGEST * width}px`;
+    $("shown").style.width = `${MAX_ENLARGEMENT * width}px`;
   }
 
   position() {

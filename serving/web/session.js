@@ -3,7 +3,7 @@
 import { get, onSignInNeeded, post, remove } from "./api.js";
 import { $ } from "./elements.js";
 
-/** Ask for a key when one is needed; `done` is called when the user is in. */
+/** Ask for a key when one is needed; `done` is called once the user is signed in. */
 export async function watchSession(done) {
   const ask = () => {
     if (!$("sign-in").open) $("sign-in").showModal();

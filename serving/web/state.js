@@ -1,4 +1,4 @@
-// What is being looked at, and the URL that says so: a search can be shared, and taken back.
+// What the page shows, and its URL: a search can be shared, and undone with the back button.
 
 /**
  * @typedef {object} State
@@ -7,11 +7,11 @@
  * @property {string[]} folders
  * @property {string} since
  * @property {string} until
- * @property {number} relevance  the least, in percent
+ * @property {number} relevance  the minimum, in percent
  * @property {string[]} labels  each `word>0.5`
  * @property {string[]} counted  words whose images are counted
- * @property {number|null} like  an image of the collection to find others like
- * @property {boolean} image  whether an own image is part of the search
+ * @property {number|null} like  the id of an image to find similar ones to
+ * @property {boolean} image  whether the user's own image is part of the search
  * @property {number|null} open  the image in the lightbox
  */
 
@@ -34,7 +34,7 @@ export function read(search = location.search) {
   };
 }
 
-/** The URL of a state, without what is empty. @param {State} state */
+/** Return the URL of a state, without empty parts. @param {State} state */
 export function write(state) {
   const made = new URLSearchParams();
   if (state.q) made.set("q", state.q);
@@ -52,7 +52,7 @@ export function write(state) {
   return text ? `/?${text}` : "/";
 }
 
-/** The conditions as the API's filter. @param {State} state */
+/** Return the conditions as the API's filter. @param {State} state */
 export function filter(state) {
   const made = { in: state.folders, labels: state.labels, min_relevance: state.relevance / 100 };
   if (state.since) made.since = state.since;
@@ -60,7 +60,7 @@ export function filter(state) {
   return made;
 }
 
-/** The search as parameters of the API. @param {State} state */
+/** Return the search as parameters of the API. @param {State} state */
 export function parameters(state, k, offset) {
   const made = new URLSearchParams({ k, offset });
   if (state.q.trim()) made.set("q", state.q);
@@ -73,10 +73,10 @@ export function parameters(state, k, offset) {
   return made;
 }
 
-/** Whether anything is asked, rather than the newest shown. @param {State} state */
+/** Return whether anything is searched for, rather than showing the newest images. @param {State} state */
 export const asks = (state) => Boolean(state.q.trim() || state.like || state.image);
 
-/** Whether any condition is set. @param {State} state */
+/** Return whether any condition is set. @param {State} state */
 export const isFiltered = (state) =>
   Boolean(
     state.without.length || state.folders.length || state.since || state.until ||

@@ -51,7 +51,29 @@ def test_keys_come_in_headers_only(locked: Served) -> None:
         assert locked.get("/v1/status", headers=headers).status_code == 200
     for path in ("/v1/images/1/file", "/v1/images/1/thumbnail", "/metrics", "/v1/jobs"):
         refused(locked.get(path), 401)
-    assert locked.get("/healthz").status_code == 200
+    for path in ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/static/app.js"):
+        assert locked.get(path).status_code == 200
+
+
+def test_every_documented_operation_needs_a_key(locked: Served) -> None:
+    document = locked.get("/openapi.json").json()
+    public = {"/healthz", "/readyz", "/v1/session"}
+    schemes = document["components"]["securitySchemes"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            needed = [name for one in operation.get("security", []) for name in one]
+            assert needed == ([] if path in public else list(schemes)), (method, path)
+            if path not in public:
+                answer = httpx.request(method, locked.url + path.replace("{id}", "1"), timeout=30)
+                refused(answer, 401)
+
+
+def test_a_body_is_not_read_without_a_key(locked: Served) -> None:
+    head = "POST /v1/search/image HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data"
+    answer = locked.raw(f"{head}; boundary=x\r\nContent-Length: 1000000\r\n\r\n--".encode())
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert b"connection: close" in answer.lower()
+    refused(locked.post("/v1/search", content=b'{"text": "a"', headers=JSON), 401)
 
 
 def test_the_page_exchanges_a_key_for_a_cookie(locked: Served) -> None:

@@ -55,8 +55,8 @@ def test_duplicates_lists_groups_and_changes_nothing(
     for image in [*near["images"], *identical["images"]]:
         assert set(image) == IMAGE_KEYS
         assert image["bytes"] == Path(image["path"]).stat().st_size
-        with Image.open(image["path"]) as image:
-            assert (image["width"], image["height"]) == image.size
+        with Image.open(image["path"]) as opened:
+            assert (image["width"], image["height"]) == opened.size
         assert 0.92 <= image["similarity"] <= 1
     small = near["images"][names.index("cat-small-copy.jpg")]
     assert small["paths"] == [

@@ -135,8 +135,8 @@ def test_the_lightbox_goes_by_keyboard_and_gives_the_focus_back(page: Any) -> No
     page.focus(FIRST_TILE)
     page.keyboard.press("Enter")
     playwright.expect(page.locator("#shown-name")).to_have_text("chelsea.png")
-    playwright.expect(page.locator("#metadata")).to_contain_text("451 × 300")
-    playwright.expect(page.locator("#metadata")).to_contain_text("2009-02-09 09:11:30")
+    playwright.expect(page.locator("#details")).to_contain_text("451 × 300")
+    playwright.expect(page.locator("#details")).to_contain_text("2009-02-09 09:11:30")
     assert "open=" in page.url
     page.keyboard.press("ArrowRight")
     playwright.expect(page.locator("#shown-name")).not_to_have_text("chelsea.png")
@@ -197,7 +197,9 @@ def test_a_key_is_asked_for_and_images_show_with_it(
         page.goto("/")
         page.fill("#key", "wrong")
         page.keyboard.press("Enter")
-        playwright.expect(page.locator("#sign-in-problem")).to_contain_text("no key of this server")
+        playwright.expect(page.locator("#sign-in-problem")).to_contain_text(
+            "not a key of this server"
+        )
         page.fill("#key", "open sesame")
         page.keyboard.press("Enter")
         playwright.expect(page.locator("#grid .tile")).to_have_count(6)
@@ -228,3 +230,20 @@ def test_an_empty_collection_is_filled_from_the_page(
         page.fill("#text", "a cat")
         playwright.expect(page.locator("#message")).to_contain_text("cannot be reached")
         context.close()
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_the_documentation_tries_a_search_within_the_policy(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.goto("/docs")
+    operation = page.locator("#operations-search-search_v1_search_get")
+    operation.locator(".opblock-summary-control").click()
+    operation.locator(".try-out__btn").click()
+    operation.locator(".execute").click()
+    answer = operation.locator(".live-responses-table .response-col_status").last
+    playwright.expect(answer).to_contain_text("200")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    server = page.url.removesuffix("/docs").partition("#")[0].removesuffix("/docs")
+    assert all(url.startswith((server, "data:")) for url in requested), requested

@@ -141,7 +141,7 @@ def test_a_model_without_an_estimate_says_so(tmp_path: Path) -> None:
         assert [hit.relevance for hit in engine.search("x")] == [None]
         with pytest.raises(QueryError, match="no estimate of relevance"):
             engine.search("x", min_relevance=0.5)
-        with pytest.raises(QueryError, match="from 0 to 1"):
+        with pytest.raises(QueryError, match="between 0 and 1"):
             engine.search("x", min_relevance=2)
 
 

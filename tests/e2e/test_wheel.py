@@ -38,7 +38,8 @@ def test_the_wheel_carries_the_code_and_the_model_and_nothing_else(wheel: Path) 
         "cli.py",
     }
     assert "indexer/pocket/image.onnx.data" in names
-    assert "serving/web/index.html" in names
+    assert {"serving/web/index.html", "serving/web/docs.html"} <= set(names)
+    assert {"search/py.typed", "indexer/py.typed"} <= set(names)
     assert any(name.endswith("licenses/NOTICE") for name in names)
     assert wheel.stat().st_size < 60 * 2**20
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from serving.images.strip_metadata import Unstrippable, strip
+from serving.images.strip_metadata import Unstrippable, strip_metadata
 
 SECRET = b"Secret"
 
@@ -47,7 +47,7 @@ def test_a_jpeg_keeps_pixels_profile_and_orientation(
         restart_marker_blocks=2,
     )
     assert data.count(SECRET) >= 3
-    stripped, media = strip(data + b"SecretFilm", "JPEG") or (b"", "")
+    stripped, media = strip_metadata(data + b"SecretFilm", "JPEG") or (b"", "")
     assert media == "image/jpeg"
     assert SECRET not in stripped
     with Image.open(io.BytesIO(stripped)) as shown, Image.open(io.BytesIO(data)) as original:
@@ -59,7 +59,7 @@ def test_a_jpeg_keeps_pixels_profile_and_orientation(
 
 def test_a_cmyk_jpeg_keeps_adobes_transform() -> None:
     data = saved(image("CMYK"), "JPEG", exif=exif())
-    stripped, _ = strip(data, "JPEG") or (b"", "")
+    stripped, _ = strip_metadata(data, "JPEG") or (b"", "")
     with Image.open(io.BytesIO(stripped)) as shown, Image.open(io.BytesIO(data)) as original:
         assert shown.tobytes() == original.tobytes()
 
@@ -69,7 +69,7 @@ def test_a_png_loses_texts_and_exif() -> None:
     texts.add_text("Author", "SecretName")
     texts.add_itxt("XML:com.adobe.xmp", "SecretXmp")
     data = saved(image("LA"), "PNG", pnginfo=texts, exif=exif())
-    stripped, media = strip(data + b"SecretTail", "PNG") or (b"", "")
+    stripped, media = strip_metadata(data + b"SecretTail", "PNG") or (b"", "")
     assert (media, SECRET in stripped) == ("image/png", False)
     with Image.open(io.BytesIO(stripped)) as shown, Image.open(io.BytesIO(data)) as original:
         assert (shown.tobytes(), shown.mode) == (original.tobytes(), original.mode)
@@ -80,7 +80,7 @@ def test_a_png_loses_texts_and_exif() -> None:
 def test_a_webp_loses_exif_and_xmp(animated: bool) -> None:
     more = {"save_all": True, "append_images": [image()]} if animated else {}
     data = saved(image(), "WEBP", exif=exif(), xmp=b"<x>SecretXmp</x>", **more)
-    stripped, media = strip(data, "WEBP") or (b"", "")
+    stripped, media = strip_metadata(data, "WEBP") or (b"", "")
     assert (media, SECRET in stripped) == ("image/webp", False)
     with Image.open(io.BytesIO(stripped)) as shown, Image.open(io.BytesIO(data)) as original:
         assert getattr(shown, "n_frames", 1) == getattr(original, "n_frames", 1)
@@ -92,8 +92,8 @@ def test_a_file_that_is_cut_short_is_refused_at_every_length(kind: str) -> None:
     data = saved(image(), kind)
     for length in range(0, len(data) - 2, 7):
         with pytest.raises(Unstrippable):
-            strip(data[:length], kind)
+            strip_metadata(data[:length], kind)
 
 
 def test_other_formats_are_left_to_others() -> None:
-    assert strip(saved(image("L"), "TIFF"), "TIFF") is None
+    assert strip_metadata(saved(image("L"), "TIFF"), "TIFF") is None

@@ -8,7 +8,7 @@ import pytest
 
 from indexer.encoder import Embeddings
 from indexer.testing import FakeEncoder
-from serving.errors import Busy
+from serving.services.errors import Busy
 from serving.services.text_batcher import TextBatcher
 
 

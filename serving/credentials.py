@@ -1,8 +1,7 @@
-"""Who may come in: API keys, the page's sessions, and the secret that this machine's user has.
+"""API keys, the page's sessions, and the secret that this machine's user has.
 
-Keys are compared in constant time, and only taken from headers: URLs end up in logs, histories and
-referrers. The page exchanges a key for a session cookie, since `<img>` and EventSource send
-no headers.
+Keys are compared in constant time. The page exchanges a key for a session cookie, since `<img>` and
+EventSource send no headers.
 """
 
 import hashlib
@@ -16,8 +15,12 @@ SESSION_SECONDS = 7 * 24 * 3600
 MAX_SESSIONS = 10_000
 
 
-class Access:
-    """keys: any of them lets in; without one everybody is in."""
+class Credentials:
+    """The keys and sessions of one server.
+
+    Args:
+        keys: Any of them lets a client in; without any, all clients are let in.
+    """
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = [_digest(key) for key in keys if key]
@@ -26,20 +29,20 @@ class Access:
 
     @property
     def required(self) -> bool:
-        """Whether a client has to have a key."""
+        """Whether clients need a key."""
         return bool(self._keys)
 
     def knows_key(self, key: str) -> bool:
-        """Whether it is one of the keys; takes as long whichever it is, or none."""
+        """Return whether it is one of the keys, in a time that does not depend on which."""
         digest = _digest(key)
         return bool(sum([hmac.compare_digest(digest, known) for known in self._keys]))
 
     def is_local(self, secret: str) -> bool:
-        """Whether it is what the server has written for this machine's user."""
+        """Return whether it is the secret that the server has written for this machine's user."""
         return hmac.compare_digest(_digest(secret), _digest(self.local_secret))
 
     def sign_in(self) -> str:
-        """A new session's token."""
+        """Begin a session, and return its token."""
         now = time.monotonic()
         self._sessions = {key: end for key, end in self._sessions.items() if end > now}
         while len(self._sessions) >= MAX_SESSIONS:
@@ -53,7 +56,7 @@ class Access:
         self._sessions.pop(_digest(token), None)
 
     def knows_session(self, token: str) -> bool:
-        """Whether it is a session's token that has not run out."""
+        """Return whether it is the token of a session that has not expired."""
         return self._sessions.get(_digest(token), 0.0) > time.monotonic()
 
 

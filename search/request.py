@@ -1,0 +1,95 @@
+"""What a search asks for: the one form that the command, HTTP, the warm client and Python build.
+
+Imports nothing large: a command that asks a running server loads neither NumPy nor FAISS.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indexer.errors import QueryError
+
+if TYPE_CHECKING:  # a search without conditions does not load it
+    from search.filters.filter import Filter
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A search, checked when it is made.
+
+    Args:
+        text: What the images show, in the user's words.
+        images: What the images look like: files, the bytes of files, or ids of hits. An image
+            that is named by its id is left out of the answer.
+        without: Texts whose vectors are subtracted from the query's.
+        text_weight: Weight of the text in the sum.
+        image_weight: Weight of each image in the sum.
+        filter: Which images may be answered with. The first paths of a hit are those of its files
+            that pass.
+        labels: (label, p) pairs; an image passes when it shows each label with an estimated
+            probability above p.
+        k: Number of hits.
+        offset: Number of hits to skip.
+        collapse: Show near-duplicates as one hit, the best of them; k and offset count groups.
+        min_relevance: Minimum estimated probability of a match, in [0, 1].
+
+    Raises:
+        QueryError: A number is out of its range.
+    """
+
+    text: str | None = None
+    images: Sequence[Path | bytes | int] = ()
+    without: Sequence[str] = ()
+    text_weight: float = 1.0
+    image_weight: float = 1.0
+    filter: "Filter | None" = None
+    labels: Sequence[tuple[str, float]] = ()
+    k: int = 10
+    offset: int = 0
+    collapse: bool = False
+    min_relevance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.k < 1 or self.offset < 0:
+            raise QueryError(
+                f"k must be at least 1 and offset at least 0, not {self.k} and {self.offset}"
+            )
+        if not 0 <= self.min_relevance <= 1:
+            raise QueryError(
+                f"the minimum relevance must be between 0 and 1, not {self.min_relevance}"
+            )
+        for label, probability in self.labels:
+            if not 0 <= probability <= 1:
+                raise QueryError(f"the label {label!r} needs a probability between 0 and 1")
+
+    def require_query(self) -> None:
+        """Raise QueryError when there is neither a text nor an image to look for."""
+        if not (self.text or "").strip() and not self.images:
+            raise QueryError("nothing to search for: give a text or an image")
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids among `images`, which the answer leaves out."""
+        return [image for image in self.images if isinstance(image, int)]
+
+
+def parse_label_threshold(text: str) -> tuple[str, float]:
+    """Parse `LABEL>P`; P is one half where it is missing.
+
+    Returns:
+        The label and the probability.
+
+    Raises:
+        QueryError: The label is empty, or P is not a number between 0 and 1.
+    """
+    label, found, number = text.rpartition(">")
+    if not found:
+        label, number = text, "0.5"
+    try:
+        probability = float(number)
+    except ValueError:
+        probability = -1.0
+    if not label.strip() or not 0 <= probability <= 1:
+        raise QueryError(f'{text!r}: expected "LABEL>P" with P from 0 to 1')
+    return label.strip(), probability

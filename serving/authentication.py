@@ -1,0 +1,93 @@
+"""Who may use a route: clients with a key or a session, or this machine's user.
+
+Keys come in headers only: URLs end up in logs, histories and referrers.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
+
+from .credentials import Credentials
+from .errors import Problem
+
+COOKIE = "clipdex_session"
+KEY_PARAMETERS = frozenset({"api_key", "apikey", "key", "token", "access_token", "x-api-key"})
+
+bearer = HTTPBearer(scheme_name="bearer", auto_error=False)
+header = APIKeyHeader(scheme_name="header", name="X-API-Key", auto_error=False)
+cookie = APIKeyCookie(
+    scheme_name="session",
+    name=COOKIE,
+    description="Set by POST /v1/session, for web pages.",
+    auto_error=False,
+)
+
+
+async def key_of(request: Request) -> str:
+    """Return the key that a request carries, or an empty string."""
+    token = await bearer(request)
+    return token.credentials.strip() if token else await header(request) or ""
+
+
+async def require_key(request: Request) -> None:
+    """Refuse a request without a key or a session, if the server has keys.
+
+    Raises:
+        Problem: 401.
+    """
+    credentials: Credentials = request.app.state.service.credentials
+    if not credentials.required:
+        return
+    key = await key_of(request)
+    if key and (credentials.knows_key(key) or credentials.is_local(key)):
+        return
+    if credentials.knows_session(await cookie(request) or ""):
+        return
+    detail = "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY"
+    query = parse_qsl(request.scope["query_string"].decode("latin-1"))
+    if any(name.lower() in KEY_PARAMETERS for name, _ in query):
+        detail = "keys are not taken from URLs, which end up in logs: send a header"
+    raise Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+async def require_local(request: Request) -> None:
+    """Refuse a request without the secret of this machine's user.
+
+    Raises:
+        Problem: 404, as for a route that does not exist.
+    """
+    credentials: Credentials = request.app.state.service.credentials
+    if not credentials.is_local(await key_of(request)):
+        raise Problem(404, "Not Found")
+
+
+class ProtectedRoute(APIRoute):
+    """A route that checks the key before the body is read.
+
+    FastAPI solves dependencies after it has read and parsed the body, and a client without a key
+    must not be able to make the server do that.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, behind the key."""
+        handle = super().get_route_handler()
+
+        async def handle_with_key(request: Request) -> Response:
+            await require_key(request)
+            return await handle(request)
+
+        return handle_with_key
+
+
+def protected_router(tag: str) -> APIRouter:
+    """Return a router whose routes need a key, and say so in the OpenAPI document.
+
+    Args:
+        tag: The resource that the routes serve.
+    """
+    schemes = [Depends(bearer), Depends(header), Depends(cookie)]
+    return APIRouter(route_class=ProtectedRoute, dependencies=schemes, tags=[tag])

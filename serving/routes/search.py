@@ -1,0 +1,80 @@
+"""Searches by text, image, or both."""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import File, Query, UploadFile
+
+from search import Hit
+from serving.authentication import protected_router
+from serving.schemas import requests, responses
+from serving.service import Service, ServiceDep
+from serving.services.translate import echo, request_of_body, request_of_query
+
+router = protected_router("search")
+
+
+@router.get("/v1/search", summary="Search by text; the newest images without one")
+async def search(
+    service: ServiceDep, query: Annotated[requests.SearchQuery, Query()]
+) -> responses.SearchAnswer:
+    """Search with query parameters."""
+    began = time.perf_counter()
+    request = request_of_query(query, absolute=service.settings.expose_paths)
+    if query.q is None and not query.without:
+        hits, total = await service.search.newest(request)
+        return await answer(service, echo(query), hits, total, began, scored=False)
+    hits, total = await service.search.search(request)
+    return await answer(service, echo(query), hits, total, began)
+
+
+@router.post("/v1/search", summary="Search by text, image, or both")
+async def search_json(service: ServiceDep, body: requests.SearchBody) -> responses.SearchAnswer:
+    """Search with a JSON body."""
+    began = time.perf_counter()
+    request = request_of_body(body, absolute=service.settings.expose_paths)
+    hits, total = await service.search.search(request)
+    return await answer(service, echo(body), hits, total, began)
+
+
+@router.post("/v1/search/image", summary="Search by an uploaded image")
+async def search_image(
+    service: ServiceDep,
+    query: Annotated[requests.SearchQuery, Query()],
+    file: Annotated[UploadFile, File(description="An image.")],
+) -> responses.SearchAnswer:
+    """Search with an upload and query parameters."""
+    began = time.perf_counter()
+    images = [await file.read()]
+    request = request_of_query(query, images, absolute=service.settings.expose_paths)
+    hits, total = await service.search.search(request)
+    return await answer(service, echo(query), hits, total, began)
+
+
+async def answer(
+    service: Service,
+    query: dict[str, Any],
+    hits: Sequence[Hit],
+    total: int,
+    began: float,
+    *,
+    scored: bool = True,
+) -> responses.SearchAnswer:
+    """Return hits as clients see them.
+
+    Args:
+        service: The server's service.
+        query: The fields that were sent.
+        hits: The hits.
+        total: Number of images that pass the filters.
+        began: `time.perf_counter()` when the request arrived.
+        scored: Whether something was searched for.
+    """
+    paths = await service.search.path_view([path for hit in hits for path in hit.raw_paths])
+    return responses.SearchAnswer(
+        query=query,
+        total=total,
+        hits=[responses.HitAnswer.of(hit, paths, scored=scored) for hit in hits],
+        took_ms=round((time.perf_counter() - began) * 1000, 2),
+    )

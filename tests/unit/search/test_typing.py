@@ -1,0 +1,69 @@
+"""What a type checker sees of the Python interface, in a user's own folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.command import REPOSITORY
+
+SCRIPT = """
+from pathlib import Path
+
+from indexer import build
+from search import Engine
+
+report = build("./photos", collection="./collection")
+build(Path("photos"))
+build(["photos", Path("more")])
+with Engine.open("./collection") as engine:
+    hits = engine.search("a dog", k=5)
+    reveal_type(hits)
+    reveal_type(hits[0].relevance)
+    reveal_type(engine.similar("dog.jpg", offset=5))
+reveal_type(report.indexed)
+"""
+WRONG = """
+from search import Engine, Engin
+
+Engine.open().search("a dog", count=5)
+Engine.open().similar(1, k="5")
+"""
+
+
+def check(folder: Path, script: str) -> tuple[int, str]:
+    """Run `mypy --strict` on a script in a folder of its own, as a user would."""
+    (folder / "script.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-color-output", "script.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MYPYPATH": "", "MYPY_CACHE_DIR": str(folder / "cache")},
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mypy() -> None:
+    pytest.importorskip("mypy")
+    for package in ("search", "indexer"):
+        assert (REPOSITORY / package / "py.typed").exists()
+
+
+def test_a_users_script_sees_hits(tmp_path: Path) -> None:
+    code, said = check(tmp_path, SCRIPT)
+    assert code == 0, said
+    assert said.count('Revealed type is "list[search.hits.Hit]"') == 2, said
+    assert 'Revealed type is "float | None"' in said, said
+    assert 'Revealed type is "int"' in said, said
+
+
+def test_mistakes_of_a_users_script_are_found(tmp_path: Path) -> None:
+    code, said = check(tmp_path, WRONG)
+    assert code == 1
+    assert 'Module "search" has no attribute "Engin"' in said, said
+    assert 'Unexpected keyword argument "count" for "search"' in said, said
+    assert 'Argument "k" to "similar" of "Engine" has incompatible type "str"' in said, said
