@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from safetensors.torch import load_file
 
 from support.command import COMMAND, Run, json_lines
 from support.shapes import CLASSES, labelled
+from support.waiting import wait_until
 
 
 def test_a_tuned_model_is_indexed_with_and_searched(clipdex: Run, tmp_path: Path) -> None:
@@ -110,11 +110,8 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(clipdex: Run, tmp_path
     command = [COMMAND, "adapt", "tune", "mine", train, "--epochs", "3"]
     state = tmp_path / "cache" / "tuning" / "mine" / "state.safetensors"
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while not state.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: state.exists() or process.poll() is not None, seconds=600)
+    assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = clipdex("adapt", "tune", "mine", train, "--epochs", "3", "--json")

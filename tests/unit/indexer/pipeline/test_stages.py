@@ -1,5 +1,4 @@
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -12,27 +11,34 @@ from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.testing import FakeEncoder
 from support.images import make_photo
+from support.waiting import wait_until
 
 
-class CountingEncoder(FakeEncoder):
-    """Two lanes that must meet before either goes on."""
+class MeetingEncoder(FakeEncoder):
+    """Two threads that must meet before either goes on."""
 
-    lanes = 2
-    batch_size = 5
+    workers = 2
+    batch_sizes = (5,)
+
+    def prepare(self, images: int, batch_size: int | None) -> None:
+        """Nothing has to be started."""
+
+    def close(self) -> None:
+        """Nor ended."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.meeting = threading.Barrier(2, timeout=20)
+        self.meeting = threading.Barrier(2, timeout=120)
 
     def encode_images(self, pixels: Pixels) -> Embeddings:
         self.meeting.wait()
         return super().encode_images(pixels)
 
 
-def test_lanes_run_at_the_same_time_and_batches_are_full(tmp_path: Path) -> None:
+def test_workers_encode_at_the_same_time(tmp_path: Path) -> None:
     for number in range(20):
         make_photo(tmp_path / f"{number:02}.png", number)
-    encoder = CountingEncoder()
+    encoder = MeetingEncoder()
     report = build([tmp_path], collection=tmp_path / "c", encoder=encoder)
     assert report.indexed == 20
     assert encoder.batches == [5, 5, 5, 5]
@@ -108,26 +114,26 @@ def test_progress_goes_to_the_end_and_failures_are_told(tmp_path: Path) -> None:
 
 
 def test_work_is_committed_while_a_slow_file_is_read(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    from indexer.pipeline import stages
-    from indexer.store.catalog import Catalog
-    from indexer.store.collection import Collection
+    from indexer.pipeline import read, stages
 
     for number in range(4):
         make_photo(tmp_path / "p" / f"{number}.png", number)
     make_photo(tmp_path / "p" / "9-slow.png", 9)
     monkeypatch.setattr(stages, "FLUSH_SECONDS", 0.2)
-    real = stages.read
+    real = read.read
     counted: list[int] = []
+
+    def committed() -> int:
+        with closing(Catalog.open(Collection(tmp_path / "c"))) as catalog:
+            return int(catalog.counts()[0])
 
     def slow(task, *arguments):  # type: ignore[no-untyped-def]
         if b"slow" in task.path:
-            time.sleep(1.5)
-            catalog = Catalog.open(Collection(tmp_path / "c"))
-            counted.append(catalog.counts()[0])
-            catalog.close()
+            wait_until(lambda: committed() == 4)
+            counted.append(committed())
         return real(task, *arguments)
 
-    monkeypatch.setattr(stages, "read", slow)
+    monkeypatch.setattr(read, "read", slow)
     build([tmp_path / "p"], collection=tmp_path / "c", encoder=FakeEncoder(), batch_size=100)
     assert counted == [4]
 

@@ -21,7 +21,7 @@ class Slow:
 
     def __call__(self, texts: list[str]) -> Embeddings:
         self.passes.append(texts)
-        assert self.go.wait(10)
+        assert self.go.wait(120)
         if "bad" in texts:
             raise ValueError("bad")
         return FakeEncoder().encode_texts(texts)

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +26,7 @@ from search import Engine
 from support import tensor_encoders
 from support.command import REPOSITORY
 from support.images import make_photo
+from support.waiting import wait_until
 
 pytest.importorskip("open_clip")
 
@@ -91,11 +91,8 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def wait_for_end(pids: list[int], seconds: float = 15.0) -> bool:
-    until = time.monotonic() + seconds
-    while any(map(is_running, pids)) and time.monotonic() < until:
-        time.sleep(0.02)
-    return not any(map(is_running, pids))
+def wait_for_end(pids: list[int]) -> None:
+    wait_until(lambda: not any(map(is_running, pids)))
 
 
 def test_a_collection_made_by_two_processes_is_the_cpus(
@@ -247,7 +244,7 @@ def test_an_encoder_that_is_forgotten_ends_its_processes() -> None:
     encoder.prepare(1000, 4)
     pids = [worker.process.pid or 0 for worker in encoder._processes]
     del encoder
-    assert wait_for_end(pids)
+    wait_for_end(pids)
 
 
 # No `if __name__ == "__main__"`: a process that ran this script again would start processes, too.
@@ -263,23 +260,28 @@ from support import tensor_encoders
 load, what, photos, collection = sys.argv[1:]
 encoder = GpuEncoder(Bundle.load(BUILT_IN_FOLDER), ("fake:0",), load=getattr(tensor_encoders, load))
 
+def children():
+    found, pending = [], ["self"]
+    while pending:
+        lists = Path(f"/proc/{pending.pop()}/task").glob("*/children")
+        pids = [pid for one in lists for pid in one.read_text().split()]
+        found += pids
+        pending += pids
+    return found
+
 def tell(progress=None):
     if progress is None or (progress.stage == "index" and progress.done):
-        found, pending = [], ["self"]
-        while pending:
-            lists = Path(f"/proc/{pending.pop()}/task").glob("*/children")
-            children = [pid for one in lists for pid in one.read_text().split()]
-            found += children
-            pending += children
-        print(*found, flush=True)
+        print(*children(), flush=True)
         if what == "idle":
-            time.sleep(60)
+            time.sleep(600)
 
 if what == "loading":
     threading.Thread(target=encoder.prepare, args=(1000, 4), daemon=True).start()
+    while not children():
+        time.sleep(0.02)
     time.sleep(1)
     tell()
-    time.sleep(60)
+    time.sleep(600)
 build([photos], collection=collection, encoder=encoder, batch_size=4, workers=1, on_progress=tell)
 """
 
@@ -305,16 +307,16 @@ def test_processes_end_when_their_parent_is_killed(load: str, what: str, tmp_pat
     running, pids = run_script(tmp_path, load, what)
     assert pids
     running.kill()
-    running.communicate(timeout=20)
-    assert wait_for_end(pids)
+    running.communicate(timeout=300)
+    wait_for_end(pids)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_script_without_a_main_guard_ends_by_itself_and_cleanly(tmp_path: Path) -> None:
     running, pids = run_script(tmp_path, "drawing", "done")
-    _, messages = running.communicate(timeout=60)
+    _, messages = running.communicate(timeout=300)
     assert (running.returncode, messages) == (0, b"")
-    assert wait_for_end(pids)
+    wait_for_end(pids)
 
 
 def test_a_gpus_process_loads_neither_faiss_nor_the_terminal() -> None:
