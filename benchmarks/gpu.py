@@ -18,11 +18,18 @@ from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.devices.cpu_count import available_cores
 from indexer.encoders.gpu.pool import GpuEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
+from indexer.load import load_torch
 from measure import report
 from photos import make_photos
 
 ROUNDS = 20
 SIZES = {"300 pixels": (300, 225), "1 megapixel": (1200, 900)}
+
+
+def add(rows: list[dict], what: str, rate: float) -> None:
+    """Add a row, and show it: a lent machine may be gone before the table is whole."""
+    rows.append({"what": what, "images/s": f"{rate:,.0f}"})
+    sys.stderr.write(f"{what}: {rate:,.0f} images/s\n")
 
 
 def tower_rows(torch, bundle: Bundle, device: str, batches: list[int]) -> list[dict]:
@@ -44,7 +51,7 @@ def tower_rows(torch, bundle: Bundle, device: str, batches: list[int]) -> list[d
             for _ in range(ROUNDS):
                 encoder.encode(pixels)
             rate = ROUNDS * size / (time.perf_counter() - began)
-            rows.append({"what": f"tower, {precision}, batch {size}", "images/s": f"{rate:,.0f}"})
+            add(rows, f"tower, {precision}, batch {size}", rate)
     return rows
 
 
@@ -56,7 +63,9 @@ def build_rows(bundle: Bundle, device: str, photos: int, batches: list[int]) -> 
             cores = available_cores()
             encoders = {"CPU": OnnxEncoder(bundle, device="cpu", threads=cores)}
             for batch in batches:
-                encoders[f"GPU, batch {batch}"] = GpuEncoder(bundle, (device,), threads=cores)
+                encoders[f"GPU, batch {batch}"] = GpuEncoder(
+                    bundle, (device,), load_torch, threads=cores
+                )
             for name, encoder in encoders.items():
                 batch = int(name.rpartition(" ")[2]) if name.startswith("GPU") else None
                 encoder.prepare(photos, batch)  # its start is not counted
@@ -67,8 +76,7 @@ def build_rows(bundle: Bundle, device: str, photos: int, batches: list[int]) -> 
                 seconds = time.perf_counter() - began
                 encoder.close()
                 assert done.indexed == photos
-                what = f"build, {photos:,} photos of {title}, {name}"
-                rows.append({"what": what, "images/s": f"{photos / seconds:,.0f}"})
+                add(rows, f"build, {photos:,} photos of {title}, {name}", photos / seconds)
     return rows
 
 
