@@ -1,6 +1,6 @@
 """The built-in model's image tower on this machine's GPU, and an index run that feeds it.
 
-usage: python benchmarks/gpu.py [--batches 16 64 256] [--device cuda] [--photos 4000]
+usage: python benchmarks/gpu.py [--batches 64 256] [--device cuda] [--photos 4000]
 
 Images a second by precision and batch, from pinned memory; and how many `build` reaches with
 photos on disk, on the GPU and on the CPU of the same machine.
@@ -36,27 +36,25 @@ def tower_rows(torch, bundle: Bundle, device: str, batches: list[int]) -> list[d
     from indexer.encoders.gpu.torch_encoder import TorchEncoder
     from indexer.weights.image_tower import tower_from_graph
 
-    rows = []
+    rows: list[dict] = []
+    encoder = TorchEncoder(bundle, tower_from_graph(bundle), device=device)
     for precision in ("fp32", "fp16", "bf16"):
-        for size in batches:
-            encoder = TorchEncoder(
-                bundle, tower_from_graph(bundle), device=device, precision=precision,
-                batch_size=size,
-            )  # fmt: skip
-            pixels = torch.zeros((size, 3, *bundle.image.size), dtype=torch.uint8)
+        encoder.tower.precision = precision
+        for encoder.batch_size in batches:
+            pixels = torch.zeros((encoder.batch_size, 3, *bundle.image.size), dtype=torch.uint8)
             if device.startswith("cuda"):
                 pixels = pixels.pin_memory()
             encoder.encode(pixels)
             began = time.perf_counter()
             for _ in range(ROUNDS):
                 encoder.encode(pixels)
-            rate = ROUNDS * size / (time.perf_counter() - began)
-            add(rows, f"tower, {precision}, batch {size}", rate)
+            rate = ROUNDS * encoder.batch_size / (time.perf_counter() - began)
+            add(rows, f"tower, {precision}, batch {encoder.batch_size}", rate)
     return rows
 
 
 def build_rows(bundle: Bundle, device: str, photos: int, batches: list[int]) -> list[dict]:
-    rows = []
+    rows: list[dict] = []
     for title, size in SIZES.items():
         with tempfile.TemporaryDirectory() as scratch:
             folder = make_photos(Path(scratch) / "photos", photos, size)
@@ -82,7 +80,7 @@ def build_rows(bundle: Bundle, device: str, photos: int, batches: list[int]) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--batches", type=int, nargs="+", default=[16, 64, 256])
+    parser.add_argument("--batches", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--photos", type=int, default=4000)
     given = parser.parse_args()
