@@ -1,5 +1,7 @@
 """open_clip's image tower with torch, on a GPU or (for tests) the CPU."""
 
+import gc
+
 import numpy as np
 import torch
 from torch import nn
@@ -87,7 +89,8 @@ class TorchEncoder(OnnxEncoder):
             except OutOfMemory as exc:
                 if len(part) == 1:
                     raise OutOfMemory(f"{exc}: use --device cpu, or a smaller model") from exc
-            # Only here: the exception holds on to the tensors of the attempt.
+            # Only here: the exception holds on to the tensors of the attempt, in a circle.
+            gc.collect()
             self.batch_size = len(part) // 2
             release_cache(self._device)
         bad = ~np.isfinite(vectors).all(axis=1)
