@@ -21,6 +21,7 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: .venv/.dev
 	for one in indexing cold_search warm_query memory; do $(BIN)/python benchmarks/$$one.py || exit 1; done

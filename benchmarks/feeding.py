@@ -21,12 +21,12 @@ from indexer.bundles.bundle import Bundle
 from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.encoders.gpu.feeding import PREFETCH, Files, collate
 from indexer.images.decode import Limits
+from indexer.pipeline.embed_files import task_of
 from indexer.pipeline.read import Reading
 from indexer.pipeline.stages import nothing_known
 from indexer.store.records import Task
 from measure import report, spread
 from photos import make_photos
-from search.evaluation.embed_files import task_of
 
 SIZES = {"300 pixels": (300, 225), "12 megapixels": (4000, 3000)}
 CHUNK = 16

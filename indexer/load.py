@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from indexer.bundles.bundle import Bundle
 from indexer.bundles.names import BUILT_IN as BUILT_IN
@@ -13,6 +14,9 @@ from indexer.store.records import Model
 
 from .encoder import Encoder, name_of
 from .errors import CompileError, DeviceUnavailable, FingerprintMismatch, ModelNotFound
+
+if TYPE_CHECKING:
+    from indexer.encoders.gpu.feeding import TensorEncoder
 
 Report = Callable[[str], None]
 
@@ -41,7 +45,7 @@ def find_bundle(name: str, fingerprint: str | None = None) -> Bundle:
         if fingerprint is None:
             raise
     if fingerprint is not None and (bundle is None or bundle.fingerprint != fingerprint):
-        from indexer.bundles import cache
+        from .bundles import cache
 
         kept = cache.find_fingerprint(fingerprint)
         if kept is not None:
@@ -58,7 +62,7 @@ def _find(name: str) -> Bundle:
     if model_name.kind == "bundle" and model_name.path is not None:
         # Its path, whatever name its manifest has: that is what finds it the next time.
         return replace(Bundle.load(model_name.path), name=model_name.name)
-    from indexer.bundles import cache
+    from .bundles import cache
 
     bundle = cache.find(model_name)
     if bundle is not None:
@@ -116,14 +120,19 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
             f"{bundle.name} computes in 8-bit integers, which is for the CPU: leave out --device, "
             "or add --precision fp32"
         )
-    from indexer.devices import detect
+    from .devices import detect
 
     found = detect.devices(device)
     if found and detect.has_torch():
         from indexer.encoders.gpu.pool import GpuEncoder
 
         return GpuEncoder(
-            bundle, found, optional=device == "auto", threads=threads, on_progress=on_progress
+            bundle,
+            found,
+            load_torch,
+            optional=device == "auto",
+            threads=threads,
+            on_progress=on_progress,
         )
     if device != "auto" and not has_provider(device):
         raise DeviceUnavailable(
@@ -134,6 +143,13 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
             "--device cpu"
         )
     return OnnxEncoder(bundle, device=device, threads=threads)
+
+
+def load_torch(bundle: Bundle, device: str) -> "TensorEncoder":
+    """Load a bundle's image tower on a GPU, in the GPU's own process, which imports torch."""
+    from indexer.weights.load_tower import load_torch
+
+    return load_torch(bundle, device)
 
 
 def obtain(
@@ -151,7 +167,7 @@ def obtain(
     """
     if name == BUILT_IN and arch is None:
         return Bundle.load(BUILT_IN_FOLDER)
-    from indexer.bundles import cache
+    from .bundles import cache
 
     model_name = parse(name, arch)
     if label is not None and (label == BUILT_IN or parse(label).kind != "added"):
@@ -173,7 +189,7 @@ def obtain(
 
 
 def _compile(model_name: ModelName, sha256: str | None, on_progress: Report) -> Bundle:
-    from indexer.bundles import cache
+    from .bundles import cache
 
     if model_name.arch is None and model_name.kind == "checkpoint":
         earlier = cache.read_record(model_name.name)
@@ -214,7 +230,7 @@ def active_model(collection: Collection) -> tuple[str, str | None]:
 
 def known_models() -> list[Known]:
     """The models that can be used at once: the built-in one, then those in the cache by name."""
-    from indexer.bundles import cache
+    from .bundles import cache
 
     bundles = [Bundle.load(BUILT_IN_FOLDER)]
     for record in cache.records():

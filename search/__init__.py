@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from search.filters.filter import Filter as Filter
+
     from .engine import Engine as Engine
-    from .filters.filter import Filter as Filter
     from .hits import Hit as Hit
     from .request import SearchRequest as SearchRequest
     from .status import Status as Status

@@ -11,7 +11,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from .filters.filter import Filter
+from search.filters.filter import Filter
+
 from .hits import Hit
 from .request import SearchRequest
 

@@ -72,7 +72,7 @@ def train(
     from indexer.store.lookup import lookup_where
     from indexer.store.paths import display
     from search.evaluation.dataset import read_ground_truth
-    from search.labels.saved import own_labels
+    from search.evaluation.own_labels import own_labels
 
     chosen = method or RECOMMENDED
     if chosen not in METHODS:

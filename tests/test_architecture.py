@@ -1,82 +1,72 @@
-"""The import rules of docs/design.md, checked on the syntax trees."""
+"""The directions of docs/architecture.md: held by import-linter, whose contracts are tried here."""
 
-import ast
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-MAY_IMPORT = {
-    "indexer": set(),
-    "search": {"indexer"},
-    "adaptation": {"indexer", "search"},
-    "serving": {"indexer", "search"},
-    "terminal": {"indexer", "search", "adaptation", "serving"},
-    "api": {"indexer", "search", "serving"},
-    "cli": {"terminal", "api"},
-}
-COMPILING = tuple(f"indexer/{name}.py" for name in ("openclip", "sources", "towers", "compile"))
-RUNNING = tuple(
-    f"indexer/{name}.py"
-    for name in (
-        "torch_device",
-        "torch_encoder",
-        "image_tower",
-        "graph_weights",
-        "graph_tower",
-        "graph_text",
-        "whole_model",
-        "export",
-        "kept_tower",
-        "transfers",
+from support.command import REPOSITORY
+
+PACKAGES = ("indexer", "search", "adaptation", "serving", "terminal")
+LINT = Path(sys.executable).parent / "lint-imports"
+MAX_MODULES = 20
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [LINT, "--no-cache"], cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
+
+
+def sources() -> list[Path]:
+    return [file for name in PACKAGES for file in (REPOSITORY / name).rglob("*.py")]
+
+
+def test_contracts_hold() -> None:
+    done = lint(REPOSITORY)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"Contracts: \d+ kept, 0 broken", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("search/hits.py", "import adaptation.task", "Packages stand in layers"),
+        ("indexer/store/records.py", "import indexer.images.color", "parts stand in layers"),
+        ("search/filters/dates.py", "import search.engine", "No circles between siblings"),
+        ("indexer/load.py", "def late():\n    import torch.nn", "torch and open_clip stay"),
+        ("search/status.py", "import sqlite3", "FAISS and SQL stay in the store"),
+        ("adaptation/task.py", "import fastapi", "FastAPI stays in the server"),
+        ("serving/settings.py", "import rich", "Typer and rich stay in the terminal"),
+    ],
 )
-HOMES = {
-    "torch": (*COMPILING, *RUNNING, "adaptation/", "training/"),
-    "open_clip": (*COMPILING, "adaptation/", "training/"),
-    "faiss": ("indexer/vectors.py", "indexer/flat.py"),
-    "fastapi": ("api.py", "serving/"),
-    "typer": ("cli.py", "terminal/"),
-    "rich": ("cli.py", "terminal/"),
-}
-LONGEST_MODULE = 300
+def test_a_breach_is_found(module: str, line: str, contract: str, tmp_path: Path) -> None:
+    for name in PACKAGES:
+        shutil.copytree(
+            REPOSITORY / name, tmp_path / name,
+            ignore=lambda _, names: [one for one in names if one in ("pocket", "web")],
+        )  # fmt: skip
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    with open(tmp_path / module, "a", encoding="utf-8") as file:
+        file.write(f"\n{line}\n")
+    done = lint(tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert re.search(rf"{re.escape(contract)}.* BROKEN", done.stdout), done.stdout
 
 
-def modules() -> list[Path]:
-    folders = [ROOT / name for name in MAY_IMPORT if (ROOT / name).is_dir()]
-    found = [file for folder in folders for file in folder.rglob("*.py")]
-    return sorted([*found, *(ROOT / f"{n}.py" for n in MAY_IMPORT if (ROOT / f"{n}.py").exists())])
+def test_no_folder_has_too_many_modules() -> None:
+    folders = {file.parent for file in sources()}
+    crowded = [folder for folder in folders if len(list(folder.glob("*.py"))) > MAX_MODULES]
+    assert not crowded
 
 
-def imported(tree: ast.AST) -> set[str]:
-    """The top-level names that a module imports absolutely, anywhere in it."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names.add(node.module.split(".")[0])
-    return names
-
-
-@pytest.mark.parametrize("module", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_imports_only_what_its_package_may(module: Path) -> None:
-    place = module.relative_to(ROOT).as_posix()
-    package = place.split("/")[0].removesuffix(".py")
-    tree = ast.parse(module.read_text(encoding="utf-8"))
-    names = imported(tree)
-    assert names & MAY_IMPORT.keys() <= MAY_IMPORT[package]
-    for library, homes in HOMES.items():
-        assert library not in names or place.startswith(homes), f"{place} imports {library}"
-    prints = any(isinstance(node, ast.Name) and node.id == "print" for node in ast.walk(tree))
-    assert not prints or package == "terminal"
-
-
-@pytest.mark.parametrize("module", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_holds_one_idea(module: Path) -> None:
-    assert len(module.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
-
-
-def test_the_rules_would_notice_a_breach() -> None:
-    tree = ast.parse("def f():\n    import torch.nn\n    from search.engine import Engine")
-    assert imported(tree) == {"torch", "search"}
+def test_statements_run_in_the_store_alone() -> None:
+    elsewhere = [
+        file
+        for file in sources()
+        if "indexer/store/" not in file.as_posix() and ".execute" in file.read_text("utf-8")
+    ]
+    assert not elsewhere

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from indexer.bundles.bundle import Bundle
 from indexer.errors import ModelError
 from indexer.load import find_bundle
-from indexer.weights.image_tower_cache import obtain_tower
+from indexer.weights.load_tower import obtain_tower
 
 from .save_model import keep_tuned, require_free
 from .wise_ft import average

@@ -17,8 +17,8 @@ from indexer.compile.derive import complete
 from indexer.compile.onnx_export import export_image
 from indexer.errors import ModelError
 from indexer.openclip.image_tower import build_visual
+from indexer.openclip.image_tower_cache import keep_tower
 from indexer.weights.image_tower import require_same_vectors
-from indexer.weights.image_tower_cache import keep_tower
 
 # How the cache's records mark a tuned model.
 TUNED = "tuned:"

@@ -19,7 +19,7 @@ from indexer.devices.detect import devices
 from indexer.devices.torch_device import Precision, default_precision, find_device
 from indexer.encoder import Encoder
 from indexer.openclip.image_tower import ImageTower
-from indexer.weights.image_tower_cache import obtain_tower
+from indexer.weights.load_tower import obtain_tower
 
 from .checkpoint import STATE
 from .save_model import keep_tuned, require_free

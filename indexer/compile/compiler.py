@@ -22,8 +22,8 @@ from indexer.bundles.recommended import licence_of
 from indexer.devices import detect
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.openclip.hub import Hub
+from indexer.openclip.image_tower_cache import keep_tower
 from indexer.openclip.loader import LoadedModel, fingerprint, load
-from indexer.weights.image_tower_cache import keep_tower
 
 from .caption_bank import write_bank
 from .onnx_export import TextTower, can_cut, export_image, export_text, text_part

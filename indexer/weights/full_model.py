@@ -9,7 +9,7 @@ from indexer.images.preprocess import Preprocess
 from indexer.openclip.loader import build
 
 from .image_tower import require_same_vectors
-from .image_tower_cache import load_source, obtain_tower
+from .load_tower import load_source, obtain_tower
 from .text_tower import obtain_text
 
 Report = Callable[[str], None]

@@ -18,7 +18,7 @@ from indexer.errors import ModelError
 from indexer.openclip.loader import build
 
 from .from_onnx import fill, read_weights
-from .image_tower_cache import load_source
+from .load_tower import load_source
 
 # Stands in for an image tower that is not wanted: open_clip builds the two together.
 NO_IMAGES = {"image_size": 32, "layers": 1, "width": 8, "head_width": 8, "patch_size": 32}

@@ -11,14 +11,17 @@ Alike is not transitive: the connected components of its graph chain through a l
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.store.codec import Ids
 from indexer.store.vector_index import VectorIndex
-from search.engine import Engine
 
 from .thumbnails import BLOCK, THRESHOLD, ThumbnailStore
+
+if TYPE_CHECKING:  # the engine stands above
+    from search.engine import Engine
 
 # Neighbours that each image is compared with at first, by vector and by outline; where the
 # farther half of them holds one that is alike, four times as many, and so on.
@@ -84,7 +87,7 @@ class Neighbours:
     """
 
     def __init__(
-        self, engine: Engine, book: ThumbnailStore, threshold: float, *, by_outline: bool
+        self, engine: "Engine", book: ThumbnailStore, threshold: float, *, by_outline: bool
     ) -> None:
         self.engine = engine
         self.book = book
@@ -147,7 +150,7 @@ class Neighbours:
             yield self.engine.index.neighbours(queries, count + 1)[1]
 
 
-def find_groups(engine: Engine, *, threshold: float = THRESHOLD) -> list[Group]:
+def find_groups(engine: "Engine", *, threshold: float = THRESHOLD) -> list[Group]:
     """All groups of two or more among a collection's images, those of larger images first.
 
     Images without detail (a blank page, a clear sky) are alike nothing.

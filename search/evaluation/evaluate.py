@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import GroundTruthError
 from indexer.images.decode import Limits
+from indexer.pipeline.embed_files import embed_files, task_of
 from indexer.store.lookup import Lookup
 from search.labels.zero_shot import DEFAULT_TEMPLATES, class_vectors
 
 from .dataset import GroundTruth
-from .embed_files import embed_files, task_of
 from .metrics import average_precisions, first_ranks, mean_per_class, precisions_at, recall_at
 
 # Rows of a score matrix that are held at once.

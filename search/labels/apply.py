@@ -4,16 +4,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from indexer.encoder import Encoder
 from indexer.images.decode import Limits
+from indexer.pipeline.embed_files import embed_files, tasks_of
 from indexer.store.lookup import Lookup
 from indexer.store.paths import path_fields
-from search.engine import Engine
-from search.evaluation.embed_files import embed_files, tasks_of
 
 from .zero_shot import Labels
+
+if TYPE_CHECKING:  # the engine stands above
+    from search.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Labelled:
         }
 
 
-def label_collection(engine: Engine, labeller: Labels, *, top: int) -> Iterator[Labelled]:
+def label_collection(engine: "Engine", labeller: Labels, *, top: int) -> Iterator[Labelled]:
     """Every file of the collection, from its stored vectors."""
     catalog, fingerprint = engine.catalog, engine.model.fingerprint
     for ids, vectors in catalog.embeddings(fingerprint):
@@ -57,7 +59,7 @@ def label_files(
     encoder: Encoder,
     *,
     top: int,
-    engine: Engine | None = None,
+    engine: "Engine | None" = None,
     workers: int | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Labelled]:

@@ -1,16 +1,20 @@
 """The images that show a label, as --label asks for them."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from indexer.errors import QueryError
 from indexer.store.codec import Ids
-from search.engine import Engine
 
 from .heads import Head, head_with
 from .zero_shot import DEFAULT_TEMPLATES, class_vectors
 
+if TYPE_CHECKING:  # the engine stands above
+    from search.engine import Engine
 
-def images_with_label(engine: Engine, label: str, probability: float) -> Ids:
+
+def images_with_label(engine: "Engine", label: str, probability: float) -> Ids:
     """The contents `(n,)`, ascending, that show a label with a probability above this.
 
     Those that keep the label are among them. Of the others the newest head that knows the label
@@ -25,7 +29,7 @@ def images_with_label(engine: Engine, label: str, probability: float) -> Ids:
     return np.union1d(found, engine.catalog.contents_with_label(label, probability))
 
 
-def _by_head(engine: Engine, head: Head, label: str, probability: float) -> Ids:
+def _by_head(engine: "Engine", head: Head, label: str, probability: float) -> Ids:
     column = head.classes.index(label)
     found = [np.empty(0, np.int64)]
     for ids, vectors in engine.catalog.embeddings(engine.model.fingerprint):
@@ -36,7 +40,7 @@ def _by_head(engine: Engine, head: Head, label: str, probability: float) -> Ids:
     return np.concatenate(found)
 
 
-def _by_text(engine: Engine, label: str, probability: float) -> Ids:
+def _by_text(engine: "Engine", label: str, probability: float) -> Ids:
     if engine.estimator is None:
         raise QueryError(
             f"the model {engine.model.name} carries no estimate of relevance, which --label needs"

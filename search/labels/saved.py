@@ -4,18 +4,12 @@ A user's own label is certain; a head's has the probability that it had when it 
 """
 
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.errors import GroundTruthError
-from indexer.store.catalog import Catalog
-from indexer.store.collection import Collection
-from indexer.store.database import translated
-from indexer.store.labels import OWN, head_origin
+from indexer.store.labels import head_origin
 from indexer.store.protocol import StoreReader
 from indexer.store.records import SavedLabel
-from search.evaluation.dataset import GroundTruth, Known
 from search.filters.folders import scopes_of
 from search.hits import LIKELY
 
@@ -53,24 +47,6 @@ def labels_by_path(catalog: StoreReader, *, minimum: float = 0.0) -> dict[bytes,
     contents = catalog.contents(sorted(best))
     found = [(path, own) for number, own in best.items() for path in contents[number].paths]
     return {path: list(own.values()) for path, own in sorted(found)}
-
-
-def own_labels(collection: Collection) -> GroundTruth:
-    """Return the user's own labels by file, to learn from.
-
-    Raises:
-        GroundTruthError: There are none.
-    """
-    with translated(str(collection.folder)), closing(Catalog.open(collection)) as catalog:
-        truth = {
-            path: Known([one.label for one in labels if one.origin == OWN])
-            for path, labels in labels_by_path(catalog, minimum=1.0).items()
-        }
-    if not truth:
-        raise GroundTruthError(
-            "there is nothing to learn from: name DATA, or label images with `clipdex tags add`"
-        )
-    return truth
 
 
 def contents_at(catalog: StoreReader, paths: Iterable[Path]) -> list[int]:

@@ -1,17 +1,6 @@
 """The routes: one module a resource, no logic."""
 
-from . import (
-    docs,
-    embeddings,
-    images,
-    internal,
-    jobs,
-    labels,
-    page,
-    search,
-    sessions,
-    status,
-)
+from . import docs, embeddings, images, internal, jobs, labels, page, search, sessions, status
 
 ROUTERS = (
     page.router,

@@ -78,9 +78,9 @@ def test_small_jobs_do_not_start_a_gpu_by_themselves(
 
 # And devices without a model, 0.2 s a batch.
 QUICK = """
-from indexer.encoders.gpu import pool
+from indexer import load
 from support import tensor_encoders
-pool.GpuEncoder.__init__.__kwdefaults__["load"] = tensor_encoders.slow
+load.load_torch = tensor_encoders.slow
 """
 
 

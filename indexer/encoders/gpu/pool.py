@@ -40,13 +40,6 @@ SHARE_OF_ROOM = 0.5
 Load = Callable[[Bundle, str], TensorEncoder]
 
 
-def load_torch(bundle: Bundle, device: str) -> TensorEncoder:
-    """Load open_clip's image tower on a device; runs in the device's process."""
-    from .torch_encoder import load_torch
-
-    return load_torch(bundle, device)
-
-
 class GpuEncoder(OnnxEncoder):
     """A bundle whose files are encoded by `prepare`d processes, one a device.
 
@@ -54,21 +47,21 @@ class GpuEncoder(OnnxEncoder):
 
     Args:
         devices: torch's names, such as "cuda:0"; one may come twice.
+        load: Makes a device's encoder, in its process.
         optional: Whether the CPU may do a small job, or all of it where a device does not start.
         threads: Cores, for the CPU.
         on_progress: Is told in one line what was chosen.
-        load: Makes a device's encoder, in its process.
     """
 
     def __init__(
         self,
         bundle: Bundle,
         devices: Sequence[str],
+        load: Load,
         *,
         optional: bool = False,
         threads: int = 1,
         on_progress: Callable[[str], None] = lambda line: None,
-        load: Load = load_torch,
     ) -> None:
         super().__init__(bundle, device="cpu", threads=threads)
         self.devices = tuple(devices)

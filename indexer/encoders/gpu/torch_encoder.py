@@ -1,5 +1,7 @@
 """open_clip's image tower with torch, on a GPU or (for tests) the CPU."""
 
+import gc
+
 import numpy as np
 import torch
 from torch import nn
@@ -87,7 +89,8 @@ class TorchEncoder(OnnxEncoder):
             except OutOfMemory as exc:
                 if len(part) == 1:
                     raise OutOfMemory(f"{exc}: use --device cpu, or a smaller model") from exc
-            # Only here: the exception holds on to the tensors of the attempt.
+            # Only here: the exception holds on to the tensors of the attempt, in a circle.
+            gc.collect()
             self.batch_size = len(part) // 2
             release_cache(self._device)
         bad = ~np.isfinite(vectors).all(axis=1)
@@ -129,23 +132,3 @@ class TorchEncoder(OnnxEncoder):
             return self._forward(pixels)
         finally:
             self.tower.precision = precision
-
-
-def load_torch(bundle: Bundle, device: str) -> TorchEncoder:
-    """Load a bundle's image tower on a device, for a process that does nothing else.
-
-    It computes in the device's own precision if that keeps float32's vectors.
-
-    Raises:
-        DeviceUnavailable: There is no such device.
-        ModelError: The tower's weights are not to be had.
-    """
-    from indexer.weights.image_tower_cache import obtain_tower
-
-    # Batches are of one size, so that the fastest convolution is worth looking for.
-    torch.backends.cudnn.benchmark = True
-    if find_device(device).type == "cpu":  # the others have the other cores
-        torch.set_num_threads(1)
-    encoder = TorchEncoder(bundle, obtain_tower(bundle), device=device)
-    encoder.settle_precision()
-    return encoder

@@ -14,8 +14,8 @@ from indexer.bundles.bundle import Bundle  # noqa: E402
 from indexer.bundles.names import BUILT_IN_FOLDER  # noqa: E402
 from indexer.errors import ModelError  # noqa: E402
 from indexer.load import obtain  # noqa: E402
+from indexer.openclip import image_tower_cache  # noqa: E402
 from indexer.openclip.loader import load  # noqa: E402
-from indexer.weights import image_tower_cache  # noqa: E402
 from indexer.weights.full_model import obtain_model  # noqa: E402
 from indexer.weights.image_tower import require_same_vectors, tower_from_graph  # noqa: E402
 from indexer.weights.text_tower import require_same_texts, text_from_graph  # noqa: E402

@@ -13,6 +13,7 @@ from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.bundles.samples import sample_images
 from indexer.encoders.gpu.pool import GpuEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
+from indexer.load import load_torch
 
 pytestmark = pytest.mark.gpu
 POCKET = Bundle.load(BUILT_IN_FOLDER)
@@ -81,7 +82,7 @@ def test_a_collection_made_on_the_gpu_is_searchable(sample_photos: Path, tmp_pat
     for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
         shutil.copy(sample_photos / name, photos)
     told: list[str] = []
-    with GpuEncoder(POCKET, ("cuda:0",), on_progress=told.append) as devices:
+    with GpuEncoder(POCKET, ("cuda:0",), load_torch, on_progress=told.append) as devices:
         assert build([photos], collection=tmp_path / "c", encoder=devices).indexed == 3
     assert told[0].startswith("1 GPU (cuda:0)")
     with Engine.open(tmp_path / "c") as engine:

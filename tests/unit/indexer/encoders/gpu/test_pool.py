@@ -41,7 +41,7 @@ def make() -> Iterator[Make]:
     made: list[GpuEncoder] = []
 
     def encoder(load: Any, devices: tuple[str, ...] = ("fake:0", "fake:1"), **options: Any) -> Any:
-        made.append(GpuEncoder(POCKET, devices, load=load, **options))
+        made.append(GpuEncoder(POCKET, devices, load, **options))
         return made[-1]
 
     yield encoder
@@ -98,7 +98,7 @@ def wait_for_end(pids: list[int]) -> None:
 def test_a_collection_made_by_two_processes_is_the_cpus(
     make: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from indexer.encoders.gpu.pool import load_torch
+    from indexer.load import load_torch
 
     monkeypatch.setenv("CLIPDEX_CACHE", str(tmp_path / "cache"))
     told: list[str] = []
@@ -240,7 +240,7 @@ def test_closing_ends_the_processes_and_they_can_be_started_again(make: Make) ->
 
 
 def test_an_encoder_that_is_forgotten_ends_its_processes() -> None:
-    encoder = GpuEncoder(POCKET, ("fake:0",), load=tensor_encoders.drawing)
+    encoder = GpuEncoder(POCKET, ("fake:0",), tensor_encoders.drawing)
     encoder.prepare(1000, 4)
     pids = [worker.process.pid or 0 for worker in encoder._processes]
     del encoder
@@ -258,7 +258,7 @@ from indexer.encoders.gpu.pool import GpuEncoder
 from support import tensor_encoders
 
 load, what, photos, collection = sys.argv[1:]
-encoder = GpuEncoder(Bundle.load(BUILT_IN_FOLDER), ("fake:0",), load=getattr(tensor_encoders, load))
+encoder = GpuEncoder(Bundle.load(BUILT_IN_FOLDER), ("fake:0",), getattr(tensor_encoders, load))
 
 def children():
     found, pending = [], ["self"]

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,37 +21,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from indexer.bundles import cache
-from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN, CONFIG, parse
-from indexer.compile.tokenizer_export import convert_tokenizer
-from indexer.errors import ClipdexError, CompileError, ModelError
-from indexer.openclip.image_tower import build_visual
-from indexer.openclip.loader import LoadedModel, fingerprint, load
+from indexer.bundles.names import CONFIG
+from indexer.errors import CompileError
 
-from .image_tower import tower_from_graph
+from .image_tower import build_visual
 
 FOLDER = "torch"
 WEIGHTS = "visual.safetensors"
-Report = Callable[[str], None]
-
-
-def obtain_tower(bundle: Bundle, on_progress: Report = lambda line: None) -> nn.Module:
-    """A model's image tower on the CPU, in float32: kept before, or taken from the bundle's graph
-    or the bundle's own source (downloaded again if need be), and then kept.
-
-    Raises ModelError where it is nowhere to be had.
-    """
-    with cache.compiling(f"{bundle.fingerprint} {FOLDER}"):  # other GPUs' processes wait, and read
-        kept = read_tower(bundle.fingerprint)
-        if kept is not None:
-            return kept
-        try:
-            visual, config = tower_from_graph(bundle), bundle.architecture
-        except ModelError as exc:
-            loaded = load_source(bundle, exc, on_progress)
-            visual, config = loaded.model.visual, loaded.config
-        keep_tower(visual, config, bundle.fingerprint)
-    return visual
 
 
 def keep_tower(visual: nn.Module, config: dict[str, Any], mark: str) -> None:
@@ -98,41 +73,6 @@ def read_tower(mark: str) -> nn.Module | None:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
         return None  # made anew
     return visual
-
-
-def load_source(
-    bundle: Bundle, reason: ModelError, on_progress: Report = lambda line: None
-) -> LoadedModel:
-    """What the bundle was compiled from.
-
-    reason: why the bundle's graphs do not do. Raises ModelError where it is gone, or another.
-    """
-    record = cache.read_record(bundle.name)
-    if record is None or bundle.name == BUILT_IN:
-        raise ModelError(
-            f"{bundle.name} has no weights for torch here ({reason}): use --device cpu"
-        ) from reason
-    from indexer.openclip.hub import Hub
-
-    on_progress(f"loading the weights of {bundle.name} for torch, once")
-    hub = Hub(on_progress=on_progress)
-    try:
-        loaded = load(parse(record.source, record.arch), hub=hub)
-        mark = fingerprint_of(loaded)
-    except ClipdexError as exc:
-        raise ModelError(f"{bundle.name} cannot be loaded for torch: {exc}") from exc
-    if mark != bundle.fingerprint:
-        raise ModelError(
-            f"{record.source} is another model than the one compiled here as {bundle.name}: "
-            "compile it again (`clipdex models pull` or `add`), or use --device cpu"
-        )
-    hub.clean()
-    return loaded
-
-
-def fingerprint_of(loaded: LoadedModel) -> str:
-    """The fingerprint that a model's bundle has."""
-    return fingerprint(loaded, convert_tokenizer(loaded.tokenizer, loaded.context_length).text)
 
 
 def _digest(file: Path) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 from indexer.encoder import BatchEncoder, Embeddings, Encoder
 from indexer.errors import RootUnavailable
 from indexer.images.decode import Limits
-from indexer.pipeline.stages import Plan, run
 from indexer.scan.walk import Found, Unreadable, walk
 from indexer.store.lookup import Lookup
 from indexer.store.records import Task
+
+from .stages import Plan, run
 
 T = TypeVar("T")
 

@@ -1,0 +1,30 @@
+"""The user's own labels as ground truth."""
+
+from contextlib import closing
+
+from indexer.errors import GroundTruthError
+from indexer.store.catalog import Catalog
+from indexer.store.collection import Collection
+from indexer.store.database import translated
+from indexer.store.labels import OWN
+from search.labels.saved import labels_by_path
+
+from .dataset import GroundTruth, Known
+
+
+def own_labels(collection: Collection) -> GroundTruth:
+    """Return the user's own labels by file, to learn from.
+
+    Raises:
+        GroundTruthError: There are none.
+    """
+    with translated(str(collection.folder)), closing(Catalog.open(collection)) as catalog:
+        truth = {
+            path: Known([one.label for one in labels if one.origin == OWN])
+            for path, labels in labels_by_path(catalog, minimum=1.0).items()
+        }
+    if not truth:
+        raise GroundTruthError(
+            "there is nothing to learn from: name DATA, or label images with `clipdex tags add`"
+        )
+    return truth

@@ -1,0 +1,296 @@
+"""What every store has to do: the tests of `StoreReader` and `StoreWriter`.
+
+A back end's test module subclasses `StoreContract` and says how its store is opened.
+"""
+
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.encoder import Embeddings, unit
+from indexer.store.codec import packed
+from indexer.store.contents import THUMBNAIL_SIDE
+from indexer.store.protocol import StoreReader, StoreWriter
+from indexer.store.records import (
+    FileConditions,
+    FileRow,
+    Model,
+    Moment,
+    NewContent,
+    SavedLabel,
+    Scope,
+    VectorFile,
+)
+
+MODEL = Model("a" * 32, "fake", 8)
+OTHER = Model("b" * 32, "other", 8)
+DAY = 86_400
+
+
+def vector(seed: int) -> Embeddings:
+    draw: Embeddings = unit(np.random.default_rng(seed).standard_normal((1, 8)))[0]
+    return draw
+
+
+def content(seed: int, *, captured: int | None = None, offset: int | None = None) -> NewContent:
+    thumbnail = bytes([seed]) * THUMBNAIL_SIDE**2
+    (stored,) = packed(vector(seed)[np.newaxis])
+    return NewContent(b"%016d" % seed, 10 * seed, 10, "JPEG", captured, offset, thumbnail, stored)
+
+
+def add(store: StoreWriter, root: int, path: bytes, new: NewContent, *, changed: int = 0) -> int:
+    """Store an image with its file; return the content's id."""
+    number = store.put_content(new, MODEL.fingerprint, store.next_generation())
+    store.put_file(FileRow(root, path, 100, changed, number))
+    return number
+
+
+class StoreContract:
+    """Tests of an empty store; `writing` and `reading` are the back end's own."""
+
+    def writing(self) -> AbstractContextManager[StoreWriter]:
+        raise NotImplementedError
+
+    def reading(self) -> AbstractContextManager[StoreReader]:
+        raise NotImplementedError
+
+    @contextmanager
+    def filled(self):  # type: ignore[no-untyped-def]
+        """A writer of a store with three images below one root, and their ids."""
+        with self.writing() as store:
+            with store.transaction():
+                store.activate(MODEL)
+                root = store.add_root(b"/photos")
+                names = (b"a.jpg", b"italy/b.jpg", b"italy/rome/c.jpg")
+                ids = [
+                    add(store, root, name, content(seed), changed=seed * 10**9)
+                    for seed, name in enumerate(names, start=1)
+                ]
+            yield store, root, ids
+
+    def test_model_is_active_then_switched(self) -> None:
+        with self.filled() as (store, _, ids):
+            with store.transaction():
+                store.begin_switch(OTHER)
+            assert store.active_model() == MODEL
+            assert [(one, state) for one, state, _ in store.models()] == [
+                (MODEL, "active"), (OTHER, "pending")
+            ]  # fmt: skip
+            with store.transaction():
+                store.activate(OTHER)
+                assert store.remove_former_models() == [MODEL.fingerprint]
+            assert store.active_model() == OTHER
+            assert store.embeddings_of(MODEL.fingerprint, ids) == {}
+
+    def test_vectors_come_back(self) -> None:
+        with self.filled() as (store, _, ids):
+            found = store.embeddings_of(MODEL.fingerprint, [*ids, 999])
+            assert list(found) == ids
+            for seed, number in enumerate(ids, start=1):
+                assert found[number] @ vector(seed) > 0.9999
+            numbers, vectors = next(store.embeddings(MODEL.fingerprint))
+            assert numbers.tolist() == ids
+            assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+            assert store.count_embeddings(MODEL.fingerprint) == 3
+            assert store.embedding_by_digest(MODEL.fingerprint, b"%016d" % 2) is not None
+            assert store.embedding_by_digest(OTHER.fingerprint, b"%016d" % 2) is None
+            assert store.is_encoded(MODEL.fingerprint, b"%016d" % 2)
+
+    def test_generations_name_what_is_new(self) -> None:
+        with self.filled() as (store, root, ids):
+            before = store.generation()
+            with store.transaction():
+                new = add(store, root, b"d.jpg", content(4))
+            found = [i for part, _ in store.halves(MODEL.fingerprint, since=before) for i in part]
+            assert found == [new]
+            with store.transaction():
+                store.remove_contents([ids[0]], store.next_generation())
+            assert store.tombstoned(since=before) == [ids[0]]
+            assert store.tombstoned(since=store.generation()) == []
+
+    def test_ids_are_never_reused(self) -> None:
+        with self.filled() as (store, root, ids):
+            with store.transaction():
+                store.remove_files(Scope(root, Path("/photos"), b"italy"))
+                store.remove_contents(store.without_files(), store.next_generation())
+                root = store.add_root(b"/more")
+                new = add(store, root, b"e.jpg", content(5))
+            assert new > max(ids)
+            assert store.content_of(b"%016d" % 2) is None
+
+    def test_failed_transaction_leaves_nothing(self) -> None:
+        with self.filled() as (store, root, _):
+
+            def fail() -> None:
+                with store.transaction():
+                    add(store, root, b"x.jpg", content(6))
+                    raise RuntimeError
+
+            before = store.generation(), store.counts()
+            with pytest.raises(RuntimeError):
+                fail()
+            assert (store.generation(), store.counts()) == before
+
+    def test_readers_see_commits_alone(self) -> None:
+        with self.filled() as (store, root, _), self.reading() as reader:
+            assert reader.image_count() == 3
+            with store.transaction():
+                add(store, root, b"d.jpg", content(4))
+                assert reader.counts() == (3, 3, 0)
+            assert reader.counts() == (4, 4, 0)
+            assert reader.image_count() == 4
+            with reader.snapshot():
+                assert reader.counts()[0] == 4
+                with store.transaction():
+                    add(store, root, b"e.jpg", content(5))
+                assert reader.counts()[0] == 4
+            assert reader.counts()[0] == 5
+
+    def test_contents_name_their_files(self) -> None:
+        with self.filled() as (store, root, ids):
+            with store.transaction():
+                store.put_file(FileRow(root, b"copy.jpg", 120, 7, ids[0]))
+            found = store.contents([*ids, 999])
+            assert list(found) == ids or set(found) == set(ids)
+            assert found[ids[0]].paths == (b"/photos/a.jpg", b"/photos/copy.jpg")
+            assert found[ids[0]].file_times == (10**9, 7)
+            assert (found[ids[1]].width, found[ids[1]].height) == (20, 10)
+            assert store.copied() == [ids[0]]
+            assert store.file_sizes(ids)[ids[0]] == 120
+            assert [one.path for one in store.files_of(ids[0])] == list(found[ids[0]].paths)
+            assert store.digest_and_format(ids[1]) == (b"%016d" % 2, "JPEG")
+            assert store.digest_and_format(999) is None
+            assert store.folders() == [(b"italy", 2), (b"italy/rome", 1)]
+
+    def test_new_root_takes_in_those_below(self) -> None:
+        with self.writing() as store, store.transaction():
+            store.activate(MODEL)
+            inner = store.add_root(b"/photos/2024")
+            number = add(store, inner, b"a.jpg", content(1))
+            outer = store.add_root(b"/photos")
+            assert store.roots() == {outer: b"/photos"}
+            assert store.contents([number])[number].paths == (b"/photos/2024/a.jpg",)
+
+    def test_failures_are_rows(self) -> None:
+        with self.filled() as (store, root, ids):
+            with store.transaction():
+                store.put_file(FileRow(root, b"a.jpg", 1, 1, reason="not an image"))
+            assert list(store.failures()) == [(b"/photos/a.jpg", "not an image")]
+            assert store.counts() == (2, 2, 1)
+            assert store.without_files() == [ids[0]]
+            assert ids[0] not in store.image_ids()
+
+    def test_scan_finds_new_changed_moved_and_vanished(self) -> None:
+        with self.filled() as (store, root, ids):
+            scope = Scope(root, Path("/photos"))
+            store.begin_scan()
+            store.see(
+                [
+                    FileRow(root, b"a.jpg", 100, 10**9),
+                    FileRow(root, b"italy/b.jpg", 101, 2 * 10**9),
+                    FileRow(root, b"new.jpg", 5, 5),
+                    FileRow(root, b"locked", -1, -1, reason="cannot be read"),
+                ]
+            )
+            assert store.plan_reading(MODEL.fingerprint, retry_failed=False) == (2, 1)
+            assert [task.location for task in store.tasks(chunk=1)] == [
+                b"/photos/italy/b.jpg", b"/photos/new.jpg"
+            ]  # fmt: skip
+            assert [row.reason for row in store.unreadable()] == ["cannot be read"]
+            assert store.count_images(scope) == 3
+            with store.transaction():
+                store.put_file(FileRow(root, b"new.jpg", 5, 5, ids[2]))  # moved
+                assert store.remove_vanished(scope) == 0
+            assert store.contents([ids[2]])[ids[2]].paths == (b"/photos/new.jpg",)
+
+    def test_files_below_an_unreadable_folder_stay(self) -> None:
+        with self.filled() as (store, root, _):
+            store.begin_scan()
+            store.see([FileRow(root, b"italy", -1, -1, reason="cannot be read")])
+            store.plan_reading(MODEL.fingerprint, retry_failed=False)
+            with store.transaction():
+                assert store.remove_vanished(Scope(root, Path("/photos"))) == 1
+            assert store.counts()[0] == 2
+
+    def test_conditions_agree_with_brute_force(self) -> None:
+        with self.writing() as store:
+            with store.transaction():
+                store.activate(MODEL)
+                root = store.add_root(b"/photos")
+                rows = {}
+                for seed in range(1, 25):
+                    captured = None if seed % 3 == 0 else seed * DAY
+                    offset = 120 if seed % 2 else None
+                    path = b"%d/%d.jpg" % (seed % 4, seed)
+                    number = add(store, root, path, content(seed, captured=captured, offset=offset),
+                                 changed=seed * DAY * 10**9)  # fmt: skip
+                    rows[number] = (seed, captured, offset, path)
+            scopes = [Scope(root, Path("/photos"), b"%d" % folder) for folder in (1, 2)]
+            since, until = Moment(5 * DAY, 5 * DAY, False), Moment(20 * DAY, 20 * DAY, True)
+
+            def passes(seed: int, captured: int | None, offset: int | None, path: bytes) -> bool:
+                wall = seed * DAY if captured is None else captured
+                instant = wall - 60 * offset if captured is not None and offset else wall
+                return path[:1] in b"12" and wall >= since.wall and instant < until.instant
+
+            conditions = FileConditions(scopes, since, until)
+            expected = {number for number, row in rows.items() if passes(*row)}
+            assert expected
+            assert set(store.contents_meeting(conditions)) == expected
+            assert {found[0] for found in store.files_meeting(conditions)} == expected
+            many = [Scope(root, Path("/photos"), b"x%d" % extra) for extra in range(1200)]
+            crowded = FileConditions([*scopes, *many], since, until)
+            assert set(store.contents_meeting(crowded)) == expected
+            assert store.holds_images(scopes[0])
+            assert not store.holds_images(many[0])
+
+    def test_newest_come_first(self) -> None:
+        with self.writing() as store:
+            with store.transaction():
+                store.activate(MODEL)
+                root = store.add_root(b"/photos")
+                old = add(store, root, b"a.jpg", content(1, captured=DAY), changed=90 * DAY * 10**9)
+                new = add(store, root, b"b.jpg", content(2, captured=3 * DAY))
+                between = add(store, root, b"c.jpg", content(3), changed=2 * DAY * 10**9)
+            assert store.newest_first().tolist() == [new, between, old]
+            assert store.newest(1, 1) == [between]
+
+    def test_labels_are_kept_by_origin(self) -> None:
+        with self.filled() as (store, _, ids):
+            with store.transaction():
+                given = [
+                    SavedLabel(ids[0], "dog", 1.0, "user"),
+                    SavedLabel(ids[1], "dog", 0.4, "head:pets"),
+                    SavedLabel(ids[1], "cat", 0.6, "head:pets"),
+                ]
+                assert store.save_labels(given) == 3
+            assert store.contents_with_label("dog", 0.3).tolist() == ids[:2]
+            assert store.contents_with_label("dog", 0.5).tolist() == ids[:1]
+            assert store.saved_labels(minimum=0.5) == [given[0], given[2]]
+            assert store.label_counts() == [
+                ("cat", "head:pets", 1), ("dog", "head:pets", 1), ("dog", "user", 1)
+            ]  # fmt: skip
+            with store.transaction():
+                assert store.remove_labels_of("head:pets") == 2
+                assert store.remove_label("dog", [ids[1]]) == 0
+                assert store.remove_label("dog") == 1
+            assert store.saved_labels() == []
+
+    def test_thumbnails_of_larger_images_come_first(self) -> None:
+        with self.filled() as (store, _, ids):
+            numbers, thumbnails = store.gray_thumbnails()
+            assert numbers.tolist() == ids[::-1]
+            assert thumbnails.shape == (3, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+            assert thumbnails[0, 0, 0] == 3
+            assert store.gray_thumbnails([ids[0]])[0].tolist() == ids[:1]
+            assert store.count_without_thumbnail() == 0
+
+    def test_vector_files_replace_older_ones(self) -> None:
+        with self.filled() as (store, _, _):
+            for generation in (1, 2):
+                with store.transaction():
+                    store.publish_vector_file(MODEL.fingerprint, VectorFile(generation, 3, 99))
+            assert store.vector_files(MODEL.fingerprint) == [VectorFile(2, 3, 99)]
+            assert store.vector_files(OTHER.fingerprint) == []
