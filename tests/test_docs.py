@@ -78,7 +78,7 @@ def test_readme_opens_with_make_demo_and_make_test() -> None:
     assert "make test" in first
 
 
-def test_the_models_page_names_every_architecture_of_open_clip() -> None:
+def test_models_page_names_every_architecture() -> None:
     open_clip = pytest.importorskip("open_clip")
     table = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8").split("<!--")[1]
     rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")]

@@ -50,9 +50,7 @@ def test_a_text_finds_what_the_engine_finds(
     ) == [Path(hit.path).name for hit in hits[2:]]
 
 
-def test_images_are_found_by_upload_base64_id_and_with_text(
-    served: Served, photos_indexed: tuple[Path, Path]
-) -> None:
+def test_search_by_upload_base64_and_id(served: Served, photos_indexed: tuple[Path, Path]) -> None:
     data = (photos_indexed[0] / "coffee.png").read_bytes()
     uploaded = served.post("/v1/search/image?k=2", files={"file": ("c.png", data)})
     assert names(uploaded)[0] == "coffee.png"
@@ -67,7 +65,7 @@ def test_images_are_found_by_upload_base64_id_and_with_text(
     assert names(served.post("/v1/search", json=mixed)) == ["rocket.jpg"]
 
 
-def test_filters_narrow_and_no_question_shows_the_newest(served: Served) -> None:
+def test_search_with_filters_and_without_text(served: Served) -> None:
     assert len(names(served.get("/v1/search"))) == 6
     old = served.get("/v1/search", params={"until": "2010"})
     assert names(old) == ["chelsea.png"]  # the only one that says when it was taken
@@ -118,9 +116,7 @@ def test_thumbnails_are_small_webp_and_kept(served: Served) -> None:
     assert served.get("/v1/images/1/thumbnail?size=161").status_code == 422
 
 
-def test_openais_own_client_gets_the_models_vectors(
-    served: Served, photos_indexed: tuple[Path, Path]
-) -> None:
+def test_openai_client_gets_the_vectors(served: Served, photos_indexed: tuple[Path, Path]) -> None:
     openai = pytest.importorskip("openai")
     encoder = load_encoder(device="cpu")
     data = base64.b64encode((photos_indexed[0] / "coffee.png").read_bytes()).decode()
@@ -141,7 +137,7 @@ def test_openais_own_client_gets_the_models_vectors(
     assert vectors[1] @ stored[ids[0]["id"]] == pytest.approx(1, abs=1e-3)
 
 
-def test_the_command_asks_a_running_server(
+def test_search_uses_a_running_server(
     served: Served, photos_indexed: tuple[Path, Path], tmp_path: Path
 ) -> None:
     collection = served.collection
@@ -191,7 +187,7 @@ def test_new_images_are_found_without_a_restart(tmp_path: Path) -> None:
         wait_until(lambda: "new.png" in names(server.get("/v1/search?q=red")))
 
 
-def test_a_job_indexes_tells_its_progress_and_one_runs_at_a_time(tmp_path: Path) -> None:
+def test_one_job_runs_and_reports_progress(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     for seed in range(120):
         make_photo(photos / f"{seed}.png", seed, (300, 200))
@@ -223,7 +219,7 @@ def test_a_job_indexes_tells_its_progress_and_one_runs_at_a_time(tmp_path: Path)
         assert 120 < server.get("/v1/status").json()["contents"] < 520  # what it did is kept
 
 
-def test_a_job_that_a_kill_ended_is_called_interrupted(tmp_path: Path) -> None:
+def test_a_killed_job_is_interrupted(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     for seed in range(200):
         make_photo(photos / f"{seed}.png", seed, (300, 200))
@@ -261,7 +257,7 @@ def _index(server: Served) -> str:
     return str(server.get(job).json()["state"])
 
 
-def test_concurrent_searches_share_passes_and_a_full_queue_is_said(
+def test_concurrent_searches_are_batched(
     photos_indexed: tuple[Path, Path],
 ) -> None:
     with serving(photos_indexed[1], "--queue", "4", "--query-cache", "0") as server:

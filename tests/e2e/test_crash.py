@@ -96,7 +96,7 @@ def everything(collection: Path) -> dict[bytes, tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.long)])
-def test_a_killed_run_loses_only_what_was_in_flight(
+def test_a_killed_run_loses_only_the_batch_in_flight(
     kills: int, photos: Path, tmp_path: Path
 ) -> None:
     undisturbed = start(photos, tmp_path / "whole", tmp_path / "whole.log", 0.03)
@@ -126,7 +126,7 @@ def test_a_killed_run_loses_only_what_was_in_flight(
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 0.5])
-def test_a_run_killed_while_it_starts_leaves_nothing_half_made(
+def test_a_run_killed_at_its_start_can_be_repeated(
     seconds: float, photos: Path, tmp_path: Path
 ) -> None:
     collection, log = tmp_path / "c", tmp_path / "log"
@@ -158,9 +158,7 @@ def kill_when_encoded(
     finish(running)
 
 
-def test_ctrl_c_keeps_what_was_done_and_says_so(
-    clipdex: Run, sample_photos: Path, tmp_path: Path
-) -> None:
+def test_ctrl_c_keeps_what_was_indexed(clipdex: Run, sample_photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     for number in range(400):
         make_photo(folder / f"{number:03}.png", number)
@@ -245,7 +243,7 @@ def test_a_lost_vector_file_changes_no_answer(damage: str, photos: Path, tmp_pat
     assert sum(encoder.batches) == IMAGES + 1
 
 
-def test_a_second_writer_is_told_who_writes_and_readers_go_on(photos: Path, tmp_path: Path) -> None:
+def test_a_second_writer_is_refused(photos: Path, tmp_path: Path) -> None:
     collection = tmp_path / "c"
     build([photos], collection=collection, encoder=FakeEncoder())
     make_photo(tmp_path / "more" / "a.png", 500)
@@ -277,7 +275,7 @@ def test_a_search_with_another_model_is_refused(photos: Path, tmp_path: Path) ->
         Engine.open(tmp_path / "c", encoder=FakeEncoder(fingerprint="other"))
 
 
-def test_the_index_answers_as_brute_force_does(photos: Path, tmp_path: Path) -> None:
+def test_search_equals_brute_force(photos: Path, tmp_path: Path) -> None:
     collection, encoder = tmp_path / "c", FakeEncoder()
     build([photos], collection=collection, encoder=encoder)
     catalog = Catalog.open(Collection(collection))

@@ -43,7 +43,7 @@ def least_cosine(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> 
     )
 
 
-def test_the_built_in_model_goes_to_open_clip_and_comes_back(
+def test_export_to_open_clip_and_back(
     clipdex: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "new" / "pocket"
@@ -108,7 +108,7 @@ def test_settings_that_are_not_the_usual_ones_are_written(
     assert least_cosine(by_clipdex("padded"), by_open_clip(tmp_path / "written")) > 0.9999
 
 
-def test_what_cannot_be_written_says_why_and_leaves_nothing(clipdex: Run, tmp_path: Path) -> None:
+def test_a_failed_export_leaves_nothing(clipdex: Run, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
     assert b"is there already" in clipdex("models", "export", "pocket", "full", code=1).stderr

@@ -38,7 +38,7 @@ def two_devices(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path / "hook"), "IMPORTED": str(tmp_path / "imported")}
 
 
-def test_the_command_encodes_in_processes_and_finds_the_same(
+def test_gpu_processes_give_the_cpus_hits(
     clipdex: Run, two_devices: dict[str, str], sample_photos: Path, tmp_path: Path
 ) -> None:
     photos = tmp_path / "photos"
@@ -67,7 +67,7 @@ def test_the_command_encodes_in_processes_and_finds_the_same(
         assert ours == theirs
 
 
-def test_small_jobs_do_not_start_a_gpu_by_themselves(
+def test_small_runs_do_not_start_a_gpu(
     clipdex: Run, two_devices: dict[str, str], tmp_path: Path
 ) -> None:
     photo = make_photo(tmp_path / "photos" / "a.png", 1)
@@ -85,7 +85,7 @@ load.load_torch = tensor_encoders.slow
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_ctrl_c_ends_all_processes_and_keeps_what_was_done(
+def test_ctrl_c_ends_the_gpu_processes(
     clipdex: Run, two_devices: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "hook" / "sitecustomize.py").write_text(HOOK + QUICK)

@@ -32,7 +32,7 @@ def test_verification_counts_pairs() -> None:
     assert found.eer == pytest.approx(np.mean(crossing), abs=1e-3)
 
 
-def test_the_temperature_is_that_of_the_draw() -> None:
+def test_fit_temperature_recovers_the_true_one() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(size=(20_000, 5)) * 4
     shares = softmax(logits, 2.5)
@@ -44,14 +44,14 @@ def test_the_temperature_is_that_of_the_draw() -> None:
     assert calibration_error(logits, targets) > 0.1
 
 
-def test_the_calibration_error_is_the_gap_of_each_bin() -> None:
+def test_calibration_error_is_the_mean_gap_of_bins() -> None:
     # Two bins: sure (0.9) and right every time, less sure (0.6) and right half of the time.
     logits = np.log([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 4)
     targets = np.array([0, 0, 0, 0, 0, 0, 1, 1])
     assert calibration_error(logits, targets) == pytest.approx(0.5 * 0.1 + 0.5 * 0.1)
 
 
-def test_folds_hold_each_class_out_in_turn_and_keep_copies_together() -> None:
+def test_folds_are_stratified_and_keep_copies_together() -> None:
     targets = np.repeat([0, 1, 2], [10, 7, 5])
     groups = group_pairs(len(targets), [(0, 1), (1, 2), (12, 13)])
     parts = folds(targets, 0, groups=groups)
@@ -65,7 +65,7 @@ def test_folds_hold_each_class_out_in_turn_and_keep_copies_together() -> None:
     assert all((a[1] == b[1]).all() for a, b in zip(parts, again, strict=True))
 
 
-def test_a_seed_draws_the_folds_that_it_always_drew() -> None:
+def test_folds_of_a_seed_never_change() -> None:
     # What the version before scikit-learn drew; resumed tuning runs and repeated heads need it.
     groups = group_pairs(11, [(0, 4), (4, 5), (7, 8)])
     parts = folds(np.repeat([0, 1], [6, 5]), 3, groups=groups)
@@ -73,20 +73,20 @@ def test_a_seed_draws_the_folds_that_it_always_drew() -> None:
     assert held_out == [[2, 9], [1, 7, 8], [3, 6], [0, 4, 5, 10]]
 
 
-def test_a_class_of_one_example_leaves_nothing_to_hold_out() -> None:
+def test_no_folds_with_one_example_a_class() -> None:
     assert folds(np.array([0, 0, 1]), 0) == []
     # Nor does one of three copies.
     assert folds(np.array([0, 0, 1, 1, 1]), 0, groups=np.array([0, 1, 2, 2, 2])) == []
 
 
-def test_shots_are_of_every_class_and_the_seeds() -> None:
+def test_shots_cover_classes_and_follow_the_seed() -> None:
     targets = np.repeat([0, 1, 2], [10, 7, 1])
     rows = take_shots(targets, 3, 5)
     assert np.bincount(targets[rows]).tolist() == [3, 3, 1]
     np.testing.assert_array_equal(rows, take_shots(targets, 3, 5))
 
 
-def test_strangers_are_told_from_members() -> None:
+def test_rejection_separates_unknown_classes() -> None:
     known, unknown = clustered(12, 0, classes=8), clustered(40, 1, classes=8)
     rows = np.flatnonzero(known.targets < 4)
     task = Task(known.vectors[rows], known.targets[rows], known.text[:4], 20.0)
@@ -98,11 +98,11 @@ def test_strangers_are_told_from_members() -> None:
     assert (none[~strange] > 0.5).mean() < 0.2
 
 
-def test_nothing_is_said_of_strangers_where_a_class_has_one_example(train: Task) -> None:
+def test_no_rejection_with_one_example_a_class(train: Task) -> None:
     assert learn_rejection(train.subset(take_shots(train.targets, 1, 0))) == {}
 
 
-def test_episodes_are_the_mean_of_what_they_draw(val: Task) -> None:
+def test_episodes_repeat_with_their_interval(val: Task) -> None:
     found = run_episodes(Prototypes(), val, ways=3, shots=2, queries=4, count=50, seed=1)
     assert found == run_episodes(Prototypes(), val, ways=3, shots=2, queries=4, count=50, seed=1)
     assert 0.7 < found.accuracy < 1

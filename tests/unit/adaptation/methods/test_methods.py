@@ -66,9 +66,7 @@ def test_the_probe_minimizes_its_loss(train: Task, c: float, classes: int) -> No
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.01, 1e-4])
-def test_without_a_prior_the_penalized_probe_is_scikit_learns_optimum(
-    train: Task, strength: float
-) -> None:
+def test_zero_prior_gives_logistic_regression(train: Task, strength: float) -> None:
     c = 1 / (strength * len(train.targets))
     oracle = LogisticRegression(C=c, fit_intercept=False, tol=1e-10, max_iter=10_000)
     oracle.fit(train.vectors.astype(np.float64), train.targets)
@@ -78,14 +76,14 @@ def test_without_a_prior_the_penalized_probe_is_scikit_learns_optimum(
     np.testing.assert_allclose(weights, oracle.coef_, atol=2e-3)
 
 
-def test_a_strong_penalty_leaves_the_prior_as_it_is(train: Task, val: Task) -> None:
+def test_a_strong_penalty_keeps_the_prior(train: Task, val: Task) -> None:
     held = ZeroShotProbe(strength=1e6, trust=1.0).fit(train, 0)
     np.testing.assert_allclose(
         held.logits(val.vectors), train.logit_scale * (val.vectors @ train.text.T), atol=1e-3
     )
 
 
-def test_less_is_trusted_to_names_the_worse_they_are_and_the_more_examples_there_are(
+def test_prior_trust_falls_with_examples_and_bad_names(
     train: Task,
 ) -> None:
     random = unit(np.random.default_rng(0).normal(size=train.text.shape))
@@ -155,7 +153,7 @@ def test_clip_adapter_learns_its_bottleneck_only(train: Task, val: Task) -> None
     assert many.accuracy(val) > zero_shot(val) + 0.03
 
 
-def test_clip_adapter_moves_less_than_2_percent_of_the_built_in_model() -> None:
+def test_clip_adapter_is_under_2_percent_of_the_model() -> None:
     assert ClipAdapter().parameters(512) < 0.02 * 22.6e6 < ClipAdapter(reduction=1).parameters(512)
 
 
@@ -174,7 +172,7 @@ def test_lp_plus_plus_reaches_the_minimum_of_its_loss(train: Task) -> None:
 
 # CoOp learns through an encoder, which is not here: see test_coop.py.
 @pytest.mark.parametrize("name", sorted(METHODS.keys() - {"coop"}))
-def test_a_method_beats_zero_shot_and_repeats_itself(name: str, train: Task, val: Task) -> None:
+def test_methods_beat_zero_shot_and_are_deterministic(name: str, train: Task, val: Task) -> None:
     chosen = choose(METHODS[name](), train, 3).method
     first, second = (chosen.fit(train, 3) for _ in range(2))
     for array in first.arrays:
@@ -182,15 +180,13 @@ def test_a_method_beats_zero_shot_and_repeats_itself(name: str, train: Task, val
     assert first.accuracy(val) > zero_shot(val)
 
 
-def test_the_recommended_method_is_not_below_zero_shot_with_one_example(
-    train: Task, val: Task
-) -> None:
+def test_one_example_is_not_below_zero_shot(train: Task, val: Task) -> None:
     one = train.subset(take_shots(train.targets, 1, 0))
     chosen = choose(METHODS[RECOMMENDED](), one, 0).method
     assert chosen.fit(one, 0).accuracy(val) >= zero_shot(val)
 
 
-def test_the_sweep_finds_the_strength_that_held_out_examples_like(train: Task) -> None:
+def test_choose_maximizes_held_out_accuracy(train: Task) -> None:
     choice = choose(LinearProbe(), train, 0)
     assert choice.method.c is not None
     assert choice.tried >= 8

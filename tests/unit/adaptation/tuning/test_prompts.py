@@ -41,7 +41,7 @@ def attention(
     return torch.cat(mixed, dim=2) @ attn.out_proj.weight.T + attn.out_proj.bias
 
 
-def test_prefixes_stand_before_keys_and_values_of_each_attention() -> None:
+def test_prefixes_precede_keys_and_values() -> None:
     tower = small_transformer()
     plain = copy.deepcopy(tower)
     learnt = add_prefixes(tower, 5)
@@ -86,7 +86,7 @@ def test_without_a_prefix_it_is_torchs_attention(batch_first: bool, kind: str) -
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
 
 
-def test_a_mask_hides_no_prefix() -> None:
+def test_prefixes_are_never_masked() -> None:
     torch.manual_seed(0)
     attn = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True).eval()
     prefixed = PrefixAttention(attn, 4)
@@ -111,9 +111,7 @@ POOLS: list[dict[str, object]] = [
 
 @pytest.mark.parametrize("options", POOLS)
 @pytest.mark.parametrize("deep", [False, True])
-def test_prompts_stand_behind_the_class_token_and_are_not_pooled(
-    options: dict[str, object], deep: bool
-) -> None:
+def test_prompts_follow_the_class_token(options: dict[str, object], deep: bool) -> None:
     tower = small_transformer(**options)
     plain = copy.deepcopy(tower)
     learnt = add_visual_prompts(tower, 5, deep)
@@ -139,7 +137,7 @@ def test_prompts_stand_behind_the_class_token_and_are_not_pooled(
     torch.testing.assert_close(tower(pixels), expected @ plain.proj, atol=1e-5, rtol=0)
 
 
-def test_prompts_are_drawn_as_the_patches_projection_would_be() -> None:
+def test_prompts_are_initialized_like_patches() -> None:
     learnt = add_visual_prompts(small_transformer(), 500, deep=False)[0]
     bound = math.sqrt(6 / (3 * 8 * 8 + WIDTH))
     assert 0.99 * bound < learnt.abs().max() <= bound
@@ -153,7 +151,7 @@ def test_prompted_vectors_do_not_depend_on_the_batch() -> None:
     torch.testing.assert_close(tower(x)[2:3], tower(x[2:3]), atol=1e-5, rtol=0)
 
 
-def test_towers_of_another_kind_are_refused_in_one_line_and_left_as_they_were() -> None:
+def test_other_towers_are_refused_unchanged() -> None:
     convolutional = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten())
     with pytest.raises(ModelError, match=r"^prefixes go into .* \(Sequential\) has none: [^\n]*$"):
         add_prefixes(convolutional, 4)

@@ -35,7 +35,7 @@ def convolutional() -> nn.Module:
     )
 
 
-def test_between_two_models_lies_their_mean() -> None:
+def test_interpolate_between_two_states() -> None:
     start = {"w": torch.tensor([0.0, 2.0]), "count": torch.tensor(3)}
     tuned = {"w": torch.tensor([1.0, 4.0]), "count": torch.tensor(7)}
     assert interpolate(start, tuned, 0.0)["w"].tolist() == [0.0, 2.0]
@@ -46,7 +46,7 @@ def test_between_two_models_lies_their_mean() -> None:
     assert start["w"].tolist() == [0.0, 2.0]
 
 
-def test_an_average_is_of_all_and_of_one_model_only() -> None:
+def test_average_needs_states_of_one_model() -> None:
     states = [{"w": torch.full((2,), float(value))} for value in (1, 2, 6)]
     assert average(states)["w"].tolist() == [3.0, 3.0]
     with pytest.raises(ValueError, match="different models"):
@@ -57,7 +57,7 @@ def test_an_average_is_of_all_and_of_one_model_only() -> None:
         average([])
 
 
-def test_low_rank_starts_as_nothing_and_merged_is_what_it_was(tower: nn.Module) -> None:
+def test_lora_starts_at_zero_and_merges(tower: nn.Module) -> None:
     x = torch.randn(4, 3, 32, 32)
     before = tower(x)
     names = list(tower.state_dict())
@@ -74,7 +74,7 @@ def test_low_rank_starts_as_nothing_and_merged_is_what_it_was(tower: nn.Module) 
     torch.testing.assert_close(tower(x), adapted, atol=1e-5, rtol=0)
 
 
-def test_only_low_rank_products_of_attention_get_gradients(tower: nn.Module) -> None:
+def test_only_lora_weights_get_gradients(tower: nn.Module) -> None:
     learnt = add_lora(tower, rank=2, alpha=4.0)
     for parameter in learnt:
         nn.init.normal_(parameter, std=0.1)
@@ -92,7 +92,7 @@ def test_the_equation_is_the_papers() -> None:
     torch.testing.assert_close(layer[0].weight[:, :, 0, 0], expected)
 
 
-def test_convolutional_towers_adapt_by_their_pointwise_convolutions() -> None:
+def test_lora_adapts_pointwise_convolutions() -> None:
     found = adaptable(convolutional())
     assert [tuple(module.weight.shape) for module, _ in found] == [(16, 8, 1, 1), (8, 16, 1, 1)]
 

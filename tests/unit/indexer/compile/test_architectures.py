@@ -85,7 +85,7 @@ def require_agreement(bundle: Bundle, loaded: Any, images: list[Image.Image]) ->
 
 
 @pytest.mark.parametrize(("arch", "cut"), FAMILIES)
-def test_a_family_of_architectures_compiles_to_open_clips_vectors(
+def test_architectures_compile_to_open_clips_vectors(
     arch: str, cut: bool, sample_photos: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("open_clip")

@@ -51,9 +51,7 @@ def test_a_compiled_model_is_open_clips(
 
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "nllb", "mt5"])
-def test_text_towers_and_tokenizers_of_transformers_are_open_clips(
-    kind: str, tmp_path: Path
-) -> None:
+def test_transformers_text_towers_equal_open_clips(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
     spec = make_transformers_checkpoint(tmp_path / "checkpoint", kind)
     from indexer.compile.compiler import compile_model
@@ -68,7 +66,7 @@ def test_text_towers_and_tokenizers_of_transformers_are_open_clips(
     assert cosines(ours - theirs.mean(axis=0), theirs - theirs.mean(axis=0)).min() > 0.9999
 
 
-def test_other_weights_or_settings_give_another_fingerprint(tmp_path: Path) -> None:
+def test_fingerprint_depends_on_weights_and_settings(tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
     from indexer.openclip.loader import fingerprint, load
 
@@ -98,7 +96,7 @@ def test_a_bundle_that_differs_from_open_clip_is_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_model_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
     from indexer.compile.compiler import compile_model
 

@@ -29,9 +29,7 @@ def settle(costs: Mapping[int, float]) -> tuple[BatchTuner, list[int]]:
         ({1: 10.0, 2: 12.0, 4: 7.0, 8: 6.0}, 1),
     ],
 )
-def test_the_smallest_size_that_is_about_as_cheap_as_any_is_kept(
-    costs: Mapping[int, float], best: int
-) -> None:
+def test_the_smallest_cheap_batch_size_is_kept(costs: Mapping[int, float], best: int) -> None:
     tuner, _ = settle(costs)
     assert tuner.size == best
 
@@ -42,7 +40,7 @@ def test_a_size_larger_than_the_next_one_is_never_tried() -> None:
     assert seen.count(1) == LANES + BATCHES
 
 
-def test_batches_that_are_not_full_and_slow_starts_do_not_count() -> None:
+def test_partial_and_first_batches_do_not_count() -> None:
     tuner = BatchTuner((4, 8), LANES)
     for _ in range(100):
         tuner.note(3, 0.001)

@@ -44,9 +44,7 @@ def test_workers_encode_at_the_same_time(tmp_path: Path) -> None:
     assert encoder.batches == [5, 5, 5, 5]
 
 
-def test_batches_may_be_larger_than_what_is_let_pass_unencoded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_larger_than_the_drain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from indexer.pipeline import stages
 
     monkeypatch.setattr(stages, "FLUSH_SECONDS", 60.0)
@@ -94,7 +92,7 @@ def test_two_runs_make_the_same_batches(tmp_path: Path) -> None:
     assert logs[0] == logs[1]
 
 
-def test_progress_goes_to_the_end_and_failures_are_told(tmp_path: Path) -> None:
+def test_progress_and_skipped_files(tmp_path: Path) -> None:
     for number in range(9):
         make_photo(tmp_path / f"{number}.png", number)
     (tmp_path / "bad.jpg").write_text("x")
@@ -113,7 +111,7 @@ def test_progress_goes_to_the_end_and_failures_are_told(tmp_path: Path) -> None:
     assert [item.path for item in skipped] == [str(tmp_path / "bad.jpg").encode()]
 
 
-def test_work_is_committed_while_a_slow_file_is_read(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_slow_file_does_not_delay_commits(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     from indexer.pipeline import read, stages
 
     for number in range(4):

@@ -22,7 +22,7 @@ from support.dated_photos import open_collection, write
 pytestmark = pytest.mark.usefixtures("this_machine_is_in_berlin")
 
 
-def test_a_copy_passes_by_its_own_folder_and_a_deleted_one_no_longer(tmp_path: Path) -> None:
+def test_copies_are_filtered_by_their_own_folder(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     write(photos / "a" / "x.jpg", 1, None, None)
     write(photos / "b" / "y.jpg", 1, None, None)
@@ -40,7 +40,7 @@ def test_a_copy_passes_by_its_own_folder_and_a_deleted_one_no_longer(tmp_path: P
             engine.search("x", filter=Filter(["b"]))
 
 
-def test_names_that_are_no_text_pass_and_are_named(tmp_path: Path) -> None:
+def test_undecodable_folders(tmp_path: Path) -> None:
     folder = os.path.join(os.fsencode(tmp_path), b"photos", b"caf\xe9")
     write(tmp_path / "plain.jpg", 1, None, None)
     os.makedirs(folder)
@@ -79,7 +79,7 @@ def test_many_folders_of_one_name_are_no_limit(tmp_path: Path) -> None:
         assert all(hit.file.name == "a.jpg" for hit in hits)
 
 
-def test_a_search_without_filters_loads_none_of_this() -> None:
+def test_search_without_filters_imports_no_filters() -> None:
     code = "import sys; from search import Engine; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert "search.engine" in loaded
@@ -117,7 +117,7 @@ def test_days_ago_are_counted_from_today(tmp_path: Path) -> None:
     "text", ["", " ", "soon", "2024-13", "2024-02-30", "24-07-01", "2024-07-14T25:00", "7x",
              "2024-07-14T12", "0000", "2024-07-14T12:30+99:00", "99999y", "9999"]
 )  # fmt: skip
-def test_what_is_no_date_is_refused_saying_what_is(text: str) -> None:
+def test_an_invalid_date_is_refused(text: str) -> None:
     with pytest.raises(QueryError, match=r"is not a date: write 2024, 2024-07, .*yesterday"):
         Filter(until=text)
 

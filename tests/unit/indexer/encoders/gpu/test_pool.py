@@ -95,7 +95,7 @@ def wait_for_end(pids: list[int]) -> None:
     wait_until(lambda: not any(map(is_running, pids)))
 
 
-def test_a_collection_made_by_two_processes_is_the_cpus(
+def test_two_processes_make_the_cpus_collection(
     make: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from indexer.load import load_torch
@@ -125,7 +125,7 @@ def test_a_collection_made_by_two_processes_is_the_cpus(
     assert (again.indexed, again.unchanged) == (5, 28)
 
 
-def test_the_built_in_model_takes_the_half_precision_that_keeps_its_vectors(photos: Path) -> None:
+def test_the_built_in_model_settles_on_fp16(photos: Path) -> None:
     from indexer.encoders.gpu.torch_encoder import TorchEncoder
     from indexer.weights.image_tower import tower_from_graph
 
@@ -151,7 +151,7 @@ def test_the_built_in_model_takes_the_half_precision_that_keeps_its_vectors(phot
         (tensor_encoders.dead_on_arrival, ModelError, "fake:0 has ended .exit code 3.*--device"),
     ],
 )
-def test_a_device_that_does_not_start_is_one_line_and_leaves_no_process(
+def test_a_device_that_does_not_start_is_an_error(
     make: Make, load: Any, error: type[Exception], message: str
 ) -> None:
     encoder = make(load, devices=("fake:0",))
@@ -161,7 +161,7 @@ def test_a_device_that_does_not_start_is_one_line_and_leaves_no_process(
     assert not encoder.reads_files
 
 
-def test_where_devices_are_optional_the_cpu_takes_over(make: Make) -> None:
+def test_the_cpu_takes_over_from_optional_devices(make: Make) -> None:
     told: list[str] = []
     encoder = make(tensor_encoders.not_here, ("fake:0",), optional=True, on_progress=told.append)
     encoder.prepare(1_000_000, None)
@@ -170,7 +170,7 @@ def test_where_devices_are_optional_the_cpu_takes_over(make: Make) -> None:
     assert encoder.encode_images(np.zeros((2, 3, 260, 260), np.uint8)).shape == (2, 512)
 
 
-def test_small_jobs_stay_on_the_cpu_where_devices_are_optional(make: Make) -> None:
+def test_small_runs_stay_on_the_cpu(make: Make) -> None:
     encoder = make(tensor_encoders.drawing, ("fake:0",), optional=True)
     encoder.prepare(3, None)
     assert not encoder.reads_files
@@ -186,7 +186,7 @@ def test_small_jobs_stay_on_the_cpu_where_devices_are_optional(make: Make) -> No
         (tensor_encoders.dying, ModelError, r"has ended \(exit code 7\).*run the same command"),
     ],
 )
-def test_a_failure_ends_the_run_in_one_line_and_keeps_what_was_done(
+def test_a_failed_batch_keeps_earlier_ones(
     make: Make, tmp_path: Path, load: Any, error: type[Exception], message: str
 ) -> None:
     folder = colors(tmp_path / "photos", 24, unlucky=20)
@@ -202,7 +202,7 @@ def test_a_failure_ends_the_run_in_one_line_and_keeps_what_was_done(
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_a_killed_decoder_ends_the_run_and_keeps_what_was_done(make: Make, tmp_path: Path) -> None:
+def test_a_killed_decoder_ends_the_run(make: Make, tmp_path: Path) -> None:
     folder = colors(tmp_path / "photos", 60)
     encoder = make(tensor_encoders.slow, devices=("fake:0",))
 
@@ -227,7 +227,7 @@ def descendants(pid: int) -> list[int]:
     ]  # fmt: skip
 
 
-def test_closing_ends_the_processes_and_they_can_be_started_again(make: Make) -> None:
+def test_close_ends_the_processes(make: Make) -> None:
     encoder = make(tensor_encoders.drawing)
     encoder.prepare(1000, 4)
     pids = [worker.process.pid or 0 for worker in encoder._processes]
@@ -239,7 +239,7 @@ def test_closing_ends_the_processes_and_they_can_be_started_again(make: Make) ->
     assert encoder.reads_files
 
 
-def test_an_encoder_that_is_forgotten_ends_its_processes() -> None:
+def test_garbage_collection_ends_the_processes() -> None:
     encoder = GpuEncoder(POCKET, ("fake:0",), tensor_encoders.drawing)
     encoder.prepare(1000, 4)
     pids = [worker.process.pid or 0 for worker in encoder._processes]
@@ -312,14 +312,14 @@ def test_processes_end_when_their_parent_is_killed(load: str, what: str, tmp_pat
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_a_script_without_a_main_guard_ends_by_itself_and_cleanly(tmp_path: Path) -> None:
+def test_a_script_without_a_main_check_ends(tmp_path: Path) -> None:
     running, pids = run_script(tmp_path, "drawing", "done")
     _, messages = running.communicate(timeout=300)
     assert (running.returncode, messages) == (0, b"")
     wait_for_end(pids)
 
 
-def test_a_gpus_process_loads_neither_faiss_nor_the_terminal() -> None:
+def test_gpu_process_imports() -> None:
     code = (
         "import sys, indexer.encoders.gpu.feeding, indexer.encoders.gpu.pool; "
         "heavy = {'faiss', 'torch', 'open_clip', 'typer', 'rich'} & set(sys.modules); "
