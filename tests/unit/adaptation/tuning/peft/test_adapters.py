@@ -22,7 +22,6 @@ from indexer.errors import ModelError
 from indexer.images.preprocess import Preprocess
 from indexer.load import find_bundle
 from indexer.openclip.image_tower import build_visual
-from support.random_towers import small_transformer
 
 Add = Callable[[nn.Module], list[nn.Parameter]]
 
@@ -33,17 +32,6 @@ METHODS: dict[str, tuple[Add, int]] = {
     "shallow prompts": (lambda tower: add_visual_prompts(tower, 5, deep=False), 5 * 32),
     "deep prompts": (lambda tower: add_visual_prompts(tower, 5, deep=True), 3 * 5 * 32),
 }
-
-
-@pytest.fixture(scope="module")
-def transformer() -> nn.Module:
-    """A small ViT of open_clip's, with random weights."""
-    return small_transformer()
-
-
-@pytest.fixture
-def tower(transformer: nn.Module) -> nn.Module:
-    return copy.deepcopy(transformer)
 
 
 @pytest.fixture(params=list(METHODS))
