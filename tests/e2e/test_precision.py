@@ -103,7 +103,7 @@ def test_int8_transformer_needs_no_calibration(tmp_path: Path) -> None:
     assert loss.cosine_least > 0.99
     texts = ["a dog", "two cats"]
     assert np.array_equal(full.encode_texts(texts), rounded.encode_texts(texts))
-    # The figures, by hand.
+    # The metrics, by hand.
     ours, theirs = rounded.encode_images(pixels), full.encode_images(pixels)
     assert loss.cosine_least == pytest.approx(min(a @ b for a, b in zip(ours, theirs, strict=True)))
     assert full.bundle.bank is not None

@@ -39,7 +39,7 @@ def photos(folder: Path) -> list[Image.Image]:
     return [Image.open(file).convert("RGB") for file in files]
 
 
-def least_cosines(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
+def min_cosines(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
     """The least cosine of rows, and the same with the mean of `theirs` taken off: random weights
     may give vectors that hardly differ, which the plain cosine would not notice.
     """
@@ -65,9 +65,9 @@ def own_tokenizer(arch: str, folder: Path) -> Any:
 def require_agreement(bundle: Bundle, loaded: Any, images: list[Image.Image]) -> None:
     encoder, texts = OnnxEncoder(bundle), sample_texts()
     pixels = np.stack([bundle.image.pixels(image) for image in images])
-    seen = least_cosines(encoder.encode_images(pixels), loaded.encode_images(images))
+    seen = min_cosines(encoder.encode_images(pixels), loaded.encode_images(images))
     whole = encoder.encode_ids(encoder.tokenizer(texts))
-    read = least_cosines(whole, loaded.encode_texts(texts))
+    read = min_cosines(whole, loaded.encode_texts(texts))
     logging.getLogger(__name__).info(
         "%s: images %.7f, centred %.6f; texts %.7f, centred %.6f", bundle.name, *seen, *read
     )

@@ -1,5 +1,5 @@
 """The finder on real photos that are changed here, with vectors that mean nothing (the fake's), so
-that outlines and sketches alone must do it; and on sketches made by hand.
+that outlines and gray thumbnails alone must do it; and on gray thumbnails made by hand.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""Figures against NumPy brute force and scikit-learn, with the fake encoder's random vectors."""
+"""Metrics against NumPy brute force and scikit-learn, with the fake encoder's random vectors."""
 
 from pathlib import Path
 
