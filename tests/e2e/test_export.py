@@ -14,7 +14,6 @@ from indexer.load import load_encoder, obtain  # noqa: E402
 from indexer.weights.export import export  # noqa: E402
 from support.checkpoints import make_checkpoint, make_transformers_checkpoint  # noqa: E402
 from support.command import Run, json_lines  # noqa: E402
-from support.shapes import labelled  # noqa: E402
 
 IMAGES, TEXTS = sample_images(6), sample_texts()
 
@@ -73,11 +72,10 @@ def test_half_precision_halves_the_file(clipdex: Run, tmp_path: Path) -> None:
 
 
 def test_a_tuned_model_is_written_with_its_own_tower(
-    clipdex: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clipdex: Run, tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clipdex("adapt", "tune", "mine", labelled(tmp_path / "train", range(4)), "--epochs", "1")
-    clipdex("models", "export", "mine", "written")
-    monkeypatch.setenv("CLIPDEX_CACHE", str(tmp_path / "cache"))
+    clipdex("models", "export", "mine", "written", env={"CLIPDEX_CACHE": str(tuned / "cache")})
+    monkeypatch.setenv("CLIPDEX_CACHE", str(tuned / "cache"))
     assert min_cosine(by_clipdex("mine"), by_open_clip(tmp_path / "written")) > 0.9999
 
 
