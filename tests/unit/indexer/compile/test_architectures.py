@@ -1,7 +1,8 @@
 """One architecture of each family, with random weights: the bundle against open_clip itself.
 
-The slow ones run with `pytest -m slow --log-cli-level=INFO`, which also says each cosine; one
-takes a minute or so.
+test_compiler.py has the families in small. The two that are `long` run with `make test-all`, the
+slow ones with `pytest -m slow --log-cli-level=INFO`, which also says each cosine; one takes a
+minute or so.
 """
 
 import logging
@@ -18,14 +19,14 @@ from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.load import find_bundle
 from support.local_tokenizers import make_tokenizer
 
-slow = pytest.mark.slow
+slow, long = pytest.mark.slow, pytest.mark.long
 # (architecture, whether its text may be cut)
 FAMILIES = [
-    pytest.param("RN50", True, id="RN50"),
+    pytest.param("RN50", True, id="RN50", marks=long),
     pytest.param("ViT-B-16-SigLIP", False, id="ViT-B-16-SigLIP", marks=slow),
     pytest.param("coca_ViT-B-32", False, id="coca_ViT-B-32", marks=slow),
     pytest.param("ViT-B-32", True, id="ViT-B-32", marks=slow),
-    pytest.param("MobileCLIP2-S0", False, id="MobileCLIP2-S0"),
+    pytest.param("MobileCLIP2-S0", False, id="MobileCLIP2-S0", marks=long),
     pytest.param("convnext_base_w", True, id="convnext_base_w", marks=slow),
     pytest.param("EVA02-B-16", True, id="EVA02-B-16", marks=slow),
 ]
