@@ -33,19 +33,19 @@ def best_batch_size(encoder, pixels) -> int:
 
 
 def forward_seconds(encoder, pixels, size: int) -> float:
-    """Wall seconds an image with every lane busy, as the indexer runs the model."""
+    """Wall seconds an image with every worker busy, as the indexer runs the model."""
     batch = np.stack([pixels] * size)
     repeats = 48 // size
 
-    def lane(_: int) -> None:
+    def work(_: int) -> None:
         for _ in range(repeats):
             encoder.encode_images(batch)
 
-    with ThreadPoolExecutor(encoder.lanes) as lanes:
+    with ThreadPoolExecutor(encoder.workers) as pool:
         began = time.perf_counter()
-        list(lanes.map(lane, range(encoder.lanes)))
+        list(pool.map(work, range(encoder.workers)))
         wall = time.perf_counter() - began
-    return wall / (repeats * encoder.lanes * size)
+    return wall / (repeats * encoder.workers * size)
 
 
 def stage_seconds(files: list[Path], encoder) -> dict[str, float]:

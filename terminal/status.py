@@ -25,7 +25,7 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
             out(json.dumps(asdict(metadata), ensure_ascii=False))
             return
         out(f"collection  {metadata.collection}")
-        out(f"images    {metadata.images:,} files, {metadata.contents:,} different")
+        out(f"images      {metadata.images:,} files, {metadata.contents:,} different")
         out(
             f"model       {metadata.model} ({metadata.fingerprint[:12]}, {metadata.dim} dimensions)"
         )

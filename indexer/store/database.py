@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from indexer.errors import CollectionFormatError, CollectionLocked, CollectionStorageError
+from indexer.errors import (
+    CollectionFormatError,
+    CollectionLocked,
+    CollectionNotFound,
+    CollectionStorageError,
+)
 
 from .schema import MIGRATIONS, check_version, migrate, version_of
 
@@ -35,7 +40,10 @@ def connect_reader(path: Path, place: str) -> sqlite3.Connection:
     connection = _readable(path)
     with _closed_on_error(connection):
         check_version(connection, place)
-        if version_of(connection) < len(MIGRATIONS):
+        version = version_of(connection)
+        if version == 0:  # made this moment by the first index run, whose tables come next
+            raise CollectionNotFound(f"the collection at {place} is empty: nothing was indexed yet")
+        if version < len(MIGRATIONS):
             raise CollectionFormatError(
                 f"{place} has an older format. Run `clipdex index` on it once"
             )

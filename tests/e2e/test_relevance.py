@@ -28,7 +28,7 @@ def stored(collection: Path) -> dict[int, np.ndarray]:
 
 
 def expected(query: np.ndarray, kind: str, vectors: dict[int, np.ndarray]) -> dict[int, float]:
-    """Relevance as docs/design.md defines it, written anew."""
+    """Relevance as docs/decisions/0012-relevance.md defines it, written anew."""
     bank = np.load(BUILT_IN_FOLDER / "bank.npy").astype(np.float64)
     bank /= np.linalg.norm(bank, axis=1, keepdims=True)
     manifest = json.loads((BUILT_IN_FOLDER / "bundle.json").read_text())

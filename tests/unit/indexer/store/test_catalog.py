@@ -64,6 +64,13 @@ def test_an_absent_collection_is_an_error(tmp_path: Path) -> None:
         Catalog.open(Collection(tmp_path))
 
 
+def test_catalog_without_tables_is_an_empty_collection(tmp_path: Path) -> None:
+    collection = Collection(tmp_path)
+    edit(collection, "PRAGMA journal_mode = WAL")  # as the first writer begins
+    with pytest.raises(CollectionNotFound, match="nothing was indexed yet"):
+        Catalog.open(collection)
+
+
 def test_ids_are_never_used_again(collection: Collection, tmp_path: Path) -> None:
     catalog = Catalog.open(collection)
     first = catalog.embeddings_of("fake", range(1, 10)).keys()
