@@ -324,4 +324,4 @@ def test_head_of_a_stream_ends_at_once(tmp_path: Path) -> None:
         head = httpx.head(f"{server.url}{job}/events", timeout=120)
         assert head.headers["content-type"].startswith("text/event-stream")
         assert server.get(job).json()["state"] == "running"
-        assert any('"method": "HEAD"' in line for line in server.log)
+        wait_until(lambda: any('"method": "HEAD"' in line for line in server.log))

@@ -19,6 +19,7 @@ from PIL import Image
 from support.command import COMMAND
 from support.images import make_photo
 from support.servers import Served, serving
+from support.waiting import wait_until
 
 JSON = {"Content-Type": "application/json"}
 
@@ -350,5 +351,6 @@ def test_security_headers(served: Served) -> None:
     assert headers["referrer-policy"] == "no-referrer"
     assert "server" not in headers
     assert served.get("/v1/status").headers["cache-control"] == "no-store"
+    wait_until(lambda: any('"path": "/v1/status"' in line for line in served.log))
     log = [json.loads(line) for line in served.log if line.startswith("{")]
     assert log[-1].keys() == {"request_id", "client", "method", "path", "status", "bytes", "ms"}
