@@ -112,7 +112,7 @@ def test_what_cannot_be_written_says_why_and_leaves_nothing(clipdex: Run, tmp_pa
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
     assert b"is there already" in clipdex("models", "export", "pocket", "full", code=1).stderr
-    assert b"was not compiled here" in (
+    assert b"has not been compiled here" in (
         clipdex("models", "export", "ViT-B-32/openai", "new", code=1).stderr
     )
     assert sorted(one.name for one in tmp_path.iterdir()) == ["full"]
