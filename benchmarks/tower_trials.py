@@ -93,7 +93,7 @@ def image(arch: str, folder: Path) -> dict[str, Any]:
 
     from indexer.bundles.samples import sample_images
     from indexer.compile.onnx_export import export_image
-    from indexer.compile.verify import MIN_COSINE, least_cosine
+    from indexer.compile.verify import MIN_COSINE, min_cosine
     from indexer.openclip.loader import random_model
 
     loaded = random_model(arch, config=local_config(arch, folder))
@@ -113,7 +113,7 @@ def image(arch: str, folder: Path) -> dict[str, Any]:
     ours = np.concatenate(parts)
     metadata = agreement(ours, theirs)
     return {
-        "status": status(metadata, MIN_COSINE, least_cosine(ours, theirs)),
+        "status": status(metadata, MIN_COSINE, min_cosine(ours, theirs)),
         "bytes": sum(file.stat().st_size for file in folder.glob("image.onnx*")),
         "per_second": round(CORES * len(images) / seconds, 2),
         **metadata,
@@ -129,7 +129,7 @@ def text(arch: str, folder: Path) -> dict[str, Any]:
 
     from indexer.bundles.samples import sample_texts
     from indexer.compile.onnx_export import can_cut, export_text, text_part
-    from indexer.compile.verify import MAX_CUT_DIFFERENCE, MIN_COSINE, least_cosine
+    from indexer.compile.verify import MAX_CUT_DIFFERENCE, MIN_COSINE, min_cosine
     from indexer.openclip.loader import random_model
 
     config = local_config(arch, folder)
@@ -168,7 +168,7 @@ def text(arch: str, folder: Path) -> dict[str, Any]:
     for _ in range(8):
         session.run(None, {"ids": one})
     seconds = time.process_time() - begin
-    result = status(metadata, MIN_COSINE, least_cosine(ours, theirs))
+    result = status(metadata, MIN_COSINE, min_cosine(ours, theirs))
     if metadata.get("cut_difference", 0.0) > MAX_CUT_DIFFERENCE:
         result = f"refused (cutting moves a vector by {metadata['cut_difference']:.1g})"
     return {
@@ -232,15 +232,15 @@ def agreement(ours: Any, theirs: Any) -> dict[str, float]:
     """
     import numpy as np
 
-    from indexer.compile.verify import least_cosine
+    from indexer.compile.verify import min_cosine
 
     def centred(vectors: Any) -> Any:
         moved = vectors.astype(np.float64) - theirs.mean(axis=0)
         return moved / np.linalg.norm(moved, axis=1, keepdims=True)
 
     return {
-        "cosine": round(least_cosine(ours, theirs), 7),
-        "centred_cosine": round(least_cosine(centred(ours), centred(theirs)), 6),
+        "cosine": round(min_cosine(ours, theirs), 7),
+        "centred_cosine": round(min_cosine(centred(ours), centred(theirs)), 6),
     }
 
 

@@ -1,11 +1,11 @@
-"""The image tower as open_clip has it, kept for GPUs beside a model's bundle in the cache.
+"""The image tower cache: open_clip's image tower, for GPUs, beside a model's bundle.
 
 models/<fingerprint>/torch/
     open_clip_config.json    open_clip's `model_cfg`, and the checksum of the weights
     visual.safetensors       the image tower's weights, by open_clip's names
 
-A bundle holds graphs, and what they were compiled from may be gone by the time a GPU is there: so
-the tower is kept the first time it is used, and read from here from then on.
+A bundle holds graphs, and what they were compiled from may be gone by the time there is a GPU. So
+the tower is cached when it is first used, and read from here afterwards.
 """
 
 import json
@@ -37,28 +37,42 @@ Report = Callable[[str], None]
 
 
 def obtain_tower(bundle: Bundle, on_progress: Report = lambda line: None) -> nn.Module:
-    """A model's image tower on the CPU, in float32: kept before, or taken from the bundle's graph
-    or the bundle's own source (downloaded again if need be), and then kept.
+    """Return a model's image tower on the CPU, in float32.
 
-    Raises ModelError where it is nowhere to be had.
+    It is read from the cache, or restored from the bundle's graph or what that was compiled from
+    (downloaded again if need be), and then cached.
+
+    Args:
+        bundle: The compiled model.
+        on_progress: Called with a line of text on what is being done.
+
+    Raises:
+        ModelError: The weights cannot be found.
     """
-    with cache.compiling(f"{bundle.fingerprint} {FOLDER}"):  # other GPUs' processes wait, and read
-        kept = read_tower(bundle.fingerprint)
-        if kept is not None:
-            return kept
+    # The processes of other GPUs wait, and then read the cache.
+    with cache.compiling(f"{bundle.fingerprint} {FOLDER}"):
+        cached = read_tower(bundle.fingerprint)
+        if cached is not None:
+            return cached
         try:
             visual, config = tower_from_graph(bundle), bundle.architecture
         except ModelError as exc:
             loaded = load_source(bundle, exc, on_progress)
             visual, config = loaded.model.visual, loaded.config
-        keep_tower(visual, config, bundle.fingerprint)
+        save_tower(visual, config, bundle.fingerprint)
     return visual
 
 
-def keep_tower(visual: nn.Module, config: dict[str, Any], mark: str) -> None:
-    """Write the image tower of the model with fingerprint `mark` beside and rename it into place.
+def save_tower(visual: nn.Module, config: dict[str, Any], mark: str) -> None:
+    """Write an image tower into the cache, beside and then renamed into place.
 
-    config: open_clip's `model_cfg`. Raises CompileError where the cache cannot be written.
+    Args:
+        visual: The tower.
+        config: open_clip's `model_cfg`.
+        mark: The model's fingerprint.
+
+    Raises:
+        CompileError: The cache cannot be written.
     """
     folder = cache.models_folder() / mark / FOLDER
     # Cloned, since safetensors refuses tensors that share their memory.
@@ -68,9 +82,9 @@ def keep_tower(visual: nn.Module, config: dict[str, Any], mark: str) -> None:
         work = Path(tempfile.mkdtemp(prefix=f".{FOLDER}-", dir=folder.parent))
         try:
             save_file(weights, str(work / WEIGHTS))
-            metadata = {"model_cfg": config, "fingerprint": mark, "blake3": _digest(work / WEIGHTS)}
-            (work / CONFIG).write_text(json.dumps(metadata, indent=1), encoding="utf-8")
-            # safetensors lets nobody else read it.
+            manifest = {"model_cfg": config, "fingerprint": mark, "blake3": _digest(work / WEIGHTS)}
+            (work / CONFIG).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            # safetensors makes it unreadable for other users.
             (work / WEIGHTS).chmod((work / CONFIG).stat().st_mode)
             work.chmod(0o755)
             shutil.rmtree(folder, ignore_errors=True)
@@ -79,33 +93,44 @@ def keep_tower(visual: nn.Module, config: dict[str, Any], mark: str) -> None:
             shutil.rmtree(work, ignore_errors=True)
     except (OSError, SafetensorError) as exc:
         raise CompileError(
-            f"cannot keep the image tower in {folder}: {exc}. Name a writable place with "
-            f"${cache.ENVIRONMENT}"
+            f"cannot cache the image tower in {folder}: {exc}. Set ${cache.ENVIRONMENT} to a "
+            "writable folder"
         ) from exc
 
 
 def read_tower(mark: str) -> nn.Module | None:
-    """The kept image tower of the model with fingerprint `mark`; None where there is none, or its
-    files are not those that were written.
+    """Read an image tower from the cache.
+
+    Args:
+        mark: The model's fingerprint.
+
+    Returns:
+        None if there is none, or its files are not those that were written.
     """
     folder = cache.models_folder() / mark / FOLDER
     try:
-        metadata = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if metadata["fingerprint"] != mark or metadata["blake3"] != _digest(folder / WEIGHTS):
+        manifest = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if manifest["fingerprint"] != mark or manifest["blake3"] != _digest(folder / WEIGHTS):
             return None
-        visual = build_visual(metadata["model_cfg"])
+        visual = build_visual(manifest["model_cfg"])
         visual.load_state_dict(load_file(str(folder / WEIGHTS)), strict=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
-        return None  # made anew
+        return None  # it is made again
     return visual
 
 
 def load_source(
     bundle: Bundle, reason: ModelError, on_progress: Report = lambda line: None
 ) -> LoadedModel:
-    """What the bundle was compiled from.
+    """Load what a bundle was compiled from.
 
-    reason: why the bundle's graphs do not do. Raises ModelError where it is gone, or another.
+    Args:
+        bundle: The compiled model.
+        reason: Why the bundle's graphs cannot be used, for the error.
+        on_progress: Called with a line of text on what is being done.
+
+    Raises:
+        ModelError: The source is gone, or has become another model.
     """
     record = cache.read_record(bundle.name)
     if record is None or bundle.name == BUILT_IN:
@@ -123,7 +148,7 @@ def load_source(
         raise ModelError(f"{bundle.name} cannot be loaded for torch: {exc}") from exc
     if mark != bundle.fingerprint:
         raise ModelError(
-            f"{record.source} is another model than the one compiled here as {bundle.name}: "
+            f"{record.source} is not the model that was compiled here as {bundle.name}: "
             "compile it again (`clipdex models pull` or `add`), or use --device cpu"
         )
     hub.clean()
@@ -131,7 +156,7 @@ def load_source(
 
 
 def fingerprint_of(loaded: LoadedModel) -> str:
-    """The fingerprint that a model's bundle has."""
+    """Return the fingerprint of a model's bundle."""
     return fingerprint(loaded, convert_tokenizer(loaded.tokenizer, loaded.context_length).text)
 
 
