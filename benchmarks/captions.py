@@ -31,7 +31,7 @@ from indexer.load import find_bundle
 from labelled import few_of_each, share
 from measure import report
 from search.evaluation.dataset import GroundTruth, Known, read_ground_truth
-from search.evaluation.evaluate import Evaluation, annotate, evaluate
+from search.evaluation.evaluate import Evaluation, embed_dataset, evaluate
 
 PAIRS, OLD_EACH, SKETCHES = 2000, 1, 40
 
@@ -97,7 +97,8 @@ def _figures(
     found: dict[str, list[float]] = {}
     for encoder in encoders:
         new, known = (
-            evaluate(annotate(truth, encoder), encoder, name="") for truth in (measured, photos)
+            evaluate(embed_dataset(truth, encoder), encoder, name="")
+            for truth in (measured, photos)
         )
         found.setdefault("new", []).append(_share_found(new))
         assert known.zero_shot is not None

@@ -70,7 +70,7 @@ def evaluate(
     from indexer.store.lookup import lookup_where
     from indexer.store.paths import display
     from search.evaluation.dataset import read_ground_truth
-    from search.evaluation.evaluate import annotate
+    from search.evaluation.evaluate import embed_dataset
     from search.evaluation.evaluate import evaluate as measure
 
     truth = read_ground_truth(data)
@@ -82,7 +82,7 @@ def evaluate(
             name, fingerprint=fingerprint, threads=available_cores(), on_progress=note
         )
         with lookup_where(place, encoder.fingerprint) as stored:
-            annotated = annotate(truth, encoder, stored=stored, workers=workers)
+            annotated = embed_dataset(truth, encoder, stored=stored, workers=workers)
         if not results:  # the same files fail for every model
             for path, reason in annotated.skipped:
                 note(f"skipped {display(path)}: {reason}")

@@ -66,9 +66,11 @@ def test_a_wrong_date_is_wrong_usage_and_a_wrong_folder_one_line(
     for option in ("--since", "--until"):
         for wrong in ("someday", "2024-02-30", ""):
             refused = clipdex("search", "x", option, wrong, code=2).stderr.decode()
-            assert "is not a date: write 2024, 2024-07, 2024-07-14" in " ".join(refused.split())
+            assert "is not a date: use 2024, 2024-07, 2024-07-14" in " ".join(refused.split())
     refused = clipdex("search", "x", "--in", "Spain", code=1).stderr.decode()
-    assert refused.startswith("error: no indexed image lies in 'Spain': name a folder's path")
+    assert refused.startswith(
+        "error: there is no indexed image in 'Spain': give the path of a folder"
+    )
     assert refused.count("\n") == 1
     nothing = clipdex("search", "x", "--since", "2030", "--json")
     assert nothing.stdout == b""

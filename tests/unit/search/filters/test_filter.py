@@ -105,7 +105,7 @@ def test_folders_add_up_and_one_without_images_is_an_error(
     both = [f for f in metadata if f.path.parent in {photos / "2023/Italy", photos / "italy trip"}]
     check(world, Filter(folders=["2023", "italy trip"]), both)
     for nowhere in ("Spain", tmp_path, "/no/such/folder", photos / "2025", "..", "aly"):
-        with pytest.raises(QueryError, match="no indexed image lies in"):
+        with pytest.raises(QueryError, match="there is no indexed image in"):
             engine.search("x", filter=Filter(folders=[nowhere]))
 
 
