@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import guarded
+from .console import handle_errors
 from .once import answer_once
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .output import Form
 
 
-@guarded
+@handle_errors
 def search(
     words: Annotated[
         list[str] | None,
@@ -89,7 +89,7 @@ def search(
     write_hits(hits, form)
 
 
-@guarded
+@handle_errors
 def similar(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image, indexed or not.")],
     k: options.Count = 10,
