@@ -1,4 +1,4 @@
-"""`clipdex adapt`"""
+"""The commands `clipdex adapt ...`."""
 
 import json
 from pathlib import Path

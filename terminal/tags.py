@@ -1,4 +1,4 @@
-"""`clipdex tags`"""
+"""The commands `clipdex tags ...`."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`clipdex adapt tune` and `clipdex adapt merge`"""
+"""The commands `clipdex adapt tune` and `clipdex adapt merge`."""
 
 import json
 from collections.abc import Iterator

@@ -79,7 +79,8 @@ def writing(collection: Collection, purpose: str) -> Iterator[Catalog]:
     """Open a collection's catalog for its only writer, made or migrated if need be.
 
     Args:
-        purpose: What the writer does, as others who wait are told ("index", "forget").
+        collection: The collection to write.
+        purpose: What the writer does ("index", "forget"), for the message to others who wait.
 
     Raises:
         CollectionLocked: Another process is writing; the message names it.

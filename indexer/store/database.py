@@ -29,8 +29,12 @@ def connect_writer(path: Path, place: str) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path, place: str) -> sqlite3.Connection:
-    """A connection that only reads; on a read-only disk, where no log can be made, one that takes
-    the file as it is.
+    """Return a connection that only reads.
+
+    On a read-only disk, where SQLite cannot create a log, it reads the file as it is.
+
+    Raises:
+        CollectionFormatError: The catalog is older or newer than this clipdex.
     """
     connection = _readable(path)
     with _closed_on_error(connection):
@@ -73,7 +77,13 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 @contextmanager
 def translated(place: str) -> Iterator[None]:
-    """SQLite's errors as clipdex's."""
+    """Translate SQLite's errors inside.
+
+    Raises:
+        CollectionStorageError: The disk is full, or the catalog cannot be used.
+        CollectionLocked: Another program has locked the catalog.
+        CollectionFormatError: The catalog is damaged.
+    """
     try:
         yield
     except sqlite3.OperationalError as exc:
@@ -96,6 +106,6 @@ def translated(place: str) -> Iterator[None]:
         raise CollectionStorageError(f"cannot use the catalog in {place}: {text}") from exc
     except sqlite3.DatabaseError as exc:
         raise CollectionFormatError(
-            f"the catalog in {place} is damaged or no database ({exc}). Restore it from a "
+            f"the catalog in {place} is damaged or not a database ({exc}). Restore it from a "
             "backup, or remove the folder and index again"
         ) from exc

@@ -130,7 +130,7 @@ def test_what_is_wrong_is_said_in_one_line_with_its_exit_code(clipdex: Run, tmp_
         (("search", "a dog"), 1, "clipdex index FOLDER"),
         (("status",), 1, "nothing was indexed yet"),
         (("index", "nowhere"), 1, "nowhere is not there"),
-        (("index", ".", "--model", "no-such-model"), 1, "no model 'no-such-model'"),
+        (("index", ".", "--model", "no-such-model"), 1, "no such model: 'no-such-model'"),
         (("index", ".", "--device", "mps"), 1, "--device cpu"),
         (("label", "nowhere.jpg", "--labels", "a"), 1, "nowhere.jpg cannot be read"),
         (("search",), 2, "--image"),

@@ -128,12 +128,13 @@ class GpuEncoder(OnnxEncoder):
         Chunks of files go to the devices in turn, and their answers come in the same order.
 
         Args:
+            tasks: The files.
             reading: What is done to each task; is sent to the processes.
             decoders: How many processes decode, all devices together.
 
         Raises:
             ModelError: A process failed or has died.
-            WorkerLost: A decoding process was ended from outside.
+            WorkerLost: A decoding process was killed from outside.
         """
         each = max(1, decoders // len(self._processes))
         pinned = self.devices[0].startswith("cuda")
