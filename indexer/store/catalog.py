@@ -98,7 +98,7 @@ def writing(collection: Collection, purpose: str) -> Iterator[Catalog]:
 
 @contextmanager
 def write_transaction(collection: Collection, purpose: str) -> Iterator[Catalog]:
-    """As `writing`, in one transaction, for a collection that is there.
+    """Open the catalog of an existing collection as `writing` does, in one transaction.
 
     Raises:
         CollectionNotFound: Nothing was indexed there yet.

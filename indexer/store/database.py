@@ -14,7 +14,15 @@ LOCK_SECONDS = 10.0
 
 
 def connect_writer(path: Path, place: str) -> sqlite3.Connection:
-    """A connection that writes, to a catalog made or migrated if need be. place: for errors."""
+    """Return a connection that writes, creating or migrating the catalog if need be.
+
+    Args:
+        path: The catalog's file.
+        place: The collection's folder, for errors.
+
+    Raises:
+        CollectionFormatError: The catalog is newer than this clipdex.
+    """
     connection = _connect(path, "mode=rwc")
     with _closed_on_error(connection):
         check_version(connection, place)

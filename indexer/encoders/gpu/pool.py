@@ -199,7 +199,7 @@ class GpuEncoder(OnnxEncoder):
 
 
 def _close(workers: list[Worker]) -> None:
-    """Apart from the encoder, so that it is called when that is forgotten or Python ends."""
+    """Close the workers; not a method, so that a finalizer can call it without the encoder."""
     for worker in workers:
         worker.close()
 
