@@ -2,7 +2,7 @@
 
 usage: python benchmarks/gpu.py [--batches 16 64 256] [--device cuda] [--photos 4000]
 
-Images a second by precision and batch, from pinned memory; and how many `build` reaches with
+Images per second by precision and batch, from pinned memory; and how many `build` reaches with
 photos on disk, on the GPU and on the CPU of the same machine.
 """
 
