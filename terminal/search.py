@@ -45,7 +45,7 @@ def search(
     collection: options.Collection = None,
     as_json: options.Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
-    paths: Annotated[bool, typer.Option("--paths", help="Paths only, one a line.")] = False,
+    paths: Annotated[bool, typer.Option("--paths", help="Paths only, one per line.")] = False,
     print0: Annotated[
         bool, typer.Option("--print0", help="Paths only, each ended by a NUL byte.")
     ] = False,

@@ -57,7 +57,7 @@ def tune(
         typer.Option(metavar="R", help="Peak learning rate.", show_default="3e-05, else 1e-03"),
     ] = None,
     warmup: Annotated[
-        float, typer.Option(metavar="S", help="Share of steps with a rising rate.")
+        float, typer.Option(metavar="S", help="Share of steps in which the learning rate warms up.")
     ] = 0.1,
     batch_size: Annotated[
         int | None,

@@ -47,13 +47,13 @@ def test_the_built_in_model_goes_to_open_clip_and_comes_back(
     clipdex: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "new" / "pocket"
-    (metadata,) = json_lines(clipdex("models", "export", "pocket", folder, "--json"))
+    (report,) = json_lines(clipdex("models", "export", "pocket", folder, "--json"))
     assert {file.name for file in folder.iterdir()} == {
         "open_clip_config.json",
         "open_clip_model.safetensors",
     }
     assert len({file.stat().st_mode for file in folder.iterdir()}) == 1  # who reads one reads both
-    assert metadata["bytes"] == sum(file.stat().st_size for file in folder.iterdir())
+    assert report["bytes"] == sum(file.stat().st_size for file in folder.iterdir())
     assert [one.name for one in folder.parent.iterdir()] == ["pocket"]
     own = by_clipdex("pocket")
     assert min_cosine(own, by_open_clip(folder)) > 0.9999

@@ -56,7 +56,7 @@ class GpuEncoder(OnnxEncoder):
         devices: torch's names, such as "cuda:0"; one may come twice.
         optional: Whether the CPU may do a small job, or all of it where a device does not start.
         threads: Cores, for the CPU.
-        on_progress: Is told in one line what was chosen.
+        on_progress: Called with a line of text on what was chosen.
         load: Makes a device's encoder, in its process.
     """
 
@@ -111,7 +111,7 @@ class GpuEncoder(OnnxEncoder):
             self.close()
             if not self.optional:
                 raise
-            self._on_progress(f"going on with the CPU: {exc}")
+            self._on_progress(f"continuing on the CPU: {exc}")
             return
         except BaseException:
             self.close()
