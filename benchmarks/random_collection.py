@@ -1,4 +1,4 @@
-"""A collection of any size, its random vectors written straight into the catalog."""
+"""Makes collections of any size, with random vectors written directly into the catalog."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`clipdex adapt`"""
+"""The commands `clipdex adapt ...`."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, guarded, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out
 
 if TYPE_CHECKING:
     from adaptation.train import Trained
@@ -19,7 +19,7 @@ Force = Annotated[bool, typer.Option("--force", help="Go on where a check object
 
 
 @app.command()
-@guarded
+@handle_errors
 def train(
     name: Name,
     data: Annotated[
@@ -115,7 +115,7 @@ def train(
 
 
 @app.command()
-@guarded
+@handle_errors
 def concept(
     name: Name,
     like: Annotated[
@@ -163,7 +163,7 @@ def concept(
 
 
 @app.command("list")
-@guarded
+@handle_errors
 def list_learned(collection: options.Collection = None, as_json: options.Json = False) -> None:
     """List the heads and concepts of a collection.
 
@@ -179,7 +179,7 @@ def list_learned(collection: options.Collection = None, as_json: options.Json = 
 
 
 @app.command()
-@guarded
+@handle_errors
 def show(name: Name, collection: options.Collection = None) -> None:
     """Print everything that is known about a head or concept, as JSON.
 
@@ -190,7 +190,7 @@ def show(name: Name, collection: options.Collection = None) -> None:
 
 
 @app.command()
-@guarded
+@handle_errors
 def remove(name: Name, collection: options.Collection = None) -> None:
     """Delete a head or concept, and the labels that the head gave.
 

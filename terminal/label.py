@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, guarded, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out
 
 if TYPE_CHECKING:
     from indexer.encoder import Encoder
     from search.labels.apply import Labelled
 
 
-@guarded
+@handle_errors
 def label(
     paths: Annotated[
         list[Path] | None,

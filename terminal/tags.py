@@ -1,4 +1,4 @@
-"""`clipdex tags`"""
+"""The commands `clipdex tags ...`."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, guarded, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out
 
 if TYPE_CHECKING:
     from adaptation.sidecars import Skipped
@@ -28,7 +28,7 @@ MinProbability = Annotated[
 
 
 @app.command()
-@guarded
+@handle_errors
 def add(
     label: Tag,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images or folders.")],
@@ -56,7 +56,7 @@ def add(
 
 
 @app.command()
-@guarded
+@handle_errors
 def remove(
     label: Tag,
     paths: Annotated[
@@ -79,7 +79,7 @@ def remove(
 
 
 @app.command("list")
-@guarded
+@handle_errors
 def list_tags(collection: options.Collection = None, as_json: options.Json = False) -> None:
     """List the labels, their origin and the number of images that have them.
 
@@ -97,7 +97,7 @@ def list_tags(collection: options.Collection = None, as_json: options.Json = Fal
 
 
 @app.command()
-@guarded
+@handle_errors
 def export(
     as_xmp: Annotated[
         bool, typer.Option("--xmp", help="Sidecars beside the photos, merged with existing ones.")
@@ -160,7 +160,7 @@ def export(
 
 
 @app.command()
-@guarded
+@handle_errors
 def undo(collection: options.Collection = None) -> None:
     """Revert the last `export --xmp`: restore changed sidecars and remove new ones.
 

@@ -1,6 +1,6 @@
 """One model with random weights, in the layout that each tool reads.
 
-Hubs are not asked, so the weights are drawn; speed, memory and size do not depend on their values.
+The weights are random, since no hub is used; speed, memory and size do not depend on their values.
 rclip has one model, an open_clip ViT-B-32-256, as two ONNX files: they are exported with the
 settings that rclip's own `scripts/convert_model.py` exports the real one with.
 """

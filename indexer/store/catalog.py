@@ -79,7 +79,8 @@ def writing(collection: Collection, purpose: str) -> Iterator[Catalog]:
     """Open a collection's catalog for its only writer, made or migrated if need be.
 
     Args:
-        purpose: What the writer does, as others who wait are told ("index", "forget").
+        collection: The collection to write.
+        purpose: What the writer does ("index", "forget"), for the message to others who wait.
 
     Raises:
         CollectionLocked: Another process is writing; the message names it.
@@ -97,7 +98,7 @@ def writing(collection: Collection, purpose: str) -> Iterator[Catalog]:
 
 @contextmanager
 def write_transaction(collection: Collection, purpose: str) -> Iterator[Catalog]:
-    """As `writing`, in one transaction, for a collection that is there.
+    """Open the catalog of an existing collection as `writing` does, in one transaction.
 
     Raises:
         CollectionNotFound: Nothing was indexed there yet.

@@ -47,7 +47,7 @@ class FileTables(Tables):
         )
 
     def remove_files(self, scope: Scope) -> int:
-        """Forget the files of a scope, and the root where the scope is a whole one.
+        """Forget the files of a scope, and its root if the scope is a whole root.
 
         Returns:
             How many files were forgotten; at least 1 for a whole root.

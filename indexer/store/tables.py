@@ -40,6 +40,8 @@ class Tables:
         """Yield the rows of a statement whose `{ids}` stands for as many parameters as fit.
 
         Args:
+            statement: SQL with `{ids}` in place of the parameters.
+            ids: The ids to pass.
             before: Parameters that come before the ids.
         """
         for start in range(0, len(ids), MAX_PARAMETERS):

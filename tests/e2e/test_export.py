@@ -37,7 +37,7 @@ def by_clipdex(name: str) -> tuple[np.ndarray, np.ndarray]:
     return encoder.encode_images(pixels), encoder.encode_texts(TEXTS)
 
 
-def least_cosine(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> float:
+def min_cosine(one: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...]) -> float:
     return min(
         float((np.asarray(a) * np.asarray(b)).sum(1).min()) for a, b in zip(one, other, strict=True)
     )
@@ -47,21 +47,21 @@ def test_the_built_in_model_goes_to_open_clip_and_comes_back(
     clipdex: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "new" / "pocket"
-    (metadata,) = json_lines(clipdex("models", "export", "pocket", folder, "--json"))
+    (report,) = json_lines(clipdex("models", "export", "pocket", folder, "--json"))
     assert {file.name for file in folder.iterdir()} == {
         "open_clip_config.json",
         "open_clip_model.safetensors",
     }
     assert len({file.stat().st_mode for file in folder.iterdir()}) == 1  # who reads one reads both
-    assert metadata["bytes"] == sum(file.stat().st_size for file in folder.iterdir())
+    assert report["bytes"] == sum(file.stat().st_size for file in folder.iterdir())
     assert [one.name for one in folder.parent.iterdir()] == ["pocket"]
     own = by_clipdex("pocket")
-    assert least_cosine(own, by_open_clip(folder)) > 0.9999
+    assert min_cosine(own, by_open_clip(folder)) > 0.9999
     clipdex("models", "add", folder, "--name", "again")
     monkeypatch.setenv("CLIPDEX_CACHE", str(tmp_path / "cache"))
-    assert least_cosine(own, by_clipdex("again")) > 0.99999
+    assert min_cosine(own, by_clipdex("again")) > 0.99999
     done = clipdex("models", "export", "pocket", folder, code=1)
-    assert b"is there already" in done.stderr
+    assert b"exists already" in done.stderr
     assert done.stderr.count(b"\n") == 1
 
 
@@ -69,7 +69,7 @@ def test_half_precision_halves_the_file(clipdex: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = clipdex("models", "export", "pocket", "empty", "--half")
     assert done.stdout.startswith(b"empty  pocket, 45 MB, cosine 0.99")
-    assert least_cosine(by_clipdex("pocket"), by_open_clip(tmp_path / "empty")) > 0.999
+    assert min_cosine(by_clipdex("pocket"), by_open_clip(tmp_path / "empty")) > 0.999
 
 
 def test_a_tuned_model_is_written_with_its_own_tower(
@@ -78,7 +78,7 @@ def test_a_tuned_model_is_written_with_its_own_tower(
     clipdex("adapt", "tune", "mine", labelled(tmp_path / "train", range(4)), "--epochs", "1")
     clipdex("models", "export", "mine", "written")
     monkeypatch.setenv("CLIPDEX_CACHE", str(tmp_path / "cache"))
-    assert least_cosine(by_clipdex("mine"), by_open_clip(tmp_path / "written")) > 0.9999
+    assert min_cosine(by_clipdex("mine"), by_open_clip(tmp_path / "written")) > 0.9999
 
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "nllb"])
@@ -89,7 +89,7 @@ def test_a_tokenizer_of_transformers_goes_along(
     bundle = obtain(make_transformers_checkpoint(tmp_path / "checkpoint", kind), label="foreign")
     export(bundle, tmp_path / "written")
     assert (tmp_path / "written" / "tokenizer.json").is_file()
-    assert least_cosine(by_clipdex("foreign"), by_open_clip(tmp_path / "written")) > 0.9999
+    assert min_cosine(by_clipdex("foreign"), by_open_clip(tmp_path / "written")) > 0.9999
 
 
 def test_settings_that_are_not_the_usual_ones_are_written(
@@ -105,14 +105,14 @@ def test_settings_that_are_not_the_usual_ones_are_written(
     export(obtain(spec, label="padded"), tmp_path / "written")
     settings = json.loads((tmp_path / "written" / "open_clip_config.json").read_text())
     assert settings["preprocess_cfg"]["fill_color"] == 77
-    assert least_cosine(by_clipdex("padded"), by_open_clip(tmp_path / "written")) > 0.9999
+    assert min_cosine(by_clipdex("padded"), by_open_clip(tmp_path / "written")) > 0.9999
 
 
 def test_what_cannot_be_written_says_why_and_leaves_nothing(clipdex: Run, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
-    assert b"is there already" in clipdex("models", "export", "pocket", "full", code=1).stderr
-    assert b"was not compiled here" in (
+    assert b"exists already" in clipdex("models", "export", "pocket", "full", code=1).stderr
+    assert b"has not been compiled here" in (
         clipdex("models", "export", "ViT-B-32/openai", "new", code=1).stderr
     )
     assert sorted(one.name for one in tmp_path.iterdir()) == ["full"]

@@ -114,7 +114,7 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_was_done(
         _, messages = running.communicate(timeout=60)
     assert running.returncode == 130, messages
     assert messages.decode().splitlines() == [
-        "What was indexed so far is kept; run the same command to go on.",
+        "What was indexed so far is kept; run the same command to continue.",
         "interrupted",
     ]
     assert len(children) >= 5

@@ -167,10 +167,10 @@ def test_status_tells_of_a_change_under_way(clipdex: Run, photos: Path, tmp_path
     shown = clipdex("status").stdout.decode()
     assert "changing to fake (new, 32 dimensions): " in shown
     assert f"of {IMAGES} images" in shown
-    (metadata,) = json_lines(clipdex("status", "--json"))
-    assert metadata["model"] == "pocket"
-    assert [model["state"] for model in metadata["models"]] == ["active", "pending"]
-    assert json.dumps(metadata["models"][0]["fingerprint"]) == json.dumps(metadata["fingerprint"])
+    (status,) = json_lines(clipdex("status", "--json"))
+    assert status["model"] == "pocket"
+    assert [model["state"] for model in status["models"]] == ["active", "pending"]
+    assert json.dumps(status["models"][0]["fingerprint"]) == json.dumps(status["fingerprint"])
     assert len(json_lines(clipdex("search", "colours", "-k", 500, "--json"))) == IMAGES
 
 

@@ -1,4 +1,4 @@
-"""Photos in folders, of many dates and zones, and what a test knows of them."""
+"""Photos in folders, of many dates and zones, and and what a test knows about them."""
 
 import os
 import shutil
@@ -20,8 +20,8 @@ ZONES = (None, "+02:00", "-07:00", "+05:30", "Z")
 
 
 @dataclass(frozen=True)
-class Fact:
-    """What the test knows of a file that it made."""
+class DatedPhoto:
+    """What the test knows about a file that it made."""
 
     path: Path
     taken: datetime | None  # aware where the file names a zone
@@ -46,20 +46,20 @@ def write(
         os.utime(path, (changed, changed))
 
 
-def make(folder: Path, count: int) -> list[Fact]:
+def make(folder: Path, count: int) -> list[DatedPhoto]:
     """Files in folders, of dates around 2024 with and without a zone; a fifth are copies."""
     random = np.random.default_rng(7)
-    metadata: list[Fact] = []
+    photos: list[DatedPhoto] = []
     for number in range(count):
         place = folder / FOLDERS[random.integers(len(FOLDERS))]
         path = place / f"{'IMG' if random.random() < 0.7 else 'copy'}_{number}.jpg"
         changed = int(random.integers(1_672_000_000, 1_735_000_000))
-        if metadata and random.random() < 0.2:
-            twin = metadata[random.integers(len(metadata))]
+        if photos and random.random() < 0.2:
+            original = photos[random.integers(len(photos))]
             place.mkdir(parents=True, exist_ok=True)
-            shutil.copy(twin.path, path)
+            shutil.copy(original.path, path)
             os.utime(path, (changed, changed))
-            metadata.append(Fact(path, twin.taken, changed, twin.image))
+            photos.append(DatedPhoto(path, original.taken, changed, original.image))
             continue
         wall, zone = None, None
         if random.random() < 0.7:
@@ -69,8 +69,8 @@ def make(folder: Path, count: int) -> list[Fact]:
         taken = wall
         if wall is not None and zone is not None:
             taken = wall.replace(tzinfo=datetime.fromisoformat(f"2024-01-01T00:00{zone}").tzinfo)
-        metadata.append(Fact(path, taken, changed, number))
-    return metadata
+        photos.append(DatedPhoto(path, taken, changed, number))
+    return photos
 
 
 def open_collection(folder: Path, photos: Path, **options: object) -> Engine:

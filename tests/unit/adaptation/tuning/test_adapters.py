@@ -62,7 +62,7 @@ def moved(learnt: list[nn.Parameter]) -> None:
         nn.init.normal_(parameter, std=0.2)
 
 
-def least_cosine(tower: nn.Module, size: int, folder: Path) -> float:
+def min_cosine(tower: nn.Module, size: int, folder: Path) -> float:
     """Of torch's vectors and the exported graph's."""
     preprocess = Preprocess(size=(size, size), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     export_image(Exportable(tower), preprocess, folder / "image.onnx")
@@ -111,7 +111,7 @@ def test_its_graph_has_its_vectors(
     tower: nn.Module, method: tuple[Add, int], tmp_path: Path
 ) -> None:
     moved(method[0](tower))
-    assert least_cosine(tower, 32, tmp_path) > 0.9999
+    assert min_cosine(tower, 32, tmp_path) > 0.9999
 
 
 def test_nothing_to_add_is_refused(tower: nn.Module) -> None:
@@ -198,7 +198,7 @@ def test_adapters_stand_behind_each_block_of_the_built_in_tower() -> None:
 def test_the_graph_of_the_built_in_tower_with_adapters_has_its_vectors(tmp_path: Path) -> None:
     tower = pocket()
     moved(add_adapters(tower))
-    assert least_cosine(tower, 260, tmp_path) > 0.9999
+    assert min_cosine(tower, 260, tmp_path) > 0.9999
 
 
 def other_towers() -> dict[str, tuple[nn.Module, int]]:

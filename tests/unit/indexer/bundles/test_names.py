@@ -53,14 +53,14 @@ def test_a_parsed_name_parses_to_the_same_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "arch", "said"),
     [
-        ("hf-hub:alone", None, "write hf-hub:org/name"),
+        ("hf-hub:alone", None, "give hf-hub:org/name"),
         ("local-dir:nowhere", None, "open_clip_config.json"),
         ("nowhere/at/all", None, "is not a model"),
-        ("gone.safetensors", "RN50", "no checkpoint"),
-        ("pocket", "RN50", "--arch says what a checkpoint file holds"),
+        ("gone.safetensors", "RN50", "no such checkpoint"),
+        ("pocket", "RN50", "--arch names the architecture of a checkpoint file"),
     ],
 )
-def test_what_is_no_name_says_what_is(
+def test_invalid_name_is_refused_with_the_valid_forms(
     name: str, arch: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

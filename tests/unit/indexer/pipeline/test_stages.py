@@ -15,21 +15,25 @@ from support.images import make_photo
 
 
 class CountingEncoder(FakeEncoder):
-    """Two lanes that must meet before either goes on."""
+    """Two workers that must meet before either goes on."""
 
-    lanes = 2
-    batch_size = 5
+    workers = 2
+    batch_sizes = (5,)
 
     def __init__(self) -> None:
         super().__init__()
         self.meeting = threading.Barrier(2, timeout=20)
+
+    def prepare(self, images: int, batch_size: int | None) -> None: ...
+
+    def close(self) -> None: ...
 
     def encode_images(self, pixels: Pixels) -> Embeddings:
         self.meeting.wait()
         return super().encode_images(pixels)
 
 
-def test_lanes_run_at_the_same_time_and_batches_are_full(tmp_path: Path) -> None:
+def test_workers_run_at_the_same_time_and_batches_are_full(tmp_path: Path) -> None:
     for number in range(20):
         make_photo(tmp_path / f"{number:02}.png", number)
     encoder = CountingEncoder()
@@ -108,7 +112,7 @@ def test_progress_goes_to_the_end_and_failures_are_told(tmp_path: Path) -> None:
 
 
 def test_work_is_committed_while_a_slow_file_is_read(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    from indexer.pipeline import stages
+    from indexer.pipeline import read, stages
     from indexer.store.catalog import Catalog
     from indexer.store.collection import Collection
 
@@ -116,7 +120,7 @@ def test_work_is_committed_while_a_slow_file_is_read(tmp_path: Path, monkeypatch
         make_photo(tmp_path / "p" / f"{number}.png", number)
     make_photo(tmp_path / "p" / "9-slow.png", 9)
     monkeypatch.setattr(stages, "FLUSH_SECONDS", 0.2)
-    real = stages.read
+    real = read.read
     counted: list[int] = []
 
     def slow(task, *arguments):  # type: ignore[no-untyped-def]
@@ -127,7 +131,7 @@ def test_work_is_committed_while_a_slow_file_is_read(tmp_path: Path, monkeypatch
             catalog.close()
         return real(task, *arguments)
 
-    monkeypatch.setattr(stages, "read", slow)
+    monkeypatch.setattr(read, "read", slow)
     build([tmp_path / "p"], collection=tmp_path / "c", encoder=FakeEncoder(), batch_size=100)
     assert counted == [4]
 

@@ -82,13 +82,13 @@ def test_another_text_tower_than_the_bundles_is_refused() -> None:
 def test_a_model_that_cannot_be_whole_says_why() -> None:
     with pytest.raises(ModelError, match="8-bit"):
         obtain_model(replace(POCKET, quantized={"base": POCKET.fingerprint}))
-    with pytest.raises(ModelError, match="does not say its architecture"):
+    with pytest.raises(ModelError, match="does not name its architecture"):
         obtain_model(replace(POCKET, architecture={}))
 
 
 def test_an_image_tower_that_is_kept_is_the_models() -> None:
     tower = tower_from_graph(POCKET)
-    image_tower_cache.keep_tower(tower, POCKET.architecture, POCKET.fingerprint)
+    image_tower_cache.save_tower(tower, POCKET.architecture, POCKET.fingerprint)
     model = obtain_model(POCKET)
     assert all(
         torch.equal(one, model.visual.state_dict()[name])

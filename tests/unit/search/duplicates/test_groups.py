@@ -84,11 +84,11 @@ def test_the_largest_image_stands_first_and_a_group_is_no_chain(
     with Engine.open(tmp_path / "c", encoder=FakeEncoder()) as engine:
         from search.duplicates.thumbnails import ThumbnailStore
 
-        book = ThumbnailStore(engine.catalog)
-        book.load()
+        thumbnails = ThumbnailStore(engine.catalog)
+        thumbnails.load()
         for group in find_groups(engine, threshold=0.9):
             pairs = [(group.first, other) for other in group.members]
-            assert (book.similarities(pairs) >= 0.9).all()
+            assert (thumbnails.similarities(pairs) >= 0.9).all()
             assert list(group.members.values()) == sorted(group.members.values(), reverse=True)
 
 

@@ -10,52 +10,56 @@ import pytest
 
 from indexer.errors import QueryError
 from search import Engine, Filter, Hit
-from support.dated_photos import FOLDERS, HERE, Fact, make, open_collection
+from support.dated_photos import FOLDERS, HERE, DatedPhoto, make, open_collection
 
 pytestmark = pytest.mark.usefixtures("this_machine_is_in_berlin")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[Fact], Engine]]:
+def world(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Path, list[DatedPhoto], Engine]]:
     base = tmp_path_factory.mktemp("world").resolve()
-    metadata = make(base / "photos", 250)
+    dated = make(base / "photos", 250)
     with open_collection(base / "c", base / "photos") as engine:
-        yield base / "photos", metadata, engine
+        yield base / "photos", dated, engine
 
 
-def wall_of(fact: Fact) -> datetime:
-    if fact.taken is not None:
-        return fact.taken.replace(tzinfo=None)
-    return datetime.fromtimestamp(fact.changed, HERE).replace(tzinfo=None)
+def wall_of(photo: DatedPhoto) -> datetime:
+    if photo.taken is not None:
+        return photo.taken.replace(tzinfo=None)
+    return datetime.fromtimestamp(photo.changed, HERE).replace(tzinfo=None)
 
 
-def instant_of(fact: Fact) -> datetime:
-    if fact.taken is None:
-        return datetime.fromtimestamp(fact.changed, UTC)
-    return fact.taken if fact.taken.tzinfo else fact.taken.replace(tzinfo=HERE)
+def instant_of(photo: DatedPhoto) -> datetime:
+    if photo.taken is None:
+        return datetime.fromtimestamp(photo.changed, UTC)
+    return photo.taken if photo.taken.tzinfo else photo.taken.replace(tzinfo=HERE)
 
 
 def paths_of(hits: list[Hit]) -> set[Path]:
     return {hit.file for hit in hits}
 
 
-def check(world: tuple[Path, list[Fact], Engine], asked: Filter, passes: list[Fact]) -> None:
+def check(
+    world: tuple[Path, list[DatedPhoto], Engine], asked: Filter, passes: list[DatedPhoto]
+) -> None:
     """The hits are exactly the images of these files, each first under a path that passes, and
     in the order that they have without a filter.
     """
-    _, metadata, engine = world
+    _, dated, engine = world
     everything = engine.search("anything", k=1000)
-    wanted = {fact.path for fact in passes}
+    wanted = {photo.path for photo in passes}
     expected = [hit.id for hit in everything if wanted & {Path(path) for path in hit.paths}]
     found = engine.search("anything", k=1000, filter=asked)
     assert [hit.id for hit in found] == expected
-    assert len(found) == len({fact.image for fact in passes})
+    assert len(found) == len({photo.image for photo in passes})
     assert [hit.rank for hit in found] == list(range(1, len(found) + 1))
     for hit in found:
         passing = [Path(path) in wanted for path in hit.paths]
         assert passing == sorted(passing, reverse=True)
         assert passing[0]
-        assert len(hit.paths) == sum(Path(p) in {f.path for f in metadata} for p in hit.paths)
+        assert len(hit.paths) == sum(Path(p) in {f.path for f in dated} for p in hit.paths)
 
 
 # -- each condition against brute force ---------------------------------------------------------
@@ -74,38 +78,38 @@ def check(world: tuple[Path, list[Fact], Engine], asked: Filter, passes: list[Fa
     ],
 )
 def test_a_folders_name_finds_what_lies_below_such_folders(
-    world: tuple[Path, list[Fact], Engine], name: str, folders: tuple[str, ...]
+    world: tuple[Path, list[DatedPhoto], Engine], name: str, folders: tuple[str, ...]
 ) -> None:
-    photos, metadata, _ = world
-    inside = [f for f in metadata if f.path.parent in {photos / folder for folder in folders}]
+    photos, dated, _ = world
+    inside = [f for f in dated if f.path.parent in {photos / folder for folder in folders}]
     assert inside
     check(world, Filter(folders=[name]), inside)
 
 
 def test_a_path_is_taken_as_that_path(
-    world: tuple[Path, list[Fact], Engine], monkeypatch: pytest.MonkeyPatch
+    world: tuple[Path, list[DatedPhoto], Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photos, metadata, _ = world
-    here = [f for f in metadata if f.path.is_relative_to(photos / "2024" / "Norway")]
+    photos, dated, _ = world
+    here = [f for f in dated if f.path.is_relative_to(photos / "2024" / "Norway")]
     check(world, Filter(folders=[photos / "2024" / "Norway"]), here)
-    check(world, Filter(folders=[photos.parent]), metadata)
+    check(world, Filter(folders=[photos.parent]), dated)
     monkeypatch.chdir(photos / "2024")
-    italy = [f for f in metadata if f.path.parent == photos / "2024" / "Italy"]
+    italy = [f for f in dated if f.path.parent == photos / "2024" / "Italy"]
     check(world, Filter(folders=["Italy"]), italy)
     monkeypatch.chdir(photos / "2023")
     check(world, Filter(folders=["../2024/Norway"]), here)
 
 
 def test_folders_add_up_and_one_without_images_is_an_error(
-    world: tuple[Path, list[Fact], Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: tuple[Path, list[DatedPhoto], Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photos, metadata, engine = world
+    photos, dated, engine = world
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")  # ".." holds none, wherever the tests are run
-    both = [f for f in metadata if f.path.parent in {photos / "2023/Italy", photos / "italy trip"}]
+    both = [f for f in dated if f.path.parent in {photos / "2023/Italy", photos / "italy trip"}]
     check(world, Filter(folders=["2023", "italy trip"]), both)
     for nowhere in ("Spain", tmp_path, "/no/such/folder", photos / "2025", "..", "aly"):
-        with pytest.raises(QueryError, match="no indexed image lies in"):
+        with pytest.raises(QueryError, match="there is no indexed image in"):
             engine.search("x", filter=Filter(folders=[nowhere]))
 
 
@@ -121,12 +125,12 @@ def test_folders_add_up_and_one_without_images_is_an_error(
     ],
 )
 def test_a_bare_date_is_compared_with_the_wall_clock_of_the_photo(
-    world: tuple[Path, list[Fact], Engine], text: str, first: datetime, behind: datetime
+    world: tuple[Path, list[DatedPhoto], Engine], text: str, first: datetime, behind: datetime
 ) -> None:
-    metadata = world[1]
-    check(world, Filter(since=text), [f for f in metadata if wall_of(f) >= first])
-    check(world, Filter(until=text), [f for f in metadata if wall_of(f) < behind])
-    within = [f for f in metadata if first <= wall_of(f) < behind]
+    dated = world[1]
+    check(world, Filter(since=text), [f for f in dated if wall_of(f) >= first])
+    check(world, Filter(until=text), [f for f in dated if wall_of(f) < behind])
+    within = [f for f in dated if first <= wall_of(f) < behind]
     check(world, Filter(since=text, until=text), within)
 
 
@@ -147,17 +151,17 @@ def test_a_bare_date_is_compared_with_the_wall_clock_of_the_photo(
     ],
 )
 def test_a_date_with_a_zone_is_compared_as_an_instant(
-    world: tuple[Path, list[Fact], Engine], text: str, first: datetime, length: timedelta
+    world: tuple[Path, list[DatedPhoto], Engine], text: str, first: datetime, length: timedelta
 ) -> None:
-    metadata = world[1]
-    check(world, Filter(since=text), [f for f in metadata if instant_of(f) >= first])
-    check(world, Filter(until=text), [f for f in metadata if instant_of(f) < first + length])
+    dated = world[1]
+    check(world, Filter(since=text), [f for f in dated if instant_of(f) >= first])
+    check(world, Filter(until=text), [f for f in dated if instant_of(f) < first + length])
 
 
 def test_globs_exclude_as_they_do_when_indexing(
-    world: tuple[Path, list[Fact], Engine], tmp_path: Path
+    world: tuple[Path, list[DatedPhoto], Engine], tmp_path: Path
 ) -> None:
-    photos, metadata, _ = world
+    photos, dated, _ = world
     for globs in (["copy_*"], ["raw"], ["2024/*"], ["Italy", "IMG_1*"], ["*/Norway"]):
 
         def hidden(path: Path, globs: list[str] = globs) -> bool:
@@ -165,8 +169,8 @@ def test_globs_exclude_as_they_do_when_indexing(
             steps = [relative, *list(relative.parents)[:-1]]
             return any(fnmatch(s.name, g) or fnmatch(str(s), g) for s in steps for g in globs)
 
-        passes = [f for f in metadata if not hidden(f.path)]
-        assert 0 < len(passes) < len(metadata)
+        passes = [f for f in dated if not hidden(f.path)]
+        assert 0 < len(passes) < len(dated)
         check(world, Filter(exclude=globs), passes)
         folder = tmp_path / "_".join(globs).replace("/", "_")
         with open_collection(folder, photos, exclude=globs) as excluding:
@@ -175,13 +179,13 @@ def test_globs_exclude_as_they_do_when_indexing(
 
 
 def test_one_file_must_pass_all_conditions_and_pages_follow(
-    world: tuple[Path, list[Fact], Engine],
+    world: tuple[Path, list[DatedPhoto], Engine],
 ) -> None:
-    _, metadata, engine = world
+    _, dated, engine = world
     asked = Filter(["Italy"], since="2024", until="2024-09", exclude=["copy_*"])
     passes = [
         f
-        for f in metadata
+        for f in dated
         if f.path.parent.name == "Italy"
         and datetime(2024, 1, 1) <= wall_of(f) < datetime(2024, 10, 1)
         and not f.path.name.startswith("copy_")
@@ -197,7 +201,7 @@ def test_one_file_must_pass_all_conditions_and_pages_follow(
     assert pages == whole
 
 
-def test_more_conditions_can_be_given_as_ids(world: tuple[Path, list[Fact], Engine]) -> None:
+def test_more_conditions_can_be_given_as_ids(world: tuple[Path, list[DatedPhoto], Engine]) -> None:
     engine = world[2]
     in_italy = [hit.id for hit in engine.search("x", k=1000, filter=Filter(["Italy"]))]
     chosen = np.array(sorted(in_italy)[::2])
@@ -205,12 +209,12 @@ def test_more_conditions_can_be_given_as_ids(world: tuple[Path, list[Fact], Engi
     assert {hit.id for hit in hits} == set(chosen[:5].tolist())
 
 
-def test_similar_images_are_filtered_too(world: tuple[Path, list[Fact], Engine]) -> None:
-    photos, metadata, engine = world
+def test_similar_images_are_filtered_too(world: tuple[Path, list[DatedPhoto], Engine]) -> None:
+    photos, dated, engine = world
     one = engine.search("x", k=1)[0]
     found = engine.similar(one.id, k=1000, filter=Filter(["Norway"]))
-    norway = {f.image for f in metadata if f.path.is_relative_to(photos / "2024" / "Norway")}
-    own = {f.image for f in metadata if f.path == one.file}
+    norway = {f.image for f in dated if f.path.is_relative_to(photos / "2024" / "Norway")}
+    own = {f.image for f in dated if f.path == one.file}
     assert len(found) == len(norway - own)
     assert all("Norway" in hit.path for hit in found)
 
@@ -218,10 +222,10 @@ def test_similar_images_are_filtered_too(world: tuple[Path, list[Fact], Engine])
 # -- files that come and go, odd names, links ---------------------------------------------------
 
 
-def test_a_hit_says_when_it_was_taken(world: tuple[Path, list[Fact], Engine]) -> None:
-    _, metadata, engine = world
-    by_path = {fact.path: fact for fact in metadata}
+def test_a_hit_says_when_it_was_taken(world: tuple[Path, list[DatedPhoto], Engine]) -> None:
+    _, dated, engine = world
+    by_path = {photo.path: photo for photo in dated}
     for hit in engine.search("x", k=1000):
-        fact = by_path[hit.file]
-        expected = fact.taken or datetime.fromtimestamp(fact.changed, HERE)
+        photo = by_path[hit.file]
+        expected = photo.taken or datetime.fromtimestamp(photo.changed, HERE)
         assert hit.taken_at == expected.isoformat()

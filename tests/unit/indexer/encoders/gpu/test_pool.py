@@ -168,7 +168,7 @@ def test_where_devices_are_optional_the_cpu_takes_over(make: Make) -> None:
     told: list[str] = []
     encoder = make(tensor_encoders.not_here, ("fake:0",), optional=True, on_progress=told.append)
     encoder.prepare(1_000_000, None)
-    assert told == ["going on with the CPU: no device fake:0 here: use --device cpu"]
+    assert told == ["continuing on the CPU: no device fake:0 here: use --device cpu"]
     assert not encoder.reads_files
     assert encoder.encode_images(np.zeros((2, 3, 260, 260), np.uint8)).shape == (2, 512)
 

@@ -189,12 +189,12 @@ def test_an_image_tower_is_built_without_its_text_tower(arch: str) -> None:
 
     from indexer.openclip.sources import architecture
 
-    metadata = architecture(arch)
-    if "hf_model_name" in metadata["text_cfg"]:  # not downloaded here: the tower must not need it
-        assert build_visual(metadata).state_dict()
+    config = architecture(arch)
+    if "hf_model_name" in config["text_cfg"]:  # not downloaded here: the tower must not need it
+        assert build_visual(config).state_dict()
         return
     whole = open_clip.create_model(arch, load_weights=False, device="meta").visual
-    ours = build_visual(metadata).state_dict()
+    ours = build_visual(config).state_dict()
     assert {name: one.shape for name, one in ours.items()} == {
         name: one.shape for name, one in whole.state_dict().items()
     }
