@@ -11,6 +11,7 @@ Likeness is not transitive: connected components would chain through a long burs
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
