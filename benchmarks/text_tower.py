@@ -56,7 +56,7 @@ def obtain(name: str, scratch: Path) -> Bundle:
     import open_clip
 
     from indexer.compile.compiler import compile_model
-    from indexer.openclip.loader import random_model
+    from random_models import random_model
 
     arch = name.removeprefix("random:")
     loaded = random_model(arch, tokenizer=open_clip.get_tokenizer(arch))

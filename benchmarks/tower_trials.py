@@ -94,7 +94,7 @@ def image(arch: str, folder: Path) -> dict[str, Any]:
     from indexer.bundles.samples import sample_images
     from indexer.compile.onnx_export import export_image
     from indexer.compile.verify import MIN_COSINE, min_cosine
-    from indexer.openclip.loader import random_model
+    from random_models import random_model
 
     loaded = random_model(arch, config=local_config(arch, folder))
     for name in ("text", "transformer", "token_embedding", "text_decoder"):
@@ -131,7 +131,7 @@ def text(arch: str, folder: Path) -> dict[str, Any]:
     from indexer.bundles.samples import sample_texts
     from indexer.compile.onnx_export import can_cut, export_text, text_part
     from indexer.compile.verify import MAX_CUT_DIFFERENCE, MIN_COSINE, min_cosine
-    from indexer.openclip.loader import random_model
+    from random_models import random_model
 
     config = local_config(arch, folder)
     tokenizer, tokenizer_status = find_tokenizer(arch, config)

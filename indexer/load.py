@@ -130,7 +130,7 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
             f"{bundle.name} computes in 8-bit integers, which only the CPU does: leave out "
             "--device, or add --precision fp32"
         )
-    from .devices import detect
+    from indexer.devices import detect
 
     found = detect.devices(device)
     if found and detect.has_torch():

@@ -48,7 +48,7 @@ def _make(weights: Weights) -> None:
     from safetensors.torch import save_file
 
     from indexer.compile.compiler import compile_model
-    from indexer.openclip.loader import random_model
+    from random_models import random_model
 
     loaded = random_model(ARCHITECTURE, tokenizer=open_clip.get_tokenizer(ARCHITECTURE))
     tensors = {name: tensor.contiguous() for name, tensor in loaded.model.state_dict().items()}

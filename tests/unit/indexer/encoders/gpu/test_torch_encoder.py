@@ -16,10 +16,11 @@ from indexer.images.decode import Limits, decode
 torch = pytest.importorskip("torch")
 pytest.importorskip("open_clip")
 
+from benchmarks.random_models import random_model  # noqa: E402
 from indexer.devices.torch_device import translated  # noqa: E402
 from indexer.encoders.gpu.torch_encoder import TorchEncoder  # noqa: E402
 from indexer.openclip.image_tower import build_visual  # noqa: E402
-from indexer.openclip.loader import LoadedModel, random_model  # noqa: E402
+from indexer.openclip.loader import LoadedModel  # noqa: E402
 
 POCKET = Bundle.load(BUILT_IN_FOLDER)
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
