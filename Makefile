@@ -1,14 +1,21 @@
-# make demo | test | lint | bench | docs
+# make demo | test | test-all | lint | bench | docs
 PYTHON ?= python3
 BIN := .venv/bin
+# A worker a core; at most 4, since one that compiles models takes 2 GB. A worker that has nothing
+# left takes over from another, so that modules stay together as long as that is no loss.
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test test-all lint bench docs clean
 
 demo: .venv/.demo
 	$(BIN)/clipdex demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+# And the tests marked `long`.
+test-all: .venv/.dev
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -2,11 +2,12 @@
 
 import importlib.util
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from support.command import REPOSITORY, Run
+from support.command import COMMAND, REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
@@ -26,8 +27,17 @@ def writer():  # type: ignore[no-untyped-def]
     return module
 
 
-def test_every_command_is_known_to_the_reference(clipdex: Run) -> None:
-    listed = clipdex("--help").stdout.decode().split("Commands:")[1]
+@pytest.fixture(scope="module")
+def help_texts() -> dict[tuple[str, ...], str]:
+    """What each command says to --help."""
+    return {
+        command: subprocess.check_output([COMMAND, *command, "--help"], text=True)
+        for command in [(), *commands()]
+    }
+
+
+def test_every_command_is_known_to_the_reference(help_texts: dict[tuple[str, ...], str]) -> None:
+    listed = help_texts[()].split("Commands:")[1]
     names = {line.split()[0] for line in listed.splitlines() if re.match(r"  \w", line)}
     assert names == {command[0] for command in commands()}
 
@@ -39,11 +49,11 @@ def test_the_reference_is_what_the_commands_say() -> None:
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_every_command_is_in_readme_and_has_an_example(
-    command: tuple[str, ...], clipdex: Run
+    command: tuple[str, ...], help_texts: dict[tuple[str, ...], str]
 ) -> None:
     name = " ".join(("clipdex", *command))
     assert name in (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert f"Example: {name}" in clipdex(*command, "--help").stdout.decode()
+    assert f"Example: {name}" in help_texts[command]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -53,8 +63,8 @@ def test_links_and_named_files_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_options_that_pages_name_exist(page: Path, clipdex: Run) -> None:
-    known = "".join(clipdex(*command, "--help").stdout.decode() for command in [(), *commands()])
+def test_options_that_pages_name_exist(page: Path, help_texts: dict[tuple[str, ...], str]) -> None:
+    known = "".join(help_texts.values())
     text = page.read_text(encoding="utf-8")
     for line in re.findall(r"(?m)^(?:\$ )?(clipdex .*)$", text):
         for option in re.findall(r"(?<!\w)--[a-z][a-z0-9-]*", line):
@@ -68,7 +78,7 @@ def test_readme_opens_with_make_demo_and_make_test() -> None:
     assert "make test" in first
 
 
-def test_the_models_page_names_every_architecture_of_open_clip() -> None:
+def test_models_page_names_every_architecture() -> None:
     open_clip = pytest.importorskip("open_clip")
     table = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8").split("<!--")[1]
     rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")]

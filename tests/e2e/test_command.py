@@ -125,7 +125,7 @@ def test_the_place_of_a_collection(clipdex: Run, tmp_path: Path) -> None:
     assert list((tmp_path / "data").rglob("catalogue.sqlite3"))
 
 
-def test_what_is_wrong_is_said_in_one_line_with_its_exit_code(clipdex: Run, tmp_path: Path) -> None:
+def test_errors_are_one_line_with_an_exit_code(clipdex: Run, tmp_path: Path) -> None:
     for arguments, code, words in [
         (("search", "a dog"), 1, "clipdex index FOLDER"),
         (("status",), 1, "nothing was indexed yet"),
@@ -162,7 +162,7 @@ def test_bad_query_images_are_named(clipdex: Run, tmp_path: Path) -> None:
     assert b"missing.jpg: cannot be read" in clipdex("similar", "missing.jpg", code=1).stderr
 
 
-def test_names_that_are_no_text_come_back_as_bytes(clipdex: Run, tmp_path: Path) -> None:
+def test_undecodable_paths_are_printed_as_bytes(clipdex: Run, tmp_path: Path) -> None:
     photo = make_photo(tmp_path / "photos" / "a.png", 1)
     name = os.path.join(os.fsencode(photo.parent), b"caf\xe9.png")
     os.rename(photo, name)
@@ -175,9 +175,7 @@ def test_names_that_are_no_text_come_back_as_bytes(clipdex: Run, tmp_path: Path)
     assert b"1 files forgotten" in clipdex("forget", name).stdout
 
 
-def test_a_query_that_is_no_text_is_answered(
-    clipdex: Run, photos_indexed: tuple[Path, Path]
-) -> None:
+def test_an_undecodable_query_is_answered(clipdex: Run, photos_indexed: tuple[Path, Path]) -> None:
     _, collection = photos_indexed
     done = clipdex("search", b"caf\xe9", "\U0001f408", "--json", "--collection", collection)
     assert len(json_lines(done)) == 6

@@ -82,7 +82,9 @@ def test_a_stricter_threshold_finds_less(clipdex: Run, copied: tuple[Path, Path]
     assert b"0.5<=x<=1" in clipdex("duplicates", "--threshold", "2", code=2).stderr
 
 
-def test_no_duplicates_is_said(clipdex: Run, photos_indexed: tuple[Path, Path]) -> None:
+def test_a_message_when_nothing_is_duplicated(
+    clipdex: Run, photos_indexed: tuple[Path, Path]
+) -> None:
     _, collection = photos_indexed
     done = clipdex("duplicates", "--collection", collection)
     assert (done.stdout, done.stderr) == (b"", b"no duplicates\n")
@@ -114,9 +116,7 @@ def test_collapse_shows_near_duplicates_once(clipdex: Run, copied: tuple[Path, P
     assert sum(1 + len(hit["collapsed"]) for hit in similar) == 6
 
 
-def test_collapse_goes_together_with_filters_and_a_least_relevance(
-    clipdex: Run, copied: tuple[Path, Path]
-) -> None:
+def test_collapse_with_filters_and_min_relevance(clipdex: Run, copied: tuple[Path, Path]) -> None:
     options = ("a cat", "--collapse", "--json", "--collection", copied[1])
     grey = json_lines(clipdex("search", *options, "--exclude", "chelsea*", "--exclude", "*small*"))
     assert {Path(hit["path"]).name for hit in grey[0]["collapsed"]} | {

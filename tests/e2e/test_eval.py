@@ -88,7 +88,7 @@ def test_images_that_cannot_be_read_are_named_and_counted(
     assert message[2] == "2 images were left out"
 
 
-def test_data_that_cannot_be_used_are_explained_in_one_line(clipdex: Run, tmp_path: Path) -> None:
+def test_unusable_data_is_a_one_line_error(clipdex: Run, tmp_path: Path) -> None:
     (tmp_path / "header.csv").write_text("file,class\na.jpg,cat\n")
     (tmp_path / "gone.csv").write_text("path,label\na.jpg,cat\n")
     for name, words in (
@@ -104,7 +104,7 @@ def test_data_that_cannot_be_used_are_explained_in_one_line(clipdex: Run, tmp_pa
 
 
 @pytest.mark.shared
-def test_the_built_in_models_known_figures_come_out(
+def test_the_built_in_model_has_its_known_metrics(
     clipdex: Run, development_data: Path, tmp_path: Path
 ) -> None:
     """100 photos of Flickr8k dev, against a brute-force ranking of the same model's vectors."""

@@ -59,9 +59,7 @@ def test_filters_narrow_a_search(clipdex: Run, photos: Path) -> None:
     assert len(first["paths"]) == 2
 
 
-def test_a_wrong_date_is_wrong_usage_and_a_wrong_folder_one_line(
-    clipdex: Run, photos: Path
-) -> None:
+def test_an_invalid_date_or_folder_is_an_error(clipdex: Run, photos: Path) -> None:
     clipdex("index", photos)
     for option in ("--since", "--until"):
         for wrong in ("someday", "2024-02-30", ""):

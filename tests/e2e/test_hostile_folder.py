@@ -75,9 +75,7 @@ FAILURES = {
 }
 
 
-def test_the_good_are_found_and_each_bad_one_is_listed_once(
-    clipdex: Run, folder: Path, tmp_path: Path
-) -> None:
+def test_bad_files_are_listed_once(clipdex: Run, folder: Path, tmp_path: Path) -> None:
     done = clipdex("index", folder, "--json", code=3)
     (report,) = json_lines(done)
     assert (report["indexed"], report["failed"]) == (13, 4)
@@ -109,7 +107,7 @@ def test_the_eight_orientations_of_one_photo_are_one_image(
     assert (vectors @ vectors.T).min() > 0.99
 
 
-def test_what_may_not_be_read_is_listed_and_a_read_only_collection_is_searched(
+def test_unreadable_files_and_read_only_collections(
     clipdex: Run, folder: Path, tmp_path: Path
 ) -> None:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:

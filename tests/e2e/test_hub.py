@@ -51,7 +51,7 @@ def environment(hub: FakeHub, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_a_pulled_model_indexes_and_searches_and_needs_no_torch_again(
+def test_a_pulled_model_works_without_torch(
     clipdex: Run, hub: FakeHub, environment: dict[str, str], tmp_path: Path
 ) -> None:
     done = clipdex("models", "pull", f"hf-hub:{TINY}", "--json", env=environment)
@@ -84,7 +84,7 @@ def test_a_pulled_model_indexes_and_searches_and_needs_no_torch_again(
     assert b"text.onnx.data differ" in bad.stdout
 
 
-def test_a_download_that_was_cut_goes_on_where_it_stopped(
+def test_a_download_resumes(
     clipdex: Run, hub: FakeHub, environment: dict[str, str], tmp_path: Path
 ) -> None:
     whole = hub.files[WEIGHTS]
@@ -115,7 +115,7 @@ def test_a_wrong_checksum_is_refused_and_the_file_removed(
     assert hashlib.sha256(hub.files[WEIGHTS]).hexdigest() == hub.etag(WEIGHTS)
 
 
-def test_what_is_not_on_the_hub_is_said_in_one_line(
+def test_an_unknown_hub_repository_is_a_one_line_error(
     clipdex: Run, environment: dict[str, str]
 ) -> None:
     failed = clipdex("models", "pull", "hf-hub:nobody/else", env=environment, code=1)
@@ -123,7 +123,7 @@ def test_what_is_not_on_the_hub_is_said_in_one_line(
     assert last.startswith("error: the hub has no repository nobody/else")
 
 
-def test_without_a_network_the_file_and_its_place_are_named(
+def test_offline_error_names_the_file_and_its_url(
     clipdex: Run, environment: dict[str, str]
 ) -> None:
     gone = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9"}

@@ -53,9 +53,7 @@ def test_only_what_changed_is_read(clipdex: Run, photos: Path) -> None:
     assert after[str(photos / "1.png")] not in before.values()
 
 
-def test_a_vanished_image_keeps_its_vector_until_it_is_pruned(
-    clipdex: Run, photos: Path, tmp_path: Path
-) -> None:
+def test_prune_removes_vanished_images(clipdex: Run, photos: Path, tmp_path: Path) -> None:
     index(clipdex, photos)
     before = found(clipdex)
     os.rename(photos / "0.png", tmp_path / "away.png")
@@ -117,9 +115,7 @@ def test_excluded_images_leave_the_collection(clipdex: Run, photos: Path) -> Non
     assert index(clipdex, photos, "--exclude", "thumbs") == expected
 
 
-def test_a_bad_file_is_tried_again_when_it_changes_or_when_asked(
-    clipdex: Run, photos: Path
-) -> None:
+def test_failed_files_are_retried(clipdex: Run, photos: Path) -> None:
     bad = photos / "bad.jpg"
     bad.write_text("hello")
     assert index(clipdex, photos, code=3) == {"indexed": 4, "failed": 1}
@@ -133,9 +129,7 @@ def test_a_bad_file_is_tried_again_when_it_changes_or_when_asked(
     assert status["failed"] == 0
 
 
-def test_forget_leaves_the_vectors_of_other_vanished_images(
-    clipdex: Run, photos: Path, tmp_path: Path
-) -> None:
+def test_forget_keeps_other_vanished_images(clipdex: Run, photos: Path, tmp_path: Path) -> None:
     index(clipdex, photos)
     before = found(clipdex)
     os.rename(photos / "0.png", tmp_path / "away.png")

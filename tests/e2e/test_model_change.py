@@ -69,9 +69,7 @@ def committed(collection: Path) -> int:
     return sum(fingerprint == "new" for _, fingerprint in vectors(collection))
 
 
-def test_a_killed_and_resumed_change_ends_as_an_undisturbed_one(
-    photos: Path, tmp_path: Path
-) -> None:
+def test_a_killed_model_change_resumes(photos: Path, tmp_path: Path) -> None:
     build([photos], collection=tmp_path / "whole", encoder=FakeEncoder())
     old_answers = answers(tmp_path / "whole", FakeEncoder())
     build([photos], collection=tmp_path / "whole", encoder=new())
@@ -160,7 +158,7 @@ def test_a_former_model_comes_back_at_once_unless_pruned(photos: Path, tmp_path:
     assert len(answers(collection, back)) == IMAGES
 
 
-def test_status_tells_of_a_change_under_way(clipdex: Run, photos: Path, tmp_path: Path) -> None:
+def test_status_shows_a_model_change(clipdex: Run, photos: Path, tmp_path: Path) -> None:
     clipdex("index", photos, "--json")
     with pytest.raises(KeyboardInterrupt):
         build([photos], collection=tmp_path / "collection", encoder=Interrupted(fingerprint="new"))
@@ -183,9 +181,7 @@ class Interrupted(FakeEncoder):
         return super().encode_images(pixels)
 
 
-def test_a_bundle_that_its_folder_names_is_found_again_by_searches(
-    clipdex: Run, tmp_path: Path
-) -> None:
+def test_a_bundle_in_a_folder_is_found_by_search(clipdex: Run, tmp_path: Path) -> None:
     bundle = tmp_path / "mine"
     shutil.copytree(BUILT_IN_FOLDER, bundle)
     manifest = json.loads((bundle / "bundle.json").read_text())

@@ -10,13 +10,13 @@ from support.servers import Served
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 
-def test_the_document_is_the_snapshot(served: Served) -> None:
+def test_openapi_document_equals_the_snapshot(served: Served) -> None:
     document = served.get("/openapi.json").json()
     # When it changes on purpose: python scripts/write_openapi.py
     assert document == json.loads(SNAPSHOT.read_text()), "the API has changed"
 
 
-def test_each_operation_has_a_summary_and_says_how_it_fails(served: Served) -> None:
+def test_operations_have_summaries_and_problems(served: Served) -> None:
     document = served.get("/openapi.json").json()
     problem = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
     for path, operations in document["paths"].items():

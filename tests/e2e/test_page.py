@@ -15,6 +15,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
 )
+# On a loaded machine, 5 seconds are not enough.
+playwright.expect.set_options(timeout=60_000)
 FIRST_TILE = "#grid li:first-child .tile"
 
 
@@ -31,7 +33,7 @@ def page(browser: Any, served: Served) -> Iterator[Any]:
     """A fresh profile's page; anything in its console that is an error fails the test."""
     context = browser.new_context(base_url=served.url, viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: said.type == "error" and errors.append(said.text))
@@ -46,7 +48,7 @@ def first(page: Any, name: str) -> None:
     playwright.expect(page.locator(FIRST_TILE)).to_have_attribute("aria-label", label)
 
 
-def test_typing_finds_and_the_address_is_the_search(page: Any, served: Served) -> None:
+def test_typing_searches_and_changes_the_url(page: Any, served: Served) -> None:
     page.goto("/")
     playwright.expect(page.locator("#grid .tile")).to_have_count(6)
     page.keyboard.press("Tab")
@@ -67,9 +69,7 @@ def test_typing_finds_and_the_address_is_the_search(page: Any, served: Served) -
     playwright.expect(page.locator("#summary")).to_contain_text("Nothing here seems to match")
 
 
-def test_a_dropped_image_is_searched_by_and_survives_a_reload(
-    page: Any, photos_indexed: tuple[Path, Path]
-) -> None:
+def test_a_dropped_image_is_searched_for(page: Any, photos_indexed: tuple[Path, Path]) -> None:
     page.goto("/")
     page.set_input_files("#file", photos_indexed[0] / "coffee.png")
     first(page, "coffee.png")
@@ -94,7 +94,7 @@ def test_a_dropped_image_is_searched_by_and_survives_a_reload(
     first(page, "camera.png")
 
 
-def test_filters_and_counted_labels_narrow(page: Any) -> None:
+def test_filters_and_label_counts(page: Any) -> None:
     page.goto("/?q=animal")
     playwright.expect(page.locator("#grid .tile")).to_have_count(6)
     page.click("#show-filters")
@@ -116,7 +116,7 @@ def test_filters_and_counted_labels_narrow(page: Any) -> None:
     playwright.expect(page.locator("#message")).to_contain_text("No image passes all filters")
 
 
-def test_arrow_keys_go_through_the_grid_and_a_line_says_where_matches_end(page: Any) -> None:
+def test_arrow_keys_move_in_the_grid(page: Any) -> None:
     page.goto("/?q=a+cat")
     first(page, "chelsea.png")
     playwright.expect(page.locator("#grid li").nth(2)).to_have_text("Less likely from here")
@@ -129,7 +129,7 @@ def test_arrow_keys_go_through_the_grid_and_a_line_says_where_matches_end(page: 
     playwright.expect(page.locator(FIRST_TILE)).to_be_focused()
 
 
-def test_the_lightbox_goes_by_keyboard_and_gives_the_focus_back(page: Any) -> None:
+def test_lightbox_by_keyboard(page: Any) -> None:
     page.goto("/?q=a+cat")
     first(page, "chelsea.png")
     page.focus(FIRST_TILE)
@@ -158,7 +158,7 @@ def test_the_lightbox_goes_by_keyboard_and_gives_the_focus_back(page: Any) -> No
 
 
 @pytest.mark.parametrize("path", ["/", "/?q=a+cat&count=cat,dog&not=people", "/?q=a+cat&open=1"])
-def test_a_narrow_screen_needs_no_sideways_scrolling(page: Any, path: str) -> None:
+def test_a_narrow_screen_does_not_scroll_sideways(page: Any, path: str) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto(path)
     playwright.expect(page.locator("#grid .tile").first).to_be_attached()
@@ -179,7 +179,7 @@ def test_axe_finds_nothing_serious(page: Any, path: str, scheme: str) -> None:
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious] == []
 
 
-def test_the_first_load_is_small_and_asks_nobody_else(page: Any, served: Served) -> None:
+def test_the_first_load_is_small_and_local(page: Any, served: Served) -> None:
     sizes: dict[str, int] = {}
     page.on("response", lambda got: sizes.update({got.url: len(got.body())}))
     page.goto("/?q=a+cat")
@@ -188,9 +188,7 @@ def test_the_first_load_is_small_and_asks_nobody_else(page: Any, served: Served)
     assert sum(size for url, size in sizes.items() if "thumbnail" not in url) < 100_000
 
 
-def test_a_key_is_asked_for_and_images_show_with_it(
-    browser: Any, photos_indexed: tuple[Path, Path]
-) -> None:
+def test_sign_in_with_a_key(browser: Any, photos_indexed: tuple[Path, Path]) -> None:
     with serving(photos_indexed[1], "--api-key", "open sesame") as server:
         context = browser.new_context(base_url=server.url)
         page = context.new_page()
@@ -210,7 +208,7 @@ def test_a_key_is_asked_for_and_images_show_with_it(
         context.close()
 
 
-def test_an_empty_collection_is_filled_from_the_page(
+def test_index_from_the_page(
     browser: Any, photos_indexed: tuple[Path, Path], tmp_path: Path
 ) -> None:
     shutil.copytree(photos_indexed[0], tmp_path / "photos")
@@ -222,7 +220,7 @@ def test_an_empty_collection_is_filled_from_the_page(
         playwright.expect(page.locator("#message")).to_contain_text("No images yet")
         page.locator("#message button").click()
         page.click("#start-job")
-        playwright.expect(page.locator("#job-report")).to_contain_text("6 new", timeout=60_000)
+        playwright.expect(page.locator("#job-report")).to_contain_text("6 new")
         playwright.expect(page.locator("#job-skipped")).to_contain_text("1 files could not be read")
         page.keyboard.press("Escape")
         playwright.expect(page.locator("#grid .tile")).to_have_count(6)
@@ -233,7 +231,7 @@ def test_an_empty_collection_is_filled_from_the_page(
 
 
 @pytest.mark.parametrize("width", [360, 1440])
-def test_the_documentation_tries_a_search_within_the_policy(page: Any, width: int) -> None:
+def test_api_docs_try_a_search(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))

@@ -36,9 +36,7 @@ def vectors(collection: Path) -> dict[str, np.ndarray]:
     return {fingerprint: np.stack(rows) for fingerprint, rows in found.items()}
 
 
-def test_a_collection_can_be_brought_to_8_bits_and_back(
-    clipdex: Run, photos: Path, tmp_path: Path
-) -> None:
+def test_int8_and_back_to_fp32(clipdex: Run, photos: Path, tmp_path: Path) -> None:
     def index(*options: str) -> tuple[dict[str, int], str]:
         done = clipdex("index", photos, "--json", *options)
         return json_lines(done)[-1], done.stderr.decode()
@@ -73,7 +71,7 @@ def test_a_collection_can_be_brought_to_8_bits_and_back(
     assert status["model"] == "pocket"
 
 
-def test_too_few_images_and_other_devices_are_refused(clipdex: Run, tmp_path: Path) -> None:
+def test_int8_refuses_few_images_and_other_devices(clipdex: Run, tmp_path: Path) -> None:
     make_photo(tmp_path / "few" / "one.png", 1)
     done = clipdex("index", tmp_path / "few", "--precision", "int8", code=1)
     assert b"needs at least 32 of them; 1 could be read" in done.stderr
@@ -81,14 +79,12 @@ def test_too_few_images_and_other_devices_are_refused(clipdex: Run, tmp_path: Pa
     clipdex("index", tmp_path / "few", "--precision", "int8", "--device", "cuda", code=2)
 
 
-def test_the_images_that_8_bits_are_adjusted_on_keep_to_the_limits(
-    clipdex: Run, photos: Path
-) -> None:
+def test_int8_calibration_keeps_the_limits(clipdex: Run, photos: Path) -> None:
     options = ("--precision", "int8", "--max-pixels", "1000")
     assert b"0 could be read" in clipdex("index", photos, *options, code=1).stderr
 
 
-def test_a_transformer_is_brought_to_8_bits_without_calibration(tmp_path: Path) -> None:
+def test_int8_transformer_needs_no_calibration(tmp_path: Path) -> None:
     from indexer.bundles.samples import sample_images
     from indexer.compile.compiler import compile_model
     from indexer.compile.int8 import measure
@@ -107,7 +103,7 @@ def test_a_transformer_is_brought_to_8_bits_without_calibration(tmp_path: Path) 
     assert loss.cosine_least > 0.99
     texts = ["a dog", "two cats"]
     assert np.array_equal(full.encode_texts(texts), rounded.encode_texts(texts))
-    # The figures, by hand.
+    # The metrics, by hand.
     ours, theirs = rounded.encode_images(pixels), full.encode_images(pixels)
     assert loss.cosine_least == pytest.approx(min(a @ b for a, b in zip(ours, theirs, strict=True)))
     assert full.bundle.bank is not None

@@ -54,7 +54,7 @@ def expected(query: np.ndarray, kind: str, vectors: dict[int, np.ndarray]) -> di
         ({"text": "a cat", "images": 1}, "mixed"),
     ],
 )
-def test_relevance_is_the_logistic_of_the_two_z_scores(
+def test_relevance_is_logistic_in_two_z_scores(
     arguments: dict[str, object], kind: str, photos_indexed: tuple[Path, Path]
 ) -> None:
     photos, collection = photos_indexed
@@ -85,9 +85,7 @@ def test_the_bank_holds_the_vectors_of_the_captions() -> None:
     assert (vectors * encoder.bundle.bank[some]).sum(axis=1).min() > 0.9999
 
 
-def test_what_is_there_matches_and_what_is_not_is_said_to_be_missing(
-    clipdex: Run, photos_indexed: tuple[Path, Path]
-) -> None:
+def test_a_message_when_nothing_matches(clipdex: Run, photos_indexed: tuple[Path, Path]) -> None:
     collection = photos_indexed[1]
     found = clipdex("search", "a cat", "--collection", collection)
     assert found.stdout.splitlines()[0].endswith(b"chelsea.png")
@@ -104,9 +102,7 @@ def test_what_is_there_matches_and_what_is_not_is_said_to_be_missing(
     assert (silent.stdout, silent.stderr) == (b"", b"")
 
 
-def test_a_least_relevance_leaves_out_exactly_what_is_below(
-    clipdex: Run, photos_indexed: tuple[Path, Path]
-) -> None:
+def test_min_relevance_filters_exactly(clipdex: Run, photos_indexed: tuple[Path, Path]) -> None:
     collection = photos_indexed[1]
     every = json_lines(clipdex("search", "a cup", "-k", 99, "--json", "--collection", collection))
     assert all(0 <= hit["relevance"] <= 1 for hit in every)
@@ -120,7 +116,7 @@ def test_a_least_relevance_leaves_out_exactly_what_is_below(
     assert [(hit["id"], hit["rank"]) for hit in second] == [(wanted[1], 2)]
 
 
-def test_a_label_that_fits_none_is_told(clipdex: Run, photos_indexed: tuple[Path, Path]) -> None:
+def test_none_of_these(clipdex: Run, photos_indexed: tuple[Path, Path]) -> None:
     photos, collection = photos_indexed
     options = ("--collection", collection, "--json")
     (fits,) = json_lines(clipdex("label", photos / "chelsea.png", "--labels", "cat,bus", *options))

@@ -56,7 +56,7 @@ def test_index_search_similar_and_label_need_neither(
     assert rows[0]["labels"][0]["label"] == "coffee"
 
 
-def test_no_command_imports_them_even_where_they_are(
+def test_no_command_imports_torch(
     clipdex: Run, photos_indexed: tuple[Path, Path], tmp_path: Path
 ) -> None:
     photos, collection = photos_indexed

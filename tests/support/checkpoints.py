@@ -13,10 +13,16 @@ VISION = {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_s
 
 
 def make_checkpoint(
-    folder: Path, text: dict[str, Any], preprocess: dict[str, Any], *, trained: bool = False
+    folder: Path,
+    text: dict[str, Any],
+    preprocess: dict[str, Any],
+    *,
+    vision: dict[str, Any] = VISION,
+    trained: bool = False,
 ) -> str:
     """A CLIP with random weights in open_clip's `local-dir:` layout; returns its name.
 
+    vision: another image tower than a small transformer.
     trained: no weight is as it was made, such as all zeros.
     """
     open_clip = pytest.importorskip("open_clip")
@@ -26,7 +32,7 @@ def make_checkpoint(
     torch.manual_seed(0)
     folder.mkdir()
     config = {
-        "model_cfg": {"embed_dim": 48, "vision_cfg": VISION, "text_cfg": {**TEXT, **text}},
+        "model_cfg": {"embed_dim": 48, "vision_cfg": vision, "text_cfg": {**TEXT, **text}},
         "preprocess_cfg": {
             "size": 64,
             "mean": [0.48, 0.45, 0.40],

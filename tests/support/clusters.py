@@ -1,6 +1,7 @@
 """Classes that examples can teach, without an encoder."""
 
 import numpy as np
+from scipy.special import log_softmax
 
 from adaptation.task import Task
 from indexer.encoder import unit
@@ -18,3 +19,14 @@ def clustered(count: int, seed: int, *, classes: int = CLASSES, noise: float = 0
     targets = np.repeat(np.arange(classes), count)
     drawn = np.random.default_rng(seed).normal(size=(len(targets), DIM)) * noise / DIM**0.5
     return Task(unit(centres[targets] + drawn * 2), targets, text, 20.0)
+
+
+def zero_shot_accuracy(task: Task) -> float:
+    """The share of images that are nearest to their own class's text."""
+    return float(((task.vectors @ task.text.T).argmax(axis=1) == task.targets).mean())
+
+
+def mean_loss(task: Task, weights: np.ndarray, bias: np.ndarray | float = 0.0) -> float:
+    """The mean cross-entropy of a linear head."""
+    rows = np.arange(len(task.targets))
+    return float(-log_softmax(task.vectors @ weights.T + bias, axis=1)[rows, task.targets].mean())

@@ -1,4 +1,4 @@
-"""Photos in folders, of many dates and zones, and and what a test knows about them."""
+"""Photos in folders, of many dates and zones, with what is true of each."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ ZONES = (None, "+02:00", "-07:00", "+05:30", "Z")
 
 @dataclass(frozen=True)
 class DatedPhoto:
-    """What the test knows about a file that it made."""
+    """A file that a test made, with its dates."""
 
     path: Path
     taken: datetime | None  # aware where the file names a zone
@@ -49,17 +49,17 @@ def write(
 def make(folder: Path, count: int) -> list[DatedPhoto]:
     """Files in folders, of dates around 2024 with and without a zone; a fifth are copies."""
     random = np.random.default_rng(7)
-    photos: list[DatedPhoto] = []
+    made: list[DatedPhoto] = []
     for number in range(count):
         place = folder / FOLDERS[random.integers(len(FOLDERS))]
         path = place / f"{'IMG' if random.random() < 0.7 else 'copy'}_{number}.jpg"
         changed = int(random.integers(1_672_000_000, 1_735_000_000))
-        if photos and random.random() < 0.2:
-            original = photos[random.integers(len(photos))]
+        if made and random.random() < 0.2:
+            original = made[random.integers(len(made))]
             place.mkdir(parents=True, exist_ok=True)
             shutil.copy(original.path, path)
             os.utime(path, (changed, changed))
-            photos.append(DatedPhoto(path, original.taken, changed, original.image))
+            made.append(DatedPhoto(path, original.taken, changed, original.image))
             continue
         wall, zone = None, None
         if random.random() < 0.7:
@@ -69,8 +69,8 @@ def make(folder: Path, count: int) -> list[DatedPhoto]:
         taken = wall
         if wall is not None and zone is not None:
             taken = wall.replace(tzinfo=datetime.fromisoformat(f"2024-01-01T00:00{zone}").tzinfo)
-        photos.append(DatedPhoto(path, taken, changed, number))
-    return photos
+        made.append(DatedPhoto(path, taken, changed, number))
+    return made
 
 
 def open_collection(folder: Path, photos: Path, **options: object) -> Engine:

@@ -17,3 +17,9 @@ def small_transformer(**vision: object) -> nn.Module:
     model = open_clip.CLIP(embed_dim=16, vision_cfg={**VISION, **vision}, text_cfg=TEXT)
     tower: nn.Module = model.visual.eval()
     return tower
+
+
+def randomize(learnt: list[nn.Parameter]) -> None:
+    """Draw what a tower will learn, which may start at zero."""
+    for parameter in learnt:
+        nn.init.normal_(parameter, std=0.5)

@@ -16,7 +16,7 @@ import httpx
 
 from support.command import COMMAND
 
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 @dataclass
@@ -33,13 +33,13 @@ class Served:
         return int(self.url.rpartition(":")[2])
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=30, **options)
+        return httpx.Client(base_url=self.url, timeout=120, **options)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=30, **options)
+        return httpx.get(self.url + path, timeout=120, **options)
 
     def post(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.post(self.url + path, timeout=30, **options)
+        return httpx.post(self.url + path, timeout=120, **options)
 
     def raw(self, data: bytes, *, seconds: float = 20) -> bytes:
         """What the server answers to these bytes, until it closes or falls silent."""

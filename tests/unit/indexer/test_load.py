@@ -30,7 +30,7 @@ def tiny_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "checkpoint"
 
 
-def test_a_folder_is_compiled_once_and_again_when_it_changes(
+def test_a_changed_folder_is_compiled_again(
     own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_checkpoint(tmp_path / "checkpoint", {}, {})
@@ -66,9 +66,7 @@ def test_a_folder_is_compiled_once_and_again_when_it_changes(
     )
 
 
-def test_checkpoint_files_need_an_architecture_and_hold_nothing_but_tensors(
-    own_cache: Path, tiny_architecture: Path, tmp_path: Path
-) -> None:
+def test_checkpoint_files(own_cache: Path, tiny_architecture: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -97,7 +95,7 @@ def test_checkpoint_files_need_an_architecture_and_hold_nothing_but_tensors(
     assert not (tmp_path / "run").exists()
 
 
-def test_unknown_tags_and_architectures_name_the_known_ones(own_cache: Path) -> None:
+def test_unknown_names_list_the_known_ones(own_cache: Path) -> None:
     pytest.importorskip("open_clip")
     with pytest.raises(ModelNotFound, match="it has: openai, yfcc15m, cc12m"):
         obtain("RN50/nothing")

@@ -6,7 +6,7 @@ from serving import credentials as module
 from serving.credentials import Credentials
 
 
-def test_any_of_several_keys_lets_in_and_nothing_else() -> None:
+def test_any_of_several_keys_is_accepted() -> None:
     credentials = Credentials(["one", "two", ""])
     assert credentials.required
     assert [credentials.knows_key(key) for key in ("one", "two", "", "on", "\ud800")] == [
@@ -19,7 +19,7 @@ def test_any_of_several_keys_lets_in_and_nothing_else() -> None:
     assert not Credentials([]).required
 
 
-def test_sessions_end_by_themselves_and_by_signing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_expire_and_sign_out(monkeypatch: pytest.MonkeyPatch) -> None:
     credentials = Credentials(["key"])
     first, second = credentials.sign_in(), credentials.sign_in()
     assert credentials.knows_session(first)

@@ -5,7 +5,7 @@ from starlette.testclient import TestClient
 from api import create_app
 
 
-def test_a_fault_of_the_server_is_a_problem_that_tells_nothing_about_it() -> None:
+def test_an_unexpected_error_is_a_problem_document() -> None:
     app = create_app()
 
     @app.get("/fault")

@@ -57,9 +57,7 @@ def drawn(encoder: Encoder, text: TextTower) -> Callable[[int, int], Task]:
     return draw
 
 
-def test_before_the_first_step_the_prompts_are_the_encoders_own(
-    encoder: Encoder, text: TextTower
-) -> None:
+def test_initial_prompts_give_the_encoders_vectors(encoder: Encoder, text: TextTower) -> None:
     own = encoder.encode_texts([f"a photo of a {name}" for name in NAMES])
     with torch.inference_mode():
         vectors = Prompts(text, NAMES, 4, 0).vectors().numpy()
@@ -81,7 +79,7 @@ def test_only_the_context_learns(text: TextTower) -> None:
     assert all(torch.equal(one, before[name]) for name, one in text.tower.state_dict().items())
 
 
-def test_it_beats_its_start_and_repeats_itself(drawn: Callable[[int, int], Task]) -> None:
+def test_coop_learns_and_is_deterministic(drawn: Callable[[int, int], Task]) -> None:
     train, test = drawn(40, 0), drawn(200, 1)
     start = CoOp(size=4, steps=0).fit(train, 0)
     np.testing.assert_allclose(
@@ -105,7 +103,7 @@ def test_names_that_do_not_fit_are_named(text: TextTower) -> None:
         Prompts(text, ["dog"], 3, 0)
 
 
-def test_without_a_tower_or_names_it_says_what_it_lacks(
+def test_a_missing_tower_or_names_is_an_error(
     drawn: Callable[[int, int], Task], encoder: Encoder
 ) -> None:
     task = drawn(2, 0)
@@ -120,7 +118,7 @@ def test_without_a_tower_or_names_it_says_what_it_lacks(
     assert task_of(replace(examples, vectors=vectors), encoder).text_tower is not None
 
 
-def test_a_tower_that_reads_both_ways_is_refused_in_one_line(
+def test_a_bidirectional_text_tower_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     both = {**TEXT, "no_causal_mask": True, "pool_type": "last"}

@@ -16,10 +16,10 @@ Reader = Callable[[bytes], dict[str, Any]]
 def exiftool(tmp_path: Path) -> Reader:
     """What exiftool, which shares no code with clipdex, reads from a sidecar's bytes."""
     if shutil.which("exiftool") is None:
-        pytest.skip("exiftool, the judge here, is not installed (libimage-exiftool-perl)")
+        pytest.skip("exiftool, which checks sidecars, is not installed (libimage-exiftool-perl)")
 
     def read(data: bytes) -> dict[str, Any]:
-        file = tmp_path / "judged.xmp"
+        file = tmp_path / "written.xmp"
         file.write_bytes(data)
         return read_by_exiftool(file)
 

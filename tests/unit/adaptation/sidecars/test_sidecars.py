@@ -43,9 +43,7 @@ def reasons(report: SidecarReport) -> dict[str, str]:
     return {os.path.basename(os.fsdecode(s.path)): s.reason for s in report.skipped}
 
 
-def test_sidecars_are_created_merged_or_left_and_photos_never_touched(
-    photos: Path, journal: Path, exiftool: Reader
-) -> None:
+def test_sidecars_are_created_or_merged(photos: Path, journal: Path, exiftool: Reader) -> None:
     (photos / "b.jpg.xmp").write_bytes(DIGIKAM)
     before = {name: os.stat(photos / name) for name in ("a.jpg", "b.jpg")}
     tags = {photos / "a.jpg": DOG, os.fsencode(photos / "b.jpg"): DOG}
@@ -116,9 +114,7 @@ def test_two_photos_of_one_stem_never_share_a_sidecar(photos: Path, journal: Pat
     assert (photos / "a.xmp").read_bytes() == LIGHTROOM
 
 
-def test_the_full_name_of_one_photo_may_be_the_stem_name_of_another(
-    photos: Path, journal: Path
-) -> None:
+def test_a_photo_name_that_equals_anothers_stem(photos: Path, journal: Path) -> None:
     (photos / "a.jpg.png").touch()
     tags = {photos / "a.jpg.png": [("png",)], photos / "a.jpg": [("jpg",)]}
     report = write(tags, journal)
@@ -127,7 +123,7 @@ def test_the_full_name_of_one_photo_may_be_the_stem_name_of_another(
     assert paths(write(tags, journal).unchanged) == ["a.jpg.png.xmp", "a.jpg.xmp"]
 
 
-def test_what_cannot_be_done_for_one_photo_is_said_and_the_rest_goes_on(
+def test_a_failed_sidecar_does_not_stop_the_rest(
     photos: Path, journal: Path, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere.xmp"
@@ -230,9 +226,7 @@ def test_without_room_for_the_journal_nothing_is_written(small: Path, photos: Pa
         undo(small / "journal")
 
 
-def test_a_tag_that_cannot_be_written_stops_the_run_before_it_begins(
-    photos: Path, journal: Path
-) -> None:
+def test_an_invalid_tag_stops_the_run_at_its_start(photos: Path, journal: Path) -> None:
     tags = {photos / "a.jpg": DOG, photos / "b.jpg": [("a\nb",)]}
     for act in (lambda: write(tags, journal), lambda: plan(tags)):
         with pytest.raises(TagError, match="U\\+000A"):
@@ -241,7 +235,7 @@ def test_a_tag_that_cannot_be_written_stops_the_run_before_it_begins(
     assert not journal.exists()
 
 
-def test_names_that_are_no_utf_8_are_paths_like_others(photos: Path, journal: Path) -> None:
+def test_undecodable_names(photos: Path, journal: Path) -> None:
     name = os.fsencode(photos) + b"/caf\xe9.jpg"
     gone = os.fsencode(photos) + b"/\xff\xfe"
     with open(name, "wb"):

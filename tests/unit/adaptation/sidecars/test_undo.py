@@ -78,7 +78,7 @@ def test_undo_twice_undoes_the_run_before_too(photos: Path, journal: Path) -> No
     assert tree(photos) == states[0]
 
 
-def test_a_run_that_changes_nothing_is_none_to_undo(photos: Path, journal: Path) -> None:
+def test_a_run_without_changes_is_not_undone(photos: Path, journal: Path) -> None:
     before = tree(photos)
     write(all_of(photos), journal)
     write(all_of(photos), journal)
@@ -86,7 +86,7 @@ def test_a_run_that_changes_nothing_is_none_to_undo(photos: Path, journal: Path)
     assert tree(photos) == before
 
 
-def test_what_was_changed_since_is_left_and_reported(photos: Path, journal: Path) -> None:
+def test_undo_leaves_later_changes(photos: Path, journal: Path) -> None:
     before = tree(photos)
     write(all_of(photos), journal)
     (photos / "new.jpg.xmp").write_bytes(b"mine")
@@ -165,7 +165,7 @@ def test_a_run_that_was_killed_can_be_undone(
 
 
 @pytest.mark.parametrize(("moment", "count"), [("fsync", 1), ("rename", 1)])
-def test_a_run_that_was_killed_before_its_journal_was_whole_has_changed_nothing(
+def test_a_run_killed_while_journaling_changed_nothing(
     moment: str, count: int, photos: Path, journal: Path
 ) -> None:
     before = tree(photos)
@@ -191,9 +191,7 @@ def test_an_undo_that_was_killed_goes_on(
     assert tree(photos) == before
 
 
-def test_a_run_whose_folder_is_away_can_be_undone_when_it_is_back(
-    photos: Path, journal: Path
-) -> None:
+def test_undo_waits_for_an_absent_folder(photos: Path, journal: Path) -> None:
     before = tree(photos)
     write(all_of(photos), journal)
     away = photos.with_name("unmounted")
@@ -206,9 +204,7 @@ def test_a_run_whose_folder_is_away_can_be_undone_when_it_is_back(
     assert tree(photos) == before
 
 
-def test_a_journal_that_is_damaged_or_from_the_future_is_refused(
-    photos: Path, journal: Path
-) -> None:
+def test_damaged_and_future_journals_are_refused(photos: Path, journal: Path) -> None:
     write(all_of(photos), journal)
     file = journal / "000001" / "journal.jsonl"
     whole = file.read_bytes()

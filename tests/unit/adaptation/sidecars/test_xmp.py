@@ -49,7 +49,7 @@ def test_not_a_byte_of_what_was_there_changes(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", SAMPLES)
-def test_what_is_there_already_is_not_repeated(program: str, exiftool: Reader) -> None:
+def test_existing_keywords_are_not_repeated(program: str, exiftool: Reader) -> None:
     sidecar = SAMPLES[program]
     (_, paths, _) = keywords(exiftool(sidecar))
     tags = [tuple(path.split("|")) for path in paths]
@@ -58,7 +58,7 @@ def test_what_is_there_already_is_not_repeated(program: str, exiftool: Reader) -
     assert places[:2] == keywords(exiftool(sidecar))[:2]
 
 
-def test_a_keyword_is_the_same_with_accents_composed_or_not() -> None:
+def test_composed_and_decomposed_keywords_are_equal() -> None:
     composed = merge(None, [("caf\u00e9",)])
     assert merge(composed, [("cafe\u0301",), (" caf\u00e9 ",)]) == composed
 
@@ -105,7 +105,7 @@ def test_a_mix_of_alt_and_bag_counts_as_one_list(exiftool: Reader) -> None:
     assert merged.count(b"<rdf:li>beach</rdf:li></rdf:Alt>") == 1
 
 
-def test_of_several_descriptions_the_one_with_the_keywords_is_added_to(exiftool: Reader) -> None:
+def test_the_description_with_keywords_is_extended(exiftool: Reader) -> None:
     sidecar = (
         f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="{RDF}">\n'
         ' <r:Description r:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="3"/>\n'
@@ -164,7 +164,7 @@ def test_exiftool_reads_what_was_merged_in_utf_16(encoding: str, exiftool: Reade
     assert keywords(exiftool(merged))[0] == ["Élysée", "Holiday", "été"]
 
 
-def test_characters_that_markup_and_hierarchies_use_are_kept_apart(exiftool: Reader) -> None:
+def test_markup_and_hierarchy_characters_are_escaped(exiftool: Reader) -> None:
     tags = [("<b>&amp;]]>",), ("AC/DC", "a|b"), ("\U0001f415",)]
     merged = merge(LIGHTROOM, tags)
     subject, hierarchical, tags_list = keywords(exiftool(merged))
@@ -207,6 +207,6 @@ HIERARCHY = described("<dc:subject rdf:parseType='Resource'><dc:x>y</dc:x></dc:s
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_plain_xmp_is_refused(sidecar: bytes, reason: str) -> None:
+def test_invalid_xmp_is_refused(sidecar: bytes, reason: str) -> None:
     with pytest.raises(SidecarFormatError, match=reason):
         merge(sidecar, TAGS)

@@ -45,5 +45,5 @@ def test_models(part: str, change: dict[str, Any], check: str, fix: str) -> None
     assert fix in found.message
 
 
-def test_a_model_that_says_no_architecture_is_not_judged_by_it() -> None:
+def test_an_unknown_architecture_is_not_checked() -> None:
     assert check_model(replace(find_bundle("pocket"), architecture={})) == []

@@ -60,7 +60,7 @@ def test_each_image_draws_its_own_captions_and_all_of_them() -> None:
         assert set(sampled[:, column]) == set(own[own >= 0])
 
 
-def test_figures_of_captions_are_ranks_among_all_images() -> None:
+def test_metrics_of_captions() -> None:
     objective = Contrastive(captions(), scale=20.0)
     images = vectors(6, 3).float()
     metrics = objective.evaluate(images, OWN)
@@ -73,7 +73,7 @@ def test_figures_of_captions_are_ranks_among_all_images() -> None:
     assert metrics["held_out_recall_at_10"] == 1.0
 
 
-def test_figures_of_classes_are_likelihood_and_accuracy() -> None:
+def test_metrics_of_classes() -> None:
     head = nn.Linear(16, 3)
     targets = np.array([0, 1, 2, 0])
     images = vectors(4, 4).float()

@@ -7,7 +7,7 @@ from indexer.errors import ModelNotFound
 
 
 @pytest.mark.parametrize("name", ["ViT-B-32/openai", "ViT-B-32,openai", "ViT-B-32:openai"])
-def test_an_architecture_and_a_tag_may_be_parted_in_three_ways(name: str) -> None:
+def test_separators_of_architecture_and_tag(name: str) -> None:
     model_name = parse(name)
     assert (model_name.kind, model_name.arch, model_name.tag) == (
         "pretrained",
@@ -17,9 +17,7 @@ def test_an_architecture_and_a_tag_may_be_parted_in_three_ways(name: str) -> Non
     assert model_name.name == "ViT-B-32/openai"
 
 
-def test_every_way_to_write_a_name_is_told_from_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_kind_of_model_name_is_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     checkpoint, bundle, file = tmp_path / "checkpoint", tmp_path / "bundle", tmp_path / "w.pt"
     checkpoint.mkdir()
@@ -60,7 +58,7 @@ def test_a_parsed_name_parses_to_the_same_again(tmp_path: Path) -> None:
         ("pocket", "RN50", "--arch names the architecture of a checkpoint file"),
     ],
 )
-def test_invalid_name_is_refused_with_the_valid_forms(
+def test_an_invalid_name_is_a_helpful_error(
     name: str, arch: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

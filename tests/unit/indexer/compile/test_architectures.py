@@ -1,7 +1,8 @@
 """One architecture of each family, with random weights: the bundle against open_clip itself.
 
-The slow ones run with `pytest -m slow --log-cli-level=INFO`, which also says each cosine; one
-takes a minute or so.
+test_compiler.py has the families in small. The two that are `long` run with `make test-all`, the
+slow ones with `pytest -m slow --log-cli-level=INFO`, which also says each cosine; one takes a
+minute or so.
 """
 
 import logging
@@ -18,14 +19,14 @@ from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.load import find_bundle
 from support.local_tokenizers import make_tokenizer
 
-slow = pytest.mark.slow
+slow, long = pytest.mark.slow, pytest.mark.long
 # (architecture, whether its text may be cut)
 FAMILIES = [
-    pytest.param("RN50", True, id="RN50"),
+    pytest.param("RN50", True, id="RN50", marks=long),
     pytest.param("ViT-B-16-SigLIP", False, id="ViT-B-16-SigLIP", marks=slow),
     pytest.param("coca_ViT-B-32", False, id="coca_ViT-B-32", marks=slow),
     pytest.param("ViT-B-32", True, id="ViT-B-32", marks=slow),
-    pytest.param("MobileCLIP2-S0", False, id="MobileCLIP2-S0"),
+    pytest.param("MobileCLIP2-S0", False, id="MobileCLIP2-S0", marks=long),
     pytest.param("convnext_base_w", True, id="convnext_base_w", marks=slow),
     pytest.param("EVA02-B-16", True, id="EVA02-B-16", marks=slow),
 ]
@@ -39,7 +40,7 @@ def photos(folder: Path) -> list[Image.Image]:
     return [Image.open(file).convert("RGB") for file in files]
 
 
-def least_cosines(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
+def min_cosines(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
     """The least cosine of rows, and the same with the mean of `theirs` taken off: random weights
     may give vectors that hardly differ, which the plain cosine would not notice.
     """
@@ -65,9 +66,9 @@ def own_tokenizer(arch: str, folder: Path) -> Any:
 def require_agreement(bundle: Bundle, loaded: Any, images: list[Image.Image]) -> None:
     encoder, texts = OnnxEncoder(bundle), sample_texts()
     pixels = np.stack([bundle.image.pixels(image) for image in images])
-    seen = least_cosines(encoder.encode_images(pixels), loaded.encode_images(images))
+    seen = min_cosines(encoder.encode_images(pixels), loaded.encode_images(images))
     whole = encoder.encode_ids(encoder.tokenizer(texts))
-    read = least_cosines(whole, loaded.encode_texts(texts))
+    read = min_cosines(whole, loaded.encode_texts(texts))
     logging.getLogger(__name__).info(
         "%s: images %.7f, centred %.6f; texts %.7f, centred %.6f", bundle.name, *seen, *read
     )
@@ -85,7 +86,7 @@ def require_agreement(bundle: Bundle, loaded: Any, images: list[Image.Image]) ->
 
 
 @pytest.mark.parametrize(("arch", "cut"), FAMILIES)
-def test_a_family_of_architectures_compiles_to_open_clips_vectors(
+def test_architectures_compile_to_open_clips_vectors(
     arch: str, cut: bool, sample_photos: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("open_clip")

@@ -12,7 +12,17 @@ from indexer.bundles.samples import sample_images, sample_texts
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import BundleError, CompileError, ModelNotFound
 from indexer.load import find_bundle
-from support.checkpoints import make_checkpoint, make_transformers_checkpoint
+from support.checkpoints import VISION, make_checkpoint, make_transformers_checkpoint
+
+# The families of image towers that are not transformers, as small as they can be.
+RESNET = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64}
+TIMM = {
+    "image_size": 64,
+    "timm_model_name": "test_efficientnet",
+    "timm_model_pretrained": False,
+    "timm_pool": "",
+    "timm_proj": "linear",
+}
 
 
 def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
@@ -21,17 +31,23 @@ def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("text", "preprocess", "cut"),
+    ("text", "preprocess", "vision", "cut"),
     [
-        ({}, {}, True),
-        ({"no_causal_mask": True, "pool_type": "last"}, {"resize_mode": "squash"}, False),
+        ({}, {}, VISION, True),
+        ({"no_causal_mask": True, "pool_type": "last"}, {"resize_mode": "squash"}, VISION, False),
+        ({}, {}, RESNET, True),
+        ({}, {}, TIMM, True),
     ],
-    ids=["causal", "bidirectional"],
+    ids=["causal", "bidirectional", "resnet", "timm"],
 )
 def test_a_compiled_model_is_open_clips(
-    text: dict[str, Any], preprocess: dict[str, Any], cut: bool, tmp_path: Path
+    text: dict[str, Any],
+    preprocess: dict[str, Any],
+    vision: dict[str, Any],
+    cut: bool,
+    tmp_path: Path,
 ) -> None:
-    spec = make_checkpoint(tmp_path / "checkpoint", text, preprocess)
+    spec = make_checkpoint(tmp_path / "checkpoint", text, preprocess, vision=vision)
     from indexer.compile.compiler import compile_model
     from indexer.openclip.loader import load
 
@@ -51,9 +67,7 @@ def test_a_compiled_model_is_open_clips(
 
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "nllb", "mt5"])
-def test_text_towers_and_tokenizers_of_transformers_are_open_clips(
-    kind: str, tmp_path: Path
-) -> None:
+def test_transformers_text_towers_equal_open_clips(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
     spec = make_transformers_checkpoint(tmp_path / "checkpoint", kind)
     from indexer.compile.compiler import compile_model
@@ -68,7 +82,7 @@ def test_text_towers_and_tokenizers_of_transformers_are_open_clips(
     assert cosines(ours - theirs.mean(axis=0), theirs - theirs.mean(axis=0)).min() > 0.9999
 
 
-def test_other_weights_or_settings_give_another_fingerprint(tmp_path: Path) -> None:
+def test_fingerprint_depends_on_weights_and_settings(tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
     from indexer.openclip.loader import fingerprint, load
 
@@ -98,7 +112,7 @@ def test_a_bundle_that_differs_from_open_clip_is_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_model_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
     from indexer.compile.compiler import compile_model
 

@@ -34,7 +34,7 @@ def test_a_tower_is_taken_from_files_with_two_links(linked: Bundle) -> None:
     assert sum(one.numel() for one in tower_from_graph(linked).parameters()) > 1e6
 
 
-def test_a_bundle_with_two_links_is_brought_to_8_bits(linked: Bundle, tmp_path: Path) -> None:
+def test_a_hard_linked_bundle_is_quantized(linked: Bundle, tmp_path: Path) -> None:
     from indexer.compile.quantize import quantize
 
     pixels = np.stack([linked.image.pixels(image) for image in sample_images(4)])
@@ -45,7 +45,7 @@ def test_a_bundle_with_two_links_is_brought_to_8_bits(linked: Bundle, tmp_path: 
     assert (full * rounded).sum(1).min() > 0.9
 
 
-def test_weights_are_taken_only_from_files_beside_the_graph(linked: Bundle) -> None:
+def test_weights_outside_the_folder_are_refused(linked: Bundle) -> None:
     graph = linked.folder / "text.onnx"
     plain = graph.read_bytes()
     for stranger in (b"../t.onnx.data", b"/ext.onnx.data", b"..\\t.onnx.data"):

@@ -63,9 +63,7 @@ def test_macs_with_apples_gpu_have_mps(driver: Any, monkeypatch: pytest.MonkeyPa
     assert detect.devices() == []
 
 
-def test_auto_takes_gpus_where_torch_is_and_the_cpu_otherwise(
-    driver: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_takes_gpus_only_with_torch(driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     driver(Driver(2))
     monkeypatch.setattr(detect, "has_torch", lambda: True)
     encoder = load_encoder()
@@ -81,9 +79,7 @@ def test_auto_takes_gpus_where_torch_is_and_the_cpu_otherwise(
     assert type(load_encoder()) is OnnxEncoder
 
 
-def test_a_device_asked_for_that_is_not_here_is_named(
-    driver: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_device_is_named(driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_encoder.ort, "get_available_providers", lambda: [CPU])
     driver(None)
     with pytest.raises(DeviceUnavailable, match="cuda: this machine has no such GPU.*--device cpu"):
@@ -111,9 +107,7 @@ def test_an_8_bit_model_stays_on_the_cpu(driver: Any, monkeypatch: pytest.Monkey
 CPU = "CPUExecutionProvider"
 
 
-def test_onnx_runtimes_own_gpu_build_serves_without_torch(
-    driver: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_onnxruntime_gpu_works_without_torch(driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     providers = [CPU, "CUDAExecutionProvider"]
     monkeypatch.setattr(onnx_encoder.ort, "get_available_providers", lambda: providers)
     monkeypatch.setattr(detect, "has_torch", lambda: False)
@@ -124,7 +118,7 @@ def test_onnx_runtimes_own_gpu_build_serves_without_torch(
         assert encoder.device == "cuda"
 
 
-def test_looking_for_gpus_imports_no_torch() -> None:
+def test_detection_does_not_import_torch() -> None:
     code = (
         "import sys; from indexer import load_encoder; from indexer.devices import detect; "
         "detect.devices(); detect.has_torch(); load_encoder(); "

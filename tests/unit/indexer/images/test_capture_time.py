@@ -103,14 +103,14 @@ def test_the_best_date_that_makes_sense_counts(
      "2024:07:14 25:00:00", b"\xff\xfe\x80garbage", "\u00e9t\u00e9 2024", "1:2:3", GOOD[:10],
      f"{datetime.now() + timedelta(days=3):%Y:%m:%d 12:00:00}"],
 )  # fmt: skip
-def test_nonsense_is_no_date(nonsense: object) -> None:
+def test_invalid_dates_are_ignored(nonsense: object) -> None:
     if isinstance(nonsense, str) and not nonsense.isascii():
         nonsense = nonsense.encode("latin-1")
     assert taken(saved("JPEG", exif=exif_of({ORIGINAL: nonsense}))) is None
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")  # Pillow's, shown to no user
-def test_a_broken_exif_block_loses_no_image() -> None:
+def test_broken_exif_is_ignored() -> None:
     assert taken(saved("JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff nothing")) is None
 
 
@@ -127,7 +127,7 @@ def test_a_broken_exif_block_loses_no_image() -> None:
         ('<a xmp:CreateDate="0000-00-00T00:00:00"/>', None),
     ],
 )
-def test_xmp_counts_where_there_is_no_exif(xmp: str, expected: CaptureTime | None) -> None:
+def test_xmp_is_read_without_exif(xmp: str, expected: CaptureTime | None) -> None:
     text = PngImagePlugin.PngInfo()
     text.add_itxt("XML:com.adobe.xmp", xmp)
     assert taken(saved("PNG", pnginfo=text)) == expected

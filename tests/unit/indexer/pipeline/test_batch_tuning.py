@@ -6,12 +6,12 @@ import pytest
 
 from indexer.pipeline.batch_tuning import BATCHES, BatchTuner
 
-WORKERS = 2
+THREADS = 2
 
 
 def settle(costs: Mapping[int, float]) -> tuple[BatchTuner, list[int]]:
     """A tuner that has measured these seconds an image, and the sizes of the batches it saw."""
-    tuner = BatchTuner(tuple(costs), WORKERS)
+    tuner = BatchTuner(tuple(costs), THREADS)
     seen = []
     while not tuner.settled:
         seen.append(tuner.size)
@@ -29,9 +29,7 @@ def settle(costs: Mapping[int, float]) -> tuple[BatchTuner, list[int]]:
         ({1: 10.0, 2: 12.0, 4: 7.0, 8: 6.0}, 1),
     ],
 )
-def test_the_smallest_size_that_is_about_as_cheap_as_any_is_kept(
-    costs: Mapping[int, float], best: int
-) -> None:
+def test_the_smallest_cheap_batch_size_is_kept(costs: Mapping[int, float], best: int) -> None:
     tuner, _ = settle(costs)
     assert tuner.size == best
 
@@ -39,19 +37,19 @@ def test_the_smallest_size_that_is_about_as_cheap_as_any_is_kept(
 def test_a_size_larger_than_the_next_one_is_never_tried() -> None:
     _, seen = settle({1: 10.0, 2: 10.0, 4: 1.0, 8: 1.0})
     assert max(seen) == 2
-    assert seen.count(1) == WORKERS + BATCHES
+    assert seen.count(1) == THREADS + BATCHES
 
 
-def test_batches_that_are_not_full_and_slow_starts_do_not_count() -> None:
-    tuner = BatchTuner((4, 8), WORKERS)
+def test_partial_and_first_batches_do_not_count() -> None:
+    tuner = BatchTuner((4, 8), THREADS)
     for _ in range(100):
         tuner.note(3, 0.001)
     assert not tuner.settled
-    for _ in range(WORKERS):
-        tuner.note(4, 4000.0)  # the first batch of each worker
+    for _ in range(THREADS):
+        tuner.note(4, 4000.0)  # the first batch of each thread
     for _ in range(BATCHES):
         tuner.note(4, 4.0)
     assert tuner.size == 8
-    for _ in range(WORKERS + BATCHES):
+    for _ in range(THREADS + BATCHES):
         tuner.note(8, 8.0)
     assert (tuner.size, tuner.settled) == (4, True)

@@ -1,5 +1,4 @@
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -12,39 +11,40 @@ from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.testing import FakeEncoder
 from support.images import make_photo
+from support.waiting import wait_until
 
 
-class CountingEncoder(FakeEncoder):
-    """Two workers that must meet before either goes on."""
+class MeetingEncoder(FakeEncoder):
+    """Two threads that must meet before either goes on."""
 
     workers = 2
     batch_sizes = (5,)
 
+    def prepare(self, images: int, batch_size: int | None) -> None:
+        """Nothing has to be started."""
+
+    def close(self) -> None:
+        """Nor ended."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.meeting = threading.Barrier(2, timeout=20)
-
-    def prepare(self, images: int, batch_size: int | None) -> None: ...
-
-    def close(self) -> None: ...
+        self.meeting = threading.Barrier(2, timeout=120)
 
     def encode_images(self, pixels: Pixels) -> Embeddings:
         self.meeting.wait()
         return super().encode_images(pixels)
 
 
-def test_workers_run_at_the_same_time_and_batches_are_full(tmp_path: Path) -> None:
+def test_workers_encode_at_the_same_time(tmp_path: Path) -> None:
     for number in range(20):
         make_photo(tmp_path / f"{number:02}.png", number)
-    encoder = CountingEncoder()
+    encoder = MeetingEncoder()
     report = build([tmp_path], collection=tmp_path / "c", encoder=encoder)
     assert report.indexed == 20
     assert encoder.batches == [5, 5, 5, 5]
 
 
-def test_batches_may_be_larger_than_what_is_let_pass_unencoded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_larger_than_the_drain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from indexer.pipeline import stages
 
     monkeypatch.setattr(stages, "FLUSH_SECONDS", 60.0)
@@ -92,7 +92,7 @@ def test_two_runs_make_the_same_batches(tmp_path: Path) -> None:
     assert logs[0] == logs[1]
 
 
-def test_progress_goes_to_the_end_and_failures_are_told(tmp_path: Path) -> None:
+def test_progress_and_skipped_files(tmp_path: Path) -> None:
     for number in range(9):
         make_photo(tmp_path / f"{number}.png", number)
     (tmp_path / "bad.jpg").write_text("x")
@@ -111,10 +111,8 @@ def test_progress_goes_to_the_end_and_failures_are_told(tmp_path: Path) -> None:
     assert [item.path for item in skipped] == [str(tmp_path / "bad.jpg").encode()]
 
 
-def test_work_is_committed_while_a_slow_file_is_read(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_slow_file_does_not_delay_commits(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     from indexer.pipeline import read, stages
-    from indexer.store.catalog import Catalog
-    from indexer.store.collection import Collection
 
     for number in range(4):
         make_photo(tmp_path / "p" / f"{number}.png", number)
@@ -123,12 +121,14 @@ def test_work_is_committed_while_a_slow_file_is_read(tmp_path: Path, monkeypatch
     real = read.read
     counted: list[int] = []
 
+    def committed() -> int:
+        with closing(Catalog.open(Collection(tmp_path / "c"))) as catalog:
+            return int(catalog.counts()[0])
+
     def slow(task, *arguments):  # type: ignore[no-untyped-def]
         if b"slow" in task.path:
-            time.sleep(1.5)
-            catalog = Catalog.open(Collection(tmp_path / "c"))
-            counted.append(catalog.counts()[0])
-            catalog.close()
+            wait_until(lambda: committed() == 4)
+            counted.append(committed())
         return real(task, *arguments)
 
     monkeypatch.setattr(read, "read", slow)

@@ -15,7 +15,7 @@ def paths(root: Path, **options: object) -> list[bytes]:
     return [entry.path for entry in walk(root, **options)]  # type: ignore[arg-type]
 
 
-def test_images_come_in_the_order_of_their_names_files_before_folders(tmp_path: Path) -> None:
+def test_walk_order(tmp_path: Path) -> None:
     for name in ("b.jpg", "a.PNG", "sub/c.webp", "another/d.tif"):
         put(tmp_path / name)
     assert paths(tmp_path) == [b"a.PNG", b"b.jpg", b"another/d.tif", b"sub/c.webp"]
@@ -34,13 +34,13 @@ def test_the_collection_inside_the_root_is_left_out(tmp_path: Path) -> None:
     assert paths(tmp_path, skip=tmp_path / "index") == [b"a.jpg"]
 
 
-def test_a_file_without_extension_counts_when_it_begins_like_an_image(tmp_path: Path) -> None:
+def test_magic_bytes_without_extension(tmp_path: Path) -> None:
     put(tmp_path / "photo", JPEG)
     put(tmp_path / "README", b"hello")
     assert paths(tmp_path) == [b"photo"]
 
 
-def test_links_to_folders_are_followed_once_and_loops_are_not(tmp_path: Path) -> None:
+def test_links_are_followed_once(tmp_path: Path) -> None:
     put(tmp_path / "real" / "a.jpg")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     (tmp_path / "real" / "up").symlink_to(tmp_path)
@@ -54,14 +54,14 @@ def test_a_fifo_is_passed_over(tmp_path: Path) -> None:
     assert paths(tmp_path) == []
 
 
-def test_names_that_are_no_text_survive(tmp_path: Path) -> None:
+def test_undecodable_names_are_found(tmp_path: Path) -> None:
     name = b"caf\xe9.jpg"
     with open(os.path.join(os.fsencode(tmp_path), name), "wb"):
         pass
     assert paths(tmp_path) == [name]
 
 
-def test_a_part_of_the_root_keeps_paths_relative_to_the_root(tmp_path: Path) -> None:
+def test_a_subfolder_keeps_paths_relative_to_the_root(tmp_path: Path) -> None:
     put(tmp_path / "a.jpg")
     put(tmp_path / "sub" / "b.jpg", b"four")
     assert paths(tmp_path, below=b"sub") == [b"sub/b.jpg"]
@@ -70,7 +70,7 @@ def test_a_part_of_the_root_keeps_paths_relative_to_the_root(tmp_path: Path) -> 
     assert (entry.path, entry.size) == (b"sub/b.jpg", 4)
 
 
-def test_a_folder_that_cannot_be_listed_is_named_with_the_reason(tmp_path: Path) -> None:
+def test_an_unreadable_folder_has_a_reason(tmp_path: Path) -> None:
     put(tmp_path / "a.jpg")
     (tmp_path / ("d" * 200)).mkdir()
     deep = tmp_path / ("d" * 200)

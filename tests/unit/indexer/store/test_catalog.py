@@ -53,13 +53,13 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
         opened(collection, True)
 
 
-def test_a_file_that_is_no_database_is_refused(collection: Collection) -> None:
+def test_a_file_that_is_not_a_database_is_refused(collection: Collection) -> None:
     collection.catalog.write_bytes(b"no database, but long enough to be taken for one" * 100)
     with pytest.raises(CollectionFormatError, match="damaged"):
         Catalog.open(collection)
 
 
-def test_nothing_indexed_yet_is_said(tmp_path: Path) -> None:
+def test_an_absent_collection_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CollectionNotFound, match="clipdex index FOLDER"):
         Catalog.open(Collection(tmp_path))
 
@@ -113,7 +113,7 @@ def test_network_file_systems_are_seen(tmp_path: Path, monkeypatch: pytest.Monke
         Collection(tmp_path / "c").create()
 
 
-def test_a_catalogue_that_another_program_has_locked_is_said(
+def test_a_locked_database_is_an_error(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("indexer.store.database.LOCK_SECONDS", 0.1)

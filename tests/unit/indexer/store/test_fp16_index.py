@@ -25,7 +25,7 @@ def brute_force(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     return unit(vectors.astype(np.float16)) @ query
 
 
-def test_the_best_are_those_of_brute_force_even_where_rounding_reorders_them() -> None:
+def test_search_equals_brute_force_despite_rounding() -> None:
     ids, vectors = crowded()
     flat = Flat.of(ids, vectors)
     reordered = 0
@@ -40,7 +40,7 @@ def test_the_best_are_those_of_brute_force_even_where_rounding_reorders_them() -
     assert reordered, "FAISS alone would have done: this test proves nothing"
 
 
-def test_neighbours_are_those_of_brute_force_but_for_the_ones_left_out() -> None:
+def test_neighbours_equal_brute_force() -> None:
     ids, vectors = crowded(500)
     flat = Flat.of(ids, vectors)
     queries = unit(np.random.default_rng(7).standard_normal((30, DIM)))
@@ -53,7 +53,7 @@ def test_neighbours_are_those_of_brute_force_but_for_the_ones_left_out() -> None
         assert not set(row) & set(without)
 
 
-def test_where_there_are_fewer_neighbours_the_rest_is_marked() -> None:
+def test_fewer_neighbours_than_asked() -> None:
     ids, vectors = crowded(40)
     scores, found = Flat.of(ids, vectors).neighbours(vectors[:2], 50, ids[:5])
     assert scores.shape == found.shape == (2, 50)

@@ -31,6 +31,6 @@ def test_cut_ids_are_the_whole_ones_without_padding() -> None:
     assert not whole[:, cut.shape[1] :].any()
 
 
-def test_bytes_of_a_command_line_that_are_no_text_become_question_marks() -> None:
+def test_undecodable_text_becomes_question_marks() -> None:
     tokenizer = load_encoder().tokenizer  # type: ignore[attr-defined]
     assert tokenizer.encode("caf\udce9") == tokenizer.encode("caf?")

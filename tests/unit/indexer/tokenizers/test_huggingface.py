@@ -72,7 +72,7 @@ def test_cut_ids_are_the_whole_ones_without_padding(kind: str, tmp_path: Path) -
     assert (whole[:, cut.shape[1] :] == theirs.tokenizer.pad_token_id).all()
 
 
-def test_a_tokenizer_that_is_not_here_is_named_with_its_place() -> None:
+def test_a_missing_tokenizer_is_named() -> None:
     pytest.importorskip("transformers")
     openclip = pytest.importorskip("indexer.openclip.loader")
     from indexer.openclip.sources import Source

@@ -41,7 +41,7 @@ def test_the_built_in_model_is_whole_again() -> None:
 
 
 @pytest.mark.parametrize("text", [{}, BOTH_WAYS], ids=["cut", "uncut"])
-def test_transformers_are_taken_from_their_graphs_weight_by_weight(
+def test_weights_of_graphs_are_the_models(
     text: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_checkpoint(tmp_path / "checkpoint", text, {}, trained=True)
@@ -53,7 +53,7 @@ def test_transformers_are_taken_from_their_graphs_weight_by_weight(
         assert torch.allclose(one, own[name], atol=1e-6), name
 
 
-def test_the_exporters_sharing_of_equal_weights_is_noticed_and_the_source_serves(
+def test_shared_weights_are_read_from_the_source(
     tmp_path: Path,
 ) -> None:
     spec = make_checkpoint(tmp_path / "checkpoint", {}, {})  # all its biases are zeros
@@ -68,7 +68,7 @@ def test_the_exporters_sharing_of_equal_weights_is_noticed_and_the_source_serves
         obtain_model(bundle)
 
 
-def test_another_text_tower_than_the_bundles_is_refused() -> None:
+def test_a_different_text_tower_is_refused() -> None:
     model = text_from_graph(POCKET)
     with torch.no_grad():
         model.ln_final.bias.add_(torch.from_numpy(np.linspace(0, 1, 256, dtype=np.float32)))
@@ -79,14 +79,14 @@ def test_another_text_tower_than_the_bundles_is_refused() -> None:
         text_from_graph(replace(POCKET, architecture={**POCKET.architecture, "text_cfg": deeper}))
 
 
-def test_a_model_that_cannot_be_whole_says_why() -> None:
+def test_an_unavailable_model_has_a_reason() -> None:
     with pytest.raises(ModelError, match="8-bit"):
         obtain_model(replace(POCKET, quantized={"base": POCKET.fingerprint}))
     with pytest.raises(ModelError, match="does not name its architecture"):
         obtain_model(replace(POCKET, architecture={}))
 
 
-def test_an_image_tower_that_is_kept_is_the_models() -> None:
+def test_a_cached_image_tower_is_used() -> None:
     tower = tower_from_graph(POCKET)
     image_tower_cache.save_tower(tower, POCKET.architecture, POCKET.fingerprint)
     model = obtain_model(POCKET)

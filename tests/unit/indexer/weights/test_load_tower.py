@@ -30,7 +30,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_the_built_in_tower_is_taken_from_its_graph_and_kept(own_cache: Path) -> None:
+def test_the_built_in_tower_is_rebuilt_and_cached(own_cache: Path) -> None:
     tower = obtain_tower(POCKET)
     assert require_same_vectors(tower, POCKET) >= 0.99999
     folder = own_cache / "models" / POCKET.fingerprint / "torch"
@@ -46,7 +46,7 @@ def test_the_built_in_tower_is_taken_from_its_graph_and_kept(own_cache: Path) ->
     assert require_same_vectors(kept, POCKET) >= 0.99999
 
 
-def test_a_graph_with_other_weights_than_the_tower_is_refused() -> None:
+def test_a_graph_that_does_not_fit_is_refused() -> None:
     wider = {**POCKET.architecture, "embed_dim": 256}
     with pytest.raises(ModelError, match="do not fit"):
         tower_from_graph(replace(POCKET, architecture=wider))
@@ -59,7 +59,7 @@ def test_a_graph_with_other_weights_than_the_tower_is_refused() -> None:
         tower_from_graph(replace(POCKET, architecture={}))
 
 
-def test_a_tower_with_other_vectors_than_the_bundle_is_refused() -> None:
+def test_a_tower_with_different_vectors_is_refused() -> None:
     tower = tower_from_graph(POCKET)
     with torch.no_grad():
         next(tower.parameters()).mul_(1.5)
@@ -83,7 +83,7 @@ def test_damaged_files_are_not_used_and_made_anew(own_cache: Path) -> None:
     assert read_tower(POCKET.fingerprint) is None
 
 
-def test_a_compiled_models_tower_comes_from_its_source_once(
+def test_a_tower_is_loaded_from_its_source_once(
     own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_checkpoint(tmp_path / "checkpoint", {}, {})

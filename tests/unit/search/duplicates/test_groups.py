@@ -1,5 +1,5 @@
 """The finder on real photos that are changed here, with vectors that mean nothing (the fake's), so
-that outlines and sketches alone must do it; and on sketches made by hand.
+that outlines and gray thumbnails alone must do it; and on gray thumbnails made by hand.
 """
 
 import shutil
@@ -49,9 +49,7 @@ def found(collection: Path, encoder: FakeEncoder) -> list[list[str]]:
         return groups
 
 
-def test_changed_copies_are_grouped_with_their_original_only(
-    sample_photos: Path, tmp_path: Path
-) -> None:
+def test_edited_copies_are_grouped(sample_photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in NAMES:
@@ -65,9 +63,7 @@ def test_changed_copies_are_grouped_with_their_original_only(
     assert groups == {tuple(sorted([stem, *(f"{stem}-{c}" for c in CHANGES)])) for stem in stems}
 
 
-def test_the_largest_image_stands_first_and_a_group_is_no_chain(
-    sample_photos: Path, tmp_path: Path
-) -> None:
+def test_groups_are_not_chained(sample_photos: Path, tmp_path: Path) -> None:
     """A slow pan: each frame is like the next, the last is not like the first."""
     photo = Image.open(sample_photos / "coffee.png").convert("RGB")
     folder = tmp_path / "pan"
@@ -107,14 +103,14 @@ def test_a_group_larger_than_a_first_look_is_found_whole(tmp_path: Path) -> None
     }
 
 
-def test_images_without_detail_are_alike_nothing() -> None:
+def test_images_without_detail_have_no_duplicates() -> None:
     blank = np.full((1, SIDE, SIDE), 200, np.uint8)
     noise = np.random.default_rng(0).integers(199, 202, (1, SIDE, SIDE)).astype(np.uint8)
     assert correlations(blank, blank).tolist() == [0]
     assert correlations(noise, noise).tolist() == [0]
 
 
-def test_a_sketch_is_the_means_of_the_whole_image(sample_photos: Path) -> None:
+def test_a_gray_thumbnail_is_the_mean_of_its_blocks(sample_photos: Path) -> None:
     for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
         photo = Image.open(sample_photos / name).convert("RGB")
         for width, height in ((SIDE, SIDE), (5 * SIDE, 3 * SIDE), (31 * SIDE, 24 * SIDE)):
@@ -127,7 +123,7 @@ def test_a_sketch_is_the_means_of_the_whole_image(sample_photos: Path) -> None:
             assert error.max() < 12
 
 
-def test_a_collection_of_an_older_clipdex_gets_its_thumbnails(tmp_path: Path) -> None:
+def test_older_collections_get_thumbnails(tmp_path: Path) -> None:
     photo = make_photo(tmp_path / "photos" / "a.png", 1)
     place = Collection(tmp_path / "c")
     build([photo.parent], collection=place.folder, encoder=FakeEncoder())

@@ -59,7 +59,7 @@ def test_rows_of_one_image_add_up(tmp_path: Path) -> None:
         ("d.txt", "a.jpg cat\n", "is not a folder with one folder per class"),
     ],
 )
-def test_what_cannot_be_understood_is_said_with_its_place(
+def test_invalid_ground_truth_names_its_line(
     tmp_path: Path, name: str, text: str, words: str
 ) -> None:
     (tmp_path / name).write_text(text)
@@ -69,7 +69,7 @@ def test_what_cannot_be_understood_is_said_with_its_place(
     assert "\n" not in str(error.value)
 
 
-def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+def test_missing_ground_truth_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(GroundTruthError, match="cannot be read"):
         read_ground_truth(tmp_path / "none.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")

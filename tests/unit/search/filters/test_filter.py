@@ -124,7 +124,7 @@ def test_folders_add_up_and_one_without_images_is_an_error(
         ("2024-07-14 12:30:05", datetime(2024, 7, 14, 12, 30, 5), datetime(2024, 7, 14, 12, 30, 6)),
     ],
 )
-def test_a_bare_date_is_compared_with_the_wall_clock_of_the_photo(
+def test_a_bare_date_is_local_to_the_photo(
     world: tuple[Path, list[DatedPhoto], Engine], text: str, first: datetime, behind: datetime
 ) -> None:
     dated = world[1]
@@ -178,7 +178,7 @@ def test_globs_exclude_as_they_do_when_indexing(
         assert indexed == len(passes)
 
 
-def test_one_file_must_pass_all_conditions_and_pages_follow(
+def test_one_file_passes_all_conditions(
     world: tuple[Path, list[DatedPhoto], Engine],
 ) -> None:
     _, dated, engine = world

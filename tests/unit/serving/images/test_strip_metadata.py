@@ -88,7 +88,7 @@ def test_a_webp_loses_exif_and_xmp(animated: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_file_that_is_cut_short_is_refused_at_every_length(kind: str) -> None:
+def test_truncated_files_are_refused(kind: str) -> None:
     data = saved(image(), kind)
     for length in range(0, len(data) - 2, 7):
         with pytest.raises(Unstrippable):

@@ -21,13 +21,13 @@ class Slow:
 
     def __call__(self, texts: list[str]) -> Embeddings:
         self.passes.append(texts)
-        assert self.go.wait(10)
+        assert self.go.wait(120)
         if "bad" in texts:
             raise ValueError("bad")
         return FakeEncoder().encode_texts(texts)
 
 
-def test_a_lone_request_goes_at_once_and_those_behind_it_go_together() -> None:
+def test_waiting_texts_are_encoded_together() -> None:
     slow = Slow()
 
     async def main() -> list[Embeddings]:
@@ -62,7 +62,7 @@ def test_without_batching_each_request_is_a_pass() -> None:
     assert slow.passes == [[f"{n}"] for n in range(5)]
 
 
-def test_kept_vectors_need_no_pass_and_the_oldest_go_first() -> None:
+def test_the_oldest_cached_vectors_are_evicted() -> None:
     slow = Slow()
     slow.go.set()
 
@@ -76,7 +76,7 @@ def test_kept_vectors_need_no_pass_and_the_oldest_go_first() -> None:
     assert slow.passes == [["a"], ["b"], ["c"], ["b"]]
 
 
-def test_a_full_queue_turns_away_and_an_error_reaches_its_pass() -> None:
+def test_a_full_queue_is_busy_and_errors_are_passed_on() -> None:
     slow = Slow()
 
     async def main() -> None:

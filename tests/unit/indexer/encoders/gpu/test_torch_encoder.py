@@ -58,9 +58,7 @@ def test_images_and_texts_have_open_clips_vectors(loaded: LoadedModel, pixels: n
     assert encoder.encode_images(pixels[:0]).shape == (0, 48)
 
 
-def test_an_image_that_may_not_be_written_to_is_encoded(
-    loaded: LoadedModel, pixels: np.ndarray
-) -> None:
+def test_read_only_pixels_are_encoded(loaded: LoadedModel, pixels: np.ndarray) -> None:
     frozen = pixels[::2].copy()
     frozen.flags.writeable = False
     assert encoder_of(loaded).encode_images(frozen).shape == (10, 48)
@@ -90,7 +88,7 @@ def test_half_precision_keeps_the_vectors_of_real_photos(
     assert minimum_cosine(full - centre, half - centre) >= 0.99
 
 
-def test_precision_falls_back_where_half_would_move_vectors_too_far(loaded: LoadedModel) -> None:
+def test_inaccurate_half_precision_falls_back(loaded: LoadedModel) -> None:
     good = encoder_of(loaded, precision="bf16")
     assert good.settle_precision() >= 0.999
     assert good.precision == "bf16"
@@ -107,9 +105,7 @@ def test_precision_falls_back_where_half_would_move_vectors_too_far(loaded: Load
     assert bad.precision == "fp32"
 
 
-def test_images_whose_numbers_overflow_are_encoded_in_float32(
-    loaded: LoadedModel, pixels: np.ndarray
-) -> None:
+def test_overflow_falls_back_to_float32(loaded: LoadedModel, pixels: np.ndarray) -> None:
     class Overflowing(torch.nn.Module):  # type: ignore[name-defined,misc]
         def forward(self, x: Any) -> Any:
             features = x.flatten(1)[:, :48].clone()
@@ -146,7 +142,7 @@ FULL = [
 
 @pytest.mark.parametrize("error", FULL, ids=["cuda", "mps", "cublas"])
 @pytest.mark.parametrize("fits", [1, 3, 5, 16, 19])
-def test_batches_that_do_not_fit_are_halved_and_no_vector_is_lost(
+def test_batches_out_of_memory_are_halved(
     loaded: LoadedModel, pixels: np.ndarray, fits: int, error: Exception
 ) -> None:
     expected = encoder_of(loaded).encode_images(pixels)

@@ -6,7 +6,7 @@ from indexer.encoder import unit
 from search.ranking.relevance import Background
 
 
-def test_one_image_and_the_thousandth_are_judged_alike() -> None:
+def test_background_does_not_depend_on_the_batch() -> None:
     random = np.random.default_rng(0)
     bank = unit(random.normal(0.2, 1, (300, 64)))
     vectors = unit(random.normal(0.1, 1, (400, 64)))

@@ -13,7 +13,7 @@ def encoder() -> OnnxEncoder:
     return OnnxEncoder(find_bundle("pocket"), device="cpu")
 
 
-def test_a_text_has_one_vector_alone_in_company_and_uncut(encoder: OnnxEncoder) -> None:
+def test_text_vectors_do_not_depend_on_the_batch(encoder: OnnxEncoder) -> None:
     texts = ["a dog", *CURIOUS, *strings(150), "two cats on a red sofa in the evening"]
     together = encoder.encode_texts(texts)
     whole = np.concatenate([encoder.encode_ids(encoder.tokenizer([text])) for text in texts])
@@ -23,7 +23,7 @@ def test_a_text_has_one_vector_alone_in_company_and_uncut(encoder: OnnxEncoder) 
     assert len({vector.tobytes() for vector in together.round(4)}) > 100  # not one for all
 
 
-def test_packing_the_weights_changes_no_vector_and_lets_the_mapped_ones_go(
+def test_packed_weights_give_equal_vectors(
     encoder: OnnxEncoder,
 ) -> None:
     vectors = [encoder.encode_texts(["a dog on a beach"])[0] for _ in range(MAPPED_RUNS)]

@@ -1,4 +1,4 @@
-"""Prefixes and visual prompts, against their equations written out."""
+"""Prefixes, against their equation written out."""
 
 import copy
 import math
@@ -8,16 +8,9 @@ import torch
 from torch import nn
 
 from adaptation.tuning.peft.prefix import PrefixAttention, add_prefixes
-from adaptation.tuning.peft.visual_prompts import add_visual_prompts
-from indexer.errors import ModelError
-from support.random_towers import small_transformer
+from support.random_towers import randomize, small_transformer
 
-WIDTH, HEADS, BLOCKS = 32, 2, 3
-
-
-def moved(learnt: list[nn.Parameter]) -> None:
-    for parameter in learnt:
-        nn.init.normal_(parameter, std=0.5)
+WIDTH, HEADS = 32, 2
 
 
 def attention(
@@ -41,11 +34,11 @@ def attention(
     return torch.cat(mixed, dim=2) @ attn.out_proj.weight.T + attn.out_proj.bias
 
 
-def test_prefixes_stand_before_keys_and_values_of_each_attention() -> None:
+def test_prefixes_precede_keys_and_values() -> None:
     tower = small_transformer()
     plain = copy.deepcopy(tower)
     learnt = add_prefixes(tower, 5)
-    moved(learnt)
+    randomize(learnt)
     pixels = torch.randn(2, 3, 32, 32)
     x = plain._embeds(pixels)
     for number, block in enumerate(plain.transformer.resblocks):
@@ -86,11 +79,11 @@ def test_without_a_prefix_it_is_torchs_attention(batch_first: bool, kind: str) -
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
 
 
-def test_a_mask_hides_no_prefix() -> None:
+def test_prefixes_are_never_masked() -> None:
     torch.manual_seed(0)
     attn = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True).eval()
     prefixed = PrefixAttention(attn, 4)
-    moved([prefixed.keys, prefixed.values])
+    randomize([prefixed.keys, prefixed.values])
     x = torch.randn(2, 1, WIDTH)
     alone = torch.ones(1, 1, dtype=torch.bool)  # the one token may not see itself
     got, _ = prefixed(x, x, x, attn_mask=alone)
@@ -99,69 +92,3 @@ def test_a_mask_hides_no_prefix() -> None:
     mixed = torch.einsum("nhl,hld->nhd", shares, prefixed.values).reshape(2, 1, WIDTH)
     expected = mixed @ attn.out_proj.weight.T + attn.out_proj.bias
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
-
-
-POOLS: list[dict[str, object]] = [
-    {},
-    {"pool_type": "avg", "no_ln_pre": True},
-    {"pool_type": "avg", "final_ln_after_pool": True},
-    {"attentional_pool": True, "attn_pooler_queries": 4, "attn_pooler_heads": 2},
-]
-
-
-@pytest.mark.parametrize("options", POOLS)
-@pytest.mark.parametrize("deep", [False, True])
-def test_prompts_stand_behind_the_class_token_and_are_not_pooled(
-    options: dict[str, object], deep: bool
-) -> None:
-    tower = small_transformer(**options)
-    plain = copy.deepcopy(tower)
-    learnt = add_visual_prompts(tower, 5, deep)
-    assert len(learnt) == (BLOCKS if deep else 1)
-    moved(learnt)
-    pixels = torch.randn(2, 3, 32, 32)
-    x = plain._embeds(pixels)
-    assert x.shape == (2, 17, WIDTH)
-    x = torch.cat([x[:, :1], torch.stack([learnt[0]] * 2), x[:, 1:]], dim=1)
-    for number, block in enumerate(plain.transformer.resblocks):
-        if deep:  # VPT-Deep: what became of the earlier ones is replaced
-            x[:, 1:6] = learnt[number]
-        x = block(x)
-    x = torch.cat([x[:, :1], x[:, 6:]], dim=1)
-    if not options:
-        expected = plain.ln_post(x)[:, 0]
-    elif "attentional_pool" in options:
-        expected = plain.ln_post(plain.attn_pool(x))[:, 0]
-    elif "final_ln_after_pool" in options:
-        expected = plain.ln_post(x[:, 1:].mean(dim=1))
-    else:
-        expected = plain.ln_post(x)[:, 1:].mean(dim=1)
-    torch.testing.assert_close(tower(pixels), expected @ plain.proj, atol=1e-5, rtol=0)
-
-
-def test_prompts_are_drawn_as_the_patches_projection_would_be() -> None:
-    learnt = add_visual_prompts(small_transformer(), 500, deep=False)[0]
-    bound = math.sqrt(6 / (3 * 8 * 8 + WIDTH))
-    assert 0.99 * bound < learnt.abs().max() <= bound
-    assert abs(learnt.mean()) < 0.02 * bound
-
-
-def test_prompted_vectors_do_not_depend_on_the_batch() -> None:
-    tower = small_transformer()
-    moved(add_visual_prompts(tower, 3, deep=True))
-    x = torch.randn(4, 3, 32, 32)
-    torch.testing.assert_close(tower(x)[2:3], tower(x[2:3]), atol=1e-5, rtol=0)
-
-
-def test_towers_of_another_kind_are_refused_in_one_line_and_left_as_they_were() -> None:
-    convolutional = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten())
-    with pytest.raises(ModelError, match=r"^prefixes go into .* \(Sequential\) has none: [^\n]*$"):
-        add_prefixes(convolutional, 4)
-    with pytest.raises(
-        ModelError, match=r"^prompts go into .* \(Sequential\) is not one of these: [^\n]*$"
-    ):
-        add_visual_prompts(convolutional, 4, deep=False)
-    assert all(p.requires_grad for p in convolutional.parameters())
-    own = small_transformer(block_type="custom", qk_norm=True)
-    with pytest.raises(ModelError, match="has none"):
-        add_prefixes(own, 4)

@@ -22,7 +22,6 @@ from indexer.errors import ModelError
 from indexer.images.preprocess import Preprocess
 from indexer.load import find_bundle
 from indexer.openclip.image_tower import build_visual
-from support.random_towers import small_transformer
 
 Add = Callable[[nn.Module], list[nn.Parameter]]
 
@@ -33,17 +32,6 @@ METHODS: dict[str, tuple[Add, int]] = {
     "shallow prompts": (lambda tower: add_visual_prompts(tower, 5, deep=False), 5 * 32),
     "deep prompts": (lambda tower: add_visual_prompts(tower, 5, deep=True), 3 * 5 * 32),
 }
-
-
-@pytest.fixture(scope="module")
-def transformer() -> nn.Module:
-    """A small ViT of open_clip's, with random weights."""
-    return small_transformer()
-
-
-@pytest.fixture
-def tower(transformer: nn.Module) -> nn.Module:
-    return copy.deepcopy(transformer)
 
 
 @pytest.fixture(params=list(METHODS))
@@ -142,7 +130,7 @@ def test_an_adapter_is_a_bottleneck_with_a_residual(convolution: bool) -> None:
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
 
 
-def test_adapters_end_both_branches_of_a_transformers_block(tower: nn.Module) -> None:
+def test_adapters_end_both_branches_of_a_block(tower: nn.Module) -> None:
     plain = copy.deepcopy(tower)
     learnt = add_adapters(tower, 4)
     moved(learnt)
@@ -163,7 +151,7 @@ def test_adapters_end_both_branches_of_a_transformers_block(tower: nn.Module) ->
     assert not bottlenecks
 
 
-def test_adapters_stand_behind_each_block_of_the_built_in_tower() -> None:
+def test_adapters_follow_blocks_of_the_built_in_tower() -> None:
     tower = pocket()
     whole = sum(p.numel() for p in tower.parameters())
     plain, x = copy.deepcopy(tower), torch.randn(1, 3, 260, 260)
@@ -195,7 +183,7 @@ def test_adapters_stand_behind_each_block_of_the_built_in_tower() -> None:
         torch.testing.assert_close(tower(x), plain.head(h), atol=1e-4, rtol=0)
 
 
-def test_the_graph_of_the_built_in_tower_with_adapters_has_its_vectors(tmp_path: Path) -> None:
+def test_onnx_graph_with_adapters_has_torchs_vectors(tmp_path: Path) -> None:
     tower = pocket()
     moved(add_adapters(tower))
     assert min_cosine(tower, 260, tmp_path) > 0.9999
@@ -234,7 +222,7 @@ def test_other_towers_get_adapters_behind_their_blocks(kind: str) -> None:
         assert not torch.allclose(tower(x), before)
 
 
-def test_a_tower_without_blocks_is_refused_and_left_as_it_was() -> None:
+def test_a_tower_without_blocks_is_refused() -> None:
     tower = nn.Sequential(nn.Flatten(), nn.Linear(3 * 224 * 224, 4))
     with pytest.raises(ModelError, match="has no blocks that adapters could follow"):
         add_adapters(tower)
