@@ -108,8 +108,8 @@ def train(
         force=force,
         on_note=note,
     )
-    metadata = trained.head.artifact.metadata
-    out(json.dumps(metadata, ensure_ascii=False) if as_json else _summary_of(trained))
+    manifest = trained.head.artifact.metadata
+    out(json.dumps(manifest, ensure_ascii=False) if as_json else _summary_of(trained))
     if skipped:
         raise typer.Exit(SOME_FILES_FAILED)
 
@@ -169,13 +169,13 @@ def list_learned(collection: options.Collection = None, as_json: options.Json = 
 
     Example: clipdex adapt list
     """
-    for metadata in _learned(collection):
+    for manifest in _learned(collection):
         if as_json:
-            out(json.dumps(_summary(metadata), ensure_ascii=False))
-        elif "classes" in metadata:
-            out(f"{metadata['name']}  {len(metadata['classes']):,} classes, {metadata['method']}")
+            out(json.dumps(_summary(manifest), ensure_ascii=False))
+        elif "classes" in manifest:
+            out(f"{manifest['name']}  {len(manifest['classes']):,} classes, {manifest['method']}")
         else:
-            out(f"{metadata['name']}  a concept of {len(metadata['images']['like'])} images")
+            out(f"{manifest['name']}  a concept of {len(manifest['images']['like'])} images")
 
 
 @app.command()
@@ -185,8 +185,8 @@ def show(name: Name, collection: options.Collection = None) -> None:
 
     Example: clipdex adapt show machine-parts
     """
-    for metadata in _named(name, collection):
-        out(json.dumps(metadata, ensure_ascii=False, indent=1))
+    for manifest in _named(name, collection):
+        out(json.dumps(manifest, ensure_ascii=False, indent=1))
 
 
 @app.command()
@@ -228,7 +228,7 @@ def _learned(collection: Path | None) -> list[dict[str, Any]]:
 def _named(name: str, collection: Path | None) -> list[dict[str, Any]]:
     from indexer.errors import ArtifactError
 
-    found = [metadata for metadata in _learned(collection) if metadata["name"] == name]
+    found = [manifest for manifest in _learned(collection) if manifest["name"] == name]
     if not found:
         raise ArtifactError(
             f"no head or concept is called {name} here: `clipdex adapt list` lists those there are"
@@ -236,9 +236,9 @@ def _named(name: str, collection: Path | None) -> list[dict[str, Any]]:
     return found
 
 
-def _summary(metadata: Any) -> dict[str, Any]:
+def _summary(manifest: Any) -> dict[str, Any]:
     keys = ("name", "kind", "method", "classes", "model", "fingerprint", "metrics", "made")
-    return {key: metadata[key] for key in keys if key in metadata}
+    return {key: manifest[key] for key in keys if key in manifest}
 
 
 def _summary_of(trained: "Trained") -> str:

@@ -75,8 +75,8 @@ def index(
 ) -> None:
     """Index folders of images, so that they can be searched.
 
-    Run it again to pick up what is new, changed, moved or gone; nothing else is read again. Files
-    that cannot be read are listed with the reason, and the run continues (exit code 3).
+    Run it again to pick up what is new, changed, moved or gone; only that is read. Files that
+    cannot be read are listed with the reason, and the run continues (exit code 3).
 
     Example: clipdex index ./photos --exclude "*.thumb.jpg"
     """

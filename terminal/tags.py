@@ -89,9 +89,9 @@ def list_tags(collection: options.Collection = None, as_json: options.Json = Fal
 
     with Engine.open(collection) as engine:
         for label, origin, count in engine.catalog.label_counts():
-            metadata = {"label": label, "origin": origin, "images": count}
+            fields = {"label": label, "origin": origin, "images": count}
             if as_json:
-                out(json.dumps(metadata, ensure_ascii=False))
+                out(json.dumps(fields, ensure_ascii=False))
             else:
                 out(f"{label}\t{count:,}\t{origin}")
 
@@ -148,11 +148,11 @@ def export(
         out(csv_line(["path", "label", "probability", "origin"]))
     for path, labels in found.items():
         if as_json:
-            metadata = [
+            rows = [
                 {"label": one.label, "probability": one.probability, "origin": one.origin}
                 for one in labels
             ]
-            out(json.dumps({**path_fields(path), "labels": metadata}, ensure_ascii=False))
+            out(json.dumps({**path_fields(path), "labels": rows}, ensure_ascii=False))
             continue
         for one in labels:
             shown = path.decode("utf-8", "replace")

@@ -169,8 +169,8 @@ def tune(
         on_note=note,
     )
     if as_json:
-        metadata = {"name": name, "fingerprint": tuned.bundle.fingerprint, **tuned.bundle.tuned}
-        out(json.dumps({**metadata, "epochs": tuned.epochs}, ensure_ascii=False))
+        fields = {"name": name, "fingerprint": tuned.bundle.fingerprint, **tuned.bundle.tuned}
+        out(json.dumps({**fields, "epochs": tuned.epochs}, ensure_ascii=False))
     else:
         _tell(tuned, captioned)
     if skipped:

@@ -40,7 +40,7 @@ class Collection:
         return self.catalog.is_file()
 
     def require(self) -> None:
-        """Raise CollectionNotFound where nothing was indexed yet."""
+        """Raise CollectionNotFound if nothing was indexed yet."""
         if not self.exists:
             raise CollectionNotFound(
                 f"no collection at {self.folder}: nothing was indexed yet. "

@@ -134,9 +134,9 @@ class TextTokenizer:
             tokens[at : at + 2] = [tokens[at] + tokens[at + 1]]
             ids[at : at + 2] = [2 * len(self._bytes) + best]
             del ranks[at]
-            for neighbour in (at - 1, at):
-                if 0 <= neighbour < len(ranks):
-                    ranks[neighbour] = self._rank(tokens, neighbour)
+            for place in (at - 1, at):
+                if 0 <= place < len(ranks):
+                    ranks[place] = self._rank(tokens, place)
         return ids
 
     def _rank(self, tokens: list[str], at: int) -> int:
