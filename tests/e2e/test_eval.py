@@ -111,7 +111,7 @@ def test_the_built_in_model_has_its_known_metrics(
     import numpy as np
 
     from indexer.load import load_encoder
-    from search.ranking.image_query import encode_images
+    from search.ranking.image_query import encode_image_files
 
     source = development_data / "datasets" / "flickr8k"
     rows = [json.loads(line) for line in (source / "dev.jsonl").read_text().splitlines()[:100]]
@@ -120,7 +120,7 @@ def test_the_built_in_model_has_its_known_metrics(
     (tmp_path / "dev.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (found,) = json_lines(clipdex("eval", "dev.jsonl", "--json"))
     encoder = load_encoder()
-    images = encode_images(encoder, [Path(row["image"]) for row in rows])
+    images = encode_image_files(encoder, [Path(row["image"]) for row in rows])
     scores = encoder.encode_texts([text for row in rows for text in row["captions"]]) @ images.T
     owner = np.repeat(np.arange(100), 5)
     ranks = (scores >= scores[np.arange(500), owner][:, np.newaxis]).sum(axis=1)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from support.checkpoints import make_checkpoint
 from support.command import COMMAND, Run, json_lines
 from support.shapes import CLASSES, labelled
 from support.waiting import wait_until
@@ -42,6 +43,12 @@ def test_a_tuned_model_is_indexed_with_and_searched(clipdex: Run, tmp_path: Path
     assert after["zero_shot"]["top_1"] == pytest.approx(chosen["old"])
 
 
+def add_small_model(clipdex: Run, folder: Path) -> None:
+    """Add a small transformer as "small": the built-in model takes much longer to tune."""
+    make_checkpoint(folder / "checkpoint", {}, {}, trained=True)
+    clipdex("models", "add", folder / "checkpoint", "--name", "small")
+
+
 def captioned(folder: Path, seeds: range) -> Path:
     """Images with captions that fit their kind."""
     labelled(folder, seeds)
@@ -56,7 +63,9 @@ def captioned(folder: Path, seeds: range) -> Path:
 
 def test_captions_tune_a_model_and_several_are_averaged(clipdex: Run, tmp_path: Path) -> None:
     data = captioned(tmp_path / "train", range(5))
-    common = ("--epochs", "2", "--batch-size", "6", "--warmup", "0", "--force", "--json")
+    add_small_model(clipdex, tmp_path)
+    common = ("--model", "small", "--epochs", "2", "--batch-size", "6", "--warmup", "0", "--force",
+              "--json")  # fmt: skip
     clipdex("adapt", "tune", "mine-0", data, "--method", "lora", *common)
     done = clipdex(
         *("adapt", "tune", "mine-1", data, "--unfreeze", "3", "--checkpointing", *common),
@@ -129,7 +138,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert (status["model"], status["fingerprint"]) == ("mine", report["fingerprint"])
 
 
-def test_what_wrecks_a_model_is_refused(clipdex: Run, tmp_path: Path) -> None:
+def test_settings_that_wreck_a_model_are_refused(clipdex: Run, tmp_path: Path) -> None:
     train = labelled(tmp_path / "train", range(2))
     done = clipdex("adapt", "tune", "mine", train, "--rate", "0.01", "--warmup", "0", code=1)
     assert b"--rate 0.0001 or less" in done.stderr

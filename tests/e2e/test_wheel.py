@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import sysconfig
 import venv
 import zipfile
 from pathlib import Path
@@ -55,7 +54,8 @@ def test_the_installed_wheel_indexes_and_searches(
     ).strip()
     # The dependencies are those of this environment; clipdex itself can only be the wheel's,
     # since a path in a .pth file is not searched for further .pth files.
-    Path(here, "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    folders = [folder for folder in sys.path if folder.endswith("site-packages")]
+    Path(here, "dependencies.pth").write_text("\n".join(folders))
     subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", wheel], check=True)
     foreign = tmp_path / "foreign"
     foreign.mkdir()
