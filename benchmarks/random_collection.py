@@ -10,8 +10,8 @@ from indexer.bundles.bundle import Bundle
 from indexer.store.catalog import writing
 from indexer.store.codec import packed
 from indexer.store.collection import Collection
-from indexer.store.contents import THUMBNAIL_SIDE
 from indexer.store.records import FileRow, Model, NewContent
+from indexer.store.tables.contents import THUMBNAIL_SIDE
 from indexer.store.vector_index import publish
 
 

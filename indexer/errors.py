@@ -33,6 +33,8 @@ Each message is one line: what happened, why, what to do. Errors of Pillow, FAIS
 SQLite and torch are translated at the boundary, with `raise ... from exc`.
 """
 
+from typing import Self
+
 
 class ClipdexError(Exception):
     """Base of all errors that clipdex raises on purpose; its text is one line for a person."""
@@ -64,6 +66,14 @@ class FingerprintMismatch(CollectionError):
 
 class RootUnavailable(ClipdexError):
     """A folder to index is missing, unreadable or suddenly empty; nothing was removed."""
+
+    @classmethod
+    def unplugged(cls, what: str) -> Self:
+        """Return the error of a folder whose drive may be unplugged; `what` is a clause."""
+        return cls(
+            f"{what}. Nothing was removed. If that folder is on a drive, plug it in; if it is gone "
+            "for good, run `clipdex forget` on it"
+        )
 
 
 class ImageError(ClipdexError):

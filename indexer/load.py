@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN as BUILT_IN
-from indexer.bundles.names import BUILT_IN_FOLDER, ModelName, parse
 from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.store.records import Model
 
 from .encoder import Encoder, name_of
 from .errors import CompileError, DeviceUnavailable, FingerprintMismatch, ModelNotFound
+from .model_name import BUILT_IN as BUILT_IN
+from .model_name import BUILT_IN_FOLDER, ModelName, parse
 
 if TYPE_CHECKING:
     from indexer.encoders.gpu.feeding import TensorEncoder
@@ -33,7 +33,7 @@ def find_bundle(name: str, fingerprint: str | None = None) -> Bundle:
     """Return the bundle of a model name without compiling anything or reading weights.
 
     Args:
-        name: A model name, as `indexer.bundles.names` parses it.
+        name: A model name, as `indexer.model_name` parses it.
         fingerprint: Return the cached bundle of this fingerprint if the name leads to none or to
             another one, as for a checkpoint that has changed since.
 
@@ -48,7 +48,7 @@ def find_bundle(name: str, fingerprint: str | None = None) -> Bundle:
         if fingerprint is None:
             raise
     if fingerprint is not None and (bundle is None or bundle.fingerprint != fingerprint):
-        from indexer.bundles import cache
+        from .bundles import cache
 
         cached = cache.find_fingerprint(fingerprint)
         if cached is not None:
@@ -65,7 +65,7 @@ def _find(name: str) -> Bundle:
     if model_name.kind == "bundle" and model_name.path is not None:
         # Named by its path, whatever its manifest says, since the path finds it the next time.
         return replace(Bundle.load(model_name.path), name=model_name.name)
-    from indexer.bundles import cache
+    from .bundles import cache
 
     bundle = cache.find(model_name)
     if bundle is not None:
@@ -97,7 +97,7 @@ def load_encoder(
     """Return the encoder of a model name, downloading and compiling the model if need be.
 
     Args:
-        name: A model name, as `indexer.bundles.names` parses it.
+        name: A model name, as `indexer.model_name` parses it.
         arch: The architecture of a checkpoint file.
         fingerprint: Accept only this model, and compile nothing.
         device: "cpu", "cuda", "mps", or "auto" for a GPU if there is one and the job is worth it.
@@ -130,7 +130,7 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
             f"{bundle.name} computes in 8-bit integers, which only the CPU does: leave out "
             "--device, or add --precision fp32"
         )
-    from indexer.devices import detect
+    from .devices import detect
 
     found = detect.devices(device)
     if found and detect.has_torch():
@@ -173,7 +173,7 @@ def obtain(
     """Return the bundle of a model name, compiled into the cache if it was not before.
 
     Args:
-        name: A model name, as `indexer.bundles.names` parses it.
+        name: A model name, as `indexer.model_name` parses it.
         arch: The architecture of a checkpoint file.
         label: Another name under which the model is to be known.
         sha256: The checksum that weights from a hub must have.
@@ -186,7 +186,7 @@ def obtain(
     """
     if name == BUILT_IN and arch is None:
         return Bundle.load(BUILT_IN_FOLDER)
-    from indexer.bundles import cache
+    from .bundles import cache
 
     model_name = parse(name, arch)
     if label is not None and (label == BUILT_IN or parse(label).kind != "added"):
@@ -208,7 +208,7 @@ def obtain(
 
 
 def _compile(model_name: ModelName, sha256: str | None, on_progress: Report) -> Bundle:
-    from indexer.bundles import cache
+    from .bundles import cache
 
     if model_name.arch is None and model_name.kind == "checkpoint":
         earlier = cache.read_record(model_name.name)
@@ -258,7 +258,7 @@ def active_model(collection: Collection) -> tuple[str, str | None]:
 
 def known_models() -> list[Known]:
     """Return the models that can be used at once: the built-in one, then the cached ones."""
-    from indexer.bundles import cache
+    from .bundles import cache
 
     bundles = [Bundle.load(BUILT_IN_FOLDER)]
     for record in cache.records():

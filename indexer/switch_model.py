@@ -43,9 +43,8 @@ def include_rest(catalog: StoreWriter, scopes: list[Scope]) -> None:
         there = [row for row in rows if os.path.exists(os.path.join(folder, row.path))]
         if rows and not there:
             shown = folder.decode("utf-8", "replace")
-            raise RootUnavailable(
+            raise RootUnavailable.unplugged(
                 f"changing the model needs every image of the collection, and those of {shown} "
-                "are not there (an unplugged drive?). Nothing was changed; plug it in, or run "
-                "`clipdex forget` on it"
+                "are not there"
             )
         catalog.see(there)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.compile.compiler import compile_model
 from indexer.compile.verify import verify
 from indexer.load import BUILT_IN
+from indexer.model_name import BUILT_IN_FOLDER
 from indexer.openclip.loader import load
 
 LICENCE = "Apache-2.0 towers (EfficientNet-Lite, MiniLM); trained on research data: see NOTICE"

@@ -199,7 +199,7 @@ def remove(name: Name, collection: options.Collection = None) -> None:
     from adaptation.artifact_writer import remove as delete
     from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
-    from indexer.store.labels import head_origin
+    from indexer.store.tables.labels import head_origin
     from search.labels.concepts import concepts_folder
     from search.labels.heads import heads_folder
 

@@ -84,7 +84,7 @@ def label(
     from indexer.load import active_model
     from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
-    from indexer.store.labels import head_origin
+    from indexer.store.tables.labels import head_origin
     from search import Engine
     from search.labels.apply import label_collection, label_files
     from search.labels.heads import find_head

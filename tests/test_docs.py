@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from adaptation.methods.registry import METHODS
 from support.command import COMMAND, REPOSITORY
 
 PAGES = [
@@ -58,6 +59,15 @@ def test_every_command_has_an_example(
     command: tuple[str, ...], help_texts: dict[tuple[str, ...], str]
 ) -> None:
     assert f"Example: {' '.join(('clipdex', *command))}" in help_texts[command]
+
+
+def test_help_names_every_method(help_texts: dict[tuple[str, ...], str]) -> None:
+    shown = help_texts["adapt", "train"]
+    assert not [name for name in METHODS if name not in shown]
+    needy = [name for name, method in METHODS.items() if method.needs_torch]
+    sentence = re.search(r"The methods (.*?) need", " ".join(shown.split()))
+    assert sentence
+    assert sorted(re.split(r", | and ", sentence[1])) == sorted(needy)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -12,10 +12,10 @@ from torch import nn
 
 from indexer.bundles import cache
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN
 from indexer.compile.derive import complete
 from indexer.compile.onnx_export import export_image
 from indexer.errors import ModelError
+from indexer.model_name import BUILT_IN
 from indexer.openclip.image_tower import build_visual
 from indexer.openclip.image_tower_cache import save_tower
 from indexer.weights.image_tower import require_same_vectors

@@ -23,8 +23,7 @@ import numpy as np
 from indexer.encoder import Embeddings, unit
 from indexer.errors import BundleError
 from indexer.images.preprocess import Preprocess
-
-from .names import MANIFEST
+from indexer.model_name import MANIFEST
 
 FORMAT = 1
 BANK = "bank.npy"

@@ -15,9 +15,9 @@ from pathlib import Path
 from blake3 import blake3
 
 from indexer.errors import BundleError, CompileError
+from indexer.model_name import CONFIG, MANIFEST, ModelName
 
 from .bundle import Bundle
-from .names import CONFIG, MANIFEST, ModelName
 
 ENVIRONMENT = "CLIPDEX_CACHE"
 # The files of a checkpoint in open_clip's layout: weights, configuration, tokenizer.

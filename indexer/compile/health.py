@@ -57,7 +57,7 @@ def _run(bundle: Bundle) -> str:
 
 def _compare(bundle: Bundle) -> str:
     from indexer.bundles import cache
-    from indexer.bundles.names import BUILT_IN, parse
+    from indexer.model_name import BUILT_IN, parse
 
     record = cache.read_record(bundle.name)
     if bundle.name == BUILT_IN or record is None:
@@ -81,6 +81,6 @@ def _compare(bundle: Bundle) -> str:
 
 
 def _is_file(source: str) -> bool:
-    from indexer.bundles.names import CHECKPOINTS
+    from indexer.model_name import CHECKPOINTS
 
     return source.endswith(CHECKPOINTS) and not source.startswith(("hf-hub:", "local-dir:"))

@@ -19,11 +19,12 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "mps": "CoreMLExecutionProvider",
 }
-# Where each thread runs its own batch, larger ones cost more memory and save no time.
-CPU_BATCHES = (1, 2, 4, 8)
-# For callers that use the encoder directly.
-CPU_BATCH = 4
-DEVICE_BATCH = 64
+# Batch sizes that an index run on the CPU tries. Where each thread runs its own batch, larger ones
+# cost more memory and save no time.
+CPU_BATCHES_TO_TRY = (1, 2, 4, 8)
+# The size where none can be tried: a thread with helpers, a quantized model.
+CPU_FIXED_BATCH = 4
+DEVICE_FIXED_BATCH = 64
 # More workers cost memory and save no time: above this, each gets several threads of ONNX Runtime.
 MAX_WORKERS = 16
 TEXT_BATCH = 64
@@ -66,12 +67,12 @@ class OnnxEncoder:
         self.bundle = bundle
         self.device = device
         self.workers = min(threads, MAX_WORKERS) if device == "cpu" else 1
-        self.batch_size = CPU_BATCH if device == "cpu" else DEVICE_BATCH
+        self.batch_size = CPU_FIXED_BATCH if device == "cpu" else DEVICE_FIXED_BATCH
         self._threads = max(1, threads // self.workers)
         self._text_runs = 0
         # The processor time of a thread with helpers does not say what a batch costs.
         tunable = device == "cpu" and self._threads == 1 and not bundle.quantized
-        self.batch_sizes = CPU_BATCHES if tunable else (self.batch_size,)
+        self.batch_sizes = CPU_BATCHES_TO_TRY if tunable else (self.batch_size,)
 
     @property
     def name(self) -> str:

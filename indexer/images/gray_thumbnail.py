@@ -8,7 +8,7 @@ the same areas.
 
 from PIL import Image
 
-from indexer.store.contents import THUMBNAIL_SIDE
+from indexer.store.tables.contents import THUMBNAIL_SIDE
 
 # Large images are first reduced by an integer factor, which is faster, to this many times the side.
 GAP = 8.0

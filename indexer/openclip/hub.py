@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlparse
 
 from indexer.bundles.cache import cache_folder
-from indexer.bundles.names import CONFIG
 from indexer.errors import DownloadError
+from indexer.model_name import CONFIG
 
 CHUNK = 1 << 20
 

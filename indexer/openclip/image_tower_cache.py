@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from indexer.bundles import cache
-from indexer.bundles.names import CONFIG
 from indexer.errors import CompileError
+from indexer.model_name import CONFIG
 
 from .image_tower import build_visual
 

@@ -14,10 +14,10 @@ from open_clip.factory import load_checkpoint
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from indexer.bundles.names import CONFIG, ModelName, parse
 from indexer.encoder import Embeddings
 from indexer.errors import ClipdexError, CompileError
 from indexer.images.preprocess import Preprocess
+from indexer.model_name import CONFIG, ModelName, parse
 from indexer.tokenizers.bpe import TokenIds
 
 from .hub import Hub

@@ -7,8 +7,8 @@ from typing import Any
 
 import open_clip
 
-from indexer.bundles.names import CONFIG, ModelName
 from indexer.errors import CompileError, ModelNotFound
+from indexer.model_name import CONFIG, ModelName
 
 from .hub import Hub
 

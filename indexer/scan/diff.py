@@ -23,10 +23,8 @@ def resolve(path: Path) -> Path:
     try:
         return path.resolve(strict=True)
     except (OSError, RuntimeError) as exc:
-        raise RootUnavailable(
-            f"{path} is not there ({getattr(exc, 'strerror', None) or exc}). If it is on a drive, "
-            "plug it in; if it is gone for good, run `clipdex forget` on it. Nothing was removed"
-        ) from exc
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        raise RootUnavailable.unplugged(f"{path} is not there ({reason})") from exc
 
 
 def scope_of(catalog: StoreWriter, path: Path) -> Scope:
@@ -85,10 +83,8 @@ def scan(
             ) from exc
         known = catalog.count_images(scope)
         if known and count == before:
-            raise RootUnavailable(
-                f"{_display(scope)} held {known:,} images and is empty now (an unplugged "
-                "drive?). Nothing was removed; if they are gone for good, run `clipdex forget` "
-                "on it"
+            raise RootUnavailable.unplugged(
+                f"{_display(scope)} held {known:,} images and is empty now"
             )
     yield count
 

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Self
 
+from indexer.store.tables.contents import ContentTables
+from indexer.store.tables.embeddings import EmbeddingTables
+from indexer.store.tables.files import FileTables
+from indexer.store.tables.labels import LabelTables
+from indexer.store.tables.scan import ScanTables
+
 from .collection import Collection
-from .contents import ContentTables
 from .database import connect_reader, connect_writer, translated
-from .embeddings import EmbeddingTables
-from .files import FileTables
-from .labels import LabelTables
 from .lock import writer_lock
-from .scan import ScanTables
 
 
 class Catalog(EmbeddingTables, ContentTables, FileTables, LabelTables, ScanTables):

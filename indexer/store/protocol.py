@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from indexer.encoder import Embeddings
+from indexer.store.tables.contents import GrayThumbnails
 
 from .codec import Halves, Ids
-from .contents import GrayThumbnails
 from .records import (
     Content,
     FileConditions,

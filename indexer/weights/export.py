@@ -18,11 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import CONFIG
 from indexer.bundles.samples import sample_images, sample_texts
 from indexer.compile.verify import image_cosine, require_ids, require_pixels, text_cosine
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import ModelError
+from indexer.model_name import CONFIG
 from indexer.openclip.loader import load
 from indexer.openclip.sources import TOKENIZER_FILES, WEIGHTS
 

@@ -7,11 +7,11 @@ from torch import nn
 
 from indexer.bundles import cache
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN, parse
 from indexer.compile.tokenizer_export import convert_tokenizer
 from indexer.devices.torch_device import find_device
 from indexer.encoders.gpu.torch_encoder import TorchEncoder
 from indexer.errors import ClipdexError, ModelError
+from indexer.model_name import BUILT_IN, parse
 from indexer.openclip.image_tower_cache import FOLDER, read_tower, save_tower
 from indexer.openclip.loader import LoadedModel, fingerprint, load
 

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.encoder import Embeddings, unit
-from indexer.store.contents import THUMBNAIL_SIDE, GrayThumbnails
 from indexer.store.protocol import StoreReader
+from indexer.store.tables.contents import THUMBNAIL_SIDE, GrayThumbnails
 
-from .registration import blurred, correlations
+from .pair_similarity import blurred, correlations
 
 # The minimum correlation of near-duplicates; chosen on Caltech-101's training photos, see
 # benchmarks/duplicates.py.

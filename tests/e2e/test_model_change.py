@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from indexer import build
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.errors import RootUnavailable
+from indexer.model_name import BUILT_IN_FOLDER
 from indexer.testing import FakeEncoder
 from search import Engine
 from support.command import REPOSITORY, Run, json_lines

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from indexer import build, load_encoder
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.compile.caption_bank import CAPTIONS
 from indexer.errors import QueryError
+from indexer.model_name import BUILT_IN_FOLDER
 from indexer.testing import FakeEncoder
 from search import Engine
 from support.command import Run, json_lines

@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("open_clip")
 
 from indexer.bundles.bundle import Bundle  # noqa: E402
-from indexer.bundles.names import BUILT_IN_FOLDER  # noqa: E402
 from indexer.errors import ModelError  # noqa: E402
 from indexer.load import obtain  # noqa: E402
+from indexer.model_name import BUILT_IN_FOLDER  # noqa: E402
 from indexer.openclip import image_tower_cache  # noqa: E402
 from indexer.openclip.loader import load  # noqa: E402
 from indexer.weights.full_model import obtain_model  # noqa: E402

@@ -13,9 +13,9 @@ pytest.importorskip("open_clip")
 
 from indexer.bundles import cache  # noqa: E402
 from indexer.bundles.bundle import Bundle  # noqa: E402
-from indexer.bundles.names import BUILT_IN_FOLDER  # noqa: E402
 from indexer.errors import ModelError  # noqa: E402
 from indexer.load import find_bundle, obtain  # noqa: E402
+from indexer.model_name import BUILT_IN_FOLDER  # noqa: E402
 from indexer.openclip.image_tower_cache import read_tower  # noqa: E402
 from indexer.weights.image_tower import require_same_vectors, tower_from_graph  # noqa: E402
 from indexer.weights.load_tower import obtain_tower  # noqa: E402

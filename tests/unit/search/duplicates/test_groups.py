@@ -15,11 +15,11 @@ from indexer import build
 from indexer.images.gray_thumbnail import gray_thumbnail
 from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
-from indexer.store.contents import THUMBNAIL_SIDE as SIDE
+from indexer.store.tables.contents import THUMBNAIL_SIDE as SIDE
 from indexer.testing import FakeEncoder
 from search import Engine
 from search.duplicates.groups import find_groups
-from search.duplicates.registration import correlations
+from search.duplicates.pair_similarity import correlations
 from support.images import make_photo
 
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png", "camera.png", "moon.png")

@@ -17,11 +17,11 @@ from PIL import Image
 
 from indexer import build
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.encoders.gpu.pool import GpuEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import DeviceUnavailable, ModelError, OutOfMemory, WorkerLost
 from indexer.images.decode import Limits, decode
+from indexer.model_name import BUILT_IN_FOLDER
 from search import Engine
 from support import tensor_encoders
 from support.command import REPOSITORY
@@ -253,7 +253,7 @@ import sys, threading, time
 from pathlib import Path
 from indexer import build
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN_FOLDER
+from indexer.model_name import BUILT_IN_FOLDER
 from indexer.encoders.gpu.pool import GpuEncoder
 from support import tensor_encoders
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.bundles.samples import sample_images
 from indexer.errors import DeviceUnavailable, ModelError, OutOfMemory
 from indexer.images.decode import Limits, decode
+from indexer.model_name import BUILT_IN_FOLDER
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("open_clip")

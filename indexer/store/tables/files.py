@@ -4,8 +4,18 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
-from .records import SEPARATOR, FileConditions, FileRow, Moment, Scope, StoredFile, inside, join
-from .tables import MAX_SCOPES, Condition, Tables, any_of, scope_condition
+from indexer.store.records import (
+    SEPARATOR,
+    FileConditions,
+    FileRow,
+    Moment,
+    Scope,
+    StoredFile,
+    inside,
+    join,
+)
+
+from .base import MAX_SCOPES, Condition, Tables, any_of, scope_condition
 
 FoundFile = tuple[int, int, bytes]
 """(content, root, path relative to the root)."""

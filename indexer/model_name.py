@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from indexer.errors import ModelNotFound
+from .errors import ModelNotFound
 
 BUILT_IN = "pocket"
 MANIFEST = "bundle.json"
@@ -109,4 +109,4 @@ def _checkpoint(path: Path, arch: str | None) -> ModelName:
     return ModelName(str(path), "checkpoint", arch=arch, path=path)
 
 
-BUILT_IN_FOLDER = Path(__file__).parents[1] / "pocket"
+BUILT_IN_FOLDER = Path(__file__).parent / "pocket"

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.bundles.names import parse
 from indexer.errors import ModelNotFound
+from indexer.model_name import parse
 
 
 @pytest.mark.parametrize("name", ["ViT-B-32/openai", "ViT-B-32,openai", "ViT-B-32:openai"])

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from .records import SEPARATOR, Scope
+from indexer.store.records import SEPARATOR, Scope
 
 # SQLite takes 32,766 parameters a statement and 1,000 conditions joined by OR.
 MAX_PARAMETERS = 500
