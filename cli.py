@@ -24,7 +24,7 @@ from terminal import (
 
 
 def _create_app(settings: Any) -> Any:
-    from api import create_app  # FastAPI is loaded by this command only
+    from api import create_app  # only this command loads FastAPI
 
     return create_app(settings)
 
@@ -67,7 +67,8 @@ def _version(wanted: bool) -> None:
 def main(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Find photos by what they show: offline, from the terminal and the browser."""
@@ -76,7 +77,7 @@ def main(
 
 
 def run() -> None:
-    """The console script."""
+    """Run the command; the entry point of the console script."""
     try:
         app()
     except SystemExit as status:

@@ -125,10 +125,12 @@ def _require_torch(method: Method) -> None:
         try:
             import torch  # noqa: F401
         except ImportError as exc:
+            from adaptation.methods.registry import METHODS
+
+            others = [name for name, other in METHODS.items() if not other.needs_torch]
             raise ExamplesError(
                 f"--method {method.name} needs torch, which is not installed ({exc}): pip install "
-                "'clipdex[torch]', or choose zero-shot-probe, linear-probe, prototypes, k-nn, "
-                "tip-adapter or lp++"
+                f"'clipdex[torch]', or choose {', '.join(others[:-1])} or {others[-1]}"
             ) from exc
 
 

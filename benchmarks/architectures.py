@@ -2,11 +2,12 @@
 
     python benchmarks/architectures.py RESULTS.jsonl [--minutes 55]
 
-One process an architecture, the smallest first, with a limit of processor time and memory; what
-RESULTS holds is not tried again. Text towers of equal configuration are exported and compared once.
-`scripts/write_models.py` makes the table from benchmarks/results/architectures.jsonl.
+Each architecture is tried in its own process, in ascending order of size, with a limit on processor
+time and memory; what RESULTS holds is not tried again. Text towers of equal configuration are
+exported and compared once. `scripts/write_models.py` makes the table from
+benchmarks/results/architectures.jsonl.
 
-Rates are of processor time: what two free cores would do, whatever else runs meanwhile.
+Rates are per second of processor time: what two free cores would do, whatever else runs meanwhile.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from tower_trials import GIGABYTES, SECONDS, count, try_tower
 def in_child(function: Any, *arguments: Any) -> dict[str, Any]:
     """Run `function(*arguments, out)` in a forked process."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "metadata.json"
+        out = Path(folder) / "result.json"
         child = multiprocessing.get_context("fork").Process(target=function, args=(*arguments, out))
         child.start()
         child.join()
@@ -74,33 +75,33 @@ def main(results: Path, minutes: float, only: list[str]) -> None:
     if results.exists():
         for line in results.read_text().splitlines():
             known[json.loads(line)["arch"]] = json.loads(line)
-    texts = {metadata["text_key"]: metadata for metadata in known.values() if "text" in metadata}
+    texts = {row["text_key"]: row for row in known.values() if "text" in row}
     counts = results.with_suffix(".counts.json")
     if not counts.exists():
         counts.write_text(json.dumps(in_child(count_all)))
     counted = json.loads(counts.read_text())
     begin = time.monotonic()
-    for arch, metadata in sorted(counted.items(), key=lambda item: item[1].get("parameters", 0)):
+    for arch, row in sorted(counted.items(), key=lambda item: item[1].get("parameters", 0)):
         if only and arch not in only:
             continue
-        if arch in known or "error" in metadata or time.monotonic() - begin > minutes * 60:
+        if arch in known or "error" in row or time.monotonic() - begin > minutes * 60:
             continue
         start = time.monotonic()
-        if 4 * metadata["parameters"] > 0.75 * GIGABYTES * 10**9:
+        if 4 * row["parameters"] > 0.75 * GIGABYTES * 10**9:
             gone = "too large for the machine this was measured on"
-            metadata |= {"image": {"status": gone}, "text": {"status": gone}}
+            row |= {"image": {"status": gone}, "text": {"status": gone}}
         else:
-            metadata["image"] = in_child(try_tower, arch, "image")
-            like = texts.get(metadata["text_key"])
-            metadata["text"] = like["text"] if like else in_child(try_tower, arch, "text")
+            row["image"] = in_child(try_tower, arch, "image")
+            like = texts.get(row["text_key"])
+            row["text"] = like["text"] if like else in_child(try_tower, arch, "text")
             if like:
-                metadata["text_like"] = like["arch"]
-            texts.setdefault(metadata["text_key"], metadata)
-        metadata["seconds"] = round(time.monotonic() - start, 1)
+                row["text_like"] = like["arch"]
+            texts.setdefault(row["text_key"], row)
+        row["seconds"] = round(time.monotonic() - start, 1)
         with results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(metadata) + "\n")
-        told = [metadata[tower]["status"] for tower in ("image", "text")]
-        sys.stdout.write(f"{arch} {told} {metadata['seconds']}\n")
+            file.write(json.dumps(row) + "\n")
+        statuses = [row[tower]["status"] for tower in ("image", "text")]
+        sys.stdout.write(f"{arch} {statuses} {row['seconds']}\n")
         sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""The product on Caltech-101 against open_clip on the same checkpoint and the same photos.
+"""Compare clipdex with open_clip on Caltech-101, with the same checkpoint and the same photos.
 
 Zero-shot top-1 and mean precision@10 of "a photo of a {class}" by `clipdex eval`.
 
@@ -28,8 +28,8 @@ def spoken(folder: str) -> str:
 def product(data: Path, scratch: Path) -> tuple[float, float]:
     """(top-1, mean precision@10) by `clipdex eval`, which calls a class as `spoken` does."""
     command = [COMMAND, "eval", data, "--template", TEMPLATE, "--json", "--collection", scratch]
-    figures = json.loads(subprocess.check_output(command))
-    return figures["zero_shot"]["top_1"], figures["label_retrieval"]["precision_at_10"]
+    metrics = json.loads(subprocess.check_output(command))
+    return metrics["zero_shot"]["top_1"], metrics["label_retrieval"]["precision_at_10"]
 
 
 def open_clip_itself(data: Path, names: list[str], checkpoint: Path) -> tuple[float, float]:

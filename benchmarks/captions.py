@@ -1,4 +1,4 @@
-"""Tuning on captions: recall on other images' captions, and what old queries lose.
+"""Measure tuning on captions: recall on other images' captions, and what old queries lose.
 
 usage: python benchmarks/captions.py FLICKR8K CALTECH101 [--pacs PACS] [--seeds 3] [--epochs 1]
 
@@ -31,7 +31,7 @@ from indexer.load import find_bundle
 from labelled import few_of_each, share
 from measure import report
 from search.evaluation.dataset import GroundTruth, Known, read_ground_truth
-from search.evaluation.evaluate import Evaluation, annotate, evaluate
+from search.evaluation.evaluate import Evaluation, embed_dataset, evaluate
 
 PAIRS, OLD_EACH, SKETCHES = 2000, 1, 40
 
@@ -53,7 +53,7 @@ def main() -> None:
     common = bundle, encoder, old, photos
     for seed in range(given.seeds):
         settings = Tuning(epochs=given.epochs, batch_size=CAPTIONS_BATCH, seed=seed)
-        _one(runs, "Flickr8k", _drawn(known, PAIRS, seed), dev, settings, common)
+        _one(runs, "Flickr8k", _sampled(known, PAIRS, seed), dev, settings, common)
         _report(runs)
     for seed in range(given.seeds if sketches is not None else 0):
         learnt, others = _halves(sketches, seed)
@@ -81,23 +81,24 @@ def _one(
         tuned = tune(bundle, encoder, pairs, settings, name, RunConfig(Path(folder)), old=old)
     minutes = (time.perf_counter() - began) / 60
     moved = OnnxEncoder(tuned.bundle, device="cpu", threads=torch.get_num_threads())
-    metrics = _figures(measured, photos, (encoder, moved))
+    metrics = _metrics(measured, photos, (encoder, moved))
     sys.stderr.write(f"{data}, seed {settings.seed}: {metrics}, {minutes:.1f} min\n")
-    runs.setdefault(data, []).append({**metrics, "minutes": minutes, **_metadata(tuned)})
+    runs.setdefault(data, []).append({**metrics, "minutes": minutes, **_settings_of(tuned)})
 
 
-def _metadata(tuned: Tuned) -> dict[str, object]:
+def _settings_of(tuned: Tuned) -> dict[str, object]:
     return {"alpha": tuned.alpha, "sweep": tuned.sweep, "epochs": tuned.epochs}
 
 
-def _figures(
+def _metrics(
     measured: GroundTruth, photos: GroundTruth, encoders: tuple[Encoder, Encoder]
 ) -> dict[str, list[float]]:
-    """Before and after."""
+    """Return the metrics before and after tuning."""
     found: dict[str, list[float]] = {}
     for encoder in encoders:
         new, known = (
-            evaluate(annotate(truth, encoder), encoder, name="") for truth in (measured, photos)
+            evaluate(embed_dataset(truth, encoder), encoder, name="")
+            for truth in (measured, photos)
         )
         found.setdefault("new", []).append(_share_found(new))
         assert known.zero_shot is not None
@@ -106,22 +107,22 @@ def _figures(
 
 
 def _share_found(metrics: Evaluation) -> float:
-    """Recall at 10 of captions, or accuracy of labels."""
+    """Return recall@10 of captions, or accuracy of labels."""
     if metrics.text_to_image is not None:
         return metrics.text_to_image.recall_at_10
     assert metrics.zero_shot is not None
     return metrics.zero_shot.top_1
 
 
-def _drawn(truth: GroundTruth, count: int, seed: int) -> GroundTruth:
+def _sampled(truth: GroundTruth, count: int, seed: int) -> GroundTruth:
     paths = list(truth)
     order = np.random.default_rng(seed).permutation(len(paths))[:count].tolist()
     return {paths[number]: truth[paths[number]] for number in order}
 
 
 def _halves(truth: GroundTruth, seed: int) -> tuple[GroundTruth, GroundTruth]:
-    """Captioned sketches to learn from, and labelled ones to measure on."""
-    order = _drawn(truth, len(truth), seed)
+    """Return captioned sketches to learn from, and labelled ones to measure on."""
+    order = _sampled(truth, len(truth), seed)
     learnt = few_of_each(order, SKETCHES)
     others = few_of_each({path: order[path] for path in order if path not in learnt}, SKETCHES)
     captioned = {

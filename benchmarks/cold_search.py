@@ -1,4 +1,4 @@
-"""A whole `clipdex search`, process and all, against importing what any such search must.
+"""Time a whole `clipdex search`, process included, and the imports that any search needs.
 
 usage: python benchmarks/cold_search.py [--images 10000] [--rounds 9]
 """

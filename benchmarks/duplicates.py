@@ -1,4 +1,4 @@
-"""The near-duplicate finder on photos that are changed here, against distinct photos.
+"""Measure the near-duplicate finder on photos that are changed here, among distinct photos.
 
 Each class's first photos are changed in every way of `CHANGES` and put in a collection with all
 photos of the data. A change counts as found where `find_groups` puts it in a group with its
@@ -132,7 +132,7 @@ def main(split: Path, distinct: list[Path], sweep: bool) -> None:
         with Engine.open(Path(scratch) / "c") as engine:
             for threshold in (0.8, 0.85, 0.88, 0.9, 0.92, 0.94, 0.96) if sweep else (THRESHOLD,):
                 groups, took = grouped(engine, threshold)
-                row, pairs = judged(groups, made, split)
+                row, pairs = evaluate_groups(groups, made, split)
                 rows.append(
                     {"data": f"{split.parent.name}/{split.name}", "threshold": threshold}
                     | row
@@ -155,7 +155,7 @@ def main(split: Path, distinct: list[Path], sweep: bool) -> None:
     report(name, f"Near-duplicates; {len(originals)} photos changed in each way", rows, same=same)
 
 
-def judged(
+def evaluate_groups(
     groups: list[set[bytes]], made: dict[bytes, tuple[str, Path]], split: Path
 ) -> tuple[dict[str, object], list[tuple[str, str]]]:
     """A table's row, and the pairs of different originals of a group."""

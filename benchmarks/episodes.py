@@ -1,7 +1,7 @@
 """N-way K-shot episodes: how few-shot methods are compared in the literature.
 
 Source: Vinyals et al., Matching Networks for One Shot Learning, NeurIPS 2016; Snell et al., 2017:
-accuracy over many drawn episodes, with the 95 % interval of its mean.
+accuracy over many sampled episodes, with the 95 % interval of its mean.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,12 @@ QUANTILE = 1.96
 
 @dataclass(frozen=True)
 class Episodes:
-    """accuracy: mean share of queries told right. interval: half the width of its 95 % interval."""
+    """The result of many episodes.
+
+    Attributes:
+        accuracy: Mean share of queries that were classified rightly.
+        interval: Half the width of its 95 % interval.
+    """
 
     count: int
     accuracy: float
@@ -42,9 +47,9 @@ def run_episodes(
     accuracies = []
     for _ in range(count):
         chosen = random.permutation(eligible)[:ways]
-        drawn = [random.permutation(own[number])[: shots + queries] for number in chosen]
-        support = np.concatenate([rows[:shots] for rows in drawn])
-        asked = np.concatenate([rows[shots:] for rows in drawn])
+        sampled = [random.permutation(own[number])[: shots + queries] for number in chosen]
+        support = np.concatenate([rows[:shots] for rows in sampled])
+        asked = np.concatenate([rows[shots:] for rows in sampled])
         renumbered = np.full(task.classes, -1)
         renumbered[chosen] = np.arange(len(chosen))
         text = task.text[chosen]

@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.encoders.gpu.feeding import PREFETCH, Files, collate
 from indexer.images.decode import Limits
+from indexer.model_name import BUILT_IN_FOLDER
 from indexer.pipeline.embed_files import task_of
 from indexer.pipeline.read import Reading
 from indexer.pipeline.stages import nothing_known

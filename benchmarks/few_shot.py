@@ -3,8 +3,8 @@
 usage: python benchmarks/few_shot.py CALTECH101 [--pacs PACS] [--only probe,shots,...]
     CALTECH101: a folder with `train` and `val`, each of CLASS/*.jpg
 
-Settings are chosen on the training photos alone, by the product's own code; val is read once a
-figure. Five seeds where anything is drawn: mean and standard deviation.
+Settings are chosen on the training photos alone, by the product's own code; val is read once per
+metric. Where anything is sampled, there are five seeds: mean and standard deviation.
 """
 
 import argparse
@@ -167,7 +167,7 @@ def plot(curves: dict[str, list[list[float]]]) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    # Of two runs with the same figures the same file.
+    # So that two runs with the same results write the same file.
     matplotlib.rcParams["svg.hashsalt"] = "clipdex"
     figure, axes = pyplot.subplots(figsize=(7, 4.2))
     for name, values in curves.items():
@@ -187,20 +187,20 @@ def plot(curves: dict[str, list[list[float]]]) -> None:
 
 
 def pacs(data: Path, encoder: Encoder) -> None:
-    """Four domains, seven classes; all photos that are no examples are asked."""
+    """Four domains, seven classes; all photos that are not examples are classified."""
     rows = []
     for domain in sorted(folder.name for folder in data.iterdir() if folder.is_dir()):
         task = task_in(data / domain, encoder)
         for count in (1, 4, 16):
-            figures: dict[str, list[float]] = {}
+            metrics: dict[str, list[float]] = {}
             for seed in SEEDS:
                 known = take_shots(task.targets, count, seed)
                 asked = task.subset(np.setdiff1d(np.arange(len(task.targets)), known))
-                figures.setdefault("zero-shot", []).append(zero_shot(asked))
+                metrics.setdefault("zero-shot", []).append(zero_shot(asked))
                 for method in (ZeroShotProbe(), LinearProbe(), Prototypes()):
                     right = _learnt(method, task.subset(known), asked, seed)
-                    figures.setdefault(method.name, []).append(right)
-            shown = {name: share(values) for name, values in figures.items()}
+                    metrics.setdefault(method.name, []).append(right)
+            shown = {name: share(values) for name, values in metrics.items()}
             rows.append({"domain": domain, "examples a class": count, **shown})
     report(
         "adaptation_pacs",

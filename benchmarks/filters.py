@@ -1,8 +1,8 @@
-"""Searching among the images that pass a filter: both ways, and where one overtakes the other.
+"""Time the two ways to search among images that pass a filter, and find where they break even.
 
-Gathering takes the vectors that pass and multiplies them; selecting lets FAISS pass over the
-others. `indexer/vectors.py` takes the better of the two by its border, GATHER_SHARE. "ids by SQL"
-is what finding the images of a folder or of some dates costs before that.
+Gathering copies the vectors that pass and multiplies them; selecting lets FAISS skip the others.
+`indexer/store/vector_index.py` chooses between the two by GATHER_SHARE. "ids by SQL" is what
+finding the images of a folder or of some dates costs before that.
 
 usage: python benchmarks/filters.py [--images 100000] [--rounds 40]
 """
@@ -105,7 +105,7 @@ def main() -> None:
                         "select, ms": spread(times["select"]),
                         "select / gather": f"{ratio:.2f}",
                         "as chosen, ms": f"{np.median(times['kept']):.3g}",
-                        "recall@10, least": f"{found['gather']:g} and {found['select']:g}",
+                        "recall@10, minimum": f"{found['gather']:g} and {found['select']:g}",
                         "ids by SQL: folder, date, ms": costs,
                     }
                 )

@@ -15,11 +15,11 @@ from pathlib import Path
 from indexer import build
 from indexer.build_collection import Progress
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.devices.cpu_count import available_cores
 from indexer.encoders.gpu.pool import GpuEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.load import load_torch
+from indexer.model_name import BUILT_IN_FOLDER
 from measure import report
 from photos import make_photos
 

@@ -28,12 +28,12 @@ SIZES = {"12 megapixels": (4000, 3000), "300 pixels": (400, 300)}
 
 
 def best_batch_size(encoder, pixels) -> int:
-    """The size of a batch at which the model is fastest, so that the limit is the model's."""
+    """Return the batch size at which the model is fastest, so that the limit is the model's."""
     return min(encoder.batch_sizes, key=lambda size: forward_seconds(encoder, pixels, size))
 
 
 def forward_seconds(encoder, pixels, size: int) -> float:
-    """Wall seconds an image with every worker busy, as the indexer runs the model."""
+    """Return wall seconds per image with every worker busy, as the indexer runs the model."""
     batch = np.stack([pixels] * size)
     repeats = 48 // size
 
@@ -49,7 +49,7 @@ def forward_seconds(encoder, pixels, size: int) -> float:
 
 
 def stage_seconds(files: list[Path], encoder) -> dict[str, float]:
-    """Core-seconds an image of each stage before the model, on one thread."""
+    """Return core-seconds per image of each stage before the model, on one thread."""
     preprocess, limits = preprocess_of(encoder), Limits()
     spent = dict.fromkeys(("read and hash", "decode", "resize"), 0.0)
     for file in files:
@@ -67,7 +67,7 @@ def stage_seconds(files: list[Path], encoder) -> dict[str, float]:
 
 
 def pixels_of(file: Path, encoder) -> np.ndarray:
-    """An image's pixels, as the indexer hands them to the model, which has then run once."""
+    """Return an image's pixels as the indexer makes them; the model has then run once."""
     preprocess = preprocess_of(encoder)
     image = decode(file.read_bytes(), Limits(), at_least=preprocess.size).image
     pixels = preprocess.pixels(image)
@@ -76,7 +76,7 @@ def pixels_of(file: Path, encoder) -> np.ndarray:
 
 
 def limit_of(stages: dict[str, float], forward: float, cores: int) -> float:
-    """Images a second that no indexer can pass on this machine."""
+    """Return the images per second that no indexer can exceed on this machine."""
     return 1 / (forward + sum(stages.values()) / cores)
 
 

@@ -1,4 +1,4 @@
-"""Labelled images as tasks, and how shares are written; for the benchmarks of adaptation."""
+"""Labelled images as tasks, and the format of shares; for the benchmarks of adaptation."""
 
 import statistics
 from pathlib import Path
@@ -11,23 +11,23 @@ from search.evaluation.dataset import GroundTruth, read_ground_truth
 
 
 def task_in(folder: Path, encoder: Encoder) -> Task:
-    """The labelled images of a folder of one folder a class."""
+    """Return the labelled images of a folder with one folder per class."""
     return task_of(read_examples(read_ground_truth(folder), encoder), encoder)
 
 
 def zero_shot(task: Task) -> float:
-    """The share of a task's examples that the class names alone tell right."""
+    """Return the share of a task's examples that zero-shot labels classify rightly."""
     return float(((task.vectors @ task.text.T).argmax(axis=1) == task.targets).mean())
 
 
 def share(values: list[float]) -> str:
-    """Mean and standard deviation, in percent."""
+    """Return mean and standard deviation, in percent."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{100 * statistics.mean(values):.1f} ± {100 * deviation:.1f}"
 
 
 def few_of_each(truth: GroundTruth, each: int) -> GroundTruth:
-    """The first images of each label."""
+    """Return the first images of each label."""
     counts: dict[str, int] = {}
     chosen = {}
     for path, known in truth.items():

@@ -1,4 +1,4 @@
-"""Clients that ask a server as fast as it answers; prints rate and latencies as JSON.
+"""Send requests to a server as fast as it answers, and print rate and latencies as JSON.
 
 usage: python benchmarks/load.py URL QUERIES.json --connections N (--seconds S | --requests N)
 

@@ -1,4 +1,4 @@
-"""What every benchmark shares: the machine's metadata, commands timed, results written."""
+"""What all benchmarks share: describing the machine, timing commands, writing results."""
 
 import json
 import os
@@ -21,7 +21,7 @@ COMMAND = Path(sys.executable).parent / "clipdex"
 
 
 def machine() -> dict[str, str]:
-    """Where the figures were measured."""
+    """Return what describes the machine: date, processor, system, packages."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -56,18 +56,17 @@ def report(
 
     notes: stand below the table, as a list.
     """
-    metadata = machine()
+    here = machine()
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(
-        json.dumps({"machine": metadata, "rows": rows, **more}, indent=1) + "\n"
+        json.dumps({"machine": here, "rows": rows, **more}, indent=1) + "\n"
     )
     script = Path(sys.argv[0]).resolve().relative_to(REPOSITORY).as_posix()
     heads = list(rows[0])
     lines = [
         f"# {title}",
         "",
-        f"`python {script}`, {metadata['date']}: {metadata['cpu']}; "
-        f"{metadata['system']}; {metadata['packages']}.",
+        f"`python {script}`, {here['date']}: {here['cpu']}; {here['system']}; {here['packages']}.",
         "",
         "| " + " | ".join(heads) + " |",
         "|" + " --- |" * len(heads),

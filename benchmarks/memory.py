@@ -1,4 +1,4 @@
-"""Peak memory of `clipdex index` at two sizes of folder: it must not grow but by the vectors.
+"""Measure the peak memory of `clipdex index` at two sizes; only the vectors may add to it.
 
 usage: python benchmarks/memory.py [--images 2000,20000]
 """
@@ -15,7 +15,7 @@ from photos import make_photos
 
 
 def peak_mebibytes(command: list[str | Path]) -> float:
-    """The largest resident set of one command, in MiB."""
+    """Return the maximum resident set of one command, in MiB."""
     watcher = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
         "stdout=subprocess.DEVNULL); "

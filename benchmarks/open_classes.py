@@ -1,9 +1,10 @@
-"""Classes that were never learnt: episodes, verification, "none of these".
+"""Measure classes that were never learnt: episodes, verification, "none of these".
 
 usage: python benchmarks/open_classes.py CALTECH101
     CALTECH101: a folder with `train` and `val`, each of CLASS/*.jpg
 
-Five seeds where anything is drawn: mean and standard deviation. val is read once a figure.
+Where anything is sampled, there are five seeds: mean and standard deviation. val is read once per
+metric.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def episodes(val: Task) -> None:
 
 
 def _halves() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(seed, one half of the classes, the other), drawn."""
+    """Yield (seed, one random half of the classes, the other)."""
     for seed in SEEDS:
         order = np.random.default_rng(seed).permutation(100)
         yield seed, np.sort(order[:50]), np.sort(order[50:])
@@ -106,7 +107,7 @@ def none(train: Task, val: Task) -> None:
     """ "None of these" of heads for 50 classes, asked of photos of the other 50."""
     rows = []
     for shots_ in (4, 24):
-        figures: dict[str, list[float]] = {"auc": [], "members": [], "strangers": []}
+        metrics: dict[str, list[float]] = {"auc": [], "members": [], "strangers": []}
         for seed, seen, unseen in _halves():
             known = _of_classes(train, seen)
             known = known.subset(take_shots(known.targets, shots_, seed))
@@ -117,15 +118,15 @@ def none(train: Task, val: Task) -> None:
             )
             outside = np.repeat([False, True], [len(members), len(strangers)])
             scores = np.concatenate([members, strangers])
-            figures["auc"].append(float(roc_auc_score(outside, scores)))
-            figures["members"].append(float((members > 0.5).mean()))
-            figures["strangers"].append(float((strangers > 0.5).mean()))
+            metrics["auc"].append(float(roc_auc_score(outside, scores)))
+            metrics["members"].append(float((members > 0.5).mean()))
+            metrics["strangers"].append(float((strangers > 0.5).mean()))
         rows.append(
             {
                 "examples a class": shots_,
-                "AUROC, %": share(figures["auc"]),
-                "members called none, %": share(figures["members"]),
-                "strangers called none, %": share(figures["strangers"]),
+                "AUROC, %": share(metrics["auc"]),
+                "members called none, %": share(metrics["members"]),
+                "strangers called none, %": share(metrics["strangers"]),
             }
         )
     report("adaptation_none", "None of these: 50 classes learnt, 50 unknown", rows)

@@ -1,4 +1,4 @@
-"""JPEGs to measure with: made from sample photos, so that they compress and decode like photos."""
+"""Makes JPEGs to measure with from sample photos, so that they compress and decode like photos."""
 
 import io
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ SOURCES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "retina.j
 def make_photos(folder: Path, count: int, size: tuple[int, int], *, different: int = 20) -> Path:
     """`count` JPEGs of `size` (width, height), no two of the same bytes.
 
-    `different` images are drawn; the others are those with a comment behind the image's end,
+    `different` images are made; the others are those with a comment after the image's end,
     another content for an indexer and the same work for a decoder.
     """
     spec = find_spec("skimage")
@@ -22,7 +22,7 @@ def make_photos(folder: Path, count: int, size: tuple[int, int], *, different: i
     data = Path(spec.origin).parent / "data"
     random = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = []
+    made = []
     for number in range(min(count, different)):
         image = Image.open(data / SOURCES[number % len(SOURCES)]).convert("RGB")
         left, top = (int(random.integers(0, side // 4)) for side in image.size)
@@ -31,8 +31,8 @@ def make_photos(folder: Path, count: int, size: tuple[int, int], *, different: i
         grainy = np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)
         buffer = io.BytesIO()
         Image.fromarray(grainy).save(buffer, "JPEG", quality=88)
-        drawn.append(buffer.getvalue())
+        made.append(buffer.getvalue())
     for number in range(count):
-        data_of = drawn[number % len(drawn)] + b"%08d" % number
+        data_of = made[number % len(made)] + b"%08d" % number
         (folder / f"{number:06}.jpg").write_bytes(data_of)
     return folder

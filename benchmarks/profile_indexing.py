@@ -1,4 +1,4 @@
-"""Where each core-second of an index run goes: a table by stage that adds up to the wall time.
+"""Show where each core-second of an index run goes, in a table that adds up to the wall time.
 
 usage: python benchmarks/profile_indexing.py PHOTOS... [--images 10000] [--model NAME]
 
@@ -28,7 +28,7 @@ from measure import report
 
 
 class Stages:
-    """Processor seconds by stage; what one stage does inside another is taken off the outer."""
+    """Processor seconds by stage; those of a stage inside another do not count for the outer."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -60,7 +60,7 @@ class Stages:
         setattr(owner, name, timed)
 
     def wrap_iterator(self, owner: Any, name: str, stage: str) -> None:
-        """The same for a generator: what it does between its results."""
+        """Time a generator: what it does between its results."""
         original = getattr(owner, name)
 
         def timed(*args: Any, **options: Any) -> Iterator[Any]:
@@ -75,7 +75,7 @@ class Stages:
         setattr(owner, name, timed)
 
     def wrap_context(self, owner: Any, name: str, stage: str) -> None:
-        """The same for a context manager's statements, and what goes before and after them."""
+        """Time a context manager, with the statements inside it."""
         original = getattr(owner, name)
 
         @contextmanager
@@ -102,7 +102,7 @@ def instrument(stages: Stages, encoder: Any) -> None:
 
 
 def copy(sources: list[Path], folder: Path, count: int) -> int:
-    """The first `count` files below `sources` that look like photos."""
+    """Copy the first `count` files below `sources` that look like photos."""
     found = (file for source in sources for file in sorted(source.rglob("*.jp*g")))
     folder.mkdir()
     number = 0

@@ -1,4 +1,4 @@
-"""A collection of any size, its random vectors written straight into the catalog."""
+"""Makes collections of any size, with random vectors written directly into the catalog."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,8 @@ from indexer.bundles.bundle import Bundle
 from indexer.store.catalog import writing
 from indexer.store.codec import packed
 from indexer.store.collection import Collection
-from indexer.store.contents import THUMBNAIL_SIDE
 from indexer.store.records import FileRow, Model, NewContent
+from indexer.store.tables.contents import THUMBNAIL_SIDE
 from indexer.store.vector_index import publish
 
 

@@ -1,8 +1,8 @@
-"""What reduced-scale decoding does to vectors: the cosine with full decoding, on large photos.
+"""Measure what reduced-scale decoding does to vectors: the cosine with full decoding.
 
 Each photo of a folder is enlarged, with one of three filters and the grain that a camera adds, so
-that it compresses and decodes like a photo of that size. How easily a photo's vector moves at all
-is measured beside it: the cosine when the model's own 8-bit input changes by one level at random.
+that it compresses and decodes like a photo of that size. For comparison, the cosine is measured
+when the model's own 8-bit input changes randomly by one level.
 
 usage: python benchmarks/reduced_decode.py PHOTOS [--count 200] [--margin 2.5] [--side 3000]
     PHOTOS: a folder of JPEGs, searched for at any depth
@@ -78,8 +78,8 @@ def main() -> None:
             "margin": asked.margin,
             "cosine, median": f"{np.median(cosines):.5f}",
             "5th percentile": f"{np.percentile(cosines, 5):.5f}",
-            "least": f"{min(cosines):.5f}",
-            "one level of grain: median, least": f"{np.median(moved):.3f}, {min(moved):.3f}",
+            "minimum": f"{min(cosines):.5f}",
+            "one level of grain: median, minimum": f"{np.median(moved):.3f}, {min(moved):.3f}",
             "decode and resize, full, ms": f"{1000 * spent['full'] / len(files):.1f}",
             "reduced, ms": f"{1000 * spent['reduced'] / len(files):.1f}",
         }

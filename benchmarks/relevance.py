@@ -1,4 +1,4 @@
-"""Can clipdex tell that there is no such image? On photos in class folders, one class removed.
+"""Measure whether clipdex notices that there is no such image, with one class of photos removed.
 
 For each class, its name is the query: once with the class in the collection and once without it.
 AUROC of the best hit's relevance, present against absent; how often the best hit is called a match;

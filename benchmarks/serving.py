@@ -1,4 +1,4 @@
-"""A server under load: requests a second, latency, errors, memory, with and without batching.
+"""Measure a server under load, with and without batching: rate, latency, errors, memory.
 
 usage: python benchmarks/serving.py FOLDER... [--seconds 30] [--connections 16,64]
 
@@ -106,19 +106,19 @@ def _load(collection: Path, queries: Path, seconds: float, counts: list[int]) ->
         rates = {}
         for options in (("--no-batching",), ()):
             with _server(collection, *options) as (url, _):
-                metadata = _ask(url, queries, count, seconds=seconds)
-            rates[options] = metadata["rate"]
+                measured = _ask(url, queries, count, seconds=seconds)
+            rates[options] = measured["rate"]
             rows.append(
                 {
                     "connections": count,
                     "batched": "no" if options else "yes",
-                    "requests/s": f"{metadata['rate']:.0f}",
-                    "p50, ms": f"{metadata['p50'] * 1000:.1f}",
-                    "p99, ms": f"{metadata['p99'] * 1000:.1f}",
-                    "errors": metadata["errors"],
+                    "requests/s": f"{measured['rate']:.0f}",
+                    "p50, ms": f"{measured['p50'] * 1000:.1f}",
+                    "p99, ms": f"{measured['p99'] * 1000:.1f}",
+                    "errors": measured["errors"],
                     "batched / not": ""
                     if options
-                    else f"{metadata['rate'] / rates[('--no-batching',)]:.2f}",
+                    else f"{measured['rate'] / rates[('--no-batching',)]:.2f}",
                 }
             )
     report(
@@ -129,16 +129,16 @@ def _load(collection: Path, queries: Path, seconds: float, counts: list[int]) ->
     )
 
 
-def _ask(url: str, queries: Path, connections: int, **bound: float) -> dict[str, float]:
-    options = [f"--{name}={value:g}" for name, value in bound.items()]
+def _ask(url: str, queries: Path, connections: int, **limit: float) -> dict[str, float]:
+    options = [f"--{name}={value:g}" for name, value in limit.items()]
     done = subprocess.run(
         [sys.executable, LOAD, url, queries, f"--connections={connections}", *options],
         capture_output=True,
         check=True,
         text=True,
     )
-    metadata: dict[str, float] = json.loads(done.stdout)
-    return metadata
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
 
 
 def _lone(collection: Path, queries: Path) -> None:
@@ -171,9 +171,9 @@ def _lone_round(collection: Path, queries: Path) -> tuple[float, float, float]:
             encode.append(encoded - began)
             search.append(time.perf_counter() - encoded)
     with _server(collection) as (url, _):
-        metadata = _ask(url, queries, 1, requests=LONE)
+        result = _ask(url, queries, 1, requests=LONE)
     bare = statistics.median(encode), statistics.median(search)
-    return bare[0] * 1000, bare[1] * 1000, metadata["p50"] * 1000
+    return bare[0] * 1000, bare[1] * 1000, result["p50"] * 1000
 
 
 def _memory(collection: Path, queries: Path) -> None:
@@ -191,7 +191,7 @@ def _memory(collection: Path, queries: Path) -> None:
         "serving_memory",
         "Memory of a server under mixed requests",
         [row],
-        notes=["Searches, searches by image, thumbnails, files and metadata by turns."],
+        notes=["Searches, searches by image, thumbnails, files and measured by turns."],
     )
 
 

@@ -1,4 +1,4 @@
-"""A query's text: cut to its length against the tower's full length, and what loading it costs.
+"""Time a query's text, cut to its length and at the tower's full length, and loading the tower.
 
 usage: python benchmarks/text_tower.py BUNDLE QUERIES.jsonl [--queries 500] [--rounds 5]
 
@@ -31,8 +31,8 @@ from pathlib import Path
 
 def resident():
     lines = open("/proc/self/status").read().splitlines()
-    metadata = dict(line.split(":", 1) for line in lines)
-    return [int(metadata[name].split()[0]) / 1024 for name in ("VmHWM", "RssAnon")]
+    fields = dict(line.split(":", 1) for line in lines)
+    return [int(fields[name].split()[0]) / 1024 for name in ("VmHWM", "RssAnon")]
 
 encoder = OnnxEncoder(Bundle.load(Path(sys.argv[1])), device="cpu")
 ids = encoder.tokenizer([sys.argv[3]], cut=sys.argv[2] == "mapped")
@@ -50,13 +50,13 @@ print(time.perf_counter() - began, *(now - then for now, then in zip(resident(),
 
 
 def obtain(name: str, scratch: Path) -> Bundle:
-    """The bundle at a folder, or one of random weights."""
+    """Return the bundle in a folder, or one with random weights."""
     if not name.startswith("random:"):
         return Bundle.load(Path(name))
     import open_clip
 
     from indexer.compile.compiler import compile_model
-    from indexer.openclip.loader import random_model
+    from random_models import random_model
 
     arch = name.removeprefix("random:")
     loaded = random_model(arch, tokenizer=open_clip.get_tokenizer(arch))
@@ -64,12 +64,12 @@ def obtain(name: str, scratch: Path) -> Bundle:
 
 
 def one_by_one(encoder: OnnxEncoder, queries: list[str], *, cut: bool) -> np.ndarray:
-    """The vectors `(n, dim)` of queries that are asked one after the other."""
+    """Return the vectors `(n, dim)` of queries that come one after the other."""
     return np.concatenate([encoder.encode_ids(encoder.tokenizer([q], cut=cut)) for q in queries])
 
 
 def in_batches(encoder: OnnxEncoder, queries: list[str], *, cut: bool) -> np.ndarray:
-    """The vectors `(n, dim)` of queries that are there at once, as `label` and `eval` have them."""
+    """Return the vectors `(n, dim)` of queries that come at once, as for `label` and `eval`."""
     if cut:
         return encoder.encode_texts(queries)
     batches = [queries[at : at + TEXT_BATCH] for at in range(0, len(queries), TEXT_BATCH)]
@@ -110,7 +110,7 @@ def main() -> None:
                     "full length, ms a query": spread(times[False]),
                     "cut, ms a query": spread(times[True]),
                     "times as fast": f"{ratio:.1f}",
-                    "largest difference of a component": f"{moved:.1g}",
+                    "maximum difference of a component": f"{moved:.1g}",
                 }
             )
         report("text_cut", "Text cut to its length", rows)

@@ -1,4 +1,4 @@
-"""One architecture with random weights: its towers exported and compared with open_clip."""
+"""Exports the towers of an architecture with random weights, and compares them with open_clip."""
 
 import json
 import os
@@ -19,7 +19,7 @@ CAPTION = "a brown dog runs along the beach at sunset"
 
 
 def local_config(arch: str, folder: Path) -> dict[str, Any]:
-    """open_clip's configuration, its text tower's taken from `TRANSFORMERS` instead of a hub."""
+    """Return open_clip's configuration, with the text tower's from `TRANSFORMERS`, not a hub."""
     from indexer.openclip.sources import architecture
 
     config = architecture(arch)
@@ -34,7 +34,7 @@ def local_config(arch: str, folder: Path) -> dict[str, Any]:
 
 
 def count(arch: str) -> dict[str, Any]:
-    """Dimension, image size and parameters, without memory for any weight."""
+    """Count dimension, image size and parameters, without memory for any weight."""
     import torch
 
     from indexer.openclip.loader import build
@@ -75,16 +75,16 @@ def try_tower(arch: str, tower: str, out: Path) -> None:
     torch.set_num_threads(1)  # with more, threads wait for each other where cores are shared
     try:
         with tempfile.TemporaryDirectory() as folder:
-            metadata = (image if tower == "image" else text)(arch, Path(folder))
+            measured = (image if tower == "image" else text)(arch, Path(folder))
     except MemoryError:
-        metadata = {"status": f"not tried (needs more than {GIGABYTES} GB of memory here)"}
+        measured = {"status": f"not tried (needs more than {GIGABYTES} GB of memory here)"}
     except Exception as exc:
         reason = " ".join(str(exc).split())[:200]
         if "memory" in reason.lower() or "bad alloc" in reason.lower():
-            metadata = {"status": f"not tried (needs more than {GIGABYTES} GB of memory here)"}
+            measured = {"status": f"not tried (needs more than {GIGABYTES} GB of memory here)"}
         else:
-            metadata = {"status": f"refused ({reason or type(exc).__name__})"}
-    out.write_text(json.dumps(metadata))
+            measured = {"status": f"refused ({reason or type(exc).__name__})"}
+    out.write_text(json.dumps(measured))
 
 
 def image(arch: str, folder: Path) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def image(arch: str, folder: Path) -> dict[str, Any]:
 
     from indexer.bundles.samples import sample_images
     from indexer.compile.onnx_export import export_image
-    from indexer.compile.verify import MIN_COSINE, least_cosine
-    from indexer.openclip.loader import random_model
+    from indexer.compile.verify import MIN_COSINE, min_cosine
+    from random_models import random_model
 
     loaded = random_model(arch, config=local_config(arch, folder))
     for name in ("text", "transformer", "token_embedding", "text_decoder"):
@@ -111,26 +111,27 @@ def image(arch: str, folder: Path) -> dict[str, Any]:
     parts = [session.run(None, {"pixels": pixels[at : at + 4]})[0] for at in range(0, 16, 4)]
     seconds = time.process_time() - begin
     ours = np.concatenate(parts)
-    metadata = agreement(ours, theirs)
+    measured = agreement(ours, theirs)
     return {
-        "status": status(metadata, MIN_COSINE, least_cosine(ours, theirs)),
+        "status": status(measured, MIN_COSINE, min_cosine(ours, theirs)),
         "bytes": sum(file.stat().st_size for file in folder.glob("image.onnx*")),
         "per_second": round(CORES * len(images) / seconds, 2),
-        **metadata,
+        **measured,
     }
 
 
 def text(arch: str, folder: Path) -> dict[str, Any]:
-    """Compare the text tower on the ids of 64 texts (drawn at random where the tokenizer is not
-    here), and its cut; also its bundle size and rate.
+    """Compare the text tower on the ids of 64 texts, and its cut; also its bundle size and rate.
+
+    The ids are random if the tokenizer is not here.
     """
     import numpy as np
     import torch
 
     from indexer.bundles.samples import sample_texts
     from indexer.compile.onnx_export import can_cut, export_text, text_part
-    from indexer.compile.verify import MAX_CUT_DIFFERENCE, MIN_COSINE, least_cosine
-    from indexer.openclip.loader import random_model
+    from indexer.compile.verify import MAX_CUT_DIFFERENCE, MIN_COSINE, min_cosine
+    from random_models import random_model
 
     config = local_config(arch, folder)
     tokenizer, tokenizer_status = find_tokenizer(arch, config)
@@ -151,7 +152,7 @@ def text(arch: str, folder: Path) -> dict[str, Any]:
     ours = np.concatenate(
         [session.run(None, {"ids": ids[at : at + 16]})[0] for at in range(0, 64, 16)]
     )
-    metadata = agreement(ours, theirs)
+    measured = agreement(ours, theirs)
     one = np.asarray(tokenizer([CAPTION])) if tokenizer is not None else ids[:1]
     if cut:
         lengths = [n for n in (12, 20, 27, 40, 64) if n < ids.shape[1]]
@@ -162,27 +163,27 @@ def text(arch: str, folder: Path) -> dict[str, Any]:
             for length in {used, *(n for n in lengths if n > used)}:
                 vector = session.run(None, {"ids": row[None, :length]})[0][0]
                 worst = max(worst, float(np.abs(vector - ours[at]).max()))
-        metadata["cut_difference"] = worst
+        measured["cut_difference"] = worst
         one = one[:, : int(np.argmax(one[0] == end)) + 1]
     begin = time.process_time()
     for _ in range(8):
         session.run(None, {"ids": one})
     seconds = time.process_time() - begin
-    result = status(metadata, MIN_COSINE, least_cosine(ours, theirs))
-    if metadata.get("cut_difference", 0.0) > MAX_CUT_DIFFERENCE:
-        result = f"refused (cutting moves a vector by {metadata['cut_difference']:.1g})"
+    result = status(measured, MIN_COSINE, min_cosine(ours, theirs))
+    if measured.get("cut_difference", 0.0) > MAX_CUT_DIFFERENCE:
+        result = f"refused (cutting moves a vector by {measured['cut_difference']:.1g})"
     return {
         "status": result,
         "tokenizer": tokenizer_status,
         "cut": cut,
         "bytes": sum(file.stat().st_size for file in folder.glob("text.onnx*")),
         "per_second": round(CORES * 8 / seconds, 1),
-        **metadata,
+        **measured,
     }
 
 
 def find_tokenizer(arch: str, config: dict[str, Any]) -> tuple[Any, str]:
-    """open_clip's tokenizer and what became of it: compared on 64 texts, or not here."""
+    """Return open_clip's tokenizer and its status: compared on 64 texts, or not here."""
     import numpy as np
     import open_clip
 
@@ -206,7 +207,7 @@ def find_tokenizer(arch: str, config: dict[str, Any]) -> tuple[Any, str]:
 
 
 def random_ids(model: Any, tower: Any, config: dict[str, Any]) -> Any:
-    """64 rows of ids as a tokenizer would give them: words, the end token, padding."""
+    """Return 64 rows of ids as a tokenizer would give them: words, the end token, padding."""
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -227,33 +228,34 @@ def random_ids(model: Any, tower: Any, config: dict[str, Any]) -> Any:
 
 
 def agreement(ours: Any, theirs: Any) -> dict[str, float]:
-    """The least cosine; and the same after the mean is taken off, since random weights may give
-    vectors that hardly differ.
+    """Return the minimum cosine, as it is and after subtracting the mean.
+
+    Random weights may give vectors that hardly differ.
     """
     import numpy as np
 
-    from indexer.compile.verify import least_cosine
+    from indexer.compile.verify import min_cosine
 
     def centred(vectors: Any) -> Any:
         moved = vectors.astype(np.float64) - theirs.mean(axis=0)
         return moved / np.linalg.norm(moved, axis=1, keepdims=True)
 
     return {
-        "cosine": round(least_cosine(ours, theirs), 7),
-        "centred_cosine": round(least_cosine(centred(ours), centred(theirs)), 6),
+        "cosine": round(min_cosine(ours, theirs), 7),
+        "centred_cosine": round(min_cosine(centred(ours), centred(theirs)), 6),
     }
 
 
-def status(metadata: dict[str, float], wanted: float, cosine: float) -> str:
+def status(measured: dict[str, float], wanted: float, cosine: float) -> str:
     if cosine < wanted:
         return f"refused (cosine {cosine:.5f} with open_clip)"
-    if metadata["centred_cosine"] < 0.99:
-        return f"refused (centred cosine {metadata['centred_cosine']:.3f} with open_clip)"
+    if measured["centred_cosine"] < 0.99:
+        return f"refused (centred cosine {measured['centred_cosine']:.3f} with open_clip)"
     return "verified"
 
 
 def open_session(path: Path) -> Any:
-    """As `OnnxEncoder` opens it: one thread, weights mapped."""
+    """Open a session as `OnnxEncoder` does, with one thread and mapped weights."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()

@@ -1,4 +1,4 @@
-"""Fine-tuning on few images of another kind: what it gains there and loses elsewhere.
+"""Measure fine-tuning on few images of another kind: what it gains there and loses elsewhere.
 
 usage: python benchmarks/tuning.py PACS CALTECH101 [--seeds 5] [--methods probe,full,scratch]
                                    [--name tuning] [--first 0]

@@ -1,4 +1,4 @@
-"""Plots of tuning's results, as `docs/adaptation.md` shows them.
+"""Plot the results of tuning for `docs/adaptation.md`.
 
 usage: python benchmarks/tuning_plots.py    (after tuning.py, of both names, and captions.py)
 """
@@ -17,15 +17,15 @@ DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = Path(__file__).parent / "results"
 
 Runs = dict[str, list[list[dict[str, float]]]]
-"""By method, for each seed, figures of each epoch or alpha."""
+"""By method, for each seed, the metrics of each epoch or alpha."""
 
 
 def main() -> None:
     paintings = _runs("tuning") | _runs("efficient")
-    plot_sweeps(_figures(paintings, "sweep"))
-    plot_curves(_figures(paintings, "epochs"))
+    plot_sweeps(_metrics(paintings, "sweep"))
+    plot_curves(_metrics(paintings, "epochs"))
     plot_sweeps(
-        _figures(_runs("captions"), "sweep"),
+        _metrics(_runs("captions"), "sweep"),
         "wise_ft_captions",
         new="held-out images: mean reciprocal rank, %",
     )
@@ -36,7 +36,7 @@ def _runs(name: str) -> dict[str, list[dict[str, list[dict[str, float]]]]]:
     return dict(found)
 
 
-def _figures(runs: dict[str, list[dict[str, list[dict[str, float]]]]], key: str) -> Runs:
+def _metrics(runs: dict[str, list[dict[str, list[dict[str, float]]]]], key: str) -> Runs:
     return {name: [one[key] for one in own] for name, own in runs.items() if own[0].get(key)}
 
 
@@ -46,7 +46,7 @@ def plot_sweeps(
     new: str = "held-out paintings, %",
     old: str = "old queries: zero-shot on Caltech-101 photos, %",
 ) -> None:
-    """What is won and lost between the base model and the tuned one."""
+    """Plot what is gained and lost between the base model and the tuned one."""
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for method, own in runs.items():
         steps = [[run[at] for run in own] for at in range(len(own[0]))]
@@ -69,7 +69,7 @@ def plot_sweeps(
 
 
 def plot_curves(runs: Runs) -> None:
-    """Accuracy on held-out images after each epoch; runs that ended early keep their last."""
+    """Plot accuracy on held-out images by epoch; runs that ended early keep their last value."""
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for method, own in runs.items():
         length = max(len(run) for run in own)

@@ -1,4 +1,4 @@
-"""A query in a process that is already running: encoding, vector search, and the whole.
+"""Time a query in a process that is already running: encoding, vector search, and the whole.
 
 usage: python benchmarks/warm_query.py [--images 10000,100000] [--rounds 200]
 """

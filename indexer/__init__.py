@@ -1,10 +1,10 @@
-"""Image folders to a searchable collection: scan, decode, encode, store.
+"""From image folders to a searchable collection: scan, decode, encode, store.
 
     from indexer import build
     build(["./photos"], collection="./photos.clipdex")
 
-The names below load their modules when they are first used, so that a search does not pay for
-what only indexing needs.
+The names below load their modules on first use, so that a search does not pay for what only
+indexing needs.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""One index run: look, read, encode, commit, publish."""
+"""One index run: scan, read, encode, commit, publish."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +26,13 @@ from .scan import diff
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is. stage: "scan" (total is 0), "index" or "publish"."""
+    """How far a run has come.
+
+    Attributes:
+        stage: "scan", "index" or "publish".
+        done: Files found, files read or vectors published so far.
+        total: Of how many; 0 while scanning.
+    """
 
     stage: str
     done: int
@@ -48,19 +54,36 @@ def build(
     on_skip: Callable[[Skipped], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> BuildReport:
-    """Bring a collection up to date with these folders (or single files).
-
-    paths: one of them, or several.
-    collection: its folder; found as `locate` does otherwise, and made where there is none.
-    encoder: the collection's own model otherwise, or the built-in one for a new collection. With
-    another model's, all images of the collection are encoded anew beside the vectors that answer
-    searches meanwhile, and at the end of the run that model takes over.
-    workers, batch_size: decoders and images a batch; chosen for the machine otherwise.
-    on_note: is told in one line what was chosen, where that is worth a line.
+    """Bring a collection up to date with folders or single files.
 
     Every batch is committed with its files, so an interrupted run (KeyboardInterrupt passes
-    through) keeps what it did, and the next one goes on from there.
-    Raises RootUnavailable, CollectionError or ModelError; a bad file is not an error but a row.
+    through) keeps what it did, and the next run continues from there.
+
+    Args:
+        paths: A folder or file, or several of them.
+        collection: The collection's folder, created if missing; None to find it as `locate` does.
+        encoder: None for the collection's own model, or the built-in model in a new collection.
+            With the encoder of another model, all images of the collection are encoded again
+            beside the vectors that answer searches meanwhile, and that model takes over at the end
+            of the run.
+        exclude: Glob patterns of files and folders to leave out.
+        retry_failed: Whether to try files again that failed before and have not changed.
+        prune_vanished: Whether to delete the embeddings of images whose files have vanished, and
+            those of former models.
+        workers: How many images are decoded at once; None to choose for this machine.
+        batch_size: Images per batch; None to choose for this machine.
+        limits: The largest file and image to read.
+        on_progress: Called as the run advances.
+        on_skip: Called for each file that cannot be indexed.
+        on_note: Called with a line of text on what was chosen, where that is worth knowing.
+
+    Returns:
+        What the run did. An unreadable file is not an error; it is counted as failed.
+
+    Raises:
+        RootUnavailable: A folder is missing, unreadable or suddenly empty; nothing was removed.
+        CollectionError: The collection cannot be written.
+        ModelError: The model cannot be used.
     """
     target = locate(Path(collection) if collection is not None else None)
     several = [paths] if isinstance(paths, (Path, str)) else paths
@@ -128,7 +151,7 @@ class _Run:
         started = time.monotonic()
         changing = switch_model.claim(self.catalog, self.model)
         scopes = [diff.scope_of(self.catalog, path) for path in paths]
-        # A root that came later in the list may have taken in an earlier one.
+        # A root later in the list may have absorbed an earlier one, so the scopes are asked again.
         scopes = [diff.scope_of(self.catalog, path) for path in paths]
         for count in diff.scan(self.catalog, scopes, exclude=exclude, skip=self.collection.folder):
             self.on_progress(Progress("scan", count, 0))
@@ -145,7 +168,7 @@ class _Run:
         try:
             self._read_all(total, Plan.of(self.encoder, workers, batch_size), limits)
         except KeyboardInterrupt:
-            self._publish()  # what was committed is there for the next search
+            self._publish()  # so that the next search finds what was committed
             raise
         with self.catalog.transaction():
             self.report.removed = diff.remove_vanished(self.catalog, scopes)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from indexer.images.preprocess import Preprocess
 
 Pixels = NDArray[np.uint8]
-"""`(n, 3, h, w)`, RGB, resized and cropped as the model wants it, not yet normalised."""
+"""`(n, 3, h, w)`, RGB, resized and cropped for the model, not yet normalized."""
 
 Embeddings = NDArray[np.float32]
 """`(n, dim)`, each row of unit L2 norm."""

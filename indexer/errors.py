@@ -1,37 +1,39 @@
-"""Every error that clipdex raises on purpose, one tree.
+"""All errors that clipdex raises on purpose, in one tree.
 
     ClipdexError
     ├── CollectionError
-    │   ├── CollectionNotFound      nothing was indexed here yet
+    │   ├── CollectionNotFound      nothing has been indexed here yet
     │   ├── CollectionLocked        another process is writing
-    │   ├── CollectionFormatError   from a newer clipdex, damaged, or no catalog at all
+    │   ├── CollectionFormatError   from a newer clipdex, damaged, or not a catalog at all
     │   ├── CollectionStorageError  disk full, read-only, network filesystem
-    │   └── FingerprintMismatch     vectors of one model, a query of another
+    │   └── FingerprintMismatch     the collection and the query have different models
     ├── RootUnavailable             a folder that was indexed is missing, unreadable or empty
     ├── ImageError                  one image cannot be read
-    │   ├── ImageTooLarge           above a limit that the user can move
-    │   └── ImageFormatUnknown      no image, or of a format that clipdex does not read
-    ├── WorkerLost                  a process that decodes images was ended from outside
+    │   ├── ImageTooLarge           above a limit that the user can raise
+    │   └── ImageFormatUnknown      not an image, or of a format that clipdex does not read
+    ├── WorkerLost                  a process that decodes images was killed from outside
     ├── ModelError
     │   ├── ModelNotFound           no such model here
     │   ├── BundleError             a compiled model's files are incomplete or damaged
     │   ├── DownloadError           a model's files cannot be fetched, or are not the hub's
-    │   ├── CompileError            a model that cannot be compiled, or differs from open_clip
-    │   ├── DeviceUnavailable       the device asked for is not in this machine
+    │   ├── CompileError            a model cannot be compiled, or differs from open_clip
+    │   ├── DeviceUnavailable       this machine does not have the requested device
     │   └── OutOfMemory             a batch does not fit into a device's memory
     ├── ArtifactError               a head or concept is missing, damaged or was changed
-    ├── ExamplesError               examples that nothing can be learnt from
-    ├── QueryError                  nothing to search for, or a query that makes no vector
+    ├── ExamplesError               nothing can be learnt from these examples
+    ├── QueryError                  nothing to search for, or no vector for the query
     │   └── ImageNotFound           no image of the collection has this id
-    ├── GroundTruthError            labels or captions for `eval` that cannot be understood
+    ├── GroundTruthError            labels or captions for `eval` cannot be parsed
     └── SidecarError                labels cannot be written beside a photo
-        ├── SidecarFormatError      a sidecar is no XMP, damaged or unusual
-        ├── TagError                a label that a sidecar cannot hold
-        └── JournalError            the journal of a run cannot be kept, read or found
+        ├── SidecarFormatError      a sidecar is not XMP, or is damaged or unusual
+        ├── TagError                a sidecar cannot hold this label
+        └── JournalError            the journal of a run cannot be written, read or found
 
 Each message is one line: what happened, why, what to do. Errors of Pillow, FAISS, ONNX Runtime,
-SQLite and torch are translated where they enter, `from exc`.
+SQLite and torch are translated at the boundary, with `raise ... from exc`.
 """
+
+from typing import Self
 
 
 class ClipdexError(Exception):
@@ -43,7 +45,7 @@ class CollectionError(ClipdexError):
 
 
 class CollectionNotFound(CollectionError):
-    """No collection lies at the place that was named or found."""
+    """There is no collection at the place that was named or found."""
 
 
 class CollectionLocked(CollectionError):
@@ -55,7 +57,7 @@ class CollectionFormatError(CollectionError):
 
 
 class CollectionStorageError(CollectionError):
-    """The disk under the collection refuses: full, read-only or unsuitable."""
+    """The collection's disk is full, read-only or unsuitable."""
 
 
 class FingerprintMismatch(CollectionError):
@@ -65,21 +67,29 @@ class FingerprintMismatch(CollectionError):
 class RootUnavailable(ClipdexError):
     """A folder to index is missing, unreadable or suddenly empty; nothing was removed."""
 
+    @classmethod
+    def unplugged(cls, what: str) -> Self:
+        """Return the error of a folder whose drive may be unplugged; `what` is a clause."""
+        return cls(
+            f"{what}. Nothing was removed. If that folder is on a drive, plug it in; if it is gone "
+            "for good, run `clipdex forget` on it"
+        )
+
 
 class ImageError(ClipdexError):
-    """An image that cannot be read; the text is the reason that the catalog keeps."""
+    """An image cannot be read; the text is the reason that the catalog keeps."""
 
 
 class ImageTooLarge(ImageError):
-    """A file or image above the limits."""
+    """A file or image is above the limits."""
 
 
 class ImageFormatUnknown(ImageError):
-    """Bytes that are no image of a known format."""
+    """The bytes are not an image of a known format."""
 
 
 class WorkerLost(ClipdexError):
-    """A process that decodes images was ended from outside."""
+    """A process that decodes images was killed from outside."""
 
 
 class ModelError(ClipdexError):
@@ -103,7 +113,7 @@ class CompileError(ModelError):
 
 
 class DeviceUnavailable(ModelError):
-    """The device that was asked for is not there."""
+    """This machine does not have the requested device."""
 
 
 class OutOfMemory(ModelError):
@@ -115,11 +125,11 @@ class ArtifactError(ClipdexError):
 
 
 class ExamplesError(ClipdexError):
-    """Examples that nothing can be learnt from, or not what was asked."""
+    """Nothing, or not what was asked for, can be learnt from the examples."""
 
 
 class QueryError(ClipdexError):
-    """A query that cannot be turned into a vector."""
+    """A query cannot be turned into a vector."""
 
 
 class ImageNotFound(QueryError):
@@ -127,7 +137,7 @@ class ImageNotFound(QueryError):
 
 
 class GroundTruthError(ClipdexError):
-    """Labels or captions of a user's own images cannot be understood."""
+    """Labels or captions of a user's own images cannot be parsed."""
 
 
 class SidecarError(ClipdexError):
@@ -135,12 +145,12 @@ class SidecarError(ClipdexError):
 
 
 class SidecarFormatError(SidecarError):
-    """A sidecar that is no XMP, is damaged, or says a thing in a way that is not understood."""
+    """A sidecar is not XMP, is damaged, or uses a form that clipdex does not support."""
 
 
 class TagError(SidecarError):
-    """A label that a sidecar cannot hold."""
+    """A sidecar cannot hold this label."""
 
 
 class JournalError(SidecarError):
-    """The journal that makes a run undoable cannot be kept, read or found."""
+    """The journal that makes a run undoable cannot be written, read or found."""

@@ -1,4 +1,4 @@
-"""Taking images out of a collection, vectors and all."""
+"""Removing images from a collection, together with their vectors."""
 
 import os
 from collections.abc import Iterable
@@ -13,9 +13,13 @@ from .errors import CollectionError
 
 
 def forget(collection: Collection, path: Path) -> int:
-    """Remove a file, or all files below a folder, whether it still exists or not.
+    """Remove a file, or all files below a folder, from a collection.
 
-    Photos are not touched.
+    The path need not exist any more. The image files themselves are not touched.
+
+    Args:
+        collection: The collection to remove from.
+        path: A file or folder.
 
     Returns:
         How many files were removed.
@@ -25,7 +29,7 @@ def forget(collection: Collection, path: Path) -> int:
     """
     removed = 0
     with write_transaction(collection, "forget") as catalog:
-        # As resolved, or as walked to through a link inside a root.
+        # A link inside a root is indexed under its own path, so both forms are tried.
         for here in (os.path.realpath(path), os.path.abspath(path)):
             scopes = _scopes(catalog, os.fsencode(here))
             contents = [number for scope in scopes for number in catalog.contents_in(scope)]
@@ -41,10 +45,11 @@ def forget(collection: Collection, path: Path) -> int:
 
 
 def prune(catalog: StoreWriter, among: Iterable[int] | None = None) -> int:
-    """Delete the contents that no file holds any more; call inside a transaction.
+    """Delete the contents that no file holds any more; call this inside a transaction.
 
     Args:
-        among: Only these contents.
+        catalog: The catalog to delete from.
+        among: Only these contents; None for all.
 
     Returns:
         How many were deleted.
@@ -58,7 +63,7 @@ def prune(catalog: StoreWriter, among: Iterable[int] | None = None) -> int:
 
 
 def _scopes(catalog: StoreReader, here: bytes) -> list[Scope]:
-    """Return the part of a root that `here` is, and every root inside it."""
+    """Return the part of a root that `here` lies in, and every root inside `here`."""
     found = []
     for number, root in catalog.roots().items():
         below = b"" if inside(here, root) is not None else inside(root, here)

@@ -1,4 +1,4 @@
-"""Model names to encoders."""
+"""From a model name to an encoder."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN as BUILT_IN
-from indexer.bundles.names import BUILT_IN_FOLDER, ModelName, parse
 from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.store.records import Model
 
 from .encoder import Encoder, name_of
 from .errors import CompileError, DeviceUnavailable, FingerprintMismatch, ModelNotFound
+from .model_name import BUILT_IN as BUILT_IN
+from .model_name import BUILT_IN_FOLDER, ModelName, parse
 
 if TYPE_CHECKING:
     from indexer.encoders.gpu.feeding import TensorEncoder
@@ -23,20 +23,23 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Known:
-    """A model that can be used without compiling anything."""
+    """A model that can be used without compiling anything; `bytes` is its size on disk."""
 
     bundle: Bundle
     bytes: int
 
 
 def find_bundle(name: str, fingerprint: str | None = None) -> Bundle:
-    """The bundle of a model's name (see `model_name`), compiled before or built in; never compiles,
-    and reads no weights.
+    """Return the bundle of a model name without compiling anything or reading weights.
 
-    fingerprint: take the bundle of that fingerprint from the cache where the name's own is
-    missing or another, such as that of a checkpoint that has changed since.
+    Args:
+        name: A model name, as `indexer.model_name` parses it.
+        fingerprint: Return the cached bundle of this fingerprint if the name leads to none or to
+            another one, as for a checkpoint that has changed since.
 
-    Raises ModelNotFound, or BundleError where a bundle's folder is damaged.
+    Raises:
+        ModelNotFound: The model is neither built in nor compiled here.
+        BundleError: The bundle's folder is damaged.
     """
     try:
         bundle = _find(name)
@@ -47,9 +50,9 @@ def find_bundle(name: str, fingerprint: str | None = None) -> Bundle:
     if fingerprint is not None and (bundle is None or bundle.fingerprint != fingerprint):
         from .bundles import cache
 
-        kept = cache.find_fingerprint(fingerprint)
-        if kept is not None:
-            return replace(kept, name=name)
+        cached = cache.find_fingerprint(fingerprint)
+        if cached is not None:
+            return replace(cached, name=name)
     if bundle is None:
         return _find(name)  # raises, with the reason
     return bundle
@@ -60,7 +63,7 @@ def _find(name: str) -> Bundle:
         return Bundle.load(BUILT_IN_FOLDER)
     model_name = parse(name)
     if model_name.kind == "bundle" and model_name.path is not None:
-        # Its path, whatever name its manifest has: that is what finds it the next time.
+        # Named by its path, whatever its manifest says, since the path finds it the next time.
         return replace(Bundle.load(model_name.path), name=model_name.name)
     from .bundles import cache
 
@@ -69,15 +72,15 @@ def _find(name: str) -> Bundle:
         return bundle
     if model_name.kind == "added":
         raise ModelNotFound(
-            f"no model {name!r} was added here. Write {BUILT_IN}, ARCHITECTURE/TAG as in "
+            f"no such model: {name!r}. Give {BUILT_IN}, ARCHITECTURE/TAG such as "
             "ViT-B-32/laion2b_s34b_b79k, hf-hub:org/name, or the path of a bundle or checkpoint; "
             "`clipdex models list` shows what is here"
         )
     raise ModelNotFound(
-        f"the model {name} was not compiled here, or its files have changed: "
+        f"the model {name} has not been compiled here, or its files have changed: "
         f"`clipdex models pull {name}` compiles it"
         if model_name.kind in ("pretrained", "hub")
-        else f"the model {name} was not compiled here, or its files have changed: "
+        else f"the model {name} has not been compiled here, or its files have changed: "
         f"`clipdex models add {name}` compiles it"
     )
 
@@ -91,14 +94,20 @@ def load_encoder(
     threads: int = 1,
     on_progress: Report = lambda line: None,
 ) -> Encoder:
-    """The encoder of a model's name, ready to run; compiled first, and its weights downloaded,
-    where that was not done before.
+    """Return the encoder of a model name, downloading and compiling the model if need be.
 
-    arch: of a checkpoint file. fingerprint: take no other model, and compile none. device: "cpu",
-    "cuda", "mps", or "auto" for a GPU where there is one and the job is worth it. threads: cores
-    to use for images. on_progress: is told in one line what is being done.
+    Args:
+        name: A model name, as `indexer.model_name` parses it.
+        arch: The architecture of a checkpoint file.
+        fingerprint: Accept only this model, and compile nothing.
+        device: "cpu", "cuda", "mps", or "auto" for a GPU if there is one and the job is worth it.
+        threads: Cores to use for images.
+        on_progress: Called with a line of text on what is being done.
 
-    Raises ModelNotFound; CompileError where it cannot be compiled; DeviceUnavailable.
+    Raises:
+        ModelNotFound: The name leads to no model.
+        CompileError: The model cannot be compiled.
+        DeviceUnavailable: The device is not there, or cannot run this model.
     """
     if fingerprint is not None:
         bundle = find_bundle(name, fingerprint)
@@ -108,8 +117,9 @@ def load_encoder(
 
 
 def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> Encoder:
-    """The encoder of a bundle: by torch on this machine's GPUs, else by ONNX Runtime, whose own
-    builds for GPUs serve where torch is not installed.
+    """Return the encoder of a bundle: torch on this machine's GPUs, otherwise ONNX Runtime.
+
+    ONNX Runtime's own builds for GPUs serve where torch is not installed.
     """
     from indexer.encoders.onnx_encoder import OnnxEncoder, has_provider
 
@@ -117,8 +127,8 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
         return OnnxEncoder(bundle, device="cpu", threads=threads)
     if bundle.quantized:
         raise DeviceUnavailable(
-            f"{bundle.name} computes in 8-bit integers, which is for the CPU: leave out --device, "
-            "or add --precision fp32"
+            f"{bundle.name} computes in 8-bit integers, which only the CPU does: leave out "
+            "--device, or add --precision fp32"
         )
     from .devices import detect
 
@@ -139,8 +149,8 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
             f"--device {device} needs torch and open_clip: pip install 'clipdex[torch]', or use "
             "--device cpu"
             if found
-            else f"--device {device}: no such GPU is here, or its driver does not show it: use "
-            "--device cpu"
+            else f"--device {device}: this machine has no such GPU, or its driver does not report "
+            "it: use --device cpu"
         )
     return OnnxEncoder(bundle, device=device, threads=threads)
 
@@ -160,10 +170,19 @@ def obtain(
     sha256: str | None = None,
     on_progress: Report = lambda line: None,
 ) -> Bundle:
-    """The bundle of a model's name, compiled into the cache if it was not before.
+    """Return the bundle of a model name, compiled into the cache if it was not before.
 
-    arch: of a checkpoint file. label: a further name to know it by. sha256: what its weights
-    must have, where they come from a hub.
+    Args:
+        name: A model name, as `indexer.model_name` parses it.
+        arch: The architecture of a checkpoint file.
+        label: Another name under which the model is to be known.
+        sha256: The checksum that weights from a hub must have.
+        on_progress: Called with a line of text on what is being done.
+
+    Raises:
+        ModelNotFound: The name leads to no model, or `label` is not allowed.
+        CompileError: The model cannot be compiled.
+        DownloadError: The weights cannot be fetched, or have another checksum.
     """
     if name == BUILT_IN and arch is None:
         return Bundle.load(BUILT_IN_FOLDER)
@@ -172,7 +191,7 @@ def obtain(
     model_name = parse(name, arch)
     if label is not None and (label == BUILT_IN or parse(label).kind != "added"):
         raise ModelNotFound(
-            f"a model cannot be called {label!r}: choose letters, digits, '-', '_' and '.', and "
+            f"a model cannot be called {label!r}: use letters, digits, '-', '_' and '.', and "
             f"not {BUILT_IN!r}"
         )
     if model_name.kind in ("bundle", "added"):
@@ -182,9 +201,9 @@ def obtain(
         if bundle is None:
             bundle = _compile(model_name, sha256, on_progress)
         if label is not None:
-            kept = cache.read_record(model_name.name)
-            assert kept is not None
-            cache.write_record(replace(kept, name=label))
+            record = cache.read_record(model_name.name)
+            assert record is not None
+            cache.write_record(replace(record, name=label))
     return replace(bundle, name=label or model_name.name)
 
 
@@ -194,7 +213,7 @@ def _compile(model_name: ModelName, sha256: str | None, on_progress: Report) -> 
     if model_name.arch is None and model_name.kind == "checkpoint":
         earlier = cache.read_record(model_name.name)
         model_name = replace(model_name, arch=earlier.arch if earlier else None)
-    on_progress(f"compiling {model_name.name}, once: this takes a minute or more")
+    on_progress(f"compiling {model_name.name}, which takes a minute or more, once")
     try:
         from indexer.compile.compiler import compile_into_cache
     except ImportError as exc:
@@ -206,20 +225,29 @@ def _compile(model_name: ModelName, sha256: str | None, on_progress: Report) -> 
 
 
 def require_fingerprint(model: Model, offered: Encoder | Bundle) -> None:
-    """Raise FingerprintMismatch unless the vectors of a collection's `model` are `offered`'s."""
+    """Check that an encoder or bundle makes vectors that compare with a collection's.
+
+    Args:
+        model: The collection's model.
+        offered: What is to encode queries.
+
+    Raises:
+        FingerprintMismatch: They belong to different models.
+    """
     if model.fingerprint != offered.fingerprint:
         name = offered.name if isinstance(offered, Bundle) else name_of(offered)
         raise FingerprintMismatch(
             f"this collection holds vectors of the model {model.name} "
             f"({model.fingerprint[:12]}), which do not compare with those of "
             f"{name} ({offered.fingerprint[:12]}). "
-            "Use the same model, or index into a new place with --collection"
+            "Use the same model, or index into a new collection with --collection"
         )
 
 
 def active_model(collection: Collection) -> tuple[str, str | None]:
-    """(name, fingerprint) of the model that answers a collection's searches; the built-in one,
-    without a fingerprint, where there is none.
+    """Return (name, fingerprint) of the model that answers a collection's searches.
+
+    An empty or missing collection has the built-in model, without a fingerprint.
     """
     active = None
     if collection.exists:
@@ -229,7 +257,7 @@ def active_model(collection: Collection) -> tuple[str, str | None]:
 
 
 def known_models() -> list[Known]:
-    """The models that can be used at once: the built-in one, then those in the cache by name."""
+    """Return the models that can be used at once: the built-in one, then the cached ones."""
     from .bundles import cache
 
     bundles = [Bundle.load(BUILT_IN_FOLDER)]

@@ -1,8 +1,8 @@
-"""Changing a collection's model: the new vectors are filled in beside those that answer searches.
+"""Changing a collection's model: new vectors are added beside those that answer searches.
 
-All images of the collection have to be encoded, also those that a run's paths do not cover. Until
-the run has gone through, the old model stays the active one; a run that was cut off goes on where
-it stopped, since whatever has a vector of the new model is not read again.
+All images of the collection have to be encoded, including those that a run's paths do not cover.
+The old model stays active until the run is complete. An interrupted run continues where it
+stopped, since images that have a vector of the new model are not read again.
 """
 
 import os
@@ -14,10 +14,10 @@ from .errors import RootUnavailable
 
 
 def claim(catalog: StoreWriter, model: Model) -> bool:
-    """Enter the model of a run: active at once where there was none, else pending.
+    """Register the model of a run: as active if there was none, otherwise as pending.
 
     Returns:
-        Whether it is pending, so not the model that answers searches.
+        Whether the model is pending, so that another one answers searches for now.
     """
     active = catalog.active_model()
     with catalog.transaction():
@@ -30,22 +30,21 @@ def claim(catalog: StoreWriter, model: Model) -> bool:
 
 
 def include_rest(catalog: StoreWriter, scopes: list[Scope]) -> None:
-    """Note the files outside the scopes as seen, as the catalog knows them.
+    """Mark the files outside the scopes as seen, as the catalog knows them.
 
-    A file that has vanished is left out, so it is neither read nor counted as failed; its image
-    will not be found by the new model.
+    A file that has vanished is left out, so it is neither read nor counted as failed; the new
+    model will not find its image.
 
     Raises:
-        RootUnavailable: A whole folder is not there.
+        RootUnavailable: A whole folder is missing.
     """
     for root, folder in catalog.roots().items():
         rows = catalog.files_outside(scopes, root)
         there = [row for row in rows if os.path.exists(os.path.join(folder, row.path))]
         if rows and not there:
             shown = folder.decode("utf-8", "replace")
-            raise RootUnavailable(
+            raise RootUnavailable.unplugged(
                 f"changing the model needs every image of the collection, and those of {shown} "
-                "are not there (an unplugged drive?). Nothing was changed; plug it in, or run "
-                "`clipdex forget` on it"
+                "are not there"
             )
         catalog.see(there)

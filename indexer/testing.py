@@ -1,8 +1,8 @@
-"""A stand-in encoder for tests, ours and those of whoever builds on clipdex.
+"""A fake encoder, for clipdex's own tests and for those of software that builds on it.
 
-No model, no weights: a vector is drawn from the hash of an image's pixels or of a text, always
-the same. Each image encoded is written down, so that a test can prove what was encoded, how
-often, and in which batches.
+It needs no model and no weights: a vector is sampled with a seed that is the hash of an image's
+pixels or of a text, so it is always the same. Each encoded image is logged, so that a test can
+prove what was encoded, how often, and in which batches.
 """
 
 import hashlib
@@ -17,11 +17,15 @@ from .encoder import Embeddings, Pixels, unit
 
 
 class FakeEncoder:
-    """Deterministic, torch-free, and a bookkeeper.
+    """A deterministic encoder without torch that logs what it encodes.
 
-    log: a file that gets one line an image, the SHA-256 of its pixels, written through to the
-    operating system before the vector is returned, so that it outlives `kill -9`.
-    batches: how many images each call of `encode_images` got.
+    Attributes:
+        dim: Length of the vectors.
+        fingerprint: Part of the seed, so that each fingerprint has its own vectors.
+        image_size: (height, width) in pixels.
+        log: A file that gets one line per image, the SHA-256 of its pixels. It is synced before
+            the vector is returned, so that it survives `kill -9`.
+        batches: How many images each call of `encode_images` got.
     """
 
     name = "fake"
@@ -43,7 +47,7 @@ class FakeEncoder:
         self.batches: list[int] = []
 
     def encode_images(self, pixels: Pixels) -> Embeddings:
-        """`(n, 3, h, w)` uint8 to `(n, dim)`: equal pixels and fingerprint, equal vectors."""
+        """Encode `(n, 3, h, w)` uint8 as `(n, dim)`; equal pixels have equal vectors."""
         keys = [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
         if self.log is not None:
             with open(self.log, "ab", buffering=0) as file:
@@ -53,7 +57,7 @@ class FakeEncoder:
         return unit(np.stack([self._vector(key) for key in keys]))
 
     def encode_texts(self, texts: list[str]) -> Embeddings:
-        """n texts to `(n, dim)`: equal texts, equal vectors."""
+        """Encode n texts as `(n, dim)`; equal texts have equal vectors."""
         keys = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in texts]
         return unit(np.stack([self._vector(key) for key in keys]))
 

@@ -1,12 +1,12 @@
-"""Fit the estimate of P(match) that a bundle carries, on captioned photos.
+"""Fit a bundle's estimate of P(match) on captioned photos.
 
     python scripts/relevance.py BUNDLE_FOLDER PATH/TO/flickr8k/train.jsonl
 
-Writes the coefficients into the bundle's manifest; `search/relevance.py` says what they multiply.
-A query is a concept of concepts.txt (each line: the query, then words that a caption may use for
-it). A photo matches where two captions or more use the query's own word, does not match where no
-caption uses any of the words, and is left out where it is neither. Collections of several sizes
-are drawn with matching photos and without, and the best hits in them are what is learned from.
+The coefficients go into the bundle's manifest; `search/ranking/relevance.py` says what they
+multiply. A query is a concept of concepts.txt (each line: the query, then words that a caption may
+use for it). A photo matches if two captions or more use the query's own word, does not match if no
+caption uses any of the words, and is left out otherwise. Collections of several sizes are sampled
+with and without matching photos, and the best hits in them are the examples.
 """
 
 import json
@@ -45,9 +45,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Photos:
-    """Photos with what their captions tell.
+    """Photos and what their captions say.
 
-    vectors: `(n, dim)`. match, none: `(concepts, n)`, certainly showing it, certainly not.
+    Attributes:
+        vectors: `(n, dim)`.
+        names: The concepts.
+        match: Photos that certainly show a concept, `(concepts, n)`.
+        none: Photos that certainly do not, `(concepts, n)`.
     """
 
     vectors: Embeddings
@@ -57,7 +61,7 @@ class Photos:
 
 
 def main(folder: str, captions: str) -> None:
-    """Fit, say how well it separates the data of the fit, and save."""
+    """Fit the estimate, print how well it separates the data of the fit, and save it."""
     bundle = Bundle.load(Path(folder))
     encoder = OnnxEncoder(bundle, threads=1)
     assert encoder.bundle.bank is not None
@@ -81,7 +85,7 @@ def main(folder: str, captions: str) -> None:
 
 
 def read(encoder: OnnxEncoder, captions: Path) -> Photos:
-    """The photos of a JSONL of `{"image", "captions"}`, and what they show."""
+    """Read the photos of a JSONL file of `{"image", "captions"}`, and what they show."""
     rows = [json.loads(line) for line in captions.read_text(encoding="utf-8").splitlines()]
     paths = [captions.parent / row["image"] for row in rows]
     words = [[set(re.findall("[a-z]+", c.lower())) for c in row["captions"]] for row in rows]
@@ -104,12 +108,12 @@ Examples = Iterator[tuple[Floats, Mask]]
 def _collections(
     query: Embeddings, photos: Photos, background: Background, match: Mask, none: Mask, seed: int
 ) -> Examples:
-    """The best hits of one query in collections of each size, with and without matches."""
+    """Yield the best hits of one query in collections of each size, with and without matches."""
     random = np.random.default_rng(seed)
-    showing, others = np.flatnonzero(match), np.flatnonzero(none)
+    matching, others = np.flatnonzero(match), np.flatnonzero(none)
     for size in SIZES:
-        wanted = max(1, round(size * len(showing) / len(match)))
-        some = random.choice(showing, min(wanted, len(showing)), replace=False)
+        wanted = max(1, round(size * len(matching) / len(match)))
+        some = random.choice(matching, min(wanted, len(matching)), replace=False)
         rest = random.choice(others, min(size - len(some), len(others)), replace=False)
         without = random.choice(others, min(size, len(others)), replace=False)
         for chosen in (np.concatenate([some, rest]), without):
@@ -118,15 +122,15 @@ def _collections(
             spread = Spread(float(scores.mean()), float(scores.std()), len(chosen))
             x = features(scores[best], photos.vectors[chosen[best]], background, spread)
             yield x, match[chosen[best]]
-    if len(showing) >= SIZES[0]:  # a collection where everything matches
-        chosen = random.choice(showing, SIZES[0], replace=False)
+    if len(matching) >= SIZES[0]:  # a collection where everything matches
+        chosen = random.choice(matching, SIZES[0], replace=False)
         scores = photos.vectors[chosen] @ query
         spread = Spread(float(scores.mean()), float(scores.std()), len(chosen))
         yield features(scores, photos.vectors[chosen], background, spread), match[chosen]
 
 
 def text_examples(encoder: OnnxEncoder, photos: Photos, background: Background) -> Examples:
-    """Each concept as a text query."""
+    """Yield examples with each concept as a text query."""
     for number, name in enumerate(photos.names):
         queries = encoder.encode_texts([template.format(name) for template in TEMPLATES])
         for turn, query in enumerate(queries):
@@ -137,7 +141,7 @@ def text_examples(encoder: OnnxEncoder, photos: Photos, background: Background) 
 
 
 def image_examples(photos: Photos, background: Background) -> Examples:
-    """Photos as queries: another one matches where most of what both show is the same."""
+    """Yield examples with photos as queries; a photo matches if most of what both show agrees."""
     random = np.random.default_rng(1)
     rich = np.flatnonzero(photos.match.sum(axis=0) >= 2)
     for number in random.choice(rich, QUERIES, replace=False):
@@ -154,12 +158,12 @@ def image_examples(photos: Photos, background: Background) -> Examples:
 
 
 def mixed_examples(encoder: OnnxEncoder, photos: Photos, background: Background) -> Examples:
-    """Each concept together with a photo of it."""
+    """Yield examples with each concept together with a photo of it as the query."""
     random = np.random.default_rng(2)
     texts = encoder.encode_texts(photos.names)
     for number, text in enumerate(texts):
-        showing = np.flatnonzero(photos.match[number])
-        for chosen in random.choice(showing, min(4, len(showing)), replace=False):
+        matching = np.flatnonzero(photos.match[number])
+        for chosen in random.choice(matching, min(4, len(matching)), replace=False):
             match = photos.match[number].copy()
             match[chosen] = False
             query = unit(text + photos.vectors[chosen])
@@ -169,7 +173,10 @@ def mixed_examples(encoder: OnnxEncoder, photos: Photos, background: Background)
 
 
 def label_examples(encoder: OnnxEncoder, photos: Photos, background: Background) -> Examples:
-    """Sets of labels of which one fits a photo, or none; a wrong best label is no match either."""
+    """Yield examples with sets of labels of which one fits a photo, or none.
+
+    A best label that is wrong does not count as a match either.
+    """
     random = np.random.default_rng(3)
     weights = class_vectors(encoder, photos.names, DEFAULT_TEMPLATES)
     for photo in range(len(photos.vectors)):

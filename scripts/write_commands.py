@@ -38,7 +38,7 @@ COMMANDS = (
 
 
 def reference() -> str:
-    """The page, as the installed command tells it."""
+    """Return the page, made of the help of the installed command."""
     parts = ["# Commands\n\nWritten by `make docs` from `clipdex COMMAND --help`.\n"]
     for command in ((), *COMMANDS):
         text = subprocess.check_output(

@@ -3,7 +3,7 @@
     from search import Engine
     Engine.open("./photos.clipdex").search("a dog on a beach", k=5)
 
-The names below load their modules when they are first used.
+The names below load their modules on first use.
 """
 
 from importlib import import_module
@@ -27,7 +27,7 @@ _HOMES = {
     "Status": "status",
 }
 
-if not TYPE_CHECKING:  # a type checker takes what this may return for every name there is not
+if not TYPE_CHECKING:  # or a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         if name in _HOMES:

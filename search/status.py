@@ -1,4 +1,4 @@
-"""What a collection holds."""
+"""The status of a collection: what it holds."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,10 +11,20 @@ from indexer.store.records import Model
 
 @dataclass(frozen=True)
 class Status:
-    """A collection's metadata; `images` counts files, `contents` different images.
+    """What a collection holds.
 
-    models: those that the collection holds vectors of, with their `state` ("active": answers
-    searches; "pending": being filled in; "former") and how many `vectors`.
+    Attributes:
+        collection: The collection's folder.
+        images: How many files.
+        contents: How many different images.
+        failed: How many files could not be read.
+        model: The name of the model that answers searches.
+        fingerprint: Of that model.
+        dim: Length of that model's vectors.
+        index: The index's kind and recall.
+        roots: The indexed folders.
+        models: Those that the collection holds vectors of, with their `state` ("active": answers
+            searches; "pending": being filled in; "former") and number of `vectors`.
     """
 
     collection: str
@@ -30,7 +40,7 @@ class Status:
 
     @classmethod
     def of(cls, collection: Collection, catalog: StoreReader, model: Model) -> Self:
-        """The metadata now; `model` is the one that answers searches."""
+        """Return the current status; `model` is the one that answers searches."""
         images, contents, failed = catalog.counts()
         return cls(
             collection=str(collection.folder),

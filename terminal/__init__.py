@@ -1,1 +1,1 @@
-"""The command line: one module a command. Only this package prints and exits."""
+"""The command line, with one module per command. Only this package prints and exits."""

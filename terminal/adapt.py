@@ -1,4 +1,4 @@
-"""`clipdex adapt`"""
+"""The commands `clipdex adapt ...`."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, guarded, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out
 
 if TYPE_CHECKING:
     from adaptation.train import Trained
@@ -19,7 +19,7 @@ Force = Annotated[bool, typer.Option("--force", help="Go on where a check object
 
 
 @app.command()
-@guarded
+@handle_errors
 def train(
     name: Name,
     data: Annotated[
@@ -108,14 +108,14 @@ def train(
         force=force,
         on_note=note,
     )
-    metadata = trained.head.artifact.metadata
-    out(json.dumps(metadata, ensure_ascii=False) if as_json else _summary_of(trained))
+    manifest = trained.head.artifact.metadata
+    out(json.dumps(manifest, ensure_ascii=False) if as_json else _summary_of(trained))
     if skipped:
         raise typer.Exit(SOME_FILES_FAILED)
 
 
 @app.command()
-@guarded
+@handle_errors
 def concept(
     name: Name,
     like: Annotated[
@@ -163,34 +163,34 @@ def concept(
 
 
 @app.command("list")
-@guarded
+@handle_errors
 def list_learned(collection: options.Collection = None, as_json: options.Json = False) -> None:
     """List the heads and concepts of a collection.
 
     Example: clipdex adapt list
     """
-    for metadata in _learned(collection):
+    for manifest in _learned(collection):
         if as_json:
-            out(json.dumps(_summary(metadata), ensure_ascii=False))
-        elif "classes" in metadata:
-            out(f"{metadata['name']}  {len(metadata['classes']):,} classes, {metadata['method']}")
+            out(json.dumps(_summary(manifest), ensure_ascii=False))
+        elif "classes" in manifest:
+            out(f"{manifest['name']}  {len(manifest['classes']):,} classes, {manifest['method']}")
         else:
-            out(f"{metadata['name']}  a concept of {len(metadata['images']['like'])} images")
+            out(f"{manifest['name']}  a concept of {len(manifest['images']['like'])} images")
 
 
 @app.command()
-@guarded
+@handle_errors
 def show(name: Name, collection: options.Collection = None) -> None:
     """Print everything that is known about a head or concept, as JSON.
 
     Example: clipdex adapt show machine-parts
     """
-    for metadata in _named(name, collection):
-        out(json.dumps(metadata, ensure_ascii=False, indent=1))
+    for manifest in _named(name, collection):
+        out(json.dumps(manifest, ensure_ascii=False, indent=1))
 
 
 @app.command()
-@guarded
+@handle_errors
 def remove(name: Name, collection: options.Collection = None) -> None:
     """Delete a head or concept, and the labels that the head gave.
 
@@ -199,7 +199,7 @@ def remove(name: Name, collection: options.Collection = None) -> None:
     from adaptation.artifact_writer import remove as delete
     from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
-    from indexer.store.labels import head_origin
+    from indexer.store.tables.labels import head_origin
     from search.labels.concepts import concepts_folder
     from search.labels.heads import heads_folder
 
@@ -228,7 +228,7 @@ def _learned(collection: Path | None) -> list[dict[str, Any]]:
 def _named(name: str, collection: Path | None) -> list[dict[str, Any]]:
     from indexer.errors import ArtifactError
 
-    found = [metadata for metadata in _learned(collection) if metadata["name"] == name]
+    found = [manifest for manifest in _learned(collection) if manifest["name"] == name]
     if not found:
         raise ArtifactError(
             f"no head or concept is called {name} here: `clipdex adapt list` lists those there are"
@@ -236,9 +236,9 @@ def _named(name: str, collection: Path | None) -> list[dict[str, Any]]:
     return found
 
 
-def _summary(metadata: Any) -> dict[str, Any]:
+def _summary(manifest: Any) -> dict[str, Any]:
     keys = ("name", "kind", "method", "classes", "model", "fingerprint", "metrics", "made")
-    return {key: metadata[key] for key in keys if key in metadata}
+    return {key: manifest[key] for key in keys if key in manifest}
 
 
 def _summary_of(trained: "Trained") -> str:

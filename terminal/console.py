@@ -1,4 +1,4 @@
-"""Results to stdout, messages to stderr, errors to one line and an exit code."""
+"""Writes results to stdout, messages to stderr, and errors as one line and an exit code."""
 
 import os
 import sys
@@ -18,29 +18,32 @@ P = ParamSpec("P")
 
 
 def out(text: str) -> None:
-    """One line of result."""
+    """Print a line of the result."""
     sys.stdout.write(text + "\n")
 
 
 def out_bytes(data: bytes) -> None:
-    """Raw bytes of result, such as a path that is not a text."""
+    """Print raw bytes of the result, such as a path that is not text."""
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
 
 
 def note(text: str) -> None:
-    """One line of message."""
+    """Print a message."""
     sys.stdout.flush()
     sys.stderr.write(text + "\n")
 
 
 def is_terminal() -> bool:
-    """Whether results are read by a person."""
+    """Return whether results go to a terminal."""
     return sys.stdout.isatty()
 
 
-def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """A command whose errors end as section 5 of the design says; tracebacks with `--debug`."""
+def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Wrap a command so that errors end it with one line and an exit code.
+
+    With `--debug`, they end it with a traceback.
+    """
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -53,7 +56,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             note(f"error: {exc}")
             raise typer.Exit(FAILED) from exc
         except BrokenPipeError:
-            # The reader (`head`) has enough; keep Python from complaining while it closes stdout.
+            # The reader, such as `head`, has enough; Python must not complain as it closes stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt as exc:
             note("interrupted")
@@ -63,5 +66,5 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def debugging() -> bool:
-    """Whether `--debug` (or $CLIPDEX_DEBUG) asks for tracebacks."""
+    """Return whether `--debug` or $CLIPDEX_DEBUG asks for tracebacks."""
     return os.environ.get("CLIPDEX_DEBUG", "") not in ("", "0")

@@ -1,4 +1,4 @@
-"""`clipdex demo`"""
+"""The command `clipdex demo`."""
 
 import shutil
 from importlib.util import find_spec
@@ -9,9 +9,9 @@ import typer
 
 from indexer.errors import ClipdexError
 
-from .console import guarded, out
+from .console import handle_errors, out
 
-# Where two packages of the registry carry photos that anyone may use.
+# Where two packages on PyPI have photos that anyone may use.
 SOURCES = (("skimage", "data"), ("sklearn", "datasets/images"))
 SUFFIXES = (".jpg", ".png")
 QUERIES = ("a cat", "a cup of coffee", "a rocket launch", "an astronaut", "coins", "a flower")
@@ -22,15 +22,15 @@ class NoSamplePhotos(ClipdexError):
     """Neither package with sample photos is installed."""
 
 
-@guarded
+@handle_errors
 def demo(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where to put photos and index.")
+        Path, typer.Argument(metavar="FOLDER", help="Where to put the photos and the collection.")
     ] = Path("clipdex-demo"),
 ) -> None:
     """Index sample photos and search them, step by step.
 
-    The photos are those that scikit-image and scikit-learn carry; nothing is downloaded.
+    The photos come with scikit-image and scikit-learn; nothing is downloaded.
 
     Example: clipdex demo
     """
@@ -43,7 +43,7 @@ def demo(
     from search.labels.apply import label_collection
     from search.labels.zero_shot import Labeller
 
-    out("\n2. Indexing reads each photo once and keeps its CLIP vector:")
+    out("\n2. Indexing reads each photo once and stores its CLIP vector:")
     out(f"   $ clipdex index {photos} --collection {collection}")
     report = build([photos], collection=collection)
     out(
@@ -57,7 +57,7 @@ def demo(
             for hit in engine.search(query, k=3):
                 out(f"     {hit.score:.3f}  {hit.file.name}")
         first = engine.search(QUERIES[0], k=1)[0]
-        out("\n4. An image can be the question, too:")
+        out("\n4. An image can be the query, too:")
         out(f"   $ clipdex similar {photos / first.file.name} -k 3")
         for hit in engine.similar(first.file, k=3):
             out(f"     {hit.score:.3f}  {hit.file.name}")
@@ -70,11 +70,15 @@ def demo(
             if item.path in names:
                 (name, probability), *_ = item.labels
                 out(f"     {Path(item.to_json()['path']).name}: {name} ({probability:.0%})")
-    out(f'\nGo on yourself: cd {folder} && clipdex search "your words here"')
+    out(f'\nNow try your own: cd {folder} && clipdex search "your words here"')
 
 
 def _copy_photos(target: Path) -> int:
-    """Copy the packages' photos; returns how many. Raises NoSamplePhotos for none."""
+    """Copy the packages' photos, and return how many.
+
+    Raises:
+        NoSamplePhotos: Neither package is installed.
+    """
     found = []
     for package, folder in SOURCES:
         spec = find_spec(package)

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import options
-from .console import guarded, note, out
+from .console import handle_errors, note, out
 
 if TYPE_CHECKING:
     from search import Engine
 
 
-@guarded
+@handle_errors
 def duplicates(
     threshold: options.Threshold = None,
     collection: options.Collection = None,

@@ -1,4 +1,4 @@
-"""`clipdex eval`"""
+"""The command `clipdex eval`."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, guarded, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out
 
 if TYPE_CHECKING:
     from search.evaluation.evaluate import Evaluation
@@ -18,7 +18,7 @@ TITLES = {
     "text_to_image": "captions to images",
     "image_to_text": "images to captions",
 }
-FIGURES = {
+METRICS = {
     "top_1": "top-1 accuracy, %",
     "top_5": "top-5 accuracy, %",
     "mean_per_class": "mean per class, %",
@@ -31,13 +31,13 @@ FIGURES = {
 }
 
 
-@guarded
+@handle_errors
 def evaluate(
     data: Annotated[
         Path,
         typer.Argument(
             metavar="DATA",
-            help="A folder of one folder a class; a CSV with the header path,label or "
+            help="A folder with one folder per class; a CSV with the header path,label or "
             'path,caption; or JSONL with "image" and "label", "labels" or "captions".',
         ),
     ],
@@ -46,7 +46,7 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             help="A model to measure; several are compared.",
-            show_default="the collection's own, else pocket",
+            show_default="the collection's own, or pocket",
         ),
     ] = None,
     template: options.Templates = None,
@@ -56,8 +56,8 @@ def evaluate(
 ) -> None:
     """Measure models on your own labelled or captioned images.
 
-    Nothing is stored. Images that the collection holds are not encoded again. Paths in a file
-    are taken from the file's folder. --json prints one object a model, shares from 0 to 1.
+    Nothing is stored. Images that the collection holds are not encoded again. Paths in a file are
+    relative to its folder. --json prints one object per model, with shares from 0 to 1.
 
     Example: clipdex eval ./labelled --model pocket --json
     """
@@ -70,7 +70,7 @@ def evaluate(
     from indexer.store.lookup import lookup_where
     from indexer.store.paths import display
     from search.evaluation.dataset import read_ground_truth
-    from search.evaluation.evaluate import annotate
+    from search.evaluation.evaluate import embed_dataset
     from search.evaluation.evaluate import evaluate as measure
 
     truth = read_ground_truth(data)
@@ -82,11 +82,11 @@ def evaluate(
             name, fingerprint=fingerprint, threads=available_cores(), on_progress=note
         )
         with lookup_where(place, encoder.fingerprint) as stored:
-            annotated = annotate(truth, encoder, stored=stored, workers=workers)
+            dataset = embed_dataset(truth, encoder, stored=stored, workers=workers)
         if not results:  # the same files fail for every model
-            for path, reason in annotated.skipped:
+            for path, reason in dataset.skipped:
                 note(f"skipped {display(path)}: {reason}")
-        results.append(measure(annotated, encoder, name=name, templates=template or ()))
+        results.append(measure(dataset, encoder, name=name, templates=template or ()))
         if as_json:
             out(json.dumps(results[-1].to_json(), ensure_ascii=False))
     if not as_json:
@@ -104,10 +104,10 @@ def _write_table(results: list[dict[str, Any]]) -> None:
             continue
         rows.append([title, *([""] * len(results))])
         for key, value in results[0][section].items():
-            if key in FIGURES:
+            if key in METRICS:
                 scale = 1 if key == "median_rank" else 100
                 values = [f"{scale * result[section][key]:.1f}" for result in results]
-                rows.append([f"  {FIGURES[key]}", *values])
+                rows.append([f"  {METRICS[key]}", *values])
             else:
                 rows.append([f"  {key}", *(f"{value:,}" for _ in results)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -1,4 +1,4 @@
-"""`clipdex forget`"""
+"""The command `clipdex forget`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,17 +6,17 @@ from typing import Annotated
 import typer
 
 from . import options
-from .console import guarded, out
+from .console import handle_errors, out
 
 
-@guarded
+@handle_errors
 def forget(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="An image or folder.")],
     collection: options.Collection = None,
 ) -> None:
-    """Take an image or a folder out of the collection.
+    """Remove an image or a folder from the collection.
 
-    The photos stay; index the folder again to take them back in.
+    The image files are not touched; index the folder again to add them back.
 
     Example: clipdex forget ./photos/private
     """

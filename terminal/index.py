@@ -1,4 +1,4 @@
-"""`clipdex index`"""
+"""The command `clipdex index`."""
 
 import json
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, guarded, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out
 
 if TYPE_CHECKING:
     from indexer.encoder import Encoder
     from indexer.images.decode import Limits
 
 
-@guarded
+@handle_errors
 def index(
     paths: Annotated[
         list[Path],
@@ -26,54 +26,57 @@ def index(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The model: pocket, ViT-B-32/laion2b_s34b_b79k and the like, hf-hub:org/name, a "
-            "checkpoint, or a bundle's folder. Another one than before encodes every image of "
-            "the collection anew, and takes over at the end.",
+            help="The model: pocket, a name such as ViT-B-32/laion2b_s34b_b79k, hf-hub:org/name, "
+            "a checkpoint, or the folder of a bundle. If it is not the collection's model, every "
+            "image of the collection is encoded again, and it takes over at the end.",
             show_default="the collection's own, pocket for a new one",
         ),
     ] = None,
     arch: Annotated[
         str | None,
-        typer.Option(metavar="A", help="Of --model FILE: open_clip's name of what it holds."),
+        typer.Option(metavar="A", help="The architecture of --model FILE, as open_clip names it."),
     ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"],
         typer.Option(
-            help="Where the model runs; auto takes all GPUs of this machine, if torch is installed "
-            "and the job is long enough to start them."
+            help="Where the model runs; auto uses all GPUs of this machine if torch is installed "
+            "and the job is long enough to be worth starting them."
         ),
     ] = "auto",
     precision: Annotated[
         Literal["fp32", "int8"] | None,
         typer.Option(
-            help="int8: encode in 8-bit integers, two to three times as fast on a CPU and a little "
-            "off; what that loses on your images is said. Vectors of the two are never mixed.",
+            help="int8 encodes in 8-bit integers: two to three times as fast on a CPU, and "
+            "slightly less accurate. The loss on your images is reported. Vectors of different "
+            "precision are never mixed.",
             show_default="the collection's own, fp32 for a new one",
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Images a batch.", show_default="measured"),
+        typer.Option(min=1, metavar="N", help="Images per batch.", show_default="measured"),
     ] = None,
     workers: options.Workers = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(metavar="GLOB", help="Leave out files and folders of this name or path."),
+        typer.Option(
+            metavar="GLOB", help="Leave out files and folders that match this name or path."
+        ),
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what could not be read before.")
+        bool, typer.Option("--retry-failed", help="Retry files that could not be read before.")
     ] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Drop the vectors of images that have vanished.")
+        bool, typer.Option("--prune", help="Delete the vectors of images that have vanished.")
     ] = False,
     max_pixels: options.MaxPixels = None,
     max_bytes: options.MaxBytes = None,
     as_json: options.Json = False,
 ) -> None:
-    """Read folders of images, so that they can be searched.
+    """Index folders of images, so that they can be searched.
 
-    Run it again to take in what is new, changed, moved or gone: only that is read. Files that
-    cannot be read are listed with the reason, and the run goes on (exit code 3).
+    Run it again to pick up what is new, changed, moved or gone; only that is read. Files that
+    cannot be read are listed with the reason, and the run continues (exit code 3).
 
     Example: clipdex index ./photos --exclude "*.thumb.jpg"
     """
@@ -91,7 +94,7 @@ def index(
         max_bytes=max_bytes or defaults.max_bytes, max_pixels=max_pixels or defaults.max_pixels
     )
     if precision == "int8" and device not in ("auto", "cpu"):
-        raise typer.BadParameter("--precision int8 is for the CPU: leave out --device")
+        raise typer.BadParameter("--precision int8 runs on the CPU: leave out --device")
     if model is not None or device != "auto" or precision is not None:
         encoder = _encoder(
             collection,
@@ -105,7 +108,7 @@ def index(
             lambda line: say(line),
         )
     with ProgressBar() as progress:
-        say = progress.note  # above the bar, from here on
+        say = progress.note  # from here on, messages go above the bar
 
         def report_skip(skipped: Skipped) -> None:
             progress.note(f"skipped {skipped.path.decode('utf-8', 'replace')}: {skipped.reason}")
@@ -126,7 +129,7 @@ def index(
                 on_note=progress.note,
             )
         except KeyboardInterrupt:
-            progress.note("What was indexed so far is kept; run the same command to go on.")
+            progress.note("What was indexed so far is kept; run the same command to continue.")
             raise
         finally:
             if isinstance(encoder, BatchEncoder):
@@ -141,7 +144,7 @@ def index(
             f"({report.images_per_second:,.1f} images/s)"
         )
         if not report.indexed + report.reused + report.unchanged + report.failed:
-            note("No images found there: are they of another format, hidden or excluded?")
+            note("No images were found: are they in another format, hidden or excluded?")
     if report.failed:
         raise typer.Exit(SOME_FILES_FAILED)
 
@@ -157,8 +160,9 @@ def _encoder(
     limits: "Limits",
     say: Callable[[str], None],
 ) -> "Encoder":
-    """The model that was asked for, or the collection's own on another device or in another
-    precision.
+    """Return the encoder of a model; None for the collection's own.
+
+    It runs on the given device and in the given precision.
     """
     from indexer import load_encoder
     from indexer.load import active_model, obtain
@@ -173,9 +177,9 @@ def _encoder(
         model, fingerprint = full_precision(model), None
         if precision == "int8":
             base = obtain(model, arch=arch, on_progress=say)
-            twin, loss = int8(base, paths, limits=limits, on_progress=say)
-            say(f"{twin.name}: {loss}")
-            model, arch, fingerprint, device = twin.name, None, twin.fingerprint, "cpu"
+            derived, loss = int8(base, paths, limits=limits, on_progress=say)
+            say(f"{derived.name}: {loss}")
+            model, arch, fingerprint, device = derived.name, None, derived.fingerprint, "cpu"
     return load_encoder(
         model,
         arch=arch,

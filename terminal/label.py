@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, guarded, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out
 
 if TYPE_CHECKING:
     from indexer.encoder import Encoder
     from search.labels.apply import Labelled
 
 
-@guarded
+@handle_errors
 def label(
     paths: Annotated[
         list[Path] | None,
@@ -84,7 +84,7 @@ def label(
     from indexer.load import active_model
     from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
-    from indexer.store.labels import head_origin
+    from indexer.store.tables.labels import head_origin
     from search import Engine
     from search.labels.apply import label_collection, label_files
     from search.labels.heads import find_head

@@ -1,4 +1,4 @@
-"""`clipdex models`"""
+"""The commands `clipdex models ...`."""
 
 import json
 from pathlib import Path
@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import guarded, note, out
+from .console import handle_errors, note, out
 
 if TYPE_CHECKING:
     from indexer.load import Known
 
-app = typer.Typer(help="The models that images can be indexed with.", no_args_is_help=True)
+app = typer.Typer(help="Manage the models that encode images and text.", no_args_is_help=True)
 
 Arch = Annotated[
     str | None,
     typer.Option(
         "--arch",
         metavar="A",
-        help="What a checkpoint file holds: open_clip's name, or ARCHITECTURE/TAG to take "
-        "the tag's preprocessing too.",
+        help="The architecture of a checkpoint file: open_clip's name, or ARCHITECTURE/TAG to use "
+        "the preprocessing of that tag too.",
     ),
 ]
 
 
 @app.command("list")
-@guarded
+@handle_errors
 def list_models(as_json: options.Json = False) -> None:
-    """List the models that are here, then others worth trying (`models pull` fetches them).
+    """List the models that are here, then others worth trying (`models pull` downloads them).
 
     Example: clipdex models list
     """
@@ -37,41 +37,45 @@ def list_models(as_json: options.Json = False) -> None:
 
     known = known_models()
     for one in known:
-        out(json.dumps(_metadata(one), ensure_ascii=False) if as_json else _line(one))
+        out(json.dumps(_fields(one), ensure_ascii=False) if as_json else _line(one))
     here = {one.bundle.name for one in known}
     others = [one for one in RECOMMENDED if one.name not in here]
     if others and not as_json:
         out("\nNot here yet, for `clipdex models pull NAME`:")
     for other in others:
         if as_json:
-            metadata = {
+            fields = {
                 "name": other.name,
                 "here": False,
                 "bytes": other.megabytes * 10**6,
                 "licence": other.licence,
                 "use": other.use,
             }
-            out(json.dumps(metadata, ensure_ascii=False))
+            out(json.dumps(fields, ensure_ascii=False))
         else:
             out(f"{other.name}  {other.use}, {other.megabytes:,} MB. {other.licence}")
 
 
 @app.command()
-@guarded
+@handle_errors
 def pull(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="ARCHITECTURE/TAG as open_clip has it, or hf-hub:o/n."),
+        typer.Argument(
+            metavar="NAME", help="ARCHITECTURE/TAG, as open_clip names it, or hf-hub:org/name."
+        ),
     ],
     sha256: Annotated[
         str | None,
-        typer.Option(metavar="HEX", help="What the weights must have, besides the hub's own sum."),
+        typer.Option(
+            metavar="HEX", help="The expected checksum of the weights, besides the hub's own."
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Download a model's weights and compile them into the cache; needs clipdex[torch].
 
-    A download that was cut goes on where it stopped. Checksums are the hub's, checked here.
+    An interrupted download is resumed. The hub's checksums are verified.
 
     Example: clipdex models pull ViT-B-32/laion2b_s34b_b79k
     """
@@ -79,7 +83,7 @@ def pull(
 
 
 @app.command()
-@guarded
+@handle_errors
 def add(
     path: Annotated[
         Path,
@@ -91,7 +95,8 @@ def add(
     ],
     arch: Arch = None,
     name: Annotated[
-        str | None, typer.Option(metavar="N", help="A name to know it by.", show_default=False)
+        str | None,
+        typer.Option(metavar="N", help="Another name for the model.", show_default=False),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -103,17 +108,17 @@ def add(
 
 
 @app.command()
-@guarded
+@handle_errors
 def verify(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Which model.", show_default="all that are here"),
+        typer.Argument(metavar="[NAME]", help="A model.", show_default="all that are here"),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Check that a model's files are those that were compiled and that it runs.
+    """Check that a model's files are those that were compiled, and that it runs.
 
-    Where torch is installed and the weights are still here, it is compared with open_clip again.
+    If torch is installed and the weights are still here, it is compared with open_clip again.
 
     Example: clipdex models verify pocket
     """
@@ -126,8 +131,8 @@ def verify(
         result = check(bundle)
         failed |= not result.good
         if as_json:
-            metadata = {"name": bundle.name, "good": result.good, "findings": list(result.findings)}
-            out(json.dumps(metadata, ensure_ascii=False))
+            fields = {"name": bundle.name, "good": result.good, "findings": list(result.findings)}
+            out(json.dumps(fields, ensure_ascii=False))
         else:
             out(f"{bundle.name}  {'good' if result.good else 'BAD'}: {'; '.join(result.findings)}")
     if failed:
@@ -135,19 +140,22 @@ def verify(
 
 
 @app.command()
-@guarded
+@handle_errors
 def export(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which model.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model to write.")],
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where to write it: new, or an empty folder.")
+        Path, typer.Argument(metavar="DIR", help="Where to write it: a new or empty folder.")
     ],
-    half: Annotated[bool, typer.Option("--half", help="Weights in half precision.")] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the weights in half precision.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write a model as open_clip keeps one, to use it elsewhere; needs clipdex[torch].
+    """Write a model in open_clip's layout, to use it elsewhere; needs clipdex[torch].
 
-    Any model that is here, the built-in one and tuned ones too: DIR gets its configuration and
-    weights, which `open_clip.create_model_and_transforms("local-dir:DIR")` loads.
+    This works for every model that is here, including the built-in one and tuned ones. DIR gets
+    the configuration and weights that `open_clip.create_model_and_transforms("local-dir:DIR")`
+    loads.
 
     Example: clipdex models export pocket ./pocket
     """
@@ -165,7 +173,7 @@ def export(
     cosine = write(bundle, folder, half=half, on_progress=note)
     size = sum(file.stat().st_size for file in folder.iterdir())
     if as_json:
-        metadata = {
+        fields = {
             "name": bundle.name,
             "fingerprint": bundle.fingerprint,
             "folder": str(folder.absolute()),
@@ -173,7 +181,7 @@ def export(
             "cosine": round(cosine, 7),
             "licence": bundle.licence,
         }
-        out(json.dumps(metadata, ensure_ascii=False))
+        out(json.dumps(fields, ensure_ascii=False))
     else:
         out(f"{folder}  {bundle.name}, {size / 1e6:.0f} MB, cosine {cosine:.6f}. {bundle.licence}")
 
@@ -185,10 +193,10 @@ def _obtain(
 
     bundle = obtain(name, arch=arch, label=label, sha256=sha256, on_progress=note)
     known = Known(bundle, bundle.bytes)
-    out(json.dumps(_metadata(known), ensure_ascii=False) if as_json else _line(known))
+    out(json.dumps(_fields(known), ensure_ascii=False) if as_json else _line(known))
 
 
-def _metadata(known: "Known") -> dict[str, object]:
+def _fields(known: "Known") -> dict[str, object]:
     bundle = known.bundle
     return {
         "name": bundle.name,

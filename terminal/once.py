@@ -1,7 +1,7 @@
-"""A process that answers one question: what only a longer life would repay is left out.
+"""Speeds up a process that answers one query and ends.
 
-Of a cold search's 350 ms, taking the interpreter apart at the end was 50, collecting garbage 10,
-and starting threads for matrix products that are too small for them 10.
+Of the 350 ms of a cold search, finalizing the interpreter took 50 ms, collecting garbage 10 ms, and
+starting threads for matrix products that are too small for them 10 ms. All three are left out.
 """
 
 import atexit
@@ -13,7 +13,7 @@ _once = False
 
 
 def answer_once() -> None:
-    """Called by a command before it loads anything large: the process ends with its answer."""
+    """Prepare the process for ending with its answer; call this before loading anything large."""
     global _once
     _once = True
     gc.disable()
@@ -21,7 +21,7 @@ def answer_once() -> None:
 
 
 def leave(status: SystemExit) -> None:
-    """End the process here and now if it was to answer once; all is written and closed by then."""
+    """End the process at once if `answer_once` was called; all output has been written by then."""
     if not _once or not (status.code is None or isinstance(status.code, int)):
         return
     atexit._run_exitfuncs()

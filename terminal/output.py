@@ -1,4 +1,4 @@
-"""Hits in the forms that a user may ask for."""
+"""Prints hits in the form that the user asked for."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from .console import is_terminal, note, out, out_bytes
 
 
 class Form(Enum):
-    """How hits are written."""
+    """A form in which hits are printed."""
 
     TABLE = "table"
     JSON = "json"
@@ -22,7 +22,7 @@ class Form(Enum):
 
 
 def write_hits(hits: Sequence[Hit], form: Form) -> None:
-    """Write the hits; a table on a terminal becomes `score, tab, path` lines in a pipe."""
+    """Print the hits; in a pipe, the table of a terminal becomes lines of score, tab and path."""
     match form:
         case Form.JSON:
             for hit in hits:
@@ -46,7 +46,7 @@ def write_hits(hits: Sequence[Hit], form: Form) -> None:
 
 
 def csv_line(values: Sequence[object]) -> str:
-    """One line of CSV, quoted where it must be."""
+    """Return a line of CSV, with quotes where they are needed."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="").writerow(values)
     return buffer.getvalue()
@@ -58,7 +58,7 @@ def _say_if_nothing_matches(hits: Sequence[Hit]) -> None:
         return
     known = [hit.relevance for hit in hits if hit.relevance is not None]
     if known and max(known) < LIKELY:
-        note(f"nothing here matches, it seems: these come closest ({max(known):.0%} at best)")
+        note(f"nothing here seems to match; these come closest ({max(known):.0%} at best)")
 
 
 def _write_table(hits: Sequence[Hit]) -> None:

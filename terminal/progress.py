@@ -1,4 +1,4 @@
-"""How far an index run is: a bar with rate and time left on a terminal, nothing elsewhere."""
+"""Shows the progress of an index run: a bar with rate and time left, if stderr is a terminal."""
 
 import sys
 from types import TracebackType
@@ -6,11 +6,11 @@ from typing import Self
 
 from indexer.build_collection import Progress
 
-TITLES = {"scan": "Looking", "index": "Indexing", "publish": "Writing vectors"}
+TITLES = {"scan": "Scanning", "index": "Indexing", "publish": "Writing vectors"}
 
 
 class ProgressBar:
-    """A bar on stderr, if that is a terminal; messages go above it."""
+    """A progress bar on stderr, if that is a terminal; messages go above it."""
 
     def __init__(self) -> None:
         self._bar = None
@@ -34,7 +34,7 @@ class ProgressBar:
                 transient=True,
                 speed_estimate_period=60,
             )
-            self._task = self._bar.add_task("Looking", total=None, rate="")
+            self._task = self._bar.add_task(TITLES["scan"], total=None, rate="")
             self._stage = "scan"
 
     def __enter__(self) -> Self:
@@ -52,7 +52,7 @@ class ProgressBar:
             self._bar.stop()
 
     def update(self, progress: Progress) -> None:
-        """Show where the run is."""
+        """Show how far the run has come."""
         if self._bar is None:
             return
         if progress.stage != self._stage:
@@ -67,7 +67,7 @@ class ProgressBar:
         )
 
     def note(self, text: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar."""
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import guarded
+from .console import handle_errors
 from .once import answer_once
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .output import Form
 
 
-@guarded
+@handle_errors
 def search(
     words: Annotated[
         list[str] | None,
@@ -45,7 +45,7 @@ def search(
     collection: options.Collection = None,
     as_json: options.Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
-    paths: Annotated[bool, typer.Option("--paths", help="Paths only, one a line.")] = False,
+    paths: Annotated[bool, typer.Option("--paths", help="Paths only, one per line.")] = False,
     print0: Annotated[
         bool, typer.Option("--print0", help="Paths only, each ended by a NUL byte.")
     ] = False,
@@ -89,7 +89,7 @@ def search(
     write_hits(hits, form)
 
 
-@guarded
+@handle_errors
 def similar(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image, indexed or not.")],
     k: options.Count = 10,

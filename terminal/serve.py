@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from . import options
-from .console import guarded, note
+from .console import handle_errors, note
 
 # The defaults are those of `serving.settings.Settings`, repeated here for the help.
 Texts = list[str] | None
@@ -26,7 +26,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
         create_app: Makes the application from its settings; called when the command is run.
     """
 
-    @guarded
+    @handle_errors
     def serve(
         collection: options.Collection = None,
         host: Annotated[

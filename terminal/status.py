@@ -1,18 +1,18 @@
-"""`clipdex status`"""
+"""The command `clipdex status`."""
 
 import json
 from dataclasses import asdict
 from itertools import islice
 
 from . import options
-from .console import guarded, out
+from .console import handle_errors, out
 
 FAILURES_SHOWN = 20
 
 
-@guarded
+@handle_errors
 def status(collection: options.Collection = None, as_json: options.Json = False) -> None:
-    """Say what the collection holds.
+    """Show what the collection holds.
 
     Example: clipdex status
     """
@@ -20,26 +20,27 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
     from search import Engine
 
     with Engine.open(collection) as engine:
-        metadata = engine.status()
+        holds = engine.status()
         if as_json:
-            out(json.dumps(asdict(metadata), ensure_ascii=False))
+            out(json.dumps(asdict(holds), ensure_ascii=False))
             return
-        out(f"collection  {metadata.collection}")
-        out(f"images      {metadata.images:,} files, {metadata.contents:,} different")
-        out(
-            f"model       {metadata.model} ({metadata.fingerprint[:12]}, {metadata.dim} dimensions)"
-        )
-        for other in metadata.models[1:]:
+        out(f"collection  {holds.collection}")
+        out(f"images      {holds.images:,} files, {holds.contents:,} different")
+        out(f"model       {holds.model} ({holds.fingerprint[:12]}, {holds.dim} dimensions)")
+        for other in holds.models[1:]:
             name = f"{other['name']} ({other['fingerprint'][:12]}, {other['dim']} dimensions)"
             if other["state"] == "pending":
-                out(f"changing to {name}: {other['vectors']:,} of {metadata.contents:,} images")
+                out(f"changing to {name}: {other['vectors']:,} of {holds.contents:,} images")
             else:
-                out(f"former      {name}: {other['vectors']:,} vectors, dropped by index --prune")
-        out(f"index       {metadata.index['kind']}, exact")
-        for number, root in enumerate(metadata.roots):
+                out(
+                    f"former      {name}: {other['vectors']:,} vectors; `clipdex index --prune` "
+                    "deletes them"
+                )
+        out(f"index       {holds.index['kind']}, exact")
+        for number, root in enumerate(holds.roots):
             out(f"{'' if number else 'folders':<11} {root}")
-        out(f"failed      {metadata.failed:,}")
+        out(f"failed      {holds.failed:,}")
         for path, reason in islice(engine.catalog.failures(), FAILURES_SHOWN):
             out(f"            {display(path)}: {reason}")
-        if metadata.failed > FAILURES_SHOWN:
-            out(f"            and {metadata.failed - FAILURES_SHOWN:,} more")
+        if holds.failed > FAILURES_SHOWN:
+            out(f"            and {holds.failed - FAILURES_SHOWN:,} more")

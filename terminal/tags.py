@@ -1,4 +1,4 @@
-"""`clipdex tags`"""
+"""The commands `clipdex tags ...`."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, guarded, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out
 
 if TYPE_CHECKING:
     from adaptation.sidecars import Skipped
@@ -28,7 +28,7 @@ MinProbability = Annotated[
 
 
 @app.command()
-@guarded
+@handle_errors
 def add(
     label: Tag,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images or folders.")],
@@ -42,8 +42,8 @@ def add(
     """
     from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
-    from indexer.store.labels import OWN
     from indexer.store.records import SavedLabel
+    from indexer.store.tables.labels import OWN
     from search.labels.saved import contents_at
 
     label = label.strip()
@@ -56,7 +56,7 @@ def add(
 
 
 @app.command()
-@guarded
+@handle_errors
 def remove(
     label: Tag,
     paths: Annotated[
@@ -79,7 +79,7 @@ def remove(
 
 
 @app.command("list")
-@guarded
+@handle_errors
 def list_tags(collection: options.Collection = None, as_json: options.Json = False) -> None:
     """List the labels, their origin and the number of images that have them.
 
@@ -89,15 +89,15 @@ def list_tags(collection: options.Collection = None, as_json: options.Json = Fal
 
     with Engine.open(collection) as engine:
         for label, origin, count in engine.catalog.label_counts():
-            metadata = {"label": label, "origin": origin, "images": count}
+            fields = {"label": label, "origin": origin, "images": count}
             if as_json:
-                out(json.dumps(metadata, ensure_ascii=False))
+                out(json.dumps(fields, ensure_ascii=False))
             else:
                 out(f"{label}\t{count:,}\t{origin}")
 
 
 @app.command()
-@guarded
+@handle_errors
 def export(
     as_xmp: Annotated[
         bool, typer.Option("--xmp", help="Sidecars beside the photos, merged with existing ones.")
@@ -148,11 +148,11 @@ def export(
         out(csv_line(["path", "label", "probability", "origin"]))
     for path, labels in found.items():
         if as_json:
-            metadata = [
+            rows = [
                 {"label": one.label, "probability": one.probability, "origin": one.origin}
                 for one in labels
             ]
-            out(json.dumps({**path_fields(path), "labels": metadata}, ensure_ascii=False))
+            out(json.dumps({**path_fields(path), "labels": rows}, ensure_ascii=False))
             continue
         for one in labels:
             shown = path.decode("utf-8", "replace")
@@ -160,7 +160,7 @@ def export(
 
 
 @app.command()
-@guarded
+@handle_errors
 def undo(collection: options.Collection = None) -> None:
     """Revert the last `export --xmp`: restore changed sidecars and remove new ones.
 

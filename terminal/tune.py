@@ -1,4 +1,4 @@
-"""`clipdex adapt tune` and `clipdex adapt merge`"""
+"""The commands `clipdex adapt tune` and `clipdex adapt merge`."""
 
 import json
 from collections.abc import Iterator
@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, guarded, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out
 
 if TYPE_CHECKING:
     from adaptation.data.checks import Finding
     from adaptation.tuning.tune import Tuned
 
 
-@guarded
+@handle_errors
 def tune(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the model will be called.")],
     data: Annotated[
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Classes: a folder of one folder a class, a CSV with the header path,label, or "
-            'JSONL with "image" and "label". Captions: a CSV with path,caption, or JSONL with '
+            help="Classes: a folder with one folder per class, a CSV with the header path,label, "
+            'or JSONL with "image" and "label". Captions: a CSV with path,caption, or JSONL with '
             '"image" and "captions".',
         ),
     ],
@@ -57,7 +57,7 @@ def tune(
         typer.Option(metavar="R", help="Peak learning rate.", show_default="3e-05, else 1e-03"),
     ] = None,
     warmup: Annotated[
-        float, typer.Option(metavar="S", help="Share of steps with a rising rate.")
+        float, typer.Option(metavar="S", help="Share of steps in which the learning rate warms up.")
     ] = 0.1,
     batch_size: Annotated[
         int | None,
@@ -169,8 +169,8 @@ def tune(
         on_note=note,
     )
     if as_json:
-        metadata = {"name": name, "fingerprint": tuned.bundle.fingerprint, **tuned.bundle.tuned}
-        out(json.dumps({**metadata, "epochs": tuned.epochs}, ensure_ascii=False))
+        fields = {"name": name, "fingerprint": tuned.bundle.fingerprint, **tuned.bundle.tuned}
+        out(json.dumps({**fields, "epochs": tuned.epochs}, ensure_ascii=False))
     else:
         _tell(tuned, captioned)
     if skipped:
@@ -202,7 +202,7 @@ def _tell(tuned: "Tuned", captioned: bool) -> None:
         out(f"use it: clipdex index --model {name}")
 
 
-@guarded
+@handle_errors
 def merge(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the model will be called.")],
     models: Annotated[

@@ -2,14 +2,21 @@
 
 import importlib.util
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from adaptation.methods.registry import METHODS
 from support.command import COMMAND, REPOSITORY
 
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [
+    *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+]
+FOLDERS = "indexer|search|adaptation|serving|terminal|tests|benchmarks|scripts|docs"
 
 
 def commands() -> list[tuple[str, ...]]:
@@ -48,18 +55,28 @@ def test_the_reference_is_what_the_commands_say() -> None:
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_every_command_is_in_readme_and_has_an_example(
+def test_every_command_has_an_example(
     command: tuple[str, ...], help_texts: dict[tuple[str, ...], str]
 ) -> None:
-    name = " ".join(("clipdex", *command))
-    assert name in (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert f"Example: {name}" in help_texts[command]
+    assert f"Example: {' '.join(('clipdex', *command))}" in help_texts[command]
+
+
+def test_help_names_every_method(help_texts: dict[tuple[str, ...], str]) -> None:
+    shown = help_texts["adapt", "train"]
+    assert not [name for name in METHODS if name not in shown]
+    needy = [name for name, method in METHODS.items() if method.needs_torch]
+    sentence = re.search(r"The methods (.*?) need", " ".join(shown.split()))
+    assert sentence
+    assert sorted(re.split(r", | and ", sentence[1])) == sorted(needy)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_named_files_exist(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (page.parent / target).exists(), target
+    for named in re.findall(rf"`((?:{FOLDERS})/[\w/.-]+)", text):
+        assert (REPOSITORY / named).exists(), named
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -71,11 +88,21 @@ def test_options_that_pages_name_exist(page: Path, help_texts: dict[tuple[str, .
             assert option in known, f"{page.name}: {line}"
 
 
-def test_readme_opens_with_make_demo_and_make_test() -> None:
+def test_readme_is_short_and_opens_with_make_demo_and_make_test() -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     first = text.split("```")[1]
     assert "make demo" in first
     assert "make test" in first
+    assert len(text.split()) < 900
+
+
+def test_readmes_python_runs(sample_photos: Path, tmp_path: Path) -> None:
+    (script,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.S)
+    (tmp_path / "photos").mkdir()
+    for name in ("chelsea.png", "coffee.png"):
+        shutil.copy(sample_photos / name, tmp_path / "photos")
+    told = subprocess.check_output([sys.executable, "-c", script], text=True, cwd=tmp_path)
+    assert [line.rsplit("/")[-1] for line in told.splitlines()] == ["chelsea.png", "coffee.png"]
 
 
 def test_models_page_names_every_architecture() -> None:

@@ -11,7 +11,7 @@ from indexer.errors import ExamplesError
 from indexer.images.decode import Limits
 from indexer.store.lookup import Lookup
 from search.evaluation.dataset import GroundTruth
-from search.evaluation.evaluate import annotate
+from search.evaluation.evaluate import embed_dataset
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def read_examples(
     Raises:
         ExamplesError: There are fewer than two classes, or one that is not allowed.
     """
-    data = annotate(truth, encoder, stored=stored, workers=workers, limits=limits)
+    data = embed_dataset(truth, encoder, stored=stored, workers=workers, limits=limits)
     rows = [row for row, labels in enumerate(data.labels) if len(labels) == 1]
     conflicts = tuple(
         (data.paths[row], tuple(labels))

@@ -9,7 +9,7 @@ from indexer.encoder import Embeddings, Encoder
 from indexer.errors import ExamplesError
 from indexer.store.lookup import Lookup
 from search.evaluation.dataset import GroundTruth
-from search.evaluation.evaluate import annotate
+from search.evaluation.evaluate import embed_dataset
 
 # With fewer, none can be held out.
 MIN_PAIRS = 4
@@ -54,7 +54,7 @@ def read_pairs(
     Raises:
         ExamplesError: There are fewer than four.
     """
-    data = annotate(truth, encoder, stored=stored, workers=workers)
+    data = embed_dataset(truth, encoder, stored=stored, workers=workers)
     rows = [row for row, captions in enumerate(data.captions) if captions]
     if len(rows) < MIN_PAIRS:
         raise ExamplesError(

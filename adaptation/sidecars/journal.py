@@ -170,14 +170,14 @@ def _numbers(journal_folder: Path) -> list[int]:
         return []
 
 
-def _entry(metadata: dict[str, Any]) -> Entry:
-    before, path = metadata["before"], metadata["path"].encode()
-    if "path_b64" in metadata:
-        path = base64.b64decode(metadata["path_b64"])
+def _entry(fields: dict[str, Any]) -> Entry:
+    before, path = fields["before"], fields["path"].encode()
+    if "path_b64" in fields:
+        path = base64.b64decode(fields["path_b64"])
     if before is not None:
         data = base64.b64decode(before["data"])
         before = Kept(data, before["mtime_ns"], before["mode"])
-    return Entry(path, before, bytes.fromhex(metadata["written"]))
+    return Entry(path, before, bytes.fromhex(fields["written"]))
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def _writing_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise JournalError(
-            f"cannot keep a journal in {folder} ({exc.strerror or exc}), and without one no "
+            f"cannot write a journal in {folder} ({exc.strerror or exc}), and without one no "
             "sidecar is touched. Free some space or name another folder"
         ) from exc
 

@@ -1,7 +1,7 @@
-"""How a tag is written in each of XMP's three lists of keywords.
+r"""How a tag is written in each of XMP's three lists of keywords.
 
 A label may contain the separators of the hierarchical forms. `dc:subject` keeps them; `|` becomes
-`/` in `lr:hierarchicalSubject`, and both become `\\` in `digiKam:TagsList`, so that no level is
+`/` in `lr:hierarchicalSubject`, and both become `\` in `digiKam:TagsList`, so that no level is
 split.
 """
 

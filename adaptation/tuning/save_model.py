@@ -12,12 +12,12 @@ from torch import nn
 
 from indexer.bundles import cache
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN
 from indexer.compile.derive import complete
 from indexer.compile.onnx_export import export_image
 from indexer.errors import ModelError
+from indexer.model_name import BUILT_IN
 from indexer.openclip.image_tower import build_visual
-from indexer.openclip.image_tower_cache import keep_tower
+from indexer.openclip.image_tower_cache import save_tower
 from indexer.weights.image_tower import require_same_vectors
 
 # How the cache's records mark a tuned model.
@@ -79,6 +79,6 @@ def keep_tuned(base: Bundle, visual: nn.Module, name: str, metadata: dict[str, A
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if visual.state_dict().keys() == build_visual(base.architecture).state_dict().keys():
-        keep_tower(visual, base.architecture, made.fingerprint)
+        save_tower(visual, base.architecture, made.fingerprint)
     cache.write_record(cache.Record(name, made.fingerprint, f"{TUNED}{base.name}", None, []))
     return replace(made, folder=folder)

@@ -1,4 +1,4 @@
-"""Whether the tools compute the same: their vectors of the same images against clipdex's."""
+"""Check that the tools compute the same, by the cosines of their vectors of the same images."""
 
 import shutil
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from peers.processes import run
-from peers.rounds import no_figures
+from peers.rounds import no_values
 from peers.table import Row
 from peers.tools import Tool
 
@@ -21,7 +21,7 @@ def measure_agreement(
     """
     rows = []
     for title, folder in photos.items():
-        plain, centred = no_figures(tools), no_figures(tools)
+        plain, centred = no_values(tools), no_values(tools)
         ours = None
         for tool in tools:
             store = scratch / "store"

@@ -64,11 +64,11 @@ def find_python(versions: Sequence[str]) -> str | None:
     for version in versions:
         for candidate in _candidates(version):
             try:
-                told = subprocess.run([candidate, "-c", ASK], capture_output=True, text=True)
+                answer = subprocess.run([candidate, "-c", ASK], capture_output=True, text=True)
             except OSError:
                 continue
             # pyenv's stand-ins are on PATH and fail where their version is not switched on.
-            if told.returncode == 0 and told.stdout.strip() == version:
+            if answer.returncode == 0 and answer.stdout.strip() == version:
                 return candidate
     return None
 

@@ -1,4 +1,4 @@
-"""What each tool takes: memory at most, while indexing and searching, and bytes on disk."""
+"""Measure the peak memory of each tool, while indexing and searching, and its bytes on disk."""
 
 import shutil
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from peers.processes import run
 from peers.queries import TEXT
-from peers.rounds import Figures, no_figures, turns
+from peers.rounds import Values, no_values, turns
 from peers.stores import Stores
 from peers.table import Row
 from peers.tools import Tool, stored_bytes
@@ -25,7 +25,7 @@ def measure_memory(
     scratch: Path,
 ) -> list[Row]:
     """MiB, by runs of their own, which nothing times."""
-    peaks = no_figures(tools)
+    peaks = no_values(tools)
     for number in range(rounds):
         for tool in turns(tools, number):
             store = scratch / "store"
@@ -34,7 +34,7 @@ def measure_memory(
     count = len(list(photos.iterdir()))
     rows = [Row(f"peak memory, indexing {count} of 12 megapixels, MiB", peaks, asked=LOWEST)]
     for count in counts:
-        peaks = no_figures(tools)
+        peaks = no_values(tools)
         kept = {tool.name: stores.of(tool, count) for tool in tools}
         for number in range(rounds):
             for tool in turns(tools, number):
@@ -50,7 +50,7 @@ def measure_disk(
     """MiB of each store, and of the weights."""
     rows = []
     for count in counts:
-        sizes: Figures = {
+        sizes: Values = {
             tool.name: [stored_bytes(stores.of(tool, count)) / 2**20] for tool in tools
         }
         rows.append(Row(f"store on disk, {count:,} images, MiB", sizes))

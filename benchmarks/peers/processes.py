@@ -88,7 +88,7 @@ def _lines(output: IO[str]) -> tuple[list[str], float]:
 
 
 class _Watch:
-    """The largest memory of a process and all its descendants, sampled: the sum of their
+    """The maximum memory of a process and all its descendants, sampled: the sum of their
     proportional set sizes, in which a page that several share counts once.
     """
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from peers.processes import run
-from peers.rounds import no_figures, turns
+from peers.rounds import no_values, turns
 from peers.stores import Stores
 from peers.table import Row
 from peers.tools import Tool
@@ -21,18 +21,18 @@ def measure_queries(
     """Seconds cold, milliseconds warm, for each size; files lie in the system's cache."""
     rows = []
     for count in counts:
-        cold, warm = no_figures(tools), no_figures(tools)
+        cold, warm = no_values(tools), no_values(tools)
         kept = {tool.name: stores.of(tool, count) for tool in tools}
         for tool in tools:
             run(tool.search(kept[tool.name], stores.root, TEXT))
         for number in range(rounds):
             for tool in turns(tools, number):
                 asked = kept[tool.name], stores.root, TEXT
-                told = run(tool.search(*asked))
-                cold[tool.name].append(told.seconds)
+                done = run(tool.search(*asked))
+                cold[tool.name].append(done.seconds)
                 if not tool.searches_warm:
-                    told = run(tool.warm(*asked))
-                later = json.loads(told.output.splitlines()[-1])
+                    done = run(tool.warm(*asked))
+                later = json.loads(done.output.splitlines()[-1])
                 warm[tool.name].append(1000 * median(later))
         rows += [
             Row(f"cold text query, {count:,} images, s", cold, asked=ASKED.get(count, "")),

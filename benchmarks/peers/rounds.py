@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from peers.tools import Tool
 
-Figures = dict[str, list[float]]
+Values = dict[str, list[float]]
 """By tool: one figure a round."""
 
 
-def no_figures(tools: Sequence[Tool]) -> Figures:
+def no_values(tools: Sequence[Tool]) -> Values:
     """To be filled in."""
     return {tool.name: [] for tool in tools}
 

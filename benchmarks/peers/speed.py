@@ -9,7 +9,7 @@ from indexer import load_encoder
 from indexer.devices.cpu_count import available_cores
 from indexing import best_batch_size, forward_seconds, limit_of, pixels_of, stage_seconds
 from peers.processes import run
-from peers.rounds import no_figures, turns
+from peers.rounds import no_values, turns
 from peers.table import Row
 from peers.tools import Tool
 
@@ -37,7 +37,7 @@ def measure_indexing(
     encoder = load_encoder(str(bundle), threads=available_cores())
     pixels = pixels_of(files[0], encoder)
     size = best_batch_size(encoder, pixels)
-    whole, start = no_figures(tools), no_figures(tools)
+    whole, start = no_values(tools), no_values(tools)
     limits = []
     for tool in tools:  # whatever is read from disk is then in the system's cache
         _index(tool, one, scratch)

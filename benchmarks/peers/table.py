@@ -1,4 +1,4 @@
-"""The one table: a row a measurement, a column a tool, and clipdex's ratio to each peer."""
+"""The table: a row per measurement, a column per tool, and clipdex's ratio to each peer."""
 
 import json
 import statistics
@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from measure import spread
-from peers.rounds import Figures
+from peers.rounds import Values
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. figures: of each tool, by round. asked: of clipdex, of its ratios or share.
+    """One measurement.
 
-    further: what was measured beside it.
+    Attributes:
+        figures: The values of each tool, by round.
+        asked: What is asked of clipdex: of its ratios, or of its share.
+        further: What was measured besides.
     """
 
     title: str
-    figures: Figures
+    figures: Values
     asked: str = ""
     ratios: bool = True
     further: dict[str, list[float]] = field(default_factory=dict)
@@ -55,7 +58,7 @@ class Kept:
             self._rows = json.loads(file.read_text())
 
     def add(self, part: str, rows: Sequence[Row]) -> None:
-        """Keep the rows of a part; a tool that they do not name keeps its earlier figures."""
+        """Keep the rows of a part; a tool that they do not name keeps its earlier values."""
         earlier = {row["title"]: row["figures"] for row in self._rows.get(part, [])}
         self._rows[part] = [
             {**asdict(row), "figures": earlier.get(row.title, {}) | row.figures} for row in rows

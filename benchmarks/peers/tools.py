@@ -218,8 +218,8 @@ def _rows(database: Path, query: str) -> list[bytes]:
 def _versions(python: Path, *packages: str, peer: bool = True) -> str:
     variables = {"PYTHONPATH": ""} if peer else {}
     script = INSIDE / "versions.py"
-    told = json.loads(run(Command((python, script, *packages), variables=variables)).output)
-    return ", ".join(f"{name} {version}" for name, version in told.items())
+    found = json.loads(run(Command((python, script, *packages), variables=variables)).output)
+    return ", ".join(f"{name} {version}" for name, version in found.items())
 
 
 def all_tools(weights: Weights, work: Path) -> Sequence[Tool]:

@@ -1,6 +1,6 @@
 """One model with random weights, in the layout that each tool reads.
 
-Hubs are not asked, so the weights are drawn; speed, memory and size do not depend on their values.
+The weights are random, since no hub is used; speed, memory and size do not depend on their values.
 rclip has one model, an open_clip ViT-B-32-256, as two ONNX files: they are exported with the
 settings that rclip's own `scripts/convert_model.py` exports the real one with.
 """
@@ -48,7 +48,7 @@ def _make(weights: Weights) -> None:
     from safetensors.torch import save_file
 
     from indexer.compile.compiler import compile_model
-    from indexer.openclip.loader import random_model
+    from random_models import random_model
 
     loaded = random_model(ARCHITECTURE, tokenizer=open_clip.get_tokenizer(ARCHITECTURE))
     tensors = {name: tensor.contiguous() for name, tensor in loaded.model.state_dict().items()}

@@ -1,15 +1,15 @@
-"""A bundle: an encoder compiled for running without torch, as a folder.
+"""Bundles: folders with an encoder compiled to run without torch.
 
     bundle.json        what it is (below)
     image.onnx         uint8 pixels (n, 3, h, w) -> unit vectors (n, dim)
     image.onnx.data    its weights
     text.onnx          int64 ids (n, length) -> unit vectors (n, dim)
     text.onnx.data     its weights
-    tokenizer.txt      the byte-pair merges, for `text.TextTokenizer`; or
-    tokenizer.json     a tokenizer of Hugging Face, for `hf_text.HuggingFaceTokenizer`
-    bank.npy           float16 vectors (1000, dim) of captions.txt, against which scores are judged
+    tokenizer.txt      the byte-pair merges, for `tokenizers.bpe.TextTokenizer`; or
+    tokenizer.json     for `tokenizers.huggingface.HuggingFaceTokenizer`
+    bank.npy           float16 vectors (1000, dim) of captions.txt, which scores are compared with
 
-Weights that half precision holds without loss are stored in it and widened when they are loaded.
+Weights that half precision holds without loss are stored in it, and widened on loading.
 """
 
 import json
@@ -23,8 +23,7 @@ import numpy as np
 from indexer.encoder import Embeddings, unit
 from indexer.errors import BundleError
 from indexer.images.preprocess import Preprocess
-
-from .names import MANIFEST
+from indexer.model_name import MANIFEST
 
 FORMAT = 1
 BANK = "bank.npy"
@@ -34,11 +33,19 @@ TOKENIZERS = {"bpe": "tokenizer.txt", "huggingface": "tokenizer.json"}
 
 @dataclass(frozen=True)
 class TextSettings:
-    """How the text tower wants its ids.
+    """What a text tower expects of its ids.
 
-    kind: "bpe" (CLIP's own) or "huggingface".
-    cut: ids may be as long as the longest text of a batch instead of context_length.
-    start, end, specials: of the first kind. blank, clips: of the second (`hf_text`).
+    Attributes:
+        context_length: How many ids a text has at most.
+        cut: Whether ids may be as short as the longest text of a batch.
+        clean: A key of `tokenizers.bpe.CLEANERS`.
+        pad: The id of padding.
+        kind: "bpe" (CLIP's own) or "huggingface".
+        start: The id of the start token; of the kind "bpe".
+        end: The id of the end token; of the kind "bpe".
+        specials: Special tokens that may be typed, and their ids; of the kind "bpe".
+        blank: As for `HuggingFaceTokenizer`.
+        clips: As for `HuggingFaceTokenizer`.
     """
 
     context_length: int
@@ -54,7 +61,11 @@ class TextSettings:
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> Self:
-        """From the manifest's object; raises KeyError for an unknown kind."""
+        """Return the settings in a manifest's object.
+
+        Raises:
+            KeyError: The kind of tokenizer is unknown.
+        """
         clips = settings.get("clips")
         made = cls(**{**settings, "clips": tuple(clips) if clips else None})
         _ = TOKENIZERS[made.kind]
@@ -68,18 +79,28 @@ class TextSettings:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle's manifest, and where it lies.
+    """A bundle's manifest, and the folder that holds it.
 
-    logit_scale: what similarities are multiplied by before a softmax (not its logarithm).
-    source: what it was compiled from. licence: of the weights, in words.
-    relevance: coefficients of the estimate of P(match) by kind of query, and what they were
-    fitted on (`search/relevance.py`, `scripts/relevance.py`).
-    checksums: BLAKE3 of each file, by its name; empty in a bundle of an earlier version.
-    quantized: of an 8-bit image tower, the fingerprint of the model that it was made from (`base`)
-    and what it loses against that (`loss`, see `precision`).
-    tuned: of a model that `clipdex adapt tune` or `merge` made, its base's fingerprint (`base`) and
-    name (`base_name`), settings and figures.
-    architecture: open_clip's `model_cfg`, for building the image tower in torch; likewise empty.
+    Attributes:
+        folder: Where the files are.
+        name: The model's name.
+        fingerprint: Hash of weights, architecture, preprocessing and tokenizer, 32 hex digits.
+        dim: Length of the vectors.
+        logit_scale: What similarities are multiplied by before a softmax (not its logarithm).
+        logit_bias: What is added to them, in models of SigLIP's kind.
+        image: How an image becomes pixels.
+        text: How a text becomes ids.
+        source: What the bundle was compiled from.
+        licence: Of the weights, in words.
+        relevance: Coefficients of the estimate of P(match) by kind of query, and what they were
+            fitted on (`search/ranking/relevance.py`, `scripts/relevance.py`).
+        checksums: BLAKE3 of each file, by its name; empty in a bundle of an earlier version.
+        quantized: Of an 8-bit image tower: the fingerprint of its base (`base`), and its loss
+            compared with that (`loss`, see `indexer/compile/int8.py`).
+        tuned: Of a model that `clipdex adapt tune` or `merge` made: the fingerprint (`base`) and
+            name (`base_name`) of its base, settings and metrics.
+        architecture: open_clip's `model_cfg`, to build the image tower in torch; empty in a bundle
+            of an earlier version.
     """
 
     folder: Path
@@ -100,7 +121,7 @@ class Bundle:
 
     @cached_property
     def bank(self) -> Embeddings | None:
-        """`(captions, dim)`: vectors of captions of everything; None in a bundle without them."""
+        """The vectors of captions of everything, `(captions, dim)`; None in a bundle without."""
         try:
             return unit(np.load(self.folder / BANK, allow_pickle=False))
         except FileNotFoundError:
@@ -110,19 +131,23 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read the manifest; raises BundleError where something is missing or newer."""
+        """Read the manifest of a bundle.
+
+        Raises:
+            BundleError: A file is missing, or the manifest is damaged or of another format.
+        """
         try:
-            metadata = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except FileNotFoundError as exc:
             raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}") from exc
         except (OSError, ValueError) as exc:
             raise BundleError(f"the manifest of the bundle {folder} is damaged: {exc}") from exc
-        if metadata.get("format") != FORMAT:
+        if manifest.get("format") != FORMAT:
             raise BundleError(
-                f"the bundle {folder} has format {metadata.get('format')}, this clipdex reads "
+                f"the bundle {folder} has format {manifest.get('format')}, but this clipdex reads "
                 f"{FORMAT}: compile the model again, or upgrade clipdex"
             )
-        kind = metadata.get("text", {}).get("kind", "bpe")
+        kind = manifest.get("text", {}).get("kind", "bpe")
         files = (*FILES, TOKENIZERS.get(kind, MANIFEST))
         missing = [name for name in files if not (folder / name).is_file()]
         if missing:
@@ -131,9 +156,9 @@ class Bundle:
             return cls(
                 folder,
                 **{
-                    **{key: value for key, value in metadata.items() if key != "format"},
-                    "image": Preprocess.from_json(metadata["image"]),
-                    "text": TextSettings.from_json(metadata["text"]),
+                    **{key: value for key, value in manifest.items() if key != "format"},
+                    "image": Preprocess.from_json(manifest["image"]),
+                    "text": TextSettings.from_json(manifest["text"]),
                 },
             )
         except (KeyError, TypeError) as exc:
@@ -147,12 +172,12 @@ class Bundle:
 
     @property
     def bytes(self) -> int:
-        """What it takes on disk."""
+        """The size on disk."""
         return sum((self.folder / name).stat().st_size for name in (*self.files, MANIFEST))
 
     def save(self) -> None:
         """Write the manifest beside the graphs."""
-        metadata: dict[str, Any] = {"format": FORMAT, **asdict(self), "image": self.image.to_json()}
-        del metadata["folder"]
-        text = json.dumps(metadata, indent=1, ensure_ascii=False)
+        manifest: dict[str, Any] = {"format": FORMAT, **asdict(self), "image": self.image.to_json()}
+        del manifest["folder"]
+        text = json.dumps(manifest, indent=1, ensure_ascii=False)
         (self.folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
-"""Compiled models on disk: `$CLIPDEX_CACHE`, else the user's cache folder.
+"""The cache of compiled models, in `$CLIPDEX_CACHE` or the user's cache folder.
 
-models/<fingerprint>/        a bundle, made beside and renamed into place
-models/names/<hash>.json     which model's name gave which fingerprint, from which files
-downloads/                   files on their way from a hub
+models/<fingerprint>/        a bundle, written beside and renamed into place
+models/names/<hash>.json     the fingerprint that a model name led to, and from which files
+downloads/                   files that are being downloaded from a hub
 """
 
 import json
@@ -15,22 +15,28 @@ from pathlib import Path
 from blake3 import blake3
 
 from indexer.errors import BundleError, CompileError
+from indexer.model_name import CONFIG, MANIFEST, ModelName
 
 from .bundle import Bundle
-from .names import CONFIG, MANIFEST, ModelName
 
 ENVIRONMENT = "CLIPDEX_CACHE"
-# What belongs to a checkpoint in open_clip's layout: weights, configuration, tokenizer.
+# The files of a checkpoint in open_clip's layout: weights, configuration, tokenizer.
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".json", ".model", ".txt")
 
 Stamp = list[tuple[str, int, int]]
-"""(file, size in bytes, mtime_ns) of each file that a local model is made of; empty for others."""
+"""(file, size in bytes, mtime_ns) of each file of a local model; empty for others."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a name was compiled to. arch: of a checkpoint file. source: a spelling of what an
-    added model was compiled from, the name itself for others.
+    """What a name was compiled to.
+
+    Attributes:
+        name: The model name.
+        fingerprint: Of the bundle.
+        source: The model name that an added model was compiled from; `name` for others.
+        arch: The architecture of a checkpoint file.
+        stamp: The files as they were.
     """
 
     name: str
@@ -41,7 +47,7 @@ class Record:
 
 
 def cache_folder() -> Path:
-    """`$CLIPDEX_CACHE`, else the user's cache folder."""
+    """Return `$CLIPDEX_CACHE`, or the user's cache folder."""
     named = os.environ.get(ENVIRONMENT)
     if named:
         return Path(named).absolute()
@@ -51,34 +57,34 @@ def cache_folder() -> Path:
 
 
 def models_folder() -> Path:
-    """Where bundles are kept."""
+    """Return the folder of the bundles."""
     return cache_folder() / "models"
 
 
 def stamp(model_name: ModelName) -> Stamp:
-    """The files of a local checkpoint as they are now; a change of any compiles it again."""
+    """Return the files of a local checkpoint as they are now; if one changes, it is recompiled."""
     if model_name.path is None:
         return []
     files = [model_name.path]
     if model_name.kind == "folder":
         files = sorted(file for file in model_name.path.iterdir() if file.suffix in SUFFIXES)
         assert any(file.name == CONFIG for file in files)
-    metadata = [(file.name, file.stat()) for file in files]
-    return [(name, status.st_size, status.st_mtime_ns) for name, status in metadata]
+    statuses = [(file.name, file.stat()) for file in files]
+    return [(name, status.st_size, status.st_mtime_ns) for name, status in statuses]
 
 
 def read_record(name: str) -> Record | None:
-    """What `name` was compiled to, if it was."""
+    """Return what a name was compiled to; None if it was not."""
     try:
-        metadata = json.loads(_record_file(name).read_text(encoding="utf-8"))
-        metadata["stamp"] = [tuple(entry) for entry in metadata["stamp"]]
-        return Record(**metadata)
+        fields = json.loads(_record_file(name).read_text(encoding="utf-8"))
+        fields["stamp"] = [tuple(entry) for entry in fields["stamp"]]
+        return Record(**fields)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 def write_record(record: Record) -> None:
-    """Remember what a name was compiled to."""
+    """Store what a name was compiled to."""
     file = _record_file(record.name)
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_suffix(f".{os.getpid()}.new")
@@ -87,7 +93,7 @@ def write_record(record: Record) -> None:
 
 
 def records() -> list[Record]:
-    """All names that were compiled, sorted."""
+    """Return the records of all compiled models, sorted by name."""
     files = (models_folder() / "names").glob("*.json")
     found = (_name_in(file) for file in files)
     known = (read_record(name) for name in found if name)
@@ -95,7 +101,7 @@ def records() -> list[Record]:
 
 
 def find(model_name: ModelName) -> Bundle | None:
-    """The bundle that a name was compiled to, unless its files have changed since."""
+    """Return the bundle that a name was compiled to; None if its files have changed since."""
     record = read_record(model_name.name)
     if record is None or (model_name.arch and record.arch and model_name.arch != record.arch):
         return None
@@ -106,19 +112,23 @@ def find(model_name: ModelName) -> Bundle | None:
 
 
 def find_fingerprint(fingerprint: str) -> Bundle | None:
-    """The bundle of that fingerprint, if it is here and whole."""
+    """Return the bundle of a fingerprint; None if it is missing or incomplete."""
     folder = models_folder() / fingerprint
     if not (folder / MANIFEST).is_file():
         return None
     try:
         return Bundle.load(folder)
     except BundleError:
-        return None  # an older format, or cut: it is made again
+        return None  # incomplete or of an older format, so it is compiled again
 
 
 @contextmanager
 def compiling(name: str) -> Iterator[None]:
-    """Hold the lock under which `name` is compiled; others wait, and find it done."""
+    """Hold the lock under which a name is compiled; others wait, and then find it done.
+
+    Raises:
+        CompileError: The cache cannot be written.
+    """
     from filelock import FileLock
 
     folder = models_folder() / "names"
@@ -128,8 +138,8 @@ def compiling(name: str) -> Iterator[None]:
         lock.acquire()
     except OSError as exc:
         raise CompileError(
-            f"cannot keep compiled models in {models_folder()}: {exc.strerror or exc}. Name a "
-            f"writable place with ${ENVIRONMENT}"
+            f"cannot store compiled models in {models_folder()}: {exc.strerror or exc}. Set "
+            f"${ENVIRONMENT} to a writable folder"
         ) from exc
     try:
         yield

@@ -1,4 +1,4 @@
-"""Whether a bundle's files are those that were written."""
+"""Checks that a bundle's files are those that were written."""
 
 from blake3 import blake3
 
@@ -6,7 +6,7 @@ from .bundle import Bundle
 
 
 def digests(bundle: Bundle) -> dict[str, str]:
-    """BLAKE3 of each file of a bundle, by its name."""
+    """Return the BLAKE3 digest of each file of a bundle, by its name."""
     found = {}
     for name in bundle.files:
         hasher = blake3(max_threads=blake3.AUTO)
@@ -16,9 +16,7 @@ def digests(bundle: Bundle) -> dict[str, str]:
 
 
 def damaged_files(bundle: Bundle) -> list[str]:
-    """The names of files that differ from the manifest's checksums; those without one are left
-    out.
-    """
+    """Return the names of files that differ from their checksum in the manifest."""
     return [
         name
         for name, digest in digests(bundle).items()

@@ -1,7 +1,7 @@
-"""Models worth trying, kept by hand: what each is for, its size, and the licence of its weights.
+"""A hand-maintained list of models worth trying: their use, size, and the licence of the weights.
 
 Names are open_clip's. Sizes are those of a bundle whose weights all need float32.
-Licences are what the weights' pages said when this was written; the pages decide.
+Licences are those on the weights' pages when this was written; the pages decide.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A model's name, what it is good for, megabytes on disk, and the licence of its weights."""
+    """A model: its name, what it is good for, megabytes on disk, and the licence of its weights."""
 
     name: str
     use: str
@@ -38,5 +38,5 @@ UNKNOWN = "unknown: see where the weights come from"
 
 
 def licence_of(name: str) -> str:
-    """The licence of a model's weights, as far as it is known here."""
+    """Return the licence of a model's weights, if it is listed here."""
     return next((one.licence for one in RECOMMENDED if one.name == name), UNKNOWN)

@@ -1,4 +1,4 @@
-"""Images and texts to hold two encoders of one model against each other."""
+"""Sample images and texts for comparing two encoders of one model."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -26,12 +26,12 @@ PATTERNS = (
 
 
 def sample_texts() -> list[str]:
-    """64 texts: short and long, plain, with entities, accents, emoji and a typed special token."""
+    """Return 64 texts: short and long, with entities, accents, emoji and a special token."""
     return [pattern.replace("{}", subject) for subject in SUBJECTS for pattern in PATTERNS]
 
 
 def sample_images(count: int = 16) -> list[Image.Image]:
-    """RGB images of several sizes and shapes: smooth light, shapes on it, noise over all."""
+    """Return RGB images of several sizes: smooth gradients with shapes on them, and noise."""
     random = np.random.default_rng(0)
     images = []
     for number in range(count):

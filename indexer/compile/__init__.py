@@ -1,1 +1,1 @@
-"""A model into a bundle: export, verification, int8."""
+"""Compiling a model into a bundle: export, verification, int8."""

@@ -1,7 +1,7 @@
 """The caption bank of a bundle: vectors of 1,000 captions of everything, in `captions.txt`.
 
-How an image scores with them is what its score with a query is judged against
-(`search/relevance.py`). The captions were written for clipdex: things, places, people doing
+An image's score with a query is compared with its scores with these captions
+(`search/ranking/relevance.py`). They were written for clipdex: things, places, people doing
 something, documents, drawings, science.
 """
 
@@ -16,6 +16,6 @@ CAPTIONS = Path(__file__).parents[1] / "captions.txt"
 
 
 def write_bank(encoder: Encoder, folder: Path) -> None:
-    """Encode the captions and write them into the bundle at `folder`."""
+    """Encode the captions and write their vectors into the bundle at `folder`."""
     captions = CAPTIONS.read_text(encoding="utf-8").splitlines()
     np.save(folder / BANK, encoder.encode_texts(captions).astype("<f2"), allow_pickle=False)

@@ -1,8 +1,8 @@
-"""Any open_clip model to a bundle, checked against open_clip before anyone uses it.
+"""Compiles any open_clip model into a bundle, and compares that with open_clip first.
 
-Exports the two towers, converts the tokenizer, writes the folder, loads it again as a user would,
-and compares pixels, ids and vectors with open_clip's own. Needs torch, open_clip, onnx and
-onnxscript; what it makes needs none of them.
+Both towers are exported, the tokenizer is converted, the bundle is written and loaded again as a
+user would, and pixels, ids and vectors are compared with open_clip's own. This needs torch,
+open_clip, onnx and onnxscript; the bundle needs none of them.
 """
 
 import os
@@ -17,12 +17,12 @@ import torch
 from indexer.bundles import cache
 from indexer.bundles.bundle import Bundle, TextSettings
 from indexer.bundles.checksums import digests
-from indexer.bundles.names import BUILT_IN_FOLDER, ModelName
 from indexer.bundles.recommended import licence_of
 from indexer.devices import detect
 from indexer.encoders.onnx_encoder import OnnxEncoder
+from indexer.model_name import BUILT_IN_FOLDER, ModelName
 from indexer.openclip.hub import Hub
-from indexer.openclip.image_tower_cache import keep_tower
+from indexer.openclip.image_tower_cache import save_tower
 from indexer.openclip.loader import LoadedModel, fingerprint, load
 
 from .caption_bank import write_bank
@@ -31,7 +31,7 @@ from .tokenizer_export import ConvertedTokenizer, convert_tokenizer
 from .verify import verify
 
 Report = Callable[[str], None]
-"""Told in one line what is being done."""
+"""Called with a line of text on what is being done."""
 
 
 def compile_model(
@@ -43,12 +43,21 @@ def compile_model(
     half: bool = False,
     on_progress: Report = lambda line: None,
 ) -> Bundle:
-    """Compile `spec` (see `openclip.load`) into a bundle at `folder`, replacing what is there.
+    """Compile a model into a bundle at `folder`, replacing what is there.
 
-    half: store all weights in half precision, not only those that lose nothing by it.
+    If compiling fails, nothing is left behind.
 
-    Raises ModelNotFound, or CompileError where the model cannot be exported or its bundle differs
-    from open_clip; then nothing is left behind.
+    Args:
+        spec: A model name, parsed or not, or a loaded model.
+        folder: Where the bundle goes.
+        name: The model's name in the manifest.
+        licence: Of the weights, in words.
+        half: Store all weights in half precision, not only those that lose nothing by it.
+        on_progress: Called with a line of text on what is being done.
+
+    Raises:
+        ModelNotFound: The name leads to no model.
+        CompileError: The model cannot be exported, or its bundle differs from open_clip.
     """
     loaded = spec if isinstance(spec, LoadedModel) else load(spec)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -71,9 +80,17 @@ def compile_into_cache(
 ) -> Bundle:
     """Compile a named model into the cache, under its fingerprint, and record the name.
 
-    sha256: what weights from a hub must have.
+    Args:
+        model_name: The model.
+        sha256: The checksum that weights from a hub must have.
+        on_progress: Called with a line of text on what is being done.
+
+    Raises:
+        ModelNotFound: The name leads to no model.
+        CompileError: The model cannot be exported, or its bundle differs from open_clip.
+        DownloadError: The weights cannot be downloaded, or have another checksum.
     """
-    kept = cache.stamp(model_name)
+    stamp = cache.stamp(model_name)
     hub = Hub(sha256=sha256, on_progress=on_progress)
     loaded = load(model_name, hub=hub)
     tokenizer = convert_tokenizer(loaded.tokenizer, loaded.context_length)
@@ -82,7 +99,7 @@ def compile_into_cache(
         bundle = cache.find_fingerprint(mark)
         if bundle is None:
             folder = cache.models_folder() / mark
-            for left in folder.parent.glob(f".{mark}-*"):  # of a process that was killed
+            for left in folder.parent.glob(f".{mark}-*"):  # left by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
             bundle = compile_model(
                 loaded,
@@ -91,17 +108,17 @@ def compile_into_cache(
                 licence=licence_of(model_name.name),
                 on_progress=on_progress,
             )
-    if detect.devices():  # while the weights are here: a GPU runs these, not the graph
-        keep_tower(loaded.model.visual, loaded.config, mark)
+    if detect.devices():  # a GPU runs the tower itself, not the graph, and its weights are here now
+        save_tower(loaded.model.visual, loaded.config, mark)
     hub.clean()
-    cache.write_record(cache.Record(model_name.name, mark, model_name.name, model_name.arch, kept))
+    cache.write_record(cache.Record(model_name.name, mark, model_name.name, model_name.arch, stamp))
     return replace(bundle, name=model_name.name)
 
 
 def _write(
     loaded: LoadedModel, folder: Path, name: str, licence: str, *, half: bool, on_progress: Report
 ) -> Bundle:
-    """Export, convert, and write the manifest."""
+    """Export the towers, convert the tokenizer, and write the manifest."""
     model = loaded.model
     tokenizer = convert_tokenizer(loaded.tokenizer, loaded.context_length)
     (folder / tokenizer.file).write_text(tokenizer.text, encoding="utf-8")
@@ -136,8 +153,10 @@ def _write(
 
 
 def may_cut(loaded: LoadedModel, tokenizer: ConvertedTokenizer) -> bool:
-    """Whether text may be cut to its length: the tower allows it (`towers.can_cut`), and the
-    padding stands behind the text and can never be what the tower pools at.
+    """Return whether text may be cut to its length.
+
+    The tower has to allow it (`can_cut`), and padding has to follow the text and must never be
+    what the tower pools at.
     """
     tower = text_part(loaded.model)
     pool = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)

@@ -1,4 +1,4 @@
-"""A bundle with another image tower: the rest is the base's."""
+"""Makes derived bundles: another image tower, and everything else from the base."""
 
 import shutil
 from dataclasses import replace
@@ -12,9 +12,17 @@ from indexer.bundles.checksums import digests
 
 
 def complete(base: Bundle, folder: Path, name: str, **changes: Any) -> Bundle:
-    """Put the base's texts, tokenizer and captions beside the image tower in `folder`.
+    """Copy the base's text tower, tokenizer and captions beside the image tower in `folder`.
 
-    changes: what else the manifest says otherwise. The fingerprint is the base's and the tower's.
+    Args:
+        base: The bundle to copy from.
+        folder: Holds the files of the image tower.
+        name: The name of the derived bundle.
+        changes: Other entries of the manifest that differ.
+
+    Returns:
+        The derived bundle, whose fingerprint covers the base's and the image tower. Its manifest is
+        not written yet.
     """
     for file in ("text.onnx", "text.onnx.data", base.text.file, BANK):
         if (base.folder / file).is_file():

@@ -1,4 +1,4 @@
-"""Whether a compiled model is still what it was."""
+"""Checks that a compiled model is still what it was."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,29 +13,34 @@ from indexer.errors import ClipdexError
 
 @dataclass(frozen=True)
 class Check:
-    """good: nothing was wrong. findings: what was looked at, in words."""
+    """The result of checking a bundle.
+
+    Attributes:
+        good: Whether nothing was wrong.
+        findings: What was checked, and with what result, in words.
+    """
 
     good: bool
     findings: tuple[str, ...]
 
 
 def check(bundle: Bundle) -> Check:
-    """Look at a bundle's files, run it, and hold it against open_clip where that is possible."""
+    """Check a bundle's files, run it, and compare it with open_clip if that is possible."""
     damaged = damaged_files(bundle)
     if damaged:
         return Check(False, (f"{', '.join(damaged)} differ from what was compiled: remove "
                              f"{bundle.folder} and compile the model again",))  # fmt: skip
-    unsummed = "files whole" if bundle.checksums else "its manifest has no checksums"
+    files = "files intact" if bundle.checksums else "its manifest has no checksums"
     try:
         ran = _run(bundle)
         compared = _compare(bundle)
     except ClipdexError as exc:
-        return Check(False, (unsummed, str(exc)))
-    return Check(True, (unsummed, ran, compared))
+        return Check(False, (files, str(exc)))
+    return Check(True, (files, ran, compared))
 
 
 def _run(bundle: Bundle) -> str:
-    """One image and one text through it."""
+    """Encode one image and one text."""
     from indexer.encoders.onnx_encoder import OnnxEncoder
     from indexer.errors import BundleError
 
@@ -44,13 +49,15 @@ def _run(bundle: Bundle) -> str:
     vectors = (encoder.encode_images(pixels), encoder.encode_texts(sample_texts()[:1]))
     for vector in vectors:
         if vector.shape != (1, bundle.dim) or abs(np.linalg.norm(vector) - 1) > 1e-3:
-            raise BundleError(f"{bundle.name} gives no unit vectors of {bundle.dim} dimensions")
+            raise BundleError(
+                f"{bundle.name} does not make unit vectors of {bundle.dim} dimensions"
+            )
     return "runs"
 
 
 def _compare(bundle: Bundle) -> str:
     from indexer.bundles import cache
-    from indexer.bundles.names import BUILT_IN, parse
+    from indexer.model_name import BUILT_IN, parse
 
     record = cache.read_record(bundle.name)
     if bundle.name == BUILT_IN or record is None:
@@ -74,6 +81,6 @@ def _compare(bundle: Bundle) -> str:
 
 
 def _is_file(source: str) -> bool:
-    from indexer.bundles.names import CHECKPOINTS
+    from indexer.model_name import CHECKPOINTS
 
     return source.endswith(CHECKPOINTS) and not source.startswith(("hf-hub:", "local-dir:"))

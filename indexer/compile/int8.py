@@ -1,4 +1,4 @@
-"""`--precision int8`: a model's 8-bit twin, made on the user's own images, and what it loses."""
+"""`--precision int8`: a derived bundle in 8 bits, calibrated on the user's images, and its loss."""
 
 import os
 import shutil
@@ -21,21 +21,26 @@ from indexer.images.preprocess import Preprocess
 from indexer.scan.walk import Found, walk
 
 SUFFIX = "+int8"
-# Images to calibrate on, and as many others to measure on, evenly among the first of the folders.
+# How many images calibrate, and how many others measure the loss, evenly spread over the first
+# `AMONG` images of the folders.
 CALIBRATED = 64
 MEASURED = 192
 AMONG = 5000
-FEWEST = 32
+MIN_IMAGES = 32
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """How far 8 bits move a model, measured on `images` that it was not calibrated on.
+    """How much an 8-bit model differs from its base, on images that it was not calibrated on.
 
-    cosine_median, cosine_least: of each image's two vectors. recall_at_10: with the captions of
-    the bank as queries, how many of the ten best images are still among the ten best.
+    Attributes:
+        images: How many images it was measured on.
+        cosine_median: Median cosine of an image's two vectors.
+        cosine_least: Minimum cosine of an image's two vectors.
+        recall_at_10: With the captions of the bank as queries, the share of the ten best images
+            that are still among the ten best.
     """
 
     images: int
@@ -45,14 +50,14 @@ class Loss:
 
     def __str__(self) -> str:
         return (
-            f"cosine {self.cosine_median:.4f} (median), {self.cosine_least:.4f} (least) with full "
-            f"precision, {100 * self.recall_at_10:.1f} % of the ten best hits the same, on "
+            f"cosine {self.cosine_median:.4f} (median), {self.cosine_least:.4f} (minimum) with "
+            f"full precision, {100 * self.recall_at_10:.1f} % of the ten best hits the same, on "
             f"{self.images} images"
         )
 
 
 def full_precision(name: str) -> str:
-    """The name of the model that an 8-bit one was made from; any other name itself."""
+    """Return the name of the model that an 8-bit one was made from; other names unchanged."""
     if not name.endswith(SUFFIX):
         return name
     record = cache.read_record(name)
@@ -66,17 +71,27 @@ def int8(
     limits: Limits | None = None,
     on_progress: Report = lambda line: None,
 ) -> tuple[Bundle, Loss]:
-    """The 8-bit twin of `base`, from the cache, or made from images below `paths`.
+    """Return the 8-bit bundle derived from a base, from the cache or made now.
 
-    Raises CompileError where the onnx package is missing or there are too few images.
+    Args:
+        base: The bundle in full precision.
+        paths: Folders and files whose images calibrate the bundle and measure its loss.
+        limits: The largest file and image to read.
+        on_progress: Called with a line of text on what is being done.
+
+    Returns:
+        The derived bundle, and its loss compared with the base.
+
+    Raises:
+        CompileError: The onnx package is missing, or there are too few images.
     """
     name = sub(r"[^\w.-]+", "-", base.name).strip("-") + SUFFIX
     with cache.compiling(name):
         record = cache.read_record(name)
-        kept = cache.find_fingerprint(record.fingerprint) if record else None
-        if kept is not None and kept.quantized.get("base") == base.fingerprint:
-            return replace(kept, name=name), Loss(**kept.quantized["loss"])
-        on_progress(f"bringing {base.name} to 8 bits, once, on some of your images")
+        cached = cache.find_fingerprint(record.fingerprint) if record else None
+        if cached is not None and cached.quantized.get("base") == base.fingerprint:
+            return replace(cached, name=name), Loss(**cached.quantized["loss"])
+        on_progress(f"quantizing {base.name} to 8 bits on some of your images, once")
         made, loss = _make(base, name, sample_pixels(paths, base.image, limits or Limits()))
         cache.write_record(cache.Record(name, made.fingerprint, base.name, None, []))
     return made, loss
@@ -89,10 +104,10 @@ def _make(base: Bundle, name: str, pixels: Pixels) -> tuple[Bundle, Loss]:
         raise CompileError(
             f"--precision int8 needs one more package ({exc.name}): pip install 'clipdex[int8]'"
         ) from exc
-    if len(pixels) < FEWEST:
+    if len(pixels) < MIN_IMAGES:
         raise CompileError(
-            f"--precision int8 is adjusted to your images and needs at least {FEWEST} of them; "
-            f"{len(pixels)} could be read here. Leave it out: so few are quickly indexed"
+            f"--precision int8 is calibrated on your images and needs at least {MIN_IMAGES} of "
+            f"them; {len(pixels)} could be read here. Leave it out: so few are indexed quickly"
         )
     calibrated, measured = pixels[: len(pixels) // 4], pixels[len(pixels) // 4 :]
     models = cache.models_folder()
@@ -112,7 +127,13 @@ def _make(base: Bundle, name: str, pixels: Pixels) -> tuple[Bundle, Loss]:
 
 
 def measure(full: OnnxEncoder, rounded: OnnxEncoder, pixels: Pixels) -> Loss:
-    """What the second encoder loses against the first on `pixels` `(n, 3, h, w)`."""
+    """Measure what an 8-bit model loses.
+
+    Args:
+        full: The base.
+        rounded: The 8-bit model.
+        pixels: Images `(n, 3, h, w)` that it was not calibrated on.
+    """
     ours, theirs = (_encode(encoder, pixels) for encoder in (rounded, full))
     cosines = (ours * theirs).sum(axis=1)
     bank = full.bundle.bank
@@ -121,7 +142,7 @@ def measure(full: OnnxEncoder, rounded: OnnxEncoder, pixels: Pixels) -> Loss:
 
 
 def _agreement(ours: Embeddings, theirs: Embeddings) -> float:
-    """Of the ten best of each row of scores, the share that both have."""
+    """Return the share of the ten best of each row of scores that both have."""
     best = [np.argsort(-scores, axis=1, kind="stable")[:, :10] for scores in (ours, theirs)]
     same = [np.isin(one, other).mean() for one, other in zip(*best, strict=True)]
     return float(np.mean(same))
@@ -134,10 +155,10 @@ def _encode(encoder: OnnxEncoder, pixels: Pixels) -> Embeddings:
 
 
 def sample_pixels(paths: Sequence[Path], preprocess: Preprocess, limits: Limits) -> Pixels:
-    """Pixels `(n, 3, h, w)` of images taken evenly from those below `paths`."""
+    """Return pixels `(n, 3, h, w)` of images sampled evenly from those below `paths`."""
     files = list(islice(_files(paths), AMONG))
     wanted = CALIBRATED + MEASURED
-    # In turns, so that the part that is calibrated on comes from everywhere too.
+    # Interleaved, so that the part used for calibration comes from everywhere too.
     order = [at for turn in range(4) for at in range(turn, wanted, 4)]
     even = [files[at * len(files) // wanted] for at in order] if len(files) > wanted else files
     pixels = []

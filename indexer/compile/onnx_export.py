@@ -1,4 +1,4 @@
-"""The two towers of an open_clip model as ONNX graphs."""
+"""Exports the two towers of an open_clip model as ONNX graphs."""
 
 import logging
 import warnings
@@ -20,7 +20,7 @@ OPSET = 20
 
 
 class ImageTower(nn.Module):
-    """uint8 pixels to unit vectors: normalisation and tower in one graph."""
+    """An image tower from uint8 pixels to unit vectors, with normalization in the graph."""
 
     def __init__(self, model: Any, preprocess: Preprocess) -> None:
         super().__init__()
@@ -29,30 +29,31 @@ class ImageTower(nn.Module):
         self.pixel_std = nn.Buffer(torch.tensor(preprocess.std).view(1, 3, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """`(n, 3, h, w)` uint8 to `(n, dim)`."""
+        """Encode `(n, 3, h, w)` uint8 as `(n, dim)`."""
         scaled = (pixels.to(torch.float32) / 255.0 - self.pixel_mean) / self.pixel_std
         vectors: torch.Tensor = self.model.encode_image(scaled, normalize=True)
         return vectors
 
 
 class TextTower(nn.Module):
-    """Ids of the model's full context length to unit vectors."""
+    """A text tower from ids of the full context length to unit vectors."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """`(n, context_length)` to `(n, dim)`."""
+        """Encode `(n, context_length)` as `(n, dim)`."""
         vectors: torch.Tensor = self.model.encode_text(ids, normalize=True)
         return vectors
 
 
 class CutTextTower(nn.Module):
-    """Ids of any length to unit vectors, for causal towers that pool at the end token.
+    """A text tower from ids of any length to unit vectors, if it is causal and pools at the end.
 
-    A causal position sees only what stands before it, so whatever follows the end token can be
-    left out; mask and positions are sliced to the length.
+    A position in a causal tower sees only what precedes it, so whatever follows the end token can
+    be left out; mask and positions are sliced to the length.
+
     Source: open_clip `model.py` (`CLIP.encode_text`), `transformer.py` (`TextTransformer.forward`).
     """
 
@@ -64,12 +65,18 @@ class CutTextTower(nn.Module):
         self.eos_id = eos if eos is not None else getattr(tower, "eos_id", None)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """`(n, length)` to `(n, dim)`."""
+        """Encode `(n, length)` as `(n, dim)`."""
         return self.pooled(self.tower.token_embedding(ids), ids)
 
     def pooled(self, embedded: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """`(n, length, width)`, what stands for the tokens, to `(n, dim)`; `ids` `(n, length)`
-        say where the end token is.
+        """Encode token embeddings.
+
+        Args:
+            embedded: `(n, length, width)`.
+            ids: `(n, length)`, for the place of the end token.
+
+        Returns:
+            `(n, dim)` of unit norm.
         """
         length = ids.shape[1]
         x = embedded + self.tower.positional_embedding[:length]
@@ -84,13 +91,14 @@ class CutTextTower(nn.Module):
 
 
 def text_part(model: Any) -> Any:
-    """The module that holds the text tower: CLIP's is the model itself."""
+    """Return the module that holds the text tower, which in CLIP is the model itself."""
     return getattr(model, "text", model)
 
 
 def can_cut(tower: Any) -> bool:
-    """Whether ids behind the end token cannot matter: causal mask, no class embedding appended,
-    pooling at the end token.
+    """Return whether ids after the end token cannot matter.
+
+    That needs a causal mask, no class embedding appended, and pooling at the end token.
     """
     pool = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
     return (
@@ -102,7 +110,17 @@ def can_cut(tower: Any) -> bool:
 
 
 def export_image(model: Any, preprocess: Preprocess, path: Path, *, half: bool = False) -> None:
-    """Write the image tower: `pixels` `(n, 3, h, w)` uint8 to `vectors` `(n, dim)`."""
+    """Write the image tower, from `pixels` `(n, 3, h, w)` uint8 to `vectors` `(n, dim)`.
+
+    Args:
+        model: open_clip's model.
+        preprocess: Its image settings.
+        path: The ONNX file; weights go beside it.
+        half: Store all weights in half precision.
+
+    Raises:
+        CompileError: torch cannot export the tower.
+    """
     example = torch.zeros(2, 3, *preprocess.size, dtype=torch.uint8)
     dynamic = {0: torch.export.Dim("batch", min=1)}
     _export(ImageTower(model, preprocess), example, dynamic, path, name="pixels", half=half)
@@ -111,9 +129,17 @@ def export_image(model: Any, preprocess: Preprocess, path: Path, *, half: bool =
 def export_text(
     model: Any, ids: torch.Tensor, path: Path, *, cut: bool, half: bool = False
 ) -> None:
-    """Write the text tower: `ids` `(n, length)` to `vectors` `(n, dim)`.
+    """Write the text tower, from `ids` `(n, length)` to `vectors` `(n, dim)`.
 
-    ids: two examples of the full context length. cut: accept any length up to that.
+    Args:
+        model: open_clip's model.
+        ids: Two examples of the full context length.
+        path: The ONNX file; weights go beside it.
+        cut: Accept any length up to the context length.
+        half: Store all weights in half precision.
+
+    Raises:
+        CompileError: torch cannot export the tower.
     """
     dynamic = {0: torch.export.Dim("batch", min=1)}
     if cut:

@@ -1,4 +1,4 @@
-"""What an exported ONNX graph goes through before it is a bundle's: smaller files, same numbers."""
+"""Reads and writes ONNX graphs, and makes their files smaller without changing the results."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +10,21 @@ from onnx import helper, numpy_helper
 from indexer.errors import BundleError
 
 # Smaller tensors are not worth a node.
-SMALLEST = 1024
+MIN_ELEMENTS = 1024
 
 
 def store_half(model: onnx.ModelProto, *, lossy: bool) -> int:
-    """Store in float16 every float32 weight that loses nothing by it, or with `lossy` every one
-    that stays finite; returns how many.
+    """Store float32 weights in float16.
 
-    A weight is widened by a Cast right behind it, which ONNX Runtime folds while loading; a
-    table that is looked up by Gather is widened behind the lookup, so that it stays mapped.
+    A weight is widened by a Cast right after it, which ONNX Runtime folds while loading. A table
+    that Gather reads is widened after the lookup, so that it stays mapped from disk.
+
+    Args:
+        model: The graph, changed in place.
+        lossy: Store all weights that stay finite, not only those that lose nothing by it.
+
+    Returns:
+        How many weights were stored in float16.
     """
     graph = model.graph
     readers: dict[str, list[onnx.NodeProto]] = {}
@@ -28,7 +34,7 @@ def store_half(model: onnx.ModelProto, *, lossy: bool) -> int:
     changed = 0
     casts: list[onnx.NodeProto] = []
     for weight in graph.initializer:
-        if weight.data_type != onnx.TensorProto.FLOAT or np.prod(weight.dims) < SMALLEST:
+        if weight.data_type != onnx.TensorProto.FLOAT or np.prod(weight.dims) < MIN_ELEMENTS:
             continue
         values = numpy_helper.to_array(weight)
         half = values.astype(np.float16)
@@ -54,8 +60,9 @@ def store_half(model: onnx.ModelProto, *, lossy: bool) -> int:
 
 
 def widen(model: onnx.ModelProto) -> None:
-    """Undo `store_half`: weights in float32, without the Casts behind them; looked-up tables stay
-    as they are.
+    """Undo `store_half`: store weights in float32, without the Casts after them.
+
+    Tables that Gather reads stay as they are.
     """
     graph = model.graph
     weights = {weight.name: weight for weight in graph.initializer}
@@ -76,10 +83,12 @@ def widen(model: onnx.ModelProto) -> None:
 
 
 def read(path: Path) -> onnx.ModelProto:
-    """The graph with the weights of the files beside it.
+    """Return a graph with the weights from the files beside it.
 
-    Those may have several links, as those of packages that uv installs do: onnx itself refuses
-    them. Raises BundleError for what is missing, damaged, or names a file of another folder.
+    Those may have several hard links, as in packages that uv installs; onnx itself refuses them.
+
+    Raises:
+        BundleError: A file is missing or damaged, or the graph names a file in another folder.
     """
     try:
         model = onnx.load(str(path), load_external_data=False)
@@ -88,13 +97,13 @@ def read(path: Path) -> onnx.ModelProto:
                 tensor.raw_data = _outside(tensor, path.parent)
                 tensor.ClearField("data_location")
                 tensor.ClearField("external_data")
-    except Exception as exc:  # onnx and protobuf raise what they like
+    except Exception as exc:  # onnx and protobuf raise many kinds
         raise BundleError(f"the graph {path} cannot be read: {exc}") from exc
     return model
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:
-    """Write the graph without the exporter's notes, its weights in one file beside it."""
+    """Write a graph without the exporter's notes, and its weights into one file beside it."""
     del model.metadata_props[:]
     model.graph.ClearField("value_info")
     for node in model.graph.node:
@@ -110,13 +119,13 @@ def write(model: onnx.ModelProto, path: Path) -> None:
         save_as_external_data=True,
         all_tensors_to_one_file=True,
         location=data.name,
-        size_threshold=SMALLEST,
+        size_threshold=MIN_ELEMENTS,
     )
-    data.chmod(path.stat().st_mode)  # onnx lets nobody else read it
+    data.chmod(path.stat().st_mode)  # onnx makes it unreadable for other users
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """All constants of a graph, those of graphs within it too."""
+    """Yield all constants of a graph and of the graphs within it."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
@@ -127,15 +136,15 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 
 def _outside(tensor: onnx.TensorProto, folder: Path) -> bytes:
-    """A tensor's bytes from the file that it names.
+    """Return a tensor's bytes from the file that it names.
 
     Source: onnx, docs/ExternalData.md.
     """
-    metadata: dict[str, str] = {entry.key: entry.value for entry in tensor.external_data}
-    location = metadata["location"]
+    entries: dict[str, str] = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries["location"]
     if location in ("", ".", "..") or Path(location).name != location or "\\" in location:
         raise ValueError(f"{tensor.name} names the file {location!r}, not one beside the graph")
-    offset, length = int(metadata.get("offset", 0)), int(metadata.get("length", -1))
+    offset, length = int(entries.get("offset", 0)), int(entries.get("length", -1))
     with (folder / location).open("rb") as file:
         file.seek(offset)
         found = file.read(length)
@@ -149,7 +158,7 @@ def _cast(source: str, target: str) -> onnx.NodeProto:
 
 
 def _sorted(nodes: list[onnx.NodeProto], ready: set[str]) -> list[onnx.NodeProto]:
-    """The nodes in an order in which each comes after those that it reads from."""
+    """Return the nodes in topological order."""
     produced = {name for node in nodes for name in node.output}
     ordered: list[onnx.NodeProto] = []
     waiting = nodes

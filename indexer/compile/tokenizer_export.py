@@ -1,7 +1,7 @@
-"""An open_clip tokenizer to the files and settings that a bundle carries.
+"""Converts an open_clip tokenizer to the file and settings of a bundle.
 
-Kinds: `bpe` (CLIP's own, `tokenizer.txt` for `text.TextTokenizer`) and `huggingface`
-(`tokenizer.json` for `hf_text.HuggingFaceTokenizer`).
+Its kind is `bpe` (CLIP's own, `tokenizer.txt` for `tokenizers.bpe.TextTokenizer`) or `huggingface`
+(`tokenizer.json` for `tokenizers.huggingface.HuggingFaceTokenizer`).
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from indexer.bundles.bundle import TOKENIZERS
 from indexer.errors import CompileError
 
-# open_clip's cleaning functions under the names of `text.CLEANERS`.
+# The names of open_clip's cleaning functions in `tokenizers.bpe.CLEANERS`.
 CLEANERS = {
     "_clean_lower": "lower",
     "_clean_whitespace": "whitespace",
@@ -21,7 +21,13 @@ CLEANERS = {
 
 @dataclass(frozen=True)
 class ConvertedTokenizer:
-    """kind, settings: for `bundle.TextSettings`. text: what the tokenizer's file holds."""
+    """A tokenizer in the form of a bundle.
+
+    Attributes:
+        kind: For `bundle.TextSettings`.
+        text: The content of the tokenizer's file.
+        settings: For `bundle.TextSettings`.
+    """
 
     kind: str
     text: str
@@ -29,19 +35,27 @@ class ConvertedTokenizer:
 
     @property
     def file(self) -> str:
-        """Its file's name in a bundle."""
+        """The name of its file in a bundle."""
         return TOKENIZERS[self.kind]
 
 
 def convert_tokenizer(tokenizer: Any, context_length: int) -> ConvertedTokenizer:
-    """Raises CompileError for a tokenizer that cannot be run without transformers."""
+    """Convert a tokenizer.
+
+    Args:
+        tokenizer: open_clip's.
+        context_length: How many ids it gives for a text.
+
+    Raises:
+        CompileError: The tokenizer cannot run without transformers.
+    """
     kind = type(tokenizer).__name__
     if kind == "SimpleTokenizer":
         return _convert_byte_pairs(tokenizer, context_length)
     if kind in ("HFTokenizer", "SigLipTokenizer"):
         return _convert_huggingface(tokenizer, context_length)
     raise CompileError(
-        f"the tokenizer {kind} cannot be compiled, only CLIP's own and those of transformers"
+        f"the tokenizer {kind} cannot be compiled, only CLIP's own and those of transformers can"
     )
 
 
@@ -49,8 +63,8 @@ def _convert_byte_pairs(tokenizer: Any, context_length: int) -> ConvertedTokeniz
     reduction = getattr(tokenizer.reduction_fn, "__name__", "")
     if reduction == "syntax_mask_tokenize":
         raise CompileError("its tokenizer drops words by their part of speech, which needs nltk")
-    # The other reductions choose at random which tokens of too long a text to drop; dropping the
-    # last ones is one of their choices.
+    # The other reductions drop random tokens of a text that is too long; dropping the last ones is
+    # one of their choices.
     characters = " ".join(tokenizer.byte_encoder.values())
     merges = [" ".join(pair) for pair in tokenizer.bpe_ranks]
     specials = {
@@ -76,7 +90,7 @@ def _convert_huggingface(tokenizer: Any, context_length: int) -> ConvertedTokeni
     backend = getattr(inner, "backend_tokenizer", None)
     if backend is None:
         raise CompileError(
-            f"the tokenizer {type(inner).__name__} runs in Python only: convert it to a "
+            f"the tokenizer {type(inner).__name__} runs only in Python: convert it to a "
             "tokenizer.json first"
         )
     tokenizer(["a photo"])  # some classes (NLLB's) set their special tokens when called
@@ -112,5 +126,5 @@ def _convert_huggingface(tokenizer: Any, context_length: int) -> ConvertedTokeni
 
 
 def _canonical(text: str) -> str:
-    """The same JSON whatever version wrote it, so that fingerprints stay."""
+    """Return JSON in a form that does not depend on the version that wrote it, for fingerprints."""
     return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""A bundle compared with open_clip: pixels, token ids and vectors."""
+"""Compares a bundle with open_clip: pixels, token ids and vectors."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,11 @@ from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import CompileError
 from indexer.tokenizers.bpe import TokenIds
 
-if TYPE_CHECKING:  # torch's home; what is compared comes in as an argument
+if TYPE_CHECKING:  # imports torch, which this module does not need
     from indexer.openclip.loader import LoadedModel
 
-# What a bundle must reach: cosine of each vector with open_clip's, and how far cutting text to
-# its length may move a vector.
+# The minimum cosine of each vector with open_clip's, and the maximum change of a vector's component
+# by cutting a text to its length.
 MIN_COSINE = 0.9999
 MAX_CUT_DIFFERENCE = 1e-5
 CUT_LENGTHS = (5, 9, 17, 33)
@@ -25,8 +25,13 @@ CUT_LENGTHS = (5, 9, 17, 33)
 
 @dataclass(frozen=True)
 class Verification:
-    """How close a bundle is to open_clip: the least cosine of images and of texts, and the
-    largest difference that cutting made (0 where the tower is not cut).
+    """How close a bundle is to open_clip.
+
+    Attributes:
+        image_cosine: Minimum cosine of the vectors of images.
+        text_cosine: Minimum cosine of the vectors of texts.
+        cut_difference: Maximum change of a component by cutting texts to their length; 0 if the
+            tower does not allow that.
     """
 
     image_cosine: float
@@ -35,13 +40,15 @@ class Verification:
 
 
 def verify(bundle: Bundle, loaded: "LoadedModel") -> Verification:
-    """Compare a bundle with open_clip on 16 images and 64 texts; raises CompileError if they
-    differ by more than this module's limits.
+    """Compare a bundle with open_clip on 16 images and 64 texts.
+
+    Raises:
+        CompileError: They differ by more than the limits of this module.
     """
     encoder = OnnxEncoder(bundle, device="cpu")
     images, texts = sample_images(), sample_texts()
     require_pixels(encoder, loaded, images)
-    if loaded.random_reduction:  # open_clip drops tokens of long texts by chance
+    if loaded.random_reduction:  # open_clip drops random tokens of long texts
         texts = [text for text in texts if _fits(encoder, text)]
     require_ids(encoder, loaded, texts)
     result = Verification(
@@ -52,7 +59,7 @@ def verify(bundle: Bundle, loaded: "LoadedModel") -> Verification:
     if min(result.image_cosine, result.text_cosine) < MIN_COSINE:
         raise CompileError(
             f"{bundle.name}: the compiled model differs from open_clip (cosine "
-            f"{result.image_cosine:.6f} on images, {result.text_cosine:.6f} on texts, wanted "
+            f"{result.image_cosine:.6f} on images, {result.text_cosine:.6f} on texts, minimum "
             f"{MIN_COSINE})"
         )
     if result.cut_difference > MAX_CUT_DIFFERENCE:
@@ -64,7 +71,11 @@ def verify(bundle: Bundle, loaded: "LoadedModel") -> Verification:
 
 
 def require_pixels(encoder: OnnxEncoder, loaded: "LoadedModel", images: list[Image.Image]) -> None:
-    """Raise CompileError unless `images` become open_clip's pixels (1e-6 after normalisation)."""
+    """Check that images become open_clip's pixels, within 1e-6 after normalization.
+
+    Raises:
+        CompileError: The pixels differ.
+    """
     settings = encoder.preprocess
     mean, std = (np.array(v, np.float32).reshape(3, 1, 1) for v in (settings.mean, settings.std))
     for image in images:
@@ -77,31 +88,35 @@ def require_pixels(encoder: OnnxEncoder, loaded: "LoadedModel", images: list[Ima
 
 
 def require_ids(encoder: OnnxEncoder, loaded: "LoadedModel", texts: list[str]) -> None:
-    """Raise CompileError unless `texts` become open_clip's ids."""
+    """Check that texts become open_clip's ids.
+
+    Raises:
+        CompileError: The ids differ.
+    """
     if not np.array_equal(encoder.tokenizer(texts), np.asarray(loaded.tokenizer(texts))):
         raise CompileError(f"{encoder.name}: the compiled tokenizer gives other ids than open_clip")
 
 
 def image_cosine(encoder: OnnxEncoder, loaded: "LoadedModel", images: list[Image.Image]) -> float:
-    """The least cosine of the bundle's and open_clip's vectors of `images`."""
+    """Return the minimum cosine of the bundle's and open_clip's vectors of images."""
     pixels = np.stack([encoder.preprocess.pixels(image) for image in images])
     parts = [encoder.encode_images(pixels[at : at + 4]) for at in range(0, len(pixels), 4)]
-    return least_cosine(np.concatenate(parts), loaded.encode_images(images))
+    return min_cosine(np.concatenate(parts), loaded.encode_images(images))
 
 
 def text_cosine(encoder: OnnxEncoder, loaded: "LoadedModel", ids: TokenIds) -> float:
-    """The least cosine of the bundle's and open_clip's vectors of `ids` `(n, context_length)`."""
+    """Return the minimum cosine of both vectors of ids `(n, context_length)`."""
     parts = [encoder.encode_ids(ids[at : at + 16]) for at in range(0, len(ids), 16)]
-    return least_cosine(np.concatenate(parts), loaded.encode_ids(ids))
+    return min_cosine(np.concatenate(parts), loaded.encode_ids(ids))
 
 
-def least_cosine(ours: Embeddings, theirs: Embeddings) -> float:
-    """The least cosine of rows of unit length; below -1 where one is not finite."""
+def min_cosine(ours: Embeddings, theirs: Embeddings) -> float:
+    """Return the minimum cosine of rows of unit length; below -1 if one is not finite."""
     return float(np.nan_to_num((ours * theirs).sum(axis=1), nan=-2.0).min())
 
 
 def cut_difference(encoder: OnnxEncoder, texts: list[str]) -> float:
-    """The largest change of a component between a text cut at several lengths and uncut."""
+    """Return the maximum change of a component by cutting a text, at several lengths."""
     whole = encoder.encode_ids(encoder.tokenizer(texts))
     most = encoder.bundle.text.context_length
     worst = 0.0

@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""Counts the cores that this process may use."""
 
 import math
 import os
@@ -9,8 +9,10 @@ OWN_GROUP = Path("/proc/self/cgroup")
 
 
 def available_cores() -> int:
-    """The cores that the system lets this process run on, and no more than its container's quota
-    of processor time (`docker --cpus 2` on a machine of 64).
+    """Return how many cores this process may use.
+
+    They are those that the system lets it run on, limited by its container's quota of processor
+    time (`docker --cpus 2` on a machine with 64 cores).
     """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -21,9 +23,16 @@ def available_cores() -> int:
 
 
 def processor_quota(mounted: Path = CONTROL_GROUPS, own: Path = OWN_GROUP) -> float | None:
-    """Processor seconds a second that this process's control groups allow; None without a limit.
+    """Return the processor seconds per second that this process's control groups allow.
 
     Source: Linux, Documentation/admin-guide/cgroup-v2.rst (`cpu.max`), scheduler/sched-bwc.rst.
+
+    Args:
+        mounted: Where control groups are mounted.
+        own: The file that names this process's groups.
+
+    Returns:
+        None if there is no limit.
     """
     try:
         entries = [line.split(":", 2) for line in own.read_text().splitlines()]
@@ -42,7 +51,7 @@ def processor_quota(mounted: Path = CONTROL_GROUPS, own: Path = OWN_GROUP) -> fl
 
 
 def _quota(group: Path) -> float | None:
-    """One group's own limit, as version 2 or version 1 of control groups write it."""
+    """Return the limit of one group, as version 2 or version 1 of control groups writes it."""
     try:
         if (group / "cpu.max").is_file():
             quota, period = (group / "cpu.max").read_text().split()

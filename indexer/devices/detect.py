@@ -1,19 +1,20 @@
-"""The GPUs of this machine, found without torch, whose import takes 5 to 14 s."""
+"""Finds the GPUs of this machine without torch, whose import takes 5 to 14 s."""
 
 import ctypes
 import platform
 import sys
 from importlib.util import find_spec
 
-# NVIDIA's driver, by platform. Its documentation: CUDA driver API, `cuInit`, `cuDeviceGetCount`;
-# it counts the devices that $CUDA_VISIBLE_DEVICES leaves visible, as torch does.
+# NVIDIA's driver, by platform. It counts the devices that $CUDA_VISIBLE_DEVICES leaves visible, as
+# torch does. Source: CUDA driver API, `cuInit`, `cuDeviceGetCount`.
 DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
 
 
 def devices(kind: str = "auto") -> list[str]:
-    """torch's names of the GPUs here: "cuda:0", "cuda:1", …, or "mps".
+    """Return torch's names of the GPUs of this machine: "cuda:0", "cuda:1", …, or "mps".
 
-    kind: "cuda", "mps", or "auto" for either.
+    Args:
+        kind: "cuda", "mps", or "auto" for either.
     """
     found: list[str] = []
     if kind in ("auto", "cuda"):
@@ -24,7 +25,7 @@ def devices(kind: str = "auto") -> list[str]:
 
 
 def cuda_devices() -> int:
-    """How many NVIDIA GPUs the driver shows; 0 without a driver."""
+    """Return how many NVIDIA GPUs the driver reports; 0 without a driver."""
     count = ctypes.c_int(0)
     try:
         driver = ctypes.CDLL(DRIVERS[sys.platform])
@@ -36,10 +37,10 @@ def cuda_devices() -> int:
 
 
 def has_mps() -> bool:
-    """Whether this is a Mac with Apple's own GPU."""
+    """Return whether this is a Mac with Apple's own GPU."""
     return sys.platform == "darwin" and platform.machine() == "arm64"
 
 
 def has_torch() -> bool:
-    """Whether torch and open_clip are installed; imports neither."""
+    """Return whether torch and open_clip are installed, importing neither."""
     return all(find_spec(name) is not None for name in ("torch", "open_clip"))

@@ -1,8 +1,8 @@
-"""What the processes that clipdex starts have in common.
+"""Starts and ends the worker processes of clipdex.
 
-They are spawned, never forked: threads and native libraries do not survive a fork. A Ctrl-C, which
-a terminal sends to all processes of a command, is the parent's to deal with. And however the
-parent ends, they end.
+They are spawned, never forked, since threads and native libraries do not survive a fork. Ctrl-C,
+which a terminal sends to all processes of a command, is left to the parent. However the parent
+ends, its workers end too.
 """
 
 import multiprocessing
@@ -22,15 +22,15 @@ _starting = threading.RLock()
 
 @contextmanager
 def sheltered() -> Iterator[None]:
-    """Processes started in here leave Ctrl-C to the parent, and do not run its script.
+    """Start processes inside that leave Ctrl-C to the parent and do not run its script.
 
-    A spawned process imports the parent's `__main__` first: a script of a user that calls `build`
-    without `if __name__ == "__main__"` would start all over, and the command would load its
-    terminal. Nothing that clipdex sends to a process is defined there.
+    A spawned process imports the parent's `__main__` first. A user's script that calls `build`
+    without `if __name__ == "__main__"` would run again from the start, and the command would load
+    its terminal code. Nothing that clipdex sends to a process is defined there.
     """
     block = getattr(signal, "pthread_sigmask", None)  # not on Windows
     if block:
-        # Otherwise it would be started in here, and unblock the signal when it is.
+        # Otherwise it would be started below, which unblocks the signal.
         resource_tracker.ensure_running()
     with _starting:
         main = sys.modules.get("__main__")
@@ -47,7 +47,7 @@ def sheltered() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """To be called in a started process: end it when its parent ends, however that happens."""
+    """End this process when its parent ends, however that happens; call it in a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is None:

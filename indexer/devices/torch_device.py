@@ -1,4 +1,4 @@
-"""What torch tells of a device and does to it: precision, memory, errors."""
+"""Torch devices: finding them, their precision, memory and errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +16,8 @@ AUTOCAST: dict[Precision, torch.dtype | None] = {
     "fp16": torch.float16,
     "fp32": None,
 }
-# How full memory surfaces where it is no OutOfMemoryError: on MPS, in the libraries below torch,
-# and on the CPU. Source: accelerate `utils/memory.py` (`should_reduce_batch_size`).
+# What errors say when memory is full but torch raises no OutOfMemoryError: on MPS, in the libraries
+# below torch, and on the CPU. Source: accelerate `utils/memory.py` (`should_reduce_batch_size`).
 FULL = (
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
@@ -28,7 +28,11 @@ FULL = (
 
 
 def find_device(name: str) -> torch.device:
-    """The device "cpu", "cuda", "cuda:1" or "mps"; raises DeviceUnavailable."""
+    """Return the device "cpu", "cuda", "cuda:1" or "mps".
+
+    Raises:
+        DeviceUnavailable: torch does not find the device.
+    """
     device = torch.device(name)
     if device.type == "cuda":
         there = torch.cuda.device_count() > (device.index or 0)
@@ -36,15 +40,16 @@ def find_device(name: str) -> torch.device:
         there = device.type == "cpu" or (device.type == "mps" and torch.backends.mps.is_available())
     if not there:
         raise DeviceUnavailable(
-            f"torch {torch.__version__} finds no device {name}: install the build of torch for it "
-            "(https://pytorch.org/get-started), or use --device cpu"
+            f"torch {torch.__version__} finds no device {name}: install a build of torch that "
+            "supports it (https://pytorch.org/get-started), or use --device cpu"
         )
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 def default_precision(device: torch.device) -> Precision:
-    """The fastest that a device computes itself: bf16 from NVIDIA's Ampere on, fp16 on older
-    ones and on MPS; a CPU's own is fp32.
+    """Return the fastest precision that a device supports natively.
+
+    That is bf16 from NVIDIA's Ampere on, fp16 on older GPUs and on MPS, and fp32 on a CPU.
     """
     if device.type == "cpu" or not torch.amp.is_autocast_available(device.type):
         return "fp32"
@@ -56,7 +61,7 @@ def default_precision(device: torch.device) -> Precision:
 
 
 def release_cache(device: torch.device) -> None:
-    """Give back what a caching allocator holds and no tensor uses."""
+    """Release the memory that a caching allocator holds and no tensor uses."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.empty_cache()
@@ -66,7 +71,16 @@ def release_cache(device: torch.device) -> None:
 
 @contextmanager
 def translated(device: torch.device, count: int) -> Iterator[None]:
-    """Torch's errors while a batch of `count` is encoded, as OutOfMemory or ModelError."""
+    """Translate torch's errors inside.
+
+    Args:
+        device: Where the batch is encoded.
+        count: How many images it has, for the message.
+
+    Raises:
+        OutOfMemory: The device's memory is full.
+        ModelError: The model failed otherwise.
+    """
     try:
         yield
     except torch.OutOfMemoryError as exc:
@@ -76,10 +90,10 @@ def translated(device: torch.device, count: int) -> Iterator[None]:
             raise OutOfMemory(_full(device, count)) from exc
         reason = " ".join(str(exc).split())[:200]
         raise ModelError(
-            f"the model failed on {device} with a batch of {count}: {reason}. --device cpu does "
+            f"the model failed on {device} with a batch of {count}: {reason}. --device cpu works "
             "without torch"
         ) from exc
 
 
 def _full(device: torch.device, count: int) -> str:
-    return f"the memory of {device} does not hold a batch of {count}"
+    return f"a batch of {count} does not fit into the memory of {device}"

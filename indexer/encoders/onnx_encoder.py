@@ -1,4 +1,4 @@
-"""The encoder that runs a bundle with ONNX Runtime: no torch, sessions made when first used."""
+"""The encoder that runs a bundle with ONNX Runtime, without torch; sessions start on first use."""
 
 import os
 from functools import cached_property
@@ -19,33 +19,44 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "mps": "CoreMLExecutionProvider",
 }
-# Where each thread runs its own batch, larger ones than these take memory and no less time.
-CPU_BATCHES = (1, 2, 4, 8)
-# For whoever calls the encoder directly.
-CPU_BATCH = 4
-DEVICE_BATCH = 64
-# More threads than this take memory, not time: above it each gets several of ONNX Runtime's.
+# Batch sizes that an index run on the CPU tries. Where each thread runs its own batch, larger ones
+# cost more memory and save no time.
+CPU_BATCHES_TO_TRY = (1, 2, 4, 8)
+# The size where none can be tried: a thread with helpers, a quantized model.
+CPU_FIXED_BATCH = 4
+DEVICE_FIXED_BATCH = 64
+# More workers cost memory and save no time: above this, each gets several threads of ONNX Runtime.
 MAX_WORKERS = 16
 TEXT_BATCH = 64
-# From this many runs of the text tower on, packing its weights is repaid: with ViT-B-32 it takes
-# 150 ms and as many MiB, and halves the time of a query (32 to 16 ms).
+# After this many runs of the text tower, packing its weights pays: with ViT-B-32 that takes 150 ms
+# and 150 MiB, and halves the time of a query (32 to 16 ms).
 MAPPED_RUNS = 8
 
 
 def has_provider(device: str) -> bool:
-    """Whether this build of ONNX Runtime runs on "cpu", "cuda" or "mps" at all."""
+    """Return whether this build of ONNX Runtime supports "cpu", "cuda" or "mps"."""
     return PROVIDERS[device] in ort.get_available_providers()
 
 
 class OnnxEncoder:
-    """A bundle, running.
+    """An encoder that runs a bundle.
 
-    device: "auto" (CUDA where ONNX Runtime has it, else the CPU), "cpu", "cuda" or "mps".
-    threads: cores to use. On the CPU each of `workers` threads runs its own batch on its own core,
-    which wastes less than many cores on one batch.
+    On the CPU each of `workers` threads runs its own batch on its own core, which wastes less than
+    many cores on one batch.
     """
 
     def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int = 1) -> None:
+        """Choose how to run the bundle.
+
+        Args:
+            bundle: The compiled model.
+            device: "auto" (CUDA if ONNX Runtime has it, otherwise the CPU), "cpu", "cuda" or
+                "mps".
+            threads: Cores to use.
+
+        Raises:
+            DeviceUnavailable: ONNX Runtime does not support the device.
+        """
         if device == "auto":
             device = "cuda" if has_provider("cuda") else "cpu"
         if not has_provider(device):
@@ -56,12 +67,12 @@ class OnnxEncoder:
         self.bundle = bundle
         self.device = device
         self.workers = min(threads, MAX_WORKERS) if device == "cpu" else 1
-        self.batch_size = CPU_BATCH if device == "cpu" else DEVICE_BATCH
+        self.batch_size = CPU_FIXED_BATCH if device == "cpu" else DEVICE_FIXED_BATCH
         self._threads = max(1, threads // self.workers)
         self._text_runs = 0
-        # A thread with helpers cannot tell by its own processor time what a batch costs.
+        # The processor time of a thread with helpers does not say what a batch costs.
         tunable = device == "cpu" and self._threads == 1 and not bundle.quantized
-        self.batch_sizes = CPU_BATCHES if tunable else (self.batch_size,)
+        self.batch_sizes = CPU_BATCHES_TO_TRY if tunable else (self.batch_size,)
 
     @property
     def name(self) -> str:
@@ -70,7 +81,7 @@ class OnnxEncoder:
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
+        """Length of the vectors."""
         return self.bundle.dim
 
     @property
@@ -94,14 +105,19 @@ class OnnxEncoder:
         return self.bundle.logit_scale
 
     def prepare(self, images: int, batch_size: int | None) -> None:
-        """Do nothing: a session starts when it is first used."""
+        """Do nothing, since a session starts on first use."""
 
     def close(self) -> None:
-        """Do nothing: sessions end with the encoder."""
+        """Do nothing, since sessions end with the encoder."""
 
     def encode_images(self, pixels: Pixels) -> Embeddings:
-        """`(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm."""
-        # In 8 bits one scale serves a whole batch, and a vector would depend on its neighbours.
+        """Encode `(n, 3, h, w)` uint8 as `(n, dim)` float32 of unit norm.
+
+        Raises:
+            BundleError: The model cannot be loaded.
+            ModelError: The model failed, perhaps because memory ran out.
+        """
+        # In 8 bits a batch shares one scale, so a vector would depend on its neighbors.
         step = 1 if self.bundle.quantized else max(1, len(pixels))
         parts = [
             self._run(self._image_session, "pixels", pixels[at : at + step])
@@ -110,11 +126,16 @@ class OnnxEncoder:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def encode_texts(self, texts: list[str]) -> Embeddings:
-        """n texts to `(n, dim)` float32 of unit norm. Raises QueryError for none."""
+        """Encode n texts as `(n, dim)` float32 of unit norm.
+
+        Raises:
+            QueryError: There are no texts.
+            BundleError: The model cannot be loaded.
+        """
         if not texts:
             raise QueryError("no text to encode")
         ids = self.tokenizer(texts, cut=self.bundle.text.cut)
-        # Texts of one length together, so that each batch is cut as short as it can be.
+        # Texts are sorted by length, so that each batch is cut as short as possible.
         lengths = np.full(len(ids), ids.shape[1])
         if self.bundle.text.cut:
             lengths -= np.argmax(ids[:, ::-1] != self.bundle.text.pad, axis=1)
@@ -126,12 +147,12 @@ class OnnxEncoder:
         return vectors
 
     def encode_ids(self, ids: TokenIds) -> Embeddings:
-        """Token ids `(n, length)` to `(n, dim)` float32 of unit norm."""
+        """Encode token ids `(n, length)` as `(n, dim)` float32 of unit norm."""
         self._text_runs += 1
         if self._text_runs <= MAPPED_RUNS:
             return self._run(self._text_session, "ids", ids)
         vectors = self._run(self._packed_text_session, "ids", ids)
-        self.__dict__.pop("_text_session", None)  # its memory
+        self.__dict__.pop("_text_session", None)  # frees its memory
         return vectors
 
     @cached_property
@@ -147,25 +168,25 @@ class OnnxEncoder:
 
     @cached_property
     def _text_session(self) -> ort.InferenceSession:
-        """For a few queries: weights stay mapped from disk rather than packed into a copy."""
+        """A session for a few queries, with weights mapped from disk, not packed into a copy."""
         options = _text_options()
         options.add_session_config_entry("session.disable_prepacking", "1")
         return self._session("text.onnx", options)
 
     @cached_property
     def _packed_text_session(self) -> ort.InferenceSession:
-        """For many queries."""
+        """A session for many queries."""
         return self._session("text.onnx", _text_options())
 
     def _session(self, file: str, options: ort.SessionOptions) -> ort.InferenceSession:
         options.log_severity_level = 3
-        # Waiting threads sleep: the decoders need the cores.
+        # Waiting threads sleep, since the decoders need the cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             return ort.InferenceSession(
                 os.fspath(self.bundle.folder / file), options, providers=[PROVIDERS[self.device]]
             )
-        except Exception as exc:  # ONNX Runtime's exceptions share no public base
+        except Exception as exc:  # ONNX Runtime's exceptions have no public base class
             raise BundleError(f"cannot load {self.bundle.folder / file}: {exc}") from exc
 
     def _run(
@@ -182,7 +203,9 @@ class OnnxEncoder:
 
 
 def _text_options() -> ort.SessionOptions:
-    """Optimising the graph takes longer than running it once as it is, and a query's few rows gain
+    """Return options for the text tower.
+
+    Optimizing the graph takes longer than running it as it is, and the few rows of a query gain
     nothing by it.
     """
     options = ort.SessionOptions()

@@ -1,4 +1,4 @@
-"""When a photo was taken, as its file says: EXIF first, then XMP.
+"""Reads when a photo was taken from its file: EXIF first, then XMP.
 
 Source: CIPA DC-008 (Exif 2.32), section 4.6.6; XMP specification part 2.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EXIF_IFD = 0x8769
 OFFSET_TIME = 0x9010
-# The date and its zone, best first: when the light fell, when it was digitised, the file's date.
+# Each date and its zone, best first: when it was photographed, digitised, and last changed.
 EXIF_TAGS = ((0x9003, 0x9011), (0x9004, 0x9012), (0x0132, OFFSET_TIME))
 XMP_DATE = re.compile(
     r"(exif:DateTimeOriginal|photoshop:DateCreated|xmp:CreateDate)"
@@ -25,16 +25,19 @@ DATE = re.compile(
 )
 ZONE = re.compile(r"(?:[.,]\d+)?\s*(?:(Z)|([+-])(\d{1,2}):?(\d{2}))")
 # The first photograph; cameras without a clock say year 0 or 1.
-EARLIEST_YEAR = 1826
-WIDEST_OFFSET = 15 * 60
+MIN_YEAR = 1826
+# Minutes from UTC.
+MAX_OFFSET = 15 * 60
 EPOCH = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True)
 class CaptureTime:
-    """seconds: since 1970 of the wall clock where the photo was taken, as if that were UTC.
+    """The wall clock of the place where a photo was taken.
 
-    offset: that clock's minutes east of UTC; None where the file does not say.
+    Attributes:
+        seconds: Since 1970, as if that clock were UTC.
+        offset: Minutes of that clock east of UTC; None if the file does not say.
     """
 
     seconds: int
@@ -42,16 +45,16 @@ class CaptureTime:
 
 
 def capture_time_of(image: "Image.Image") -> CaptureTime | None:
-    """When an opened image was taken; None where it says nothing, or nonsense."""
+    """Return when an opened image was taken; None if it has no sensible date."""
     try:
         found = capture_time_of_exif(image.getexif())
-    except Exception:  # a broken EXIF block is no reason to lose the image
+    except Exception:  # an image with a broken EXIF block is still worth indexing
         found = None
     return found or _capture_time_of_xmp(image.info)
 
 
 def capture_time_of_exif(exif: "Image.Exif") -> CaptureTime | None:
-    """The first of EXIF's dates that makes sense."""
+    """Return the first sensible one of EXIF's dates."""
     inner = exif.get_ifd(EXIF_IFD)
     for date, zone in EXIF_TAGS:
         value = inner.get(date) or exif.get(date)
@@ -63,7 +66,15 @@ def capture_time_of_exif(exif: "Image.Exif") -> CaptureTime | None:
 
 
 def parse(text: str, *, zone: str = "") -> CaptureTime | None:
-    """A date as EXIF or XMP write it. zone: `+02:00`, where it stands apart."""
+    """Parse a date as EXIF or XMP write it.
+
+    Args:
+        text: The date.
+        zone: An offset such as `+02:00` that is stored apart from the date.
+
+    Returns:
+        None if the text is not a date, or not a sensible one.
+    """
     match = DATE.match(text)
     if match is None:
         return None
@@ -76,9 +87,9 @@ def parse(text: str, *, zone: str = "") -> CaptureTime | None:
 
 
 def checked(moment: datetime, offset: int | None = None) -> CaptureTime | None:
-    """None for a wall clock before photography or after tomorrow: a camera's clock was wrong."""
+    """Return a capture time; None before photography or after tomorrow, when a clock was wrong."""
     tomorrow = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=2)
-    if moment.year < EARLIEST_YEAR or moment > tomorrow:
+    if moment.year < MIN_YEAR or moment > tomorrow:
         return None
     return CaptureTime((moment - EPOCH) // timedelta(seconds=1), offset)
 
@@ -91,7 +102,7 @@ def _offset(text: str) -> int | None:
     if utc:
         return 0
     total = 60 * int(hours) + int(minutes)
-    if total > WIDEST_OFFSET or int(minutes) > 59:
+    if total > MAX_OFFSET or int(minutes) > 59:
         return None
     return -total if sign == "-" else total
 

@@ -1,4 +1,4 @@
-"""Color code points, as HEIC and AVIF carry them, to an ICC profile that Pillow can apply.
+"""Turns the color code points of HEIC and AVIF into an ICC profile that Pillow can apply.
 
 Source: ITU-T H.273 (primaries, transfer functions), ICC.1:2010 (profiles), BT.2408 (white of images
 without high dynamic range is 203 nits, or 75 % of HLG).

@@ -1,9 +1,9 @@
-"""The bytes of one image to an upright sRGB image.
+"""Decodes the bytes of one image to an upright sRGB image.
 
 JPEGs are decoded at a reduced DCT scale, at least 2.5 times the model's input, which costs a third
 of the time and leaves the resampling filter enough to work with. Pillow's own pixel limit is a
-process-wide global that warns before it raises, so it is switched off here and each file is held
-to `Limits` before any of its pixels is decoded.
+process-wide global that warns before it raises, so it is switched off here, and `Limits` are
+checked before any pixel of a file is decoded.
 """
 
 import os
@@ -23,13 +23,13 @@ from .formats import PILLOW, reader_of
 from .isobmff import jpeg2000_profile
 
 Image.MAX_IMAGE_PIXELS = None
-# Pillow's remarks on damaged tags say neither of which file nor what to do.
+# Pillow's warnings about damaged tags name neither the file nor a remedy.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 # Decode at least this many times the model's input size: measured by benchmarks/reduced_decode.py.
 REDUCTION_MARGIN = 2.5
 ORIENTATION_TAG = 0x0112
-# What undoes each of EXIF's orientations; and those whose sides change places.
+# What undoes each of EXIF's orientations, and those that swap width and height.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -46,13 +46,17 @@ BINARY = getattr(os, "O_BINARY", 0)  # only on Windows
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest file that is read (bytes) and the largest image that is decoded (pixels)."""
+    """The largest file to read, in bytes, and the largest image to decode, in pixels."""
 
     max_bytes: int = 256 * 2**20
     max_pixels: int = 200_000_000
 
     def check_pixels(self, width: int, height: int) -> None:
-        """Raise ImageError for an image that is too large to be decoded."""
+        """Check the size of an image before it is decoded.
+
+        Raises:
+            ImageTooLarge: The image has too many pixels.
+        """
         if width * height > self.max_pixels:
             raise ImageTooLarge(
                 f"{width} x {height} pixels is above the limit of "
@@ -62,10 +66,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image as `RGB`, upright, perhaps reduced; and what the file says of itself.
+    """A decoded image and what its file says about it.
 
-    width, height: of the full image, upright, in pixels. format: Pillow's name of it, or RAW.
-    captured: when the photo was taken, as the file says.
+    Attributes:
+        image: Of mode `RGB`, upright, perhaps reduced.
+        width: Of the full image, upright, in pixels.
+        height: Of the full image, upright, in pixels.
+        format: As Pillow names it, or RAW.
+        captured: When the photo was taken, if the file says so.
     """
 
     image: Image.Image
@@ -76,12 +84,20 @@ class Decoded:
 
 
 def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
-    """A regular file's metadata, as they were before reading, and its bytes.
+    """Read a regular file.
 
-    Raises ImageError, whose text is the reason.
+    Args:
+        location: The path.
+        limits: Their `max_bytes` applies.
+
+    Returns:
+        The file's status as it was before reading, and its bytes.
+
+    Raises:
+        ImageError: The file cannot be read or is too large; the text is the reason.
     """
     try:
-        # Not blocking: a FIFO that took the file's name since the scan must not hang us.
+        # Non-blocking, since a FIFO may have replaced the file since the scan.
         handle = os.open(location, os.O_RDONLY | NON_BLOCKING | BINARY)
         with open(handle, "rb") as file:
             info = os.fstat(handle)
@@ -100,12 +116,17 @@ def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
 def decode(
     data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = None, name: bytes = b""
 ) -> Decoded:
-    """The image in `data`.
+    """Decode an image.
 
-    at_least: (height, width) that the caller will resize to; an image may come back smaller than
-    the file, but never under 2.5 times that. name: the file's, since some RAW files are told
-    by that alone.
-    Raises ImageError, whose text is the reason, for anything that is not a readable image.
+    Args:
+        data: The bytes of the file.
+        limits: Their `max_pixels` applies.
+        at_least: (height, width) that the caller will resize to. The result may be smaller than
+            the image in the file, but never less than 2.5 times this size.
+        name: The file's name, since some RAW files are identified by that alone.
+
+    Raises:
+        ImageError: The bytes are not a readable image, or it is too large; the text is the reason.
     """
     if not data:
         raise ImageError("empty file")
@@ -185,13 +206,20 @@ def _decode(
     *,
     fallback_orientation: int = 1,
 ) -> Decoded:
-    """fallback_orientation: EXIF's number, for an image that does not say its own."""
+    """Decode an opened image.
+
+    Args:
+        image: As Pillow opened it.
+        limits: Their `max_pixels` applies.
+        at_least: As for `decode`.
+        fallback_orientation: EXIF's number, for an image without an orientation of its own.
+    """
     width, height = image.size
     limits.check_pixels(width, height)
     format_name = image.format or ""
     if at_least is not None and format_name in ("JPEG", "MPO"):
         side = round(REDUCTION_MARGIN * max(at_least))
-        # Only the size is asked for: a mode would turn CMYK or grey before its profile.
+        # Only the size changes: another mode would convert CMYK or gray before its profile applies.
         image.draft(image.mode, (side, side))
     image.load()
     orientation = _orientation(image) or fallback_orientation
@@ -214,8 +242,8 @@ def _decode_raw(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -
         needed, developed = max(at_least or (1,)), min(size) // 2
         if preview is None or min(preview.size) < min(needed, developed):
             return Decoded(raw.develop(), *size, "RAW", raw.captured())
-        shown = _decode(preview, limits, at_least, fallback_orientation=raw.orientation)
-        return Decoded(shown.image, *size, "RAW", shown.captured or raw.captured())
+        decoded = _decode(preview, limits, at_least, fallback_orientation=raw.orientation)
+        return Decoded(decoded.image, *size, "RAW", decoded.captured or raw.captured())
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
@@ -224,11 +252,12 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int | None:
-    """EXIF orientation, 1 to 8, still to be applied: Pillow turns TIFFs while loading them, pi-heif
-    HEICs. None where the file does not say.
+    """Return the EXIF orientation that is still to be applied, 1 to 8; None if there is none.
+
+    Pillow applies that of a TIFF while loading it, pi-heif that of a HEIC.
     """
     try:
         value = image.getexif().get(ORIENTATION_TAG)
-    except Exception:  # a broken EXIF block is no reason to lose the image
+    except Exception:  # an image with a broken EXIF block is still worth indexing
         return None
     return value if value in range(1, 9) else None

@@ -1,7 +1,7 @@
-"""Which files are images, and which reader each needs: by its first bytes, and for RAW its name.
+"""Recognizes image files, and the reader each needs, by first bytes and, for RAW files, by name.
 
-Most cameras' RAW files are TIFFs whose first image is a stamp-sized preview, so the bytes alone
-would take them for that stamp; only the extension tells.
+Most cameras' RAW files are TIFFs whose first image is a stamp-sized preview. By their bytes alone
+they would be read as that preview, so the extension decides.
 """
 
 import os
@@ -11,7 +11,7 @@ from .isobmff import brands
 
 Reader = Literal["pillow", "heif", "raw"]
 
-# What Pillow is asked to try, none of its other plugins: EPS, for one, would start Ghostscript.
+# The only plugins that Pillow may try: others are risky, as EPS, which starts Ghostscript.
 # JPEG opens MPO too, and PPM the whole PNM family.
 PILLOW = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "AVIF")
 
@@ -43,29 +43,34 @@ HEIF_BRANDS = frozenset(
 )
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
 CANON_RAW = b"crx "
-# How much of a file `looks_like_image` and `reader_of` want to see.
+# How many bytes of a file `looks_like_image` and `reader_of` need.
 HEAD = 64
 
 
 def looks_like_image(head: bytes) -> bool:
-    """Whether a file that begins with `head` is an image, whatever its name."""
+    """Return whether a file that begins with `head` is an image, whatever its name."""
     if head.startswith((*MAGIC, *RAW_MAGIC)) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return True
     return not brands(head).isdisjoint(HEIF_BRANDS | AVIF_BRANDS | {CANON_RAW})
 
 
 def is_image_name(name: bytes) -> bool:
-    """Whether a file of this name is taken for an image."""
+    """Return whether a file of this name counts as an image."""
     return extension_of(name) in EXTENSIONS
 
 
 def extension_of(name: bytes) -> bytes:
-    """`.jpg`, in lower case; empty where there is none."""
+    """Return a name's extension in lower case, such as `.jpg`; empty if it has none."""
     return os.path.splitext(name)[1].lower()
 
 
 def reader_of(data: bytes, name: bytes) -> Reader:
-    """What opens this file. name: for its extension; may be empty."""
+    """Return which reader opens a file.
+
+    Args:
+        data: The file's bytes, or at least the first `HEAD`.
+        name: The file's name, for its extension; may be empty.
+    """
     kinds = brands(data[:HEAD])
     if CANON_RAW in kinds or data.startswith(RAW_MAGIC) or _is_canon_tiff(data):
         return "raw"
@@ -82,5 +87,5 @@ def _known(data: bytes) -> bool:
 
 
 def _is_canon_tiff(data: bytes) -> bool:
-    """A CR2 (TIFF with its mark) or a CRW."""
+    """Return whether this is a CR2 (a TIFF with a mark of its own) or a CRW."""
     return (data.startswith(TIFF) and data[8:10] == b"CR") or data[6:14] == b"HEAPCCDR"

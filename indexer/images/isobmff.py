@@ -1,4 +1,4 @@
-"""Boxes: the container of HEIC, AVIF and JPEG 2000, as far as Pillow and pi-heif leave it to us.
+"""Parses boxes, the container of HEIC, AVIF and JPEG 2000, where Pillow and pi-heif do not.
 
 Pillow does not return the ICC profile of a JPEG 2000 file, and the brands decide which decoder
 opens a file.

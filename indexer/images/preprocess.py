@@ -1,7 +1,8 @@
-"""An RGB image to a model's pixels, exactly as open_clip's own transform does it.
+"""Turns an RGB image into a model's pixels, exactly as open_clip's own transform does.
 
-open_clip leaves resizing to torchvision, which for Pillow images is Pillow's own `resize`; so the
-same calls on the same image give the same bytes, without torch.
+open_clip leaves resizing to torchvision, which calls Pillow's `resize` for Pillow images, so the
+same calls on the same image give the same bytes without torch.
+
 Source: open_clip `transform.py` (`image_transform`, `ResizeKeepRatio`, `center_crop_or_pad`).
 """
 
@@ -12,23 +13,29 @@ import numpy as np
 
 from indexer.encoder import Encoder, ModelEncoder, Pixels
 
-if TYPE_CHECKING:  # a text search reads these settings and has no use for Pillow
+if TYPE_CHECKING:  # a text search reads these settings but does not need Pillow
     from PIL import Image
 
 ResizeMode = Literal["shortest", "longest", "squash"]
 
 # Pillow's numbers of the filters, Image.Resampling.
 RESAMPLING = {"bilinear": 2, "bicubic": 3}
-# Beyond this ratio of the sides only the middle is resized; the centre crop keeps no more of it.
-MAX_ELONGATED = 32
+# Beyond this ratio of the sides only the middle is resized; the center crop keeps no more of it.
+MAX_SIDE_RATIO = 32
 
 
 @dataclass(frozen=True)
 class Preprocess:
     """A model's image settings, under the names of open_clip's `preprocess_cfg`.
 
-    size: (height, width) in pixels. mean, std: of the RGB channels on a scale of 0 to 1.
-    fill_color: 0 to 255, for the bars that `longest` leaves.
+    Attributes:
+        size: (height, width) in pixels.
+        mean: Of the RGB channels, on a scale of 0 to 1.
+        std: Of the RGB channels, on a scale of 0 to 1.
+        resize_mode: "shortest" and "longest" fit that side and crop or pad; "squash" ignores the
+            aspect ratio.
+        interpolation: "bilinear" or "bicubic".
+        fill_color: Gray level, 0 to 255, of the bars that "longest" leaves.
     """
 
     size: tuple[int, int]
@@ -40,16 +47,16 @@ class Preprocess:
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> Self:
-        """From `to_json`'s object."""
+        """Return the settings in an object that `to_json` made."""
         lists = {key: tuple(settings[key]) for key in ("size", "mean", "std")}
         return cls(**{**settings, **lists})
 
     def to_json(self) -> dict[str, Any]:
-        """As an object of plain JSON types."""
+        """Return the settings as an object of plain JSON types."""
         return asdict(self)
 
     def pixels(self, image: "Image.Image") -> Pixels:
-        """`image` (RGB) as `(3, h, w)` uint8."""
+        """Return an RGB image as `(3, h, w)` uint8."""
         height, width = self.size
         if self.resize_mode == "shortest":
             image = _middle(image)
@@ -59,12 +66,12 @@ class Preprocess:
         return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
 
     def _resized(self, image: "Image.Image") -> tuple[int, int]:
-        """(width, height) before the crop."""
+        """Return (width, height) before the crop."""
         height, width = self.size
         if self.resize_mode == "squash":
             return width, height
         if self.resize_mode == "shortest" and height == width:
-            # torchvision's Resize(int): the short side is exact, the long one truncated.
+            # As torchvision's Resize(int): the short side is exact, the long one truncated.
             if image.width <= image.height:
                 return width, int(width * image.height / image.width)
             return int(width * image.width / image.height), width
@@ -74,8 +81,8 @@ class Preprocess:
 
 
 def _middle(image: "Image.Image") -> "Image.Image":
-    """`image`, or the middle of one so long that resizing all of it would take gigabytes."""
-    longest = MAX_ELONGATED * min(image.size)
+    """Return the image, or its middle if it is so long that resizing it would take gigabytes."""
+    longest = MAX_SIDE_RATIO * min(image.size)
     if max(image.size) <= longest:
         return image
     width, height = min(image.width, longest), min(image.height, longest)
@@ -84,7 +91,7 @@ def _middle(image: "Image.Image") -> "Image.Image":
 
 
 def _crop_or_pad(image: "Image.Image", width: int, height: int, fill: int) -> "Image.Image":
-    """The middle of `image`, with bars where it is smaller than `width` x `height`."""
+    """Return the middle of an image, with bars where it is smaller than `width` x `height`."""
     if image.width < width or image.height < height:
         from PIL import Image
 

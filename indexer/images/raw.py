@@ -1,6 +1,6 @@
-"""Cameras' RAW files, by the preview that the camera put in; developed only where that is missing.
+"""Reads RAW files by the preview that the camera embedded; develops them only if it is missing.
 
-rawpy (LibRaw) is an extra: nothing else of clipdex needs it.
+rawpy (LibRaw) is an extra that nothing else in clipdex needs.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from .capture_time import CaptureTime, capture_time_of_exif, checked
 if TYPE_CHECKING:
     from rawpy import RawPy
 
-# LibRaw's numbers of the eight orientations, as EXIF's.
+# EXIF's numbers of LibRaw's eight orientations.
 ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
 # TIFF under another name: Olympus and Panasonic change the two bytes that mean "TIFF".
 TIFF_RELATIVES = (b"IIRO", b"IIRS", b"IIU\0")
@@ -26,8 +26,10 @@ TIFF_RELATIVES = (b"IIRO", b"IIRS", b"IIU\0")
 class RawFile:
     """An opened RAW file.
 
-    width, height: of the sensor's image as it lies in the file, in pixels.
-    orientation: EXIF's number, of that image and of a preview that does not name its own.
+    Attributes:
+        width: Of the sensor's image as stored, in pixels.
+        height: Of the sensor's image as stored, in pixels.
+        orientation: EXIF's number, for that image and for a preview without one of its own.
     """
 
     def __init__(self, opened: "RawPy", data: bytes) -> None:
@@ -38,7 +40,7 @@ class RawFile:
         self.orientation = ORIENTATIONS[sizes.flip] if sizes.flip in range(8) else 1
 
     def preview(self) -> Image.Image | None:
-        """The largest preview, opened and, if a JPEG, not yet decoded; None where there is none."""
+        """Return the largest preview, a JPEG not yet decoded; None if there is no preview."""
         import rawpy
 
         try:
@@ -50,11 +52,11 @@ class RawFile:
         return Image.fromarray(found.data)
 
     def develop(self) -> Image.Image:
-        """The sensor's image at half its size, upright, in sRGB."""
+        """Return the sensor's image at half its size, upright, in sRGB."""
         return Image.fromarray(self._raw.postprocess(half_size=True, use_camera_wb=True))
 
     def captured(self) -> CaptureTime | None:
-        """When the file itself says that it was taken."""
+        """Return when the photo was taken; None if the file does not say."""
         try:
             data = self._data
             if data.startswith(TIFF_RELATIVES):
@@ -62,11 +64,11 @@ class RawFile:
             exif = Image.Exif()
             exif.load(data)
             found = capture_time_of_exif(exif)
-        except Exception:  # no TIFF inside, or a broken one
+        except Exception:  # not a TIFF inside, or a broken one
             found = None
         if found is None:
-            # LibRaw reads the camera's wall clock as this machine's time, and rawpy back again;
-            # without a date it is the beginning of 1970.
+            # LibRaw reads the camera's wall clock as this machine's time, and rawpy converts it
+            # back; without a date it is the beginning of 1970.
             moment = self._raw.other.timestamp
             found = checked(moment) if moment.timestamp() > 0 else None
         return found
@@ -74,20 +76,26 @@ class RawFile:
 
 @contextmanager
 def open_raw(data: bytes) -> Iterator[RawFile]:
-    """Open a RAW file's bytes; raises ImageError, whose text is the reason."""
+    """Open a RAW file.
+
+    Args:
+        data: The bytes of the file.
+
+    Yields:
+        The opened file, closed on exit.
+
+    Raises:
+        ImageError: rawpy is missing or cannot read the file; the text is the reason.
+    """
     try:
         import rawpy
     except ImportError as exc:
-        raise ImageError(
-            "a camera's RAW file, which needs one more package: pip install 'clipdex[raw]'"
-        ) from exc
+        raise ImageError("RAW files need one more package: pip install 'clipdex[raw]'") from exc
     try:
         with rawpy.imread(BytesIO(data)) as opened:
             yield RawFile(opened, data)
     except rawpy.LibRawFileUnsupportedError as exc:
-        raise ImageError(
-            "a RAW file of a kind that LibRaw does not read, or a damaged one"
-        ) from exc
+        raise ImageError("a damaged RAW file, or one of a kind that LibRaw does not read") from exc
     except rawpy.LibRawError as exc:
         text = exc.args[0] if exc.args else exc
         text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)

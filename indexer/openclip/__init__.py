@@ -1,1 +1,1 @@
-"""Everything that reads models through open_clip, and the hub that they come from."""
+"""Loading models through open_clip, and downloading them from a hub."""

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlparse
 
 from indexer.bundles.cache import cache_folder
-from indexer.bundles.names import CONFIG
 from indexer.errors import DownloadError
+from indexer.model_name import CONFIG
 
 CHUNK = 1 << 20
 
@@ -30,7 +30,7 @@ class Hub:
 
         Args:
             sha256: The expected checksum of the weights, in addition to the hub's.
-            on_progress: Is called with a line for each download.
+            on_progress: Called with a line of text for each download.
         """
         self.sha256 = sha256
         self.on_progress = on_progress
@@ -88,10 +88,10 @@ class Hub:
         from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
         from huggingface_hub.utils import build_hf_headers
 
-        kept = try_to_load_from_cache(repo, name)
-        if isinstance(kept, str):
-            _require(Path(kept), Path(kept).resolve().name, sha256, "the hub's cache")
-            return Path(kept)
+        cached = try_to_load_from_cache(repo, name)
+        if isinstance(cached, str):
+            _require(Path(cached), Path(cached).resolve().name, sha256, "the hub's cache")
+            return Path(cached)
         url = hf_hub_url(repo, name)
         try:
             metadata = get_hf_file_metadata(url)
@@ -106,9 +106,8 @@ class Hub:
         except Exception as exc:  # of httpx, requests and huggingface_hub
             raise DownloadError(_unreachable(url, name, exc, way_out)) from exc
         etag = (metadata.etag or "").strip('"')
-        version = "".join(filter(str.isalnum, etag))[
-            :16
-        ]  # from outside, so it must not form a path
+        # The hub sends it, so it must not form a path.
+        version = "".join(filter(str.isalnum, etag))[:16]
         folder = cache_folder() / "downloads" / repo.replace("/", "--") / (version or "unnamed")
         file = folder / name
         self._folders.append(folder)

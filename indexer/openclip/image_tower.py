@@ -11,15 +11,20 @@ from indexer.images.preprocess import Preprocess
 
 from .loader import build
 
-# Stands in for a text tower that is not wanted: open_clip builds the two together.
+# A minimal text tower, since open_clip always builds both towers.
 NO_TEXT = {"context_length": 4, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1}
 
 
 class ImageTower(nn.Module):
-    """Normalisation, tower and unit length in one module, on whatever device it is moved to.
+    """An image tower that normalizes its pixels and its vectors.
 
-    visual: open_clip's image tower. precision: what the tower computes in; pixels are normalised,
-    and vectors brought to unit length, in float32 always.
+    Both normalizations are computed in float32, whatever the tower computes in.
+
+    Attributes:
+        visual: open_clip's image tower.
+        mean: Of the RGB channels, on a scale of 0 to 1.
+        std: Of the RGB channels, on a scale of 0 to 1.
+        precision: What the tower computes in.
     """
 
     def __init__(self, visual: nn.Module, preprocess: Preprocess, precision: Precision) -> None:
@@ -33,7 +38,7 @@ class ImageTower(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """`(n, 3, h, w)` uint8 to `(n, dim)` float32 of unit norm."""
+        """Encode `(n, 3, h, w)` uint8 as `(n, dim)` float32 of unit norm."""
         scaled = (pixels.to(torch.float32) / 255.0 - self.mean) / self.std
         scaled = scaled.contiguous(memory_format=torch.channels_last)
         dtype = AUTOCAST[self.precision]
@@ -45,9 +50,10 @@ class ImageTower(nn.Module):
 
 
 def build_visual(config: dict[str, Any]) -> nn.Module:
-    """open_clip's image tower of a configuration (`model_cfg`), its weights drawn at random.
+    """Return open_clip's image tower of a configuration (`model_cfg`), with random weights.
 
-    Raises CompileError where open_clip cannot build it.
+    Raises:
+        CompileError: open_clip cannot build it.
     """
     visual: nn.Module = build({**config, "text_cfg": NO_TEXT}, {}).visual
     return visual

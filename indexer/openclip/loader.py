@@ -1,4 +1,4 @@
-"""open_clip's models, loaded for compiling. One of the few places that import torch."""
+"""Loads open_clip's models for compilation. One of the few modules that import torch."""
 
 import json
 import tempfile
@@ -14,24 +14,29 @@ from open_clip.factory import load_checkpoint
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from indexer.bundles.names import CONFIG, ModelName, parse
 from indexer.encoder import Embeddings
 from indexer.errors import ClipdexError, CompileError
 from indexer.images.preprocess import Preprocess
+from indexer.model_name import CONFIG, ModelName, parse
 from indexer.tokenizers.bpe import TokenIds
 
 from .hub import Hub
 from .quiet import quiet
-from .sources import Source, architecture, find_source
+from .sources import Source, find_source
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model as open_clip gives it, in float32 and evaluation mode.
+    """A model as open_clip loads it, in float32 and evaluation mode.
 
-    source: what it was loaded from, in words. config: the architecture, open_clip's `model_cfg`.
-    transform: open_clip's own preprocessing, PIL image to `(3, h, w)` normalised float32.
-    tokenizer: open_clip's own; None in a survey of architectures whose tokenizer is not here.
+    Attributes:
+        source: What it was loaded from, in words.
+        config: The architecture, open_clip's `model_cfg`.
+        model: open_clip's model.
+        transform: open_clip's own preprocessing, from a Pillow image to `(3, h, w)` normalized
+            float32.
+        tokenizer: open_clip's own; None in a survey of architectures without their tokenizers.
+        preprocess: The settings of `transform`.
     """
 
     source: str
@@ -43,35 +48,35 @@ class LoadedModel:
 
     @property
     def context_length(self) -> int:
-        """How many ids open_clip's tokenizer gives."""
+        """How many ids open_clip's tokenizer gives for a text."""
         return int(self.tokenizer.context_length)
 
     @property
     def random_reduction(self) -> bool:
-        """Whether the tokenizer drops tokens of too long a text by chance."""
+        """Whether the tokenizer drops random tokens of a text that is too long."""
         return getattr(self.tokenizer, "reduction_fn", None) is not None
 
     @property
     def pads_right(self) -> bool:
-        """Whether padding stands behind the text."""
+        """Whether padding follows the text."""
         inner = getattr(self.tokenizer, "tokenizer", None)
         return getattr(inner, "padding_side", "right") == "right"
 
     def encode_images(self, images: list[Image.Image]) -> Embeddings:
-        """open_clip's own answer: `(n, dim)` unit vectors."""
+        """Return open_clip's own vectors of images, `(n, dim)` of unit norm."""
         parts = []
-        for image in images:  # one by one: a large model's activations take memory
+        for image in images:  # one by one, since the activations of a large model take memory
             with torch.inference_mode():
                 pixels = self.transform(image)[None]
                 parts.append(self.model.encode_image(pixels, normalize=True).numpy())
         return np.concatenate(parts)
 
     def encode_texts(self, texts: list[str]) -> Embeddings:
-        """open_clip's own answer: `(n, dim)` unit vectors."""
+        """Return open_clip's own vectors of texts, `(n, dim)` of unit norm."""
         return self.encode_ids(np.asarray(self.tokenizer(texts)))
 
     def encode_ids(self, ids: TokenIds) -> Embeddings:
-        """open_clip's own answer to ids `(n, context_length)`: `(n, dim)` unit vectors."""
+        """Return open_clip's own vectors of ids `(n, context_length)`, `(n, dim)` of unit norm."""
         parts = []
         for at in range(0, len(ids), 16):
             with torch.inference_mode():
@@ -81,17 +86,26 @@ class LoadedModel:
 
 
 def load(spec: str | ModelName, arch: str | None = None, *, hub: Hub | None = None) -> LoadedModel:
-    """The model of a name (`model_name.parse`); what a hub holds is downloaded.
+    """Load a model, downloading what a hub holds.
 
-    arch: of a checkpoint file. Weights are safetensors, or torch files that hold nothing but
-    tensors. Raises ModelNotFound and CompileError.
+    Weights are read from safetensors, or from torch files that hold nothing but tensors.
+
+    Args:
+        spec: A model name, parsed or not.
+        arch: The architecture of a checkpoint file.
+        hub: What downloads files; a new `Hub` if None.
+
+    Raises:
+        ModelNotFound: The name leads to no model.
+        CompileError: The weights or the tokenizer cannot be loaded.
+        DownloadError: A file cannot be downloaded.
     """
     model_name = spec if isinstance(spec, ModelName) else parse(spec, arch)
     source = find_source(model_name, hub or Hub())
     model = build(source.config, source.preprocess)
     try:
         load_checkpoint(model, str(source.weights), strict=True, weights_only=True)
-    except Exception as exc:  # open_clip, torch and safetensors raise what they like
+    except Exception as exc:  # open_clip, torch and safetensors raise many kinds
         raise CompileError(
             f"the weights {source.weights} do not load into {model_name.name}: {_line(exc)}"
         ) from exc
@@ -100,12 +114,21 @@ def load(spec: str | ModelName, arch: str | None = None, *, hub: Hub | None = No
 
 
 def build(config: dict[str, Any], preprocess: dict[str, Any], device: str = "cpu") -> Any:
-    """open_clip's model of a configuration, its weights not loaded yet."""
+    """Return open_clip's model of a configuration, without loading weights.
+
+    Args:
+        config: open_clip's `model_cfg`.
+        preprocess: open_clip's `preprocess_cfg`.
+        device: torch's name of the device.
+
+    Raises:
+        CompileError: open_clip cannot build the model.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        metadata = {"model_cfg": config, "preprocess_cfg": preprocess}
-        (Path(folder) / CONFIG).write_text(json.dumps(metadata))
+        settings = {"model_cfg": config, "preprocess_cfg": preprocess}
+        (Path(folder) / CONFIG).write_text(json.dumps(settings))
         try:
-            with quiet():  # it warns that no weights were loaded: they come later
+            with quiet():  # it warns that no weights were loaded; they are loaded later
                 return open_clip.create_model(
                     f"local-dir:{folder}",
                     load_weights=False,
@@ -113,48 +136,23 @@ def build(config: dict[str, Any], preprocess: dict[str, Any], device: str = "cpu
                     precision="fp32",
                     device=device,
                 )
-        except Exception as exc:  # open_clip, timm and transformers raise what they like
+        except Exception as exc:  # open_clip, timm and transformers raise many kinds
             needs = config.get("text_cfg", {}).get("hf_model_name")
             hint = (
                 f". Its text tower needs the config.json of {needs}: put it into a folder, and "
-                f"name that as hf_model_name in an {CONFIG} beside the weights"
+                f"name that folder as hf_model_name in an {CONFIG} beside the weights"
             )
             raise CompileError(
                 f"open_clip cannot build this model: {_line(exc)}{hint if needs else ''}"
             ) from exc
 
 
-def random_model(
-    arch: str, *, config: dict[str, Any] | None = None, tokenizer: Any = None
-) -> LoadedModel:
-    """An architecture with weights drawn at random, always the same, for tests and surveys.
-
-    config: instead of open_clip's own. Weights that start as constants (layer scales near 0,
-    biases, batch statistics) are moved off them, so that each part of the model shows in its
-    answer.
-    """
-    config = architecture(arch) if config is None else config
-    torch.manual_seed(0)
-    model = build(config, {})
-    with torch.no_grad():
-        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-            if tensor.is_floating_point() and tensor.numel() > 1 and name.count("."):
-                _move_off_constant(name, tensor)
-    return loaded_model(f"{arch}, random", config, model, tokenizer)
-
-
-def _move_off_constant(name: str, tensor: torch.Tensor) -> None:
-    flat = tensor.detach().flatten()
-    if name.endswith(("attn_mask", "inv_freq")) or not bool((flat == flat[0]).all()):
-        return
-    if name.endswith("running_var"):
-        tensor.add_(torch.rand_like(tensor))
-    else:
-        tensor.add_(torch.randn_like(tensor) * 0.1)
-
-
 def find_tokenizer(source: Source) -> Any:
-    """open_clip's own tokenizer of a model. Raises CompileError where its files are not here."""
+    """Return open_clip's own tokenizer of a model.
+
+    Raises:
+        CompileError: The tokenizer's files, or the package that reads them, are missing.
+    """
     text = source.config.get("text_cfg", {})
     try:
         if source.tokenizer_folder is not None and text.get("hf_tokenizer_name"):
@@ -171,17 +169,24 @@ def find_tokenizer(source: Source) -> Any:
         raise CompileError(
             "this model's tokenizer needs transformers: pip install 'clipdex[torch]'"
         ) from exc
-    except Exception as exc:  # transformers raises what it likes
+    except Exception as exc:  # transformers raises many kinds
         needs = text.get("hf_tokenizer_name", "the model")
         raise CompileError(
-            f"the tokenizer of {needs} is not here ({_line(exc)}): put its tokenizer.json and "
-            f"tokenizer_config.json (https://huggingface.co/{needs}) beside the weights, in a "
-            f"folder with them or one with an {CONFIG}, and add that with `clipdex models add`"
+            f"the tokenizer of {needs} is missing ({_line(exc)}): put its tokenizer.json and "
+            f"tokenizer_config.json (https://huggingface.co/{needs}) beside the weights, and run "
+            f"`clipdex models add` on the weights, or on their folder if it has an {CONFIG}"
         ) from exc
 
 
 def loaded_model(source: str, config: dict[str, Any], model: Any, tokenizer: Any) -> LoadedModel:
-    """`model` with its own transform and preprocessing settings."""
+    """Return a model with its transform and preprocessing settings.
+
+    Args:
+        source: What it was loaded from, in words.
+        config: open_clip's `model_cfg`.
+        model: open_clip's model.
+        tokenizer: open_clip's tokenizer.
+    """
     model.eval()
     settings = open_clip.get_model_preprocess_cfg(model)
     size = settings["size"]
@@ -198,8 +203,14 @@ def loaded_model(source: str, config: dict[str, Any], model: Any, tokenizer: Any
 
 
 def fingerprint(loaded: LoadedModel, tokenizer_file: str) -> str:
-    """32 hex digits over weights (name, shape, float32 values), architecture, preprocessing and
-    tokenizer; the same whatever versions of torch and open_clip loaded them.
+    """Return a model's fingerprint, 32 hex digits.
+
+    It is a hash of the weights (name, shape, float32 values), architecture, preprocessing and
+    tokenizer, and does not depend on the versions of torch and open_clip.
+
+    Args:
+        loaded: The model.
+        tokenizer_file: The content of the tokenizer's file in a bundle.
     """
     hasher = blake3()
     for name, tensor in sorted(loaded.model.state_dict().items()):
@@ -213,6 +224,6 @@ def fingerprint(loaded: LoadedModel, tokenizer_file: str) -> str:
 
 
 def _line(exc: Exception) -> str:
-    """An error of another library as one short line."""
+    """Return another library's error as one short line."""
     text = " ".join(str(exc).split())
     return text if len(text) <= 200 else text[:197] + "..."

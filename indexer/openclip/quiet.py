@@ -1,4 +1,4 @@
-"""Other libraries' remarks, which they make through the root logger, kept off the terminal."""
+"""Keeps what other libraries write to the root logger off the terminal."""
 
 import logging
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Only errors are logged inside."""
+    """Log only errors inside."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

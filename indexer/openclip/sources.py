@@ -1,4 +1,4 @@
-"""Where the parts of a named open_clip model are; what a hub holds is downloaded."""
+"""Finds the parts of a named open_clip model, downloading what a hub holds."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,8 +7,8 @@ from typing import Any
 
 import open_clip
 
-from indexer.bundles.names import CONFIG, ModelName
 from indexer.errors import CompileError, ModelNotFound
+from indexer.model_name import CONFIG, ModelName
 
 from .hub import Hub
 
@@ -19,11 +19,15 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model's parts are: architecture, preprocessing, weights, tokenizer.
+    """The parts of a model: architecture, preprocessing, weights, tokenizer.
 
-    config, preprocess: open_clip's `model_cfg` and `preprocess_cfg`. weights: a file.
-    tokenizer: what `open_clip.get_tokenizer` is asked for. tokenizer_folder: where the files of a
-    Hugging Face tokenizer are, if that is what the architecture takes.
+    Attributes:
+        name: Of the model, in words.
+        config: open_clip's `model_cfg`.
+        weights: The file.
+        tokenizer: The argument of `open_clip.get_tokenizer`.
+        preprocess: open_clip's `preprocess_cfg`.
+        tokenizer_folder: Holds the files of a Hugging Face tokenizer, if the architecture has one.
     """
 
     name: str
@@ -35,7 +39,17 @@ class Source:
 
 
 def find_source(model_name: ModelName, hub: Hub) -> Source:
-    """Where the parts of a named model are; `hub` fetches what is missing."""
+    """Find the parts of a model.
+
+    Args:
+        model_name: A pretrained model, a model of a hub, a folder or a checkpoint.
+        hub: Downloads what is missing.
+
+    Raises:
+        ModelNotFound: The name leads to no model that open_clip can load.
+        CompileError: The configuration is not open_clip's.
+        DownloadError: A file cannot be downloaded.
+    """
     if model_name.kind == "folder" and model_name.path is not None:
         config = model_name.path / CONFIG
         weights = [model_name.path / file for file in WEIGHTS]
@@ -50,33 +64,33 @@ def find_source(model_name: ModelName, hub: Hub) -> Source:
     if model_name.kind == "checkpoint" and model_name.path is not None:
         if model_name.arch is None:
             raise ModelNotFound(
-                f"{model_name.path} does not say what it holds: name its architecture with --arch "
+                f"{model_name.path} does not name its architecture: give it with --arch "
                 "(open_clip's name, such as ViT-B-32)"
             )
         arch, _, tag = model_name.arch.replace(",", "/").replace(":", "/").partition("/")
-        metadata, preprocess = _settings(arch, tag) if tag else (architecture(arch), {})
+        settings, preprocess = _settings(arch, tag) if tag else (architecture(arch), {})
         folder = model_name.path.parent
         here = any((folder / name).is_file() for name in TOKENIZER_FILES)
         name = f"{model_name.arch} {model_name.path.name}"
-        return Source(name, metadata, model_name.path, arch, preprocess, folder if here else None)
+        return Source(name, settings, model_name.path, arch, preprocess, folder if here else None)
     if model_name.kind == "hub" and model_name.repo is not None:
         config, file = hub.checkpoint(model_name.repo, WEIGHTS)
         return _layout(model_name.name, config, file, model_name.name)
     if model_name.kind == "pretrained" and model_name.arch and model_name.tag:
         return _pretrained(model_name.name, model_name.arch, model_name.tag, hub)
     raise ModelNotFound(
-        f"{model_name.name!r} is not a model to compile: expected ARCHITECTURE/TAG, "
+        f"{model_name.name!r} is not a model that can be compiled: give ARCHITECTURE/TAG, "
         f"hf-hub:org/name, local-dir:FOLDER with an {CONFIG} and {WEIGHTS[0]}, or a "
         "checkpoint file with --arch"
     )
 
 
 def _layout(name: str, config: Path, weights: Path, tokenizer: str) -> Source:
-    """A model in open_clip's layout."""
+    """Return the parts of a model in open_clip's layout."""
     try:
-        metadata = json.loads(config.read_text(encoding="utf-8"))
+        settings = json.loads(config.read_text(encoding="utf-8"))
         return Source(
-            name, metadata["model_cfg"], weights, tokenizer, metadata.get("preprocess_cfg", {})
+            name, settings["model_cfg"], weights, tokenizer, settings.get("preprocess_cfg", {})
         )
     except (OSError, ValueError, KeyError) as exc:
         raise CompileError(f"{config} is not an open_clip configuration: {exc!r}") from exc
@@ -91,23 +105,29 @@ def _pretrained(name: str, arch: str, tag: str, hub: Hub) -> Source:
 
 
 def _settings(arch: str, tag: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Architecture and preprocessing of the weights that open_clip knows as `tag`."""
+    """Return architecture and preprocessing of the weights that open_clip calls `tag`."""
     config = architecture(arch)
-    metadata = open_clip.get_pretrained_cfg(arch, tag)
-    if not metadata:
+    settings = open_clip.get_pretrained_cfg(arch, tag)
+    if not settings:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(arch)) or "none"
-        raise ModelNotFound(f"open_clip knows no weights {tag!r} for {arch}; it knows: {tags}")
-    if metadata.get("quick_gelu"):  # open_clip only warns, and gives vectors of no use
+        raise ModelNotFound(f"open_clip has no weights {tag!r} for {arch}; it has: {tags}")
+    if settings.get("quick_gelu"):  # open_clip only warns, and its vectors would be useless
         config["quick_gelu"] = True
-    return config, {key: metadata[key] for key in ("mean", "std", "interpolation", "resize_mode")}
+    return config, {key: settings[key] for key in ("mean", "std", "interpolation", "resize_mode")}
 
 
 def architecture(arch: str) -> dict[str, Any]:
-    """open_clip's configuration of an architecture. Raises ModelNotFound, naming near ones."""
+    """Return open_clip's configuration of an architecture.
+
+    Raises:
+        ModelNotFound: There is none; the message names similar ones.
+    """
     config: dict[str, Any] | None = open_clip.get_model_config(arch)
     if config is None:
         from difflib import get_close_matches
 
         near = ", ".join(get_close_matches(arch, open_clip.list_models(), 4, 0.4))
-        raise ModelNotFound(f"open_clip knows no architecture {arch!r}; near: {near or 'none'}")
+        raise ModelNotFound(
+            f"open_clip has no architecture {arch!r}; similar ones: {near or 'none'}"
+        )
     return config

@@ -1,1 +1,1 @@
-"""Files to committed embeddings: decoding and encoding side by side."""
+"""From files to committed embeddings, with decoding and encoding in parallel."""

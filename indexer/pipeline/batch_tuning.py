@@ -1,27 +1,27 @@
-"""How many images a batch: measured while the first ones are being encoded.
+"""Chooses how many images a batch holds by measuring while the first ones are being encoded.
 
-An encoder runs the model on one thread, so the processor time that a batch takes says what an image
-costs in batches of that size, whatever the other threads do meanwhile; and since it is real work
-that is measured, measuring costs nothing. Sizes are tried from the smallest up, until a larger one
-is hardly cheaper: the memory that a batch took is kept until the end.
+An encoder runs the model on one thread, so the processor time of a batch says what an image costs
+in batches of that size, whatever other threads do meanwhile. The batches are part of the run, so
+measuring costs nothing. Sizes are tried in ascending order until a larger one is hardly cheaper,
+because the memory of a larger batch would not be freed before the end of the run.
 """
 
 import threading
 from collections.abc import Sequence
 from statistics import median
 
-# Batches that are measured at each size, after one an encoder, which warm up.
+# Batches measured at each size, after one per encoder to warm up.
 BATCHES = 8
 # A larger batch has to save this share of an image's cost.
 GAIN = 0.03
 
 
 class BatchTuner:
-    """Finds the best batch size.
+    """A search for the best batch size.
 
     Args:
-        sizes: To be tried, ascending.
-        encoders: Threads that encode.
+        sizes: The sizes to try, ascending.
+        encoders: How many threads encode.
     """
 
     def __init__(self, sizes: Sequence[int], encoders: int) -> None:
@@ -29,7 +29,7 @@ class BatchTuner:
         self.settled = len(sizes) == 1
         self._encoders = encoders
         self._at = 0
-        self._least = float("inf")
+        self._min_cost = float("inf")
         self._costs: list[float] = []
         self._lock = threading.Lock()
 
@@ -39,7 +39,12 @@ class BatchTuner:
         return self.sizes[self._at]
 
     def note(self, images: int, seconds: float) -> None:
-        """A batch of so many took so many processor seconds. Called from any thread."""
+        """Record how long a batch took; may be called from any thread.
+
+        Args:
+            images: How many it held.
+            seconds: Processor time.
+        """
         with self._lock:
             if self.settled or images != self.size:
                 return
@@ -49,11 +54,11 @@ class BatchTuner:
                 self._costs.clear()
 
     def _decide(self, cost: float) -> None:
-        if cost > (1 - GAIN) * self._least:
+        if cost > (1 - GAIN) * self._min_cost:
             self._at -= 1
             self.settled = True
         elif self._at + 1 == len(self.sizes):
             self.settled = True
         else:
-            self._least = cost
+            self._min_cost = cost
             self._at += 1

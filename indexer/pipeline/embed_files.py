@@ -1,4 +1,4 @@
-"""Vectors of files that may or may not be in a collection; nothing is stored."""
+"""Embeds files that may or may not be in a collection, without storing anything."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Embedded(Generic[T]):
-    """One file: its content's hash and what was made of its vector, or why there is none."""
+    """A file: the hash of its content and what was made of its vector, or why there is none."""
 
     path: bytes
     digest: bytes
@@ -40,10 +40,19 @@ def embed_files(
     workers: int | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Embedded[T]]:
-    """Each file in order, with what `make` gives for its vector `(n, dim)` of a batch.
+    """Embed files, each content once.
 
-    stored: the vectors of a collection by the encoder's model, taken for the images it holds.
-    The others are encoded, each content once.
+    Args:
+        tasks: The files.
+        encoder: The encoder.
+        make: Turns the vectors `(n, dim)` of a batch into n values.
+        stored: The vectors of a collection by the encoder's model, used for the images that it
+            holds.
+        workers: How many images are decoded at once.
+        limits: The largest file and image to read.
+
+    Yields:
+        Each file in order, with the value that was made of its vector.
     """
     made: dict[bytes, T] = {}
 
@@ -64,22 +73,33 @@ def embed_files(
                     continue
                 if item.digest not in made:
                     own = stored.vector(item.digest) if stored is not None else None
-                    assert own is not None  # `known` has just said so
+                    assert own is not None  # `known` has just found it
                     (made[item.digest],) = make(own[np.newaxis])
                 yield Embedded(item.task.location, item.digest, made[item.digest])
 
 
 def task_of(path: bytes) -> Task:
-    """One file, by its absolute path. Raises OSError where it is not there."""
+    """Return the task of reading one file.
+
+    Args:
+        path: Its absolute path.
+
+    Raises:
+        OSError: It does not exist.
+    """
     info = os.stat(path)
     folder, name = os.path.split(path)
     return Task(0, folder, name, info.st_size, info.st_mtime_ns)
 
 
 def tasks_of(paths: Iterable[Path]) -> tuple[list[Task], list[tuple[bytes, str]]]:
-    """Files and all images of folders; and (path, reason) of what could not be looked at.
+    """Return the tasks of reading files and all images in folders.
 
-    Raises RootUnavailable for a path that is not there.
+    Returns:
+        The tasks, and (path, reason) of what could not be read.
+
+    Raises:
+        RootUnavailable: One of the paths does not exist.
     """
     tasks: list[Task] = []
     unreadable: list[tuple[bytes, str]] = []

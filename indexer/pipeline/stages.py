@@ -51,6 +51,7 @@ class FileEncoder(BatchEncoder, Protocol):
         """Yield files in order, without pixels, and the vectors of those that had some.
 
         Args:
+            tasks: The files.
             reading: What is done to each task; is sent to the processes.
             decoders: How many processes decode.
         """
@@ -95,6 +96,10 @@ def run(
     """Yield batches in the order of `tasks`; closing the iterator drops what is in flight.
 
     Args:
+        tasks: The files.
+        encoder: The encoder.
+        plan: How the work is spread.
+        limits: The largest file and image to read.
         known: Whether a content has a vector by now; called from the decoders.
         lookup: What is known of a collection, for decoders in other processes.
     """
@@ -203,8 +208,9 @@ def _run(
 
 
 class _Ready:
-    """Encoded batches that wait to be committed together: a transaction costs as much for one
-    image as for several.
+    """Encoded batches that wait to be committed together.
+
+    A transaction costs as much for one image as for several.
     """
 
     def __init__(self) -> None:
@@ -212,7 +218,7 @@ class _Ready:
         self._since = time.monotonic()
 
     def add(self, batch: Batch) -> None:
-        """One more, in the order of its files."""
+        """Add a batch, in the order of its files."""
         if not self.batches:
             self._since = time.monotonic()
         self.batches.append(batch)
@@ -226,7 +232,7 @@ class _Ready:
         )
 
     def take(self) -> Batch:
-        """All of them as one."""
+        """Return all batches as one, and forget them."""
         batches, self.batches = self.batches, []
         vectors = [batch.vectors for batch in batches if batch.vectors is not None]
         return Batch(

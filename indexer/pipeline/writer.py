@@ -1,4 +1,4 @@
-"""What one index run writes: a batch's files, contents and vectors in one transaction."""
+"""Writes the files, contents and vectors of a batch in one transaction."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +12,7 @@ from .read import Batch
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that could not be indexed; it is tried again when it changes, or when asked to."""
+    """A file that could not be indexed; it is tried again when it changes, or on request."""
 
     path: bytes
     reason: str
@@ -20,10 +20,16 @@ class Skipped:
 
 @dataclass
 class BuildReport:
-    """What a run did, in files: `indexed + reused + unchanged + failed` were found.
+    """What a run did, in files; `indexed + reused + unchanged + failed` were found.
 
-    indexed: encoded. reused: copies and moved files whose content had a vector already.
-    unchanged: not read. removed: gone from disk and dropped. failed: could not be read.
+    Attributes:
+        indexed: Encoded.
+        reused: Copied or moved, so that their content had a vector already.
+        unchanged: Not read.
+        removed: Vanished from disk and removed.
+        failed: Could not be read.
+        seconds: Wall-clock time.
+        images_per_second: Indexed and reused files per second.
     """
 
     indexed: int = 0
@@ -35,15 +41,15 @@ class BuildReport:
     images_per_second: float = 0.0
 
     def to_json(self) -> dict[str, float]:
-        """The object that `clipdex index --json` prints last."""
-        metadata = asdict(self)
-        metadata["seconds"] = round(self.seconds, 3)
-        metadata["images_per_second"] = round(self.images_per_second, 2)
-        return metadata
+        """Return the object that `clipdex index --json` prints last."""
+        fields = asdict(self)
+        fields["seconds"] = round(self.seconds, 3)
+        fields["images_per_second"] = round(self.images_per_second, 2)
+        return fields
 
 
 class Committer:
-    """Writes batches, and counts in `report` what came of each file. Call inside transactions."""
+    """A writer of batches that counts the outcomes in a report; call it inside transactions."""
 
     def __init__(
         self,
@@ -90,7 +96,7 @@ class Committer:
                 self.report.reused += 1
 
     def fail(self, row: FileRow) -> None:
-        """Write the reason why a file (or folder) could not be read."""
+        """Record why a file or folder could not be read."""
         assert row.reason is not None
         self.catalog.put_file(row)
         self.report.failed += 1

@@ -1,1 +1,1 @@
-"""Folders on disk: what they hold, and what has changed since the last run."""
+"""Scanning folders: which images they hold, and what has changed since the last run."""

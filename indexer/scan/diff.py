@@ -1,4 +1,4 @@
-"""What folders hold now, compared with what the catalog knows of them."""
+"""Compares what folders hold now with what the catalog knows."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from indexer.store.records import FileRow, Scope, inside
 
 from .walk import Found, walk
 
-# Files noted, and progress told, at once.
+# Files recorded at once, and reported as progress.
 STEP = 1000
 
 
@@ -18,23 +18,22 @@ def resolve(path: Path) -> Path:
     """Return the absolute path with links followed.
 
     Raises:
-        RootUnavailable: Nothing is there.
+        RootUnavailable: There is nothing at this path.
     """
     try:
         return path.resolve(strict=True)
     except (OSError, RuntimeError) as exc:
-        raise RootUnavailable(
-            f"{path} is not there ({getattr(exc, 'strerror', None) or exc}). If it is on a drive, "
-            "plug that in; if it is gone for good, run `clipdex forget` on it. Nothing was removed"
-        ) from exc
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+        raise RootUnavailable.unplugged(f"{path} is not there ({reason})") from exc
 
 
 def scope_of(catalog: StoreWriter, path: Path) -> Scope:
-    """Return the scope of a folder or file, entering a new root where it lies in none.
+    """Return the scope of a folder or file, adding a root if no root contains it.
 
-    A new root takes in the roots below it.
+    A new root absorbs the roots below it.
 
     Args:
+        catalog: The catalog to look the roots up in.
         path: Absolute, links followed.
     """
     here = os.fsencode(path)
@@ -53,11 +52,16 @@ def scope_of(catalog: StoreWriter, path: Path) -> Scope:
 def scan(
     catalog: StoreWriter, scopes: Sequence[Scope], *, exclude: Sequence[str], skip: Path
 ) -> Iterator[int]:
-    """Note what the scopes hold, yielding how many files were found so far.
+    """Record what the scopes hold.
 
     Args:
+        catalog: The catalog to record it in.
+        scopes: The folders or files to scan.
         exclude: Patterns of files and folders to leave out.
         skip: A folder to leave out.
+
+    Yields:
+        How many files were found so far.
 
     Raises:
         RootUnavailable: A scope cannot be listed, or held images and is empty now.
@@ -79,19 +83,17 @@ def scan(
             ) from exc
         known = catalog.count_images(scope)
         if known and count == before:
-            raise RootUnavailable(
-                f"{_display(scope)} held {known:,} images and is empty now (an unplugged "
-                "drive?). Nothing was removed; if they are gone for good, run `clipdex forget` "
-                "on it"
+            raise RootUnavailable.unplugged(
+                f"{_display(scope)} held {known:,} images and is empty now"
             )
     yield count
 
 
 def remove_vanished(catalog: StoreWriter, scopes: Sequence[Scope]) -> int:
-    """Forget the files that the scan did not find; call inside a transaction.
+    """Remove the files that the scan did not find; call this inside a transaction.
 
     Returns:
-        How many images are gone, and not moved.
+        How many images are gone, without those that have moved.
     """
     return sum(catalog.remove_vanished(scope) for scope in scopes)
 

@@ -1,7 +1,7 @@
-"""Which files of a folder are images, in an order that two runs share.
+"""Walks a folder for images, in an order that is the same in every run.
 
-Paths are bytes, as the file system holds them. Hidden entries, excluded ones and the collection's
-own folder are skipped; links to folders are followed unless they lead back into a folder above.
+Paths are bytes, as in the file system. Hidden entries, excluded ones and the collection's own
+folder are skipped; links to folders are followed unless they lead back to a folder above.
 """
 
 import errno
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from indexer.images.formats import HEAD, extension_of, is_image_name, looks_like_image
 
-# Folders that systems fill beside the photos: Synology's and QNAP's thumbnails, recycle bins.
+# Folders that systems create beside photos: thumbnails of Synology and QNAP, recycle bins.
 SYSTEM_FOLDERS = frozenset({b"@eaDir", b"#recycle", b"$RECYCLE.BIN", b"System Volume Information"})
 
 
@@ -29,7 +29,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A folder (or file) that could not be looked at; what lies below it is unknown, not gone."""
+    """A folder or file that could not be read; what lies below it is unknown, not gone."""
 
     path: bytes
     reason: str
@@ -37,7 +37,13 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class _Folder:
-    """A folder still to be listed: where it lies, its path below the root, what it lies in."""
+    """A folder still to be listed.
+
+    Attributes:
+        location: Its absolute path.
+        path: Its path relative to the root.
+        above: The identities of the folder and of those that it lies in.
+    """
 
     location: bytes
     path: bytes
@@ -47,11 +53,20 @@ class _Folder:
 def walk(
     root: Path, *, below: bytes = b"", exclude: Sequence[str] = (), skip: Path | None = None
 ) -> Iterator[Found | Unreadable]:
-    """Walk `root`, or only its part `below`: files sorted by name, then folders likewise.
+    """Walk a root, or the part of it at `below`: first files sorted by name, then folders.
 
-    exclude: globs against a file's or folder's name and against its path relative to the root.
-    skip: a folder to leave out wherever it appears (the collection's own).
-    Raises OSError where `root` itself cannot be listed.
+    Args:
+        root: The folder that paths are relative to.
+        below: The folder or file inside the root to walk; empty for all of it.
+        exclude: Globs that are matched with the name of a file or folder and with its path
+            relative to the root.
+        skip: A folder to leave out wherever it appears, such as the collection's own.
+
+    Yields:
+        The images, and what could not be read.
+
+    Raises:
+        OSError: The place to walk cannot be listed.
     """
     patterns = [os.fsencode(pattern) for pattern in exclude]
     skipped = _identity(os.stat(skip)) if skip is not None and skip.exists() else None
@@ -101,7 +116,7 @@ def _is_image(entry: os.DirEntry[bytes]) -> bool:
 
 
 def excluded(path: bytes, name: bytes, patterns: Sequence[bytes]) -> bool:
-    """Whether one of the globs matches a file or folder, by its name or its path in the root."""
+    """Return whether one of the globs matches a name, or a path relative to the root."""
     return any(fnmatch(name, pattern) or fnmatch(path, pattern) for pattern in patterns)
 
 

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Self
 
+from indexer.store.tables.contents import ContentTables
+from indexer.store.tables.embeddings import EmbeddingTables
+from indexer.store.tables.files import FileTables
+from indexer.store.tables.labels import LabelTables
+from indexer.store.tables.scan import ScanTables
+
 from .collection import Collection
-from .contents import ContentTables
 from .database import connect_reader, connect_writer, translated
-from .embeddings import EmbeddingTables
-from .files import FileTables
-from .labels import LabelTables
 from .lock import writer_lock
-from .scan import ScanTables
 
 
 class Catalog(EmbeddingTables, ContentTables, FileTables, LabelTables, ScanTables):
@@ -79,7 +80,8 @@ def writing(collection: Collection, purpose: str) -> Iterator[Catalog]:
     """Open a collection's catalog for its only writer, made or migrated if need be.
 
     Args:
-        purpose: What the writer does, as others who wait are told ("index", "forget").
+        collection: The collection to write.
+        purpose: What the writer does ("index", "forget"), for the message to others who wait.
 
     Raises:
         CollectionLocked: Another process is writing; the message names it.
@@ -97,7 +99,7 @@ def writing(collection: Collection, purpose: str) -> Iterator[Catalog]:
 
 @contextmanager
 def write_transaction(collection: Collection, purpose: str) -> Iterator[Catalog]:
-    """As `writing`, in one transaction, for a collection that is there.
+    """Open the catalog of an existing collection as `writing` does, in one transaction.
 
     Raises:
         CollectionNotFound: Nothing was indexed there yet.

@@ -18,18 +18,18 @@ Halves = NDArray[np.float16]
 
 
 def packed(vectors: Embeddings) -> list[bytes]:
-    """What is stored of each of `vectors` `(n, dim)`."""
+    """Return what is stored of each of `vectors` `(n, dim)`."""
     return [vector.tobytes() for vector in vectors.astype("<f2")]
 
 
 def halves_of(rows: Sequence[tuple[int, bytes]]) -> tuple[Ids, Halves]:
-    """Rows of `embeddings` (content, vector), at least one, as ids `(n,)` and vectors."""
+    """Return rows of `embeddings` (content, vector), at least one, as ids `(n,)` and vectors."""
     ids = np.array([row[0] for row in rows], dtype=np.int64)
     joined = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f2")
     return ids, joined.reshape(len(rows), -1)
 
 
 def unpacked(rows: Sequence[tuple[int, bytes]]) -> tuple[Ids, Embeddings]:
-    """Rows of `embeddings` (content, vector), at least one, as ids `(n,)` and `(n, dim)`."""
+    """Return rows of `embeddings` (content, vector), at least one, as ids `(n,)` and `(n, dim)`."""
     ids, halves = halves_of(rows)
     return ids, unit(halves)

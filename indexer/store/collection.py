@@ -40,7 +40,7 @@ class Collection:
         return self.catalog.is_file()
 
     def require(self) -> None:
-        """Raise CollectionNotFound where nothing was indexed yet."""
+        """Raise CollectionNotFound if nothing was indexed yet."""
         if not self.exists:
             raise CollectionNotFound(
                 f"no collection at {self.folder}: nothing was indexed yet. "
@@ -66,8 +66,10 @@ class Collection:
 
 
 def locate(explicit: Path | None = None) -> Collection:
-    """The collection to use: the one named, else `$CLIPDEX_COLLECTION`, else a `.clipdex` folder
-    here or in a folder above, else the one in the user's data folder.
+    """Return the collection to use.
+
+    That is the explicit one, or `$CLIPDEX_COLLECTION`, or a `.clipdex` folder in the current
+    folder or one above, or the one in the user's data folder.
     """
     if explicit is not None:
         return Collection(Path(explicit).absolute())
@@ -84,7 +86,7 @@ def locate(explicit: Path | None = None) -> Collection:
 
 
 def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """The type of the file system under `path`, as Linux names it; None where it does not say."""
+    """Return Linux's name of the file system under a path; None if it is unknown."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

@@ -7,5 +7,5 @@ from blake3 import blake3
 
 
 def digest(data: bytes) -> bytes:
-    """The 16-byte hash of `data`."""
+    """Return the 16-byte hash of `data`."""
     return blake3(data).digest(length=16)

@@ -19,7 +19,15 @@ LOCK_SECONDS = 10.0
 
 
 def connect_writer(path: Path, place: str) -> sqlite3.Connection:
-    """A connection that writes, to a catalog made or migrated if need be. place: for errors."""
+    """Return a connection that writes, creating or migrating the catalog if need be.
+
+    Args:
+        path: The catalog's file.
+        place: The collection's folder, for errors.
+
+    Raises:
+        CollectionFormatError: The catalog is newer than this clipdex.
+    """
     connection = _connect(path, "mode=rwc")
     with _closed_on_error(connection):
         check_version(connection, place)
@@ -34,8 +42,12 @@ def connect_writer(path: Path, place: str) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path, place: str) -> sqlite3.Connection:
-    """A connection that only reads; on a read-only disk, where no log can be made, one that takes
-    the file as it is.
+    """Return a connection that only reads.
+
+    On a read-only disk, where SQLite cannot create a log, it reads the file as it is.
+
+    Raises:
+        CollectionFormatError: The catalog is older or newer than this clipdex.
     """
     connection = _readable(path)
     with _closed_on_error(connection):
@@ -81,7 +93,13 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 @contextmanager
 def translated(place: str) -> Iterator[None]:
-    """SQLite's errors as clipdex's."""
+    """Translate SQLite's errors inside.
+
+    Raises:
+        CollectionStorageError: The disk is full, or the catalog cannot be used.
+        CollectionLocked: Another program has locked the catalog.
+        CollectionFormatError: The catalog is damaged.
+    """
     try:
         yield
     except sqlite3.OperationalError as exc:
@@ -104,6 +122,6 @@ def translated(place: str) -> Iterator[None]:
         raise CollectionStorageError(f"cannot use the catalog in {place}: {text}") from exc
     except sqlite3.DatabaseError as exc:
         raise CollectionFormatError(
-            f"the catalog in {place} is damaged or no database ({exc}). Restore it from a "
+            f"the catalog in {place} is damaged or not a database ({exc}). Restore it from a "
             "backup, or remove the folder and index again"
         ) from exc

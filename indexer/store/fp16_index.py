@@ -1,7 +1,7 @@
-"""One flat FAISS index in half precision, and exact scores of the vectors in it.
+"""A flat FAISS index in half precision, with exact scores of the vectors in it.
 
-It holds the very numbers that the catalog holds, so nothing is lost against it, and a search
-reads half the memory that single precision would make it read, which is what a search costs.
+It holds the same numbers as the catalog, so nothing is lost. The cost of a search is that of
+reading memory, and half precision needs half as much as single precision.
 """
 
 from collections.abc import Iterable
@@ -18,19 +18,25 @@ from .codec import Halves, Ids, Scores
 
 # Vectors that are widened at a time: 32 MiB of 512 dimensions.
 ROWS = 16_384
-# Rounding to half precision moves a unit vector's length, and so a score, by at most this share.
+# Rounding to half precision changes a unit vector's length, and so a score, by at most this share.
 ROUNDING = 2.0**-11
-# Candidates that are scored exactly beyond those asked for; seldom do more come into question.
+# Candidates that are scored exactly beyond those asked for; more are rarely needed.
 EXTRA = 16
 
 
 class Flat:
-    """A FAISS index `IDMap(ScalarQuantizer(fp16))`: its ids `(n,)` and vectors `(n, dim)`, as they
-    lie in its memory or in the mapped file. Scores are inner products with the unit vectors.
+    """A FAISS index `IDMap(ScalarQuantizer(fp16))` in memory or in a mapped file.
+
+    Scores are inner products with the unit vectors.
+
+    Attributes:
+        index: FAISS's index.
+        size: How many vectors it holds.
+        halves: The vectors `(n, dim)`, a view of the index's memory.
     """
 
     def __init__(self, index: Any) -> None:
-        self.index = index  # owns what the arrays below look into
+        self.index = index  # owns the memory of the arrays below
         self.size: int = index.ntotal
         self._flat = cast(Any, faiss.downcast_index(index.index))
         codes = faiss.rev_swig_ptr(self._flat.codes.data(), self.size * self._flat.code_size)
@@ -38,8 +44,10 @@ class Flat:
 
     @classmethod
     def empty(cls, size: int, dim: int) -> Self:
-        """`size` vectors to be filled in, in memory: adding would double FAISS's buffer as it
-        grows, and hold old and new at once.
+        """Return an index in memory with space for `size` vectors, to be filled in.
+
+        Adding vectors instead would double FAISS's buffer as it grows, and hold the old and the new
+        one at once.
         """
         flat: Any = faiss.IndexScalarQuantizer(
             dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
@@ -52,7 +60,7 @@ class Flat:
 
     @classmethod
     def of(cls, ids: Ids, vectors: Embeddings) -> Self:
-        """Vectors `(n, dim)` in memory."""
+        """Return an index of vectors `(n, dim)` in memory."""
         made = cls.empty(*vectors.shape)
         made.ids[:] = ids
         made.halves[:] = vectors
@@ -60,14 +68,18 @@ class Flat:
 
     @classmethod
     def map(cls, path: Path) -> Self | None:
-        """A file that `write` made, mapped rather than read; None where FAISS cannot read it."""
+        """Map a file that `write` made; None if FAISS cannot read it."""
         try:
             return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
         except RuntimeError:
             return None
 
     def write(self, path: Path) -> None:
-        """Write the index. Raises RuntimeError where that fails."""
+        """Write the index.
+
+        Raises:
+            RuntimeError: FAISS cannot write the file.
+        """
         faiss.write_index(self.index, str(path))
 
     @cached_property
@@ -78,12 +90,19 @@ class Flat:
 
     @cached_property
     def _order(self) -> Ids | None:
-        """What sorts the ids; None where they lie sorted, as in most collections."""
+        """The order that sorts the ids; None if they are ascending, as in most collections."""
         return None if bool((self.ids[1:] > self.ids[:-1]).all()) else np.argsort(self.ids)
 
     def best(self, query: Embeddings, count: int, selector: Any) -> tuple[Scores, Ids]:
-        """The `count` best of `query` `(dim,)` that FAISS's selector of ids lets pass (all where
-        it is None): scores and ids, in no order.
+        """Return the best vectors for a query.
+
+        Args:
+            query: `(dim,)`.
+            count: How many vectors.
+            selector: FAISS's selector of ids; None to accept all.
+
+        Returns:
+            Scores and ids `(m,)` in no order, m <= count.
         """
         wanted = min(count, self.size)
         asked = min(wanted + EXTRA, self.size)
@@ -97,9 +116,9 @@ class Flat:
             scores = self._score(query, rows)
             if len(rows) < asked or asked == self.size:
                 break
-            least = np.partition(scores, -wanted)[-wanted]
-            if rough[-1] + ROUNDING * abs(rough[-1]) < least:
-                break  # nothing that was left out can score as high
+            minimum = np.partition(scores, -wanted)[-wanted]
+            if rough[-1] + ROUNDING * abs(rough[-1]) < minimum:
+                break  # no other vector can score as high
             asked = min(4 * asked, self.size)
         else:
             return np.empty(0, np.float32), np.empty(0, np.int64)
@@ -111,8 +130,15 @@ class Flat:
     def neighbours(
         self, queries: Embeddings, count: int, without: Iterable[int]
     ) -> tuple[Scores, Ids]:
-        """The `count` best of each query `(m, dim)` but for the ids `without`: `(m, count)`, ids -1
-        where there are fewer. For many queries at once: all vectors are widened, in turn.
+        """Return the best vectors for each of many queries, widening all vectors in turn.
+
+        Args:
+            queries: `(m, dim)`.
+            count: How many vectors for each query.
+            without: The ids to leave out.
+
+        Returns:
+            Scores and ids `(m, count)`; where there are fewer vectors, the id is -1.
         """
         excluded = np.fromiter(without, dtype=np.int64)
         scores = np.full((len(queries), 0), -1, np.float32)
@@ -133,7 +159,7 @@ class Flat:
         return np.pad(scores, missing, constant_values=-1), np.pad(ids, missing, constant_values=-1)
 
     def scores_of(self, query: Embeddings, among: Ids) -> tuple[Scores, Ids]:
-        """The score of each of these ids (ascending) that the part holds."""
+        """Return the scores of those of the ids `among`, ascending, that the index holds."""
         places = np.searchsorted(self.ids, among, sorter=self._order)
         rows = np.minimum(places, self.size - 1)
         if self._order is not None:
@@ -142,7 +168,7 @@ class Flat:
         return self._score(query, rows[held]), among[held]
 
     def _score(self, query: Embeddings, rows: Ids) -> Scores:
-        """The exact scores of these rows."""
+        """Return the exact scores of some rows."""
         scores = np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), ROWS):
             block = slice(start, start + ROWS)
@@ -151,6 +177,6 @@ class Flat:
 
 
 def merged(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
-    """The `count` best of each row of candidates `(m, k)`, best first."""
+    """Return the `count` best of each row of candidates `(m, k)`, best first."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)

@@ -18,9 +18,15 @@ from .collection import Collection
 
 @contextmanager
 def writer_lock(collection: Collection, purpose: str) -> Iterator[None]:
-    """Hold the collection's write lock. Raises CollectionLocked, naming the owner, if it is held.
+    """Hold the collection's write lock.
 
-    purpose: what the owner does, for the message that others see ("index", "forget").
+    Args:
+        collection: The collection to write.
+        purpose: What the writer does ("index", "forget"), for the message to others.
+
+    Raises:
+        CollectionLocked: Another process holds the lock; the message names it.
+        CollectionStorageError: The folder cannot be written.
     """
     from filelock import FileLock, Timeout
 
@@ -38,14 +44,14 @@ def writer_lock(collection: Collection, purpose: str) -> Iterator[None]:
             f"cannot lock {collection.folder} for writing: {exc.strerror or exc}"
         ) from exc
     try:
-        metadata = {
+        fields = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "purpose": purpose,
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         try:
-            owner.write_text(json.dumps(metadata))
+            owner.write_text(json.dumps(fields))
         except OSError:
             owner.unlink(missing_ok=True)  # a full disk: the lock holds without a name
         yield
@@ -56,10 +62,10 @@ def writer_lock(collection: Collection, purpose: str) -> Iterator[None]:
 
 def _owner(collection: Collection) -> str:
     try:
-        metadata = json.loads((collection.folder / "writer.json").read_text())
+        fields = json.loads((collection.folder / "writer.json").read_text())
         return (
-            f"`clipdex {metadata['purpose']}` (process {metadata['pid']} on {metadata['host']}, "
-            f"since {metadata['since']})"
+            f"`clipdex {fields['purpose']}` (process {fields['pid']} on {fields['host']}, "
+            f"since {fields['since']})"
         )
     except (OSError, ValueError, KeyError):
         return "another process"

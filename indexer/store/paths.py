@@ -8,12 +8,12 @@ if TYPE_CHECKING:  # brings NumPy, which hits that come from a server do not nee
 
 
 def display(path: bytes) -> str:
-    """A path as text for people: bytes that are no UTF-8 become U+FFFD."""
+    """Return a path as text for people; bytes that are not UTF-8 become U+FFFD."""
     return path.decode("utf-8", "replace")
 
 
 def path_fields(path: bytes) -> dict[str, str]:
-    """`path` for people, and `path_b64` with the bytes where they differ."""
+    """Return `path` for people, and `path_b64` with the bytes if they differ."""
     text = display(path)
     if text.encode() == path:
         return {"path": text}

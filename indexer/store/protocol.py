@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from indexer.encoder import Embeddings
+from indexer.store.tables.contents import GrayThumbnails
 
 from .codec import Halves, Ids
-from .contents import GrayThumbnails
 from .records import (
     Content,
     FileConditions,
@@ -195,7 +195,7 @@ class StoreWriter(StoreReader, Protocol):
         """Enter what came of a file, in place of what was known of it."""
 
     def remove_files(self, scope: Scope) -> int:
-        """Forget the files of a scope, a whole root with them; return how many."""
+        """Forget the files of a scope, and its root with all of its files; return how many."""
 
     def save_labels(self, labels: Iterable[SavedLabel]) -> int:
         """Add labels, in place of the same ones; return how many there were to add."""

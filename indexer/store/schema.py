@@ -113,7 +113,7 @@ MIGRATIONS = (
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """The number of the last migration applied; 0 for a new file."""
+    """Return the number of the last migration applied; 0 for a new file."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
 
@@ -134,7 +134,7 @@ def check_version(connection: sqlite3.Connection, place: str) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Apply what is missing, each migration in one transaction with its number."""
+    """Apply the missing migrations, each in one transaction with its number."""
     for number, script in enumerate(MIGRATIONS, start=1):
         if number > version_of(connection):
             connection.executescript(

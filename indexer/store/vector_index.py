@@ -33,7 +33,7 @@ REWRITE_SHARE = 20
 # Vectors that pass a filter are gathered and multiplied where they are one in this many or fewer,
 # otherwise FAISS passes over the others: measured by benchmarks/filters.py.
 GATHER_SHARE = 300
-# A query's scores over a larger collection are judged by an even sample of this many.
+# A query's scores over a larger collection are described by an even sample of this many.
 SAMPLE = 4096
 
 
@@ -58,7 +58,7 @@ class VectorIndex:
     def open(
         cls, collection: Collection, catalog: StoreReader, fingerprint: str, dim: int
     ) -> "VectorIndex":
-        """The vectors as the catalog has them now."""
+        """Open the vectors of a fingerprint as the catalog has them now."""
         with catalog.snapshot():
             generation = catalog.generation()
             published = latest_file(collection, catalog, fingerprint)
@@ -77,13 +77,18 @@ class VectorIndex:
 
     @classmethod
     def of(cls, ids: Ids, vectors: Embeddings) -> "VectorIndex":
-        """Vectors `(n, dim)` that lie in no collection."""
+        """Return an index of vectors `(n, dim)` that belong to no collection."""
         return cls([Flat.of(ids, vectors)], (), 0)
 
     def neighbours(self, queries: Embeddings, count: int) -> tuple[Scores, Ids]:
-        """The `count` best of each query `(m, dim)`: scores and ids `(m, count)`.
+        """Return the best vectors for each of many queries.
 
-        Where there are fewer, the rest has the id -1.
+        Args:
+            queries: `(m, dim)`.
+            count: How many vectors for each query.
+
+        Returns:
+            Scores and ids `(m, count)`; where there are fewer vectors, the id is -1.
         """
         found = [part.neighbours(queries, count, self.removed) for part in self.parts]
         if not found:
@@ -100,16 +105,23 @@ class VectorIndex:
         without: Iterable[int] = (),
         among: Ids | None = None,
     ) -> tuple[Scores, Ids]:
-        """The `count` best of `query` `(dim,)`: scores `(m,)` descending, ids `(m,)`, m <= count.
+        """Return the best vectors for a query, exactly.
 
-        Equal scores come in the order of their ids. without: ids to leave out. among: the only ids
-        to look at, all where it is None. Exact in either case.
+        Args:
+            query: `(dim,)`.
+            count: How many vectors.
+            without: Ids to leave out.
+            among: Only these ids; None for all.
+
+        Returns:
+            Scores `(m,)`, descending, and ids `(m,)`, m <= count. Equal scores come in the order of
+            their ids.
         """
         excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
         if among is not None:
             found = self._among(query, count, np.setdiff1d(among, excluded))
         else:
-            # The batch selector refers to the array: both live until the search is done.
+            # The batch selector refers to the array, so both live until the search is done.
             batch = faiss.IDSelectorBatch(excluded) if excluded.size else None
             selector = None if batch is None else faiss.IDSelectorNot(batch)
             found = [part.best(query, count, selector) for part in self.parts]
@@ -118,14 +130,13 @@ class VectorIndex:
         all_scores = np.concatenate([scores for scores, _ in found])
         all_ids = np.concatenate([ids for _, ids in found])
         if len(all_ids) > count:
-            least = np.partition(all_scores, -count)[-count]
-            kept = all_scores >= least
+            kept = all_scores >= np.partition(all_scores, -count)[-count]
             all_scores, all_ids = all_scores[kept], all_ids[kept]
         order = np.lexsort((all_ids, -all_scores))[:count]
         return all_scores[order], all_ids[order]
 
     def _among(self, query: Embeddings, count: int, among: Ids) -> list[tuple[Scores, Ids]]:
-        """What each part finds among these ids, ascending and without duplicates."""
+        """Return what each part finds among ids, which are ascending and without duplicates."""
         if not among.size:
             return []
         bits = selector = None
@@ -143,7 +154,7 @@ class VectorIndex:
         return found
 
     def spread(self, query: Embeddings) -> Spread:
-        """How the scores of `query` `(dim,)` lie over all vectors; measured on an even sample."""
+        """Return how the scores of a query `(dim,)` are spread, measured on an even sample."""
         sampled, count = self._sample
         if not len(sampled):
             return Spread(0.0, 0.0, 0)
@@ -152,7 +163,7 @@ class VectorIndex:
 
     @cached_property
     def _sample(self) -> tuple[Embeddings, int]:
-        """At most SAMPLE of the vectors that are there, `(m, dim)`, and how many there are."""
+        """At most SAMPLE of the vectors, `(m, dim)`, and how many vectors there are in all."""
         step = max(1, -(-sum(part.size for part in self.parts) // SAMPLE))
         removed = np.fromiter(self.removed, dtype=np.int64)
         sampled = [np.empty((0, 0), np.float32)]
@@ -190,10 +201,19 @@ def publish(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write the file of the current generation where that is due; the writer calls this.
+    """Write the file of the current generation if it is due; only the writer calls this.
 
-    Memory: 2 * dim bytes a vector. progress: called with (vectors done, of how many).
-    Raises CollectionStorageError where the disk is full; the catalog is whole all the same.
+    It needs 2 * dim bytes of memory per vector.
+
+    Args:
+        collection: The collection.
+        catalog: Its catalog.
+        fingerprint: Of the vectors.
+        dim: Length of the vectors.
+        progress: Called with (vectors done, of how many).
+
+    Raises:
+        CollectionStorageError: The disk is full; the catalog still holds every vector.
     """
     generation = catalog.generation()
     total = catalog.count_embeddings(fingerprint)
@@ -227,7 +247,7 @@ def publish(
 def remove_vector_files(
     collection: Collection, fingerprint: str, *, keep: Path | None = None
 ) -> None:
-    """Delete the files of a fingerprint, but `keep`."""
+    """Delete the files of a fingerprint, except `keep`."""
     for old in collection.vectors.glob(f"{fingerprint}-*"):
         if old != keep:
             with suppress(OSError):  # still mapped by a reader, where the system forbids that
@@ -242,7 +262,7 @@ def _collect(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Flat | None:
-    """An index in memory of the generations after `since`; None where there are none."""
+    """Return an index in memory of the generations after `since`; None if there are no vectors."""
     total = catalog.count_embeddings(fingerprint, since=since)
     if total == 0:
         return None

@@ -1,1 +1,1 @@
-"""Text to token ids, as open_clip does it."""
+"""From text to token ids, as open_clip does it."""

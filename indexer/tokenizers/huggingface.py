@@ -1,7 +1,8 @@
-"""Text to token ids with a Hugging Face tokenizer, as open_clip's `HFTokenizer` does it.
+"""Token ids of a Hugging Face tokenizer, the same as open_clip's `HFTokenizer` gives.
 
-Cleaning is open_clip's, in Python; splitting, merging, truncation and padding are those of the
-`tokenizers` library, which the model's own tokenizer runs on too.
+Cleaning is open_clip's, in Python; the `tokenizers` library, which also runs the model's own
+tokenizer, splits, merges, truncates and pads.
+
 Source: open_clip `tokenizer.py` (`HFTokenizer.__call__`, `_clips_tokenize`).
 """
 
@@ -14,11 +15,10 @@ from .bpe import CLEANERS, TokenIds
 
 
 class HuggingFaceTokenizer:
-    """A `tokenizer.json` that carries its truncation and padding.
+    """A tokenizer whose `tokenizer.json` defines truncation and padding.
 
-    blank: an id that is replaced by 0 (`strip_sep_token`).
-    clips: (start, end, pad, class) ids: text between start and end, padded, and the class token
-    in the last place (`tokenizer_mode="clips"`).
+    Attributes:
+        context_length: How many ids a text has at most.
     """
 
     def __init__(
@@ -30,6 +30,16 @@ class HuggingFaceTokenizer:
         blank: int | None = None,
         clips: tuple[int, int, int, int] | None = None,
     ) -> None:
+        """Load the tokenizer.
+
+        Args:
+            file: The `tokenizer.json`.
+            clean: A key of `bpe.CLEANERS`.
+            context_length: How many ids a text has at most.
+            blank: An id to replace with 0 (`strip_sep_token`).
+            clips: The ids of the start, end, padding and class tokens, for text between start and
+                end, then padding, and the class token last (`tokenizer_mode="clips"`).
+        """
         self._tokenizer = Tokenizer.from_file(str(file))
         self._clean = CLEANERS[clean]
         self._blank = blank
@@ -37,7 +47,7 @@ class HuggingFaceTokenizer:
         self.context_length = context_length
 
     def __call__(self, texts: list[str], *, cut: bool = False) -> TokenIds:
-        """`(n, context_length)`; with `cut` only as long as the longest of these texts."""
+        """Return ids `(n, context_length)`; with `cut`, only as long as the longest text."""
         cleaned = [self._clean(text) for text in texts]
         if self._clips is not None:
             return self._with_class_token(cleaned, *self._clips)

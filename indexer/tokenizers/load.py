@@ -1,4 +1,4 @@
-"""A bundle's tokenizer, whichever kind it is."""
+"""Loads a bundle's tokenizer, of either kind."""
 
 from typing import Protocol
 
@@ -9,14 +9,18 @@ from .bpe import TokenIds
 
 
 class Tokenizer(Protocol):
-    """Texts to the ids that a text tower was trained on."""
+    """A function from texts to the ids that a text tower was trained on."""
 
     def __call__(self, texts: list[str], *, cut: bool = False) -> TokenIds:
-        """`(n, context_length)`; with `cut` only as long as the longest of these texts."""
+        """Return ids `(n, context_length)`; with `cut`, only as long as the longest text."""
 
 
 def load_tokenizer(bundle: Bundle) -> Tokenizer:
-    """The tokenizer that a bundle carries. Raises BundleError where its file is damaged."""
+    """Return the tokenizer of a bundle.
+
+    Raises:
+        BundleError: The tokenizer's file is damaged.
+    """
     settings = bundle.text
     file = bundle.folder / settings.file
     try:

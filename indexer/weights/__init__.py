@@ -1,1 +1,1 @@
-"""A bundle's graphs back into torch modules."""
+"""Turning a bundle's graphs back into torch modules."""

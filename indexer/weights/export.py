@@ -1,4 +1,4 @@
-"""A compiled model written as open_clip keeps one, for open_clip's other users.
+"""Writes a compiled model in open_clip's layout, for other programs that use open_clip.
 
 DIR/open_clip_config.json          architecture (`model_cfg`) and preprocessing (`preprocess_cfg`)
 DIR/open_clip_model.safetensors    both towers' weights, by open_clip's names
@@ -18,18 +18,18 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import CONFIG
 from indexer.bundles.samples import sample_images, sample_texts
 from indexer.compile.verify import image_cosine, require_ids, require_pixels, text_cosine
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import ModelError
+from indexer.model_name import CONFIG
 from indexer.openclip.loader import load
 from indexer.openclip.sources import TOKENIZER_FILES, WEIGHTS
 
 from .full_model import obtain_model, preprocess_settings
 
 MIN_COSINE = 0.9999
-# Weights in half precision lose a little by it.
+# Half precision loses a little.
 MIN_HALF_COSINE = 0.999
 
 Report = Callable[[str], None]
@@ -42,15 +42,26 @@ def export(
     half: bool = False,
     on_progress: Report = lambda line: None,
 ) -> float:
-    """Write the model to `folder`, beside and then renamed, as open_clip's `local-dir:` takes it;
-    returns the least cosine of its vectors and the bundle's, of 16 images and 64 texts.
+    """Write a model in the layout of open_clip's `local-dir:`.
 
-    half: weights in float16. Raises ModelError where `folder` holds anything, cannot be written,
-    or the model cannot be had whole (`obtain_model`); then nothing is left behind.
+    It is written beside the folder and renamed into place; if that fails, nothing is left behind.
+
+    Args:
+        bundle: The model.
+        folder: A new or empty folder.
+        half: Store the weights in float16.
+        on_progress: Called with a line of text on what is being done.
+
+    Returns:
+        The minimum cosine of its vectors and the bundle's, of 16 images and 64 texts.
+
+    Raises:
+        ModelError: The folder is not empty or cannot be written, or the whole model cannot be
+            obtained (`obtain_model`).
     """
     folder = folder.absolute()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ModelError(f"{folder} is there already: name a new folder, or an empty one")
+        raise ModelError(f"{folder} exists already: name a new or empty folder")
     model = obtain_model(bundle, on_progress)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +69,7 @@ def export(
         try:
             _write(bundle, model, work, half=half)
             on_progress("comparing with the compiled model")
-            least = _compare(bundle, work, MIN_HALF_COSINE if half else MIN_COSINE)
+            cosine = _compare(bundle, work, MIN_HALF_COSINE if half else MIN_COSINE)
             work.chmod(0o755)
             if folder.exists():
                 folder.rmdir()
@@ -67,7 +78,7 @@ def export(
             shutil.rmtree(work, ignore_errors=True)
     except (OSError, SafetensorError) as exc:
         raise ModelError(f"cannot write {bundle.name} to {folder}: {exc}") from exc
-    return least
+    return cosine
 
 
 def _write(bundle: Bundle, model: Any, folder: Path, *, half: bool) -> None:
@@ -78,12 +89,12 @@ def _write(bundle: Bundle, model: Any, folder: Path, *, half: bool) -> None:
         for name, one in model.state_dict().items()
     }  # fmt: skip
     save_file(weights, str(folder / WEIGHTS[0]), metadata={"format": "pt"})
-    metadata = {
+    config = {
         "model_cfg": bundle.architecture,
         "preprocess_cfg": preprocess_settings(bundle.image),
     }
-    (folder / CONFIG).write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
-    # safetensors lets nobody else read it.
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    # safetensors makes it unreadable for other users.
     (folder / WEIGHTS[0]).chmod((folder / CONFIG).stat().st_mode)
     if bundle.text.kind == "huggingface":
         shutil.copyfile(bundle.folder / bundle.text.file, folder / TOKENIZER_FILES[0])
@@ -92,7 +103,7 @@ def _write(bundle: Bundle, model: Any, folder: Path, *, half: bool) -> None:
 
 
 def _tokenizer_settings(bundle: Bundle) -> dict[str, Any]:
-    """What transformers wants to know beside a tokenizer's own file."""
+    """Return what transformers needs to know beside a tokenizer's own file."""
     from tokenizers import Tokenizer
 
     text = bundle.text
@@ -112,22 +123,24 @@ def _tokenizer_settings(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _compare(bundle: Bundle, folder: Path, wanted: float) -> float:
-    """The least cosine; raises ModelError where it is less than wanted, or open_clip makes other
-    pixels or ids.
+def _compare(bundle: Bundle, folder: Path, minimum: float) -> float:
+    """Return the minimum cosine of the exported model's vectors and the bundle's.
+
+    Raises:
+        ModelError: The cosine is below `minimum`, or open_clip makes other pixels or ids.
     """
     loaded = load(f"local-dir:{folder}")
     encoder = OnnxEncoder(bundle, device="cpu")
     images, texts = sample_images(), sample_texts()
     require_pixels(encoder, loaded, images)
     require_ids(encoder, loaded, texts)
-    least = min(
+    cosine = min(
         image_cosine(encoder, loaded, images),
         text_cosine(encoder, loaded, encoder.tokenizer(texts)),
     )
-    if not least >= wanted:
+    if not cosine >= minimum:
         raise ModelError(
             f"{bundle.name} as open_clip would load it differs from its bundle (cosine "
-            f"{least:.6f}, wanted {wanted})"
+            f"{cosine:.6f}, minimum {minimum})"
         )
-    return least
+    return cosine

@@ -1,8 +1,9 @@
-"""The weights of a bundle's graph, by open_clip's names.
+"""Reads the weights of a bundle's graph, by open_clip's names.
 
-torch's exporter keeps the name of a weight that it leaves as it is. A linear layer's, which it
-turns over for a MatMul, and whatever it reshapes, lose theirs: a turned one is named by the bias
-added behind it, which kept its own, and a reshaped one by being the only one left of its size.
+torch's exporter keeps the names of weights that it leaves as they are. Those of linear layers,
+which it transposes for a MatMul, and those that it reshapes lose their names. A transposed weight
+is identified by the bias that is added after it and has kept its name; a reshaped one by being the
+only one left of its size.
 """
 
 from collections.abc import Iterator
@@ -24,17 +25,27 @@ Weights = dict[str, torch.Tensor]
 
 @dataclass
 class GraphWeights:
-    """named: in float32, without the prefix. nameless: those that were reshaped."""
+    """The weights of a graph.
+
+    Attributes:
+        named: In float32, by name without the prefix.
+        nameless: Those that were reshaped.
+    """
 
     named: Weights
     nameless: list[torch.Tensor]
 
 
 def read_weights(file: Path, prefixes: tuple[str, ...]) -> GraphWeights:
-    """The weights whose names begin with one of `prefixes`, the first that fits.
+    """Read the weights whose names begin with a prefix.
 
-    Raises BundleError for a damaged file, ModelError where one name stands for two weights: the
-    exporter keeps equal biases once.
+    Args:
+        file: The graph.
+        prefixes: What names may begin with; the first that fits is removed.
+
+    Raises:
+        BundleError: The file is damaged.
+        ModelError: One name stands for two weights, since the exporter merges equal biases.
     """
     model = onnx_graph.read(file)
     onnx_graph.widen(model)
@@ -62,9 +73,15 @@ def read_weights(file: Path, prefixes: tuple[str, ...]) -> GraphWeights:
 
 
 def fill(module: nn.Module, found: GraphWeights, part: str) -> None:
-    """Put the weights into a module. part: what it is, for the error.
+    """Put weights into a module.
 
-    Raises ModelError unless each finds its place and each of the module's gets one.
+    Args:
+        module: The module to fill.
+        found: The weights.
+        part: What the module is, for the error.
+
+    Raises:
+        ModelError: Weights and module do not match one to one.
     """
     wanted = module.state_dict()
     unsaved = {name for name, _ in module.named_buffers()} - wanted.keys()
@@ -78,14 +95,14 @@ def fill(module: nn.Module, found: GraphWeights, part: str) -> None:
     ]
     if different:
         raise ModelError(
-            f"{part} cannot be taken from its bundle: {', '.join(different[:3])} and "
+            f"{part} cannot be restored from its bundle: {', '.join(different[:3])} and "
             f"{max(0, len(different) - 3)} more do not fit"
         )
     module.load_state_dict(weights, strict=True)
 
 
 def _linear_layers(graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:
-    """(matrix, bias): the names of what is multiplied by, and of what is added to the product."""
+    """Yield (matrix, bias), the names of a factor and of what is added to its product."""
     products = {node.output[0]: node.input[1] for node in graph.node if node.op_type == "MatMul"}
     for node in graph.node:
         if node.op_type == "Add":

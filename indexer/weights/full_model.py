@@ -1,4 +1,4 @@
-"""A compiled model as open_clip has it, both towers in one, whatever it was compiled from."""
+"""Rebuilds open_clip's model, with both towers, from a compiled one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,19 +16,25 @@ Report = Callable[[str], None]
 
 
 def obtain_model(bundle: Bundle, on_progress: Report = lambda line: None) -> Any:
-    """open_clip's model on the CPU, in float32 and evaluation mode.
+    """Return open_clip's model on the CPU, in float32 and evaluation mode.
 
-    Its towers are what `obtain_tower` and `obtain_text` find; a model of more than two towers comes
-    from what the bundle was compiled from. Raises ModelError where it is nowhere to be had, or
-    gives other vectors than the bundle.
+    Its towers are those of `obtain_tower` and `obtain_text`; a model with more than two towers is
+    loaded from what the bundle was compiled from.
+
+    Args:
+        bundle: The compiled model.
+        on_progress: Called with a line of text on what is being done.
+
+    Raises:
+        ModelError: The weights cannot be found, or their vectors differ from the bundle's.
     """
     if bundle.quantized:
         raise ModelError(
-            f"{bundle.name} computes in 8-bit integers, which open_clip has no weights for: take "
+            f"{bundle.name} computes in 8-bit integers, for which open_clip has no weights: use "
             "the model that it was made from"
         )
     try:
-        return _joined(bundle, on_progress)  # of towers that were compared when they were taken
+        return _joined(bundle, on_progress)  # both towers were compared when they were restored
     except ModelError as exc:
         model = load_source(bundle, exc, on_progress).model
         model.eval()
@@ -37,13 +43,13 @@ def obtain_model(bundle: Bundle, on_progress: Report = lambda line: None) -> Any
 
 
 def preprocess_settings(image: Preprocess) -> dict[str, Any]:
-    """open_clip's `preprocess_cfg`."""
+    """Return open_clip's `preprocess_cfg` for image settings."""
     return {**image.to_json(), "mode": "RGB"}
 
 
 def _joined(bundle: Bundle, on_progress: Report) -> Any:
     if not bundle.architecture:
-        raise ModelError(f"the bundle {bundle.folder} does not say its architecture")
+        raise ModelError(f"the bundle {bundle.folder} does not name its architecture")
     text = obtain_text(bundle, on_progress).state_dict()
     model = build(bundle.architecture, preprocess_settings(bundle.image))
     model.eval()

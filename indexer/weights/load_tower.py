@@ -7,12 +7,12 @@ from torch import nn
 
 from indexer.bundles import cache
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN, parse
 from indexer.compile.tokenizer_export import convert_tokenizer
 from indexer.devices.torch_device import find_device
 from indexer.encoders.gpu.torch_encoder import TorchEncoder
 from indexer.errors import ClipdexError, ModelError
-from indexer.openclip.image_tower_cache import FOLDER, keep_tower, read_tower
+from indexer.model_name import BUILT_IN, parse
+from indexer.openclip.image_tower_cache import FOLDER, read_tower, save_tower
 from indexer.openclip.loader import LoadedModel, fingerprint, load
 
 from .image_tower import tower_from_graph
@@ -21,30 +21,44 @@ Report = Callable[[str], None]
 
 
 def obtain_tower(bundle: Bundle, on_progress: Report = lambda line: None) -> nn.Module:
-    """A model's image tower on the CPU, in float32: kept before, or taken from the bundle's graph
-    or the bundle's own source (downloaded again if need be), and then kept.
+    """Return a model's image tower on the CPU, in float32.
 
-    Raises ModelError where it is nowhere to be had.
+    It is read from the cache, or restored from the bundle's graph or what that was compiled from
+    (downloaded again if need be), and then cached.
+
+    Args:
+        bundle: The compiled model.
+        on_progress: Called with a line of text on what is being done.
+
+    Raises:
+        ModelError: The weights cannot be found.
     """
-    with cache.compiling(f"{bundle.fingerprint} {FOLDER}"):  # other GPUs' processes wait, and read
-        kept = read_tower(bundle.fingerprint)
-        if kept is not None:
-            return kept
+    # The processes of other GPUs wait, and then read the cache.
+    with cache.compiling(f"{bundle.fingerprint} {FOLDER}"):
+        cached = read_tower(bundle.fingerprint)
+        if cached is not None:
+            return cached
         try:
             visual, config = tower_from_graph(bundle), bundle.architecture
         except ModelError as exc:
             loaded = load_source(bundle, exc, on_progress)
             visual, config = loaded.model.visual, loaded.config
-        keep_tower(visual, config, bundle.fingerprint)
+        save_tower(visual, config, bundle.fingerprint)
     return visual
 
 
 def load_source(
     bundle: Bundle, reason: ModelError, on_progress: Report = lambda line: None
 ) -> LoadedModel:
-    """What the bundle was compiled from.
+    """Load what a bundle was compiled from.
 
-    reason: why the bundle's graphs do not do. Raises ModelError where it is gone, or another.
+    Args:
+        bundle: The compiled model.
+        reason: Why the bundle's graphs cannot be used, for the error.
+        on_progress: Called with a line of text on what is being done.
+
+    Raises:
+        ModelError: The source is gone, or has become another model.
     """
     record = cache.read_record(bundle.name)
     if record is None or bundle.name == BUILT_IN:
@@ -62,7 +76,7 @@ def load_source(
         raise ModelError(f"{bundle.name} cannot be loaded for torch: {exc}") from exc
     if mark != bundle.fingerprint:
         raise ModelError(
-            f"{record.source} is another model than the one compiled here as {bundle.name}: "
+            f"{record.source} is not the model that was compiled here as {bundle.name}: "
             "compile it again (`clipdex models pull` or `add`), or use --device cpu"
         )
     hub.clean()
@@ -70,7 +84,7 @@ def load_source(
 
 
 def fingerprint_of(loaded: LoadedModel) -> str:
-    """The fingerprint that a model's bundle has."""
+    """Return the fingerprint of a model's bundle."""
     return fingerprint(loaded, convert_tokenizer(loaded.tokenizer, loaded.context_length).text)
 
 

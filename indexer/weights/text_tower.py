@@ -1,7 +1,7 @@
-"""The text tower in torch: taken back out of a bundle's graph, else from what it was compiled from.
+"""Restores a text tower in torch, from a bundle's graph or from what that was compiled from.
 
-It comes as open_clip's model with an image tower of no use, since CLIP's own text tower is the
-model itself (`towers.text_part`).
+It comes as open_clip's model with a minimal image tower, since CLIP's own text tower is the model
+itself (`onnx_export.text_part`).
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from indexer.openclip.loader import build
 from .from_onnx import fill, read_weights
 from .load_tower import load_source
 
-# Stands in for an image tower that is not wanted: open_clip builds the two together.
+# A minimal image tower, since open_clip always builds both towers.
 NO_IMAGES = {"image_size": 32, "layers": 1, "width": 8, "head_width": 8, "patch_size": 32}
 # What the exporter calls the text tower, cut to a text's length or not.
 PREFIXES = ("tower.", "model.text.", "model.")
@@ -30,10 +30,16 @@ Report = Callable[[str], None]
 
 
 def obtain_text(bundle: Bundle, on_progress: Report = lambda line: None) -> Any:
-    """open_clip's model whose text tower is the bundle's, on the CPU, in float32; its image tower
-    is of no use.
+    """Return open_clip's model with the bundle's text tower, on the CPU, in float32.
 
-    Raises ModelError where it is nowhere to be had, or gives other vectors than the bundle.
+    Its image tower is not to be used.
+
+    Args:
+        bundle: The compiled model.
+        on_progress: Called with a line of text on what is being done.
+
+    Raises:
+        ModelError: The weights cannot be found, or their vectors differ from the bundle's.
     """
     try:
         return text_from_graph(bundle)
@@ -44,9 +50,13 @@ def obtain_text(bundle: Bundle, on_progress: Report = lambda line: None) -> Any:
 
 
 def text_from_graph(bundle: Bundle) -> Any:
-    """The same with the weights of the bundle's graph. Raises ModelError likewise."""
+    """Return open_clip's model with the weights of the bundle's text graph.
+
+    Raises:
+        ModelError: The graph's weights do not fit the tower, or the vectors differ.
+    """
     if not bundle.architecture:
-        raise ModelError(f"the bundle {bundle.folder} does not say its architecture")
+        raise ModelError(f"the bundle {bundle.folder} does not name its architecture")
     model = build({**bundle.architecture, "vision_cfg": NO_IMAGES}, {})
     model.eval()
     tower = text_part(model)
@@ -59,7 +69,7 @@ def text_from_graph(bundle: Bundle) -> Any:
     if tower is model:
         found.named |= rest
     elif not all(name.startswith("text.") for name in model.state_dict().keys() - rest.keys()):
-        raise ModelError(f"{bundle.name} is more than the two towers that its bundle holds")
+        raise ModelError(f"{bundle.name} has more than the two towers that its bundle holds")
     fill(tower, found, f"the text tower of {bundle.name}")
     with torch.no_grad():
         model.logit_scale.fill_(float(np.log(bundle.logit_scale)))
@@ -70,18 +80,23 @@ def text_from_graph(bundle: Bundle) -> Any:
 
 
 def require_same_texts(model: Any, bundle: Bundle) -> float:
-    """The least cosine of the model's and the bundle's vectors of 64 sample texts; raises
-    ModelError where it is below 0.9999.
+    """Compare a model with a bundle on 64 sample texts.
+
+    Returns:
+        The minimum cosine of their vectors.
+
+    Raises:
+        ModelError: The cosine is below 0.9999.
     """
     encoder = OnnxEncoder(bundle, device="cpu")
     texts = sample_texts()
     ids = torch.from_numpy(encoder.tokenizer(texts, cut=False))
     with torch.inference_mode():
         parts = [model.encode_text(part, normalize=True).numpy() for part in ids.split(16)]
-    least = float((np.concatenate(parts) * encoder.encode_texts(texts)).sum(1).min())
-    if not least >= MIN_COSINE:
+    minimum = float((np.concatenate(parts) * encoder.encode_texts(texts)).sum(1).min())
+    if not minimum >= MIN_COSINE:
         raise ModelError(
             f"the text tower of {bundle.name} in torch differs from its bundle (cosine "
-            f"{least:.6f}, wanted {MIN_COSINE})"
+            f"{minimum:.6f}, minimum {MIN_COSINE})"
         )
-    return least
+    return minimum

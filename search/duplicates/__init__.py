@@ -1,1 +1,1 @@
-"""Near-duplicates: thumbnails, registration, groups."""
+"""Near-duplicates: gray thumbnails, registration, groups."""

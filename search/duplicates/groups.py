@@ -1,12 +1,12 @@
-"""Near-duplicates: copies that were resized, recompressed, cropped or re-coloured, and bursts.
+"""Near-duplicates: copies that were resized, recompressed, cropped or recolored, and bursts.
 
 A model's vectors say what an image shows, so two photos of one subject may be closer than a photo
-and its small grey copy. They only propose pairs, and so do coarse outlines, each what the other
-misses: outlines survive any size and colour, vectors survive a crop. The gray thumbnails, aligned
-with each other, decide.
+and its small gray copy. So they only propose pairs, as do coarse outlines, and each finds what the
+other misses: outlines survive any size and color, vectors survive a crop. The gray thumbnails,
+aligned with each other, decide.
 
-A group is a star: its first image (the largest, or the best hit) and those that are alike *it*.
-Alike is not transitive: the connected components of its graph chain through a long burst.
+A group is a star: its first image (the largest, or the best hit) and those that are like *it*.
+Likeness is not transitive: connected components would chain through a long burst.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,25 +23,25 @@ from .thumbnails import BLOCK, THRESHOLD, ThumbnailStore
 if TYPE_CHECKING:  # the engine stands above
     from search.engine import Engine
 
-# Neighbours that each image is compared with at first, by vector and by outline; where the
-# farther half of them holds one that is alike, four times as many, and so on.
+# With how many neighbors each image is compared at first, by vector and by outline. If the farther
+# half of them holds one that is alike, the number is multiplied by four, and so on.
 NEIGHBOURS = 4
 MAX_NEIGHBOURS = 4096
 
 
 @dataclass(frozen=True)
 class Group:
-    """Contents that are alike `first`: ids with their similarities in [0, 1], descending."""
+    """Contents that are like `first`: ids with their similarities in [0, 1], descending."""
 
     first: int
     members: dict[int, float]
 
 
 class Stars:
-    """Groups as they grow, image by image, each in turn a member or the first of its own."""
+    """Groups that grow image by image, each of which joins a group or becomes the first of one."""
 
-    def __init__(self, book: ThumbnailStore, threshold: float) -> None:
-        self.book = book
+    def __init__(self, thumbnails: ThumbnailStore, threshold: float) -> None:
+        self.thumbnails = thumbnails
         self.threshold = threshold
         self.members: dict[int, dict[int, float]] = {}
         self._first_of: dict[int, int] = {}
@@ -50,16 +50,24 @@ class Stars:
         return number in self._first_of
 
     def add(self, number: int, alike: Mapping[int, float]) -> bool:
-        """Whether `number` became the first of a group, taking those alike that are still free.
+        """Add an image to the groups.
 
-        It joins an earlier group instead where it is alike the first of one that holds any of
-        `alike`.
+        It joins an earlier group if it is like the first image of one that holds any of `alike`.
+        Otherwise it becomes the first of a new group of those in `alike` that are still free.
+
+        Args:
+            number: The content's id.
+            alike: The ids of contents that are like it, with their similarities.
+
+        Returns:
+            Whether it became the first of a group.
         """
         if number in self:
             return False
         firsts = {self._first_of[other] for other in alike if other in self}
         pairs = [(number, first) for first in sorted(firsts)]
-        best = max(zip(self.book.similarities(pairs).tolist(), pairs, strict=True), default=None)
+        similarities = self.thumbnails.similarities(pairs).tolist()
+        best = max(zip(similarities, pairs, strict=True), default=None)
         if best is not None and best[0] >= self.threshold:
             self._join(number, best[1][1], best[0])
             return False
@@ -75,60 +83,74 @@ class Stars:
         self.members[first][number] = similarity
 
     def group(self, first: int) -> Group:
-        """The group of this first image, as it is now."""
+        """Return the group of a first image as it is now."""
         members = sorted(self.members[first].items(), key=lambda item: (-item[1], item[0]))
         return Group(first, dict(members))
 
 
 class Neighbours:
-    """Images like given ones: proposed by nearness in some indexes, confirmed by thumbnails.
-
-    book: loaded for all images of the collection, or else filled as they come up.
-    """
+    """A search for images like given ones, proposed by indexes and confirmed by thumbnails."""
 
     def __init__(
-        self, engine: "Engine", book: ThumbnailStore, threshold: float, *, by_outline: bool
+        self, engine: "Engine", thumbnails: ThumbnailStore, threshold: float, *, by_outline: bool
     ) -> None:
+        """Prepare the search.
+
+        Args:
+            engine: The collection.
+            thumbnails: Loaded for all images of the collection, or filled as they come up.
+            threshold: The minimum similarity of near-duplicates.
+            by_outline: Whether outlines propose pairs too; all thumbnails have to be loaded.
+        """
         self.engine = engine
-        self.book = book
+        self.thumbnails = thumbnails
         self.threshold = threshold
-        self._outlines = VectorIndex.of(book.ids, book.outlines) if by_outline else None
+        self._outlines = None
+        if by_outline:
+            self._outlines = VectorIndex.of(thumbnails.ids, thumbnails.outlines)
 
     def of(
         self, numbers: Sequence[int], *, count: int = NEIGHBOURS, farther: bool = True
     ) -> tuple[dict[int, dict[int, float]], list[int]]:
-        """For each of these contents those alike among its `count` nearest, with similarities; and
-        the contents for which the farther half of them still held one.
+        """Find the contents that are like given ones among their nearest.
 
-        farther: go on for those, so that none remain.
+        Args:
+            numbers: The ids of the given contents.
+            count: With how many of the nearest each is compared.
+            farther: Continue with more neighbors for the contents whose farther half held one that
+                is alike.
+
+        Returns:
+            For each content, the ids of those like it with their similarities; and the contents
+            for which the search would have to continue.
         """
         found: dict[int, dict[int, float]] = {number: {} for number in numbers}
         rest = list(numbers)
         while True:
-            last = self._look(rest, count, found)
+            last = self._compare(rest, count, found)
             rest = [number for number, place in last.items() if place >= count // 2]
             if not rest or not farther or count >= MAX_NEIGHBOURS:
                 return found, rest
             count *= 4
 
-    def _look(
+    def _compare(
         self, numbers: list[int], count: int, found: dict[int, dict[int, float]]
     ) -> dict[int, int]:
-        """Fill `found`; returns the place in its list of the farthest that is alike."""
+        """Fill `found`, and return the place of each content's farthest neighbor that is alike."""
         places: dict[tuple[int, int], int] = {}
         for ids in self._nearest(numbers, count):
             for number, others in zip(numbers, ids.tolist(), strict=True):
                 for place, other in enumerate(others):
                     if other not in (-1, number):
                         places[number, other] = max(place, places.get((number, other), 0))
-        self.book.load([*numbers, *(other for _, other in places)])
+        self.thumbnails.load([*numbers, *(other for _, other in places)])
         pairs = [
             (number, other)
             for number, other in places
-            if other not in found[number] and number in self.book and other in self.book
+            if other not in found[number] and number in self.thumbnails and other in self.thumbnails
         ]
         for (number, other), similarity in zip(
-            pairs, self.book.similarities(pairs).tolist(), strict=True
+            pairs, self.thumbnails.similarities(pairs).tolist(), strict=True
         ):
             if similarity >= self.threshold:
                 found[number][other] = similarity
@@ -141,9 +163,9 @@ class Neighbours:
     def _nearest(self, numbers: list[int], count: int) -> Iterator[Ids]:
         if not numbers:
             return
-        # One more, since an image is its own nearest.
+        # One more, since an image is its own nearest neighbor.
         if self._outlines is not None:
-            yield self._outlines.neighbours(self.book.outlines_of(numbers), count + 1)[1]
+            yield self._outlines.neighbours(self.thumbnails.outlines_of(numbers), count + 1)[1]
         vectors = self.engine.catalog.embeddings_of(self.engine.model.fingerprint, numbers)
         if len(vectors) == len(numbers):
             queries = np.stack([vectors[number] for number in numbers])
@@ -151,21 +173,25 @@ class Neighbours:
 
 
 def find_groups(engine: "Engine", *, threshold: float = THRESHOLD) -> list[Group]:
-    """All groups of two or more among a collection's images, those of larger images first.
+    """Return all groups of two or more images in a collection, those of larger images first.
 
-    Images without detail (a blank page, a clear sky) are alike nothing.
+    Images without detail, such as a blank page or a clear sky, are like nothing else.
+
+    Args:
+        engine: The collection.
+        threshold: The minimum similarity of near-duplicates, in [0, 1].
     """
-    book = ThumbnailStore(engine.catalog)
-    book.load()
-    neighbours = Neighbours(engine, book, threshold, by_outline=True)
-    stars = Stars(book, threshold)
-    order = book.ids.tolist()
+    thumbnails = ThumbnailStore(engine.catalog)
+    thumbnails.load()
+    neighbours = Neighbours(engine, thumbnails, threshold, by_outline=True)
+    stars = Stars(thumbnails, threshold)
+    order = thumbnails.ids.tolist()
     for start in range(0, len(order), BLOCK):
         block = [number for number in order[start : start + BLOCK] if number not in stars]
         found, more = neighbours.of(block, farther=False)
         unfinished = set(more)
         for number in block:
-            # By now perhaps a member of a group whose first has found it.
+            # It may have joined a group in the meantime.
             if number not in stars:
                 alike = found[number]
                 if number in unfinished:

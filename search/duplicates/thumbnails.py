@@ -1,4 +1,4 @@
-"""Gray thumbnails in memory, compared pair by pair."""
+"""Keeps gray thumbnails in memory and compares them pair by pair."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,24 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.encoder import Embeddings, unit
-from indexer.store.contents import THUMBNAIL_SIDE, GrayThumbnails
 from indexer.store.protocol import StoreReader
+from indexer.store.tables.contents import THUMBNAIL_SIDE, GrayThumbnails
 
-from .registration import blurred, correlations
+from .pair_similarity import blurred, correlations
 
-# The least correlation of near-duplicates; chosen on Caltech-101's training photos, see
+# The minimum correlation of near-duplicates; chosen on Caltech-101's training photos, see
 # benchmarks/duplicates.py.
 THRESHOLD = 0.92
-# Outlines less alike than this are no near-duplicates: told without aligning anything.
+# Pairs whose outlines are less alike than this are rejected without aligning them.
 MIN_OUTLINE = 0.4
 OUTLINE_SIDE = 8
 BLOCK = 512
 
 
 class ThumbnailStore:
-    """Gray thumbnails of a collection's images; 1.3 KB of memory each.
+    """Gray thumbnails of a collection's images; each takes 1.3 KB of memory.
 
-    ids: `(n,)`, those that are loaded. outlines: `(n, 64)`, in the same order.
+    Attributes:
+        ids: The contents that are loaded, `(n,)`.
+        thumbnails: In the same order.
+        outlines: `(n, 64)`, in the same order.
     """
 
     def __init__(self, catalog: StoreReader) -> None:
@@ -38,8 +41,11 @@ class ThumbnailStore:
         return number in self._rows
 
     def load(self, numbers: Iterable[int] | None = None) -> None:
-        """Load the thumbnails of these contents, or of all of the collection's images, larger ones
-        first. Those that have none, or no file any more, are left out.
+        """Load thumbnails, those of larger images first.
+
+        Args:
+            numbers: The contents to load, except those without a thumbnail or a file; None for all
+                images of the collection.
         """
         wanted = None
         if self._whole:
@@ -57,18 +63,18 @@ class ThumbnailStore:
         self._rows = {number: row for row, number in enumerate(self.ids.tolist())}
 
     def outlines_of(self, numbers: Sequence[int]) -> Embeddings:
-        """`(n, 64)` of these contents."""
+        """Return the outlines `(n, 64)` of some loaded contents."""
         return self.outlines[[self._rows[number] for number in numbers]]
 
     def similarities(self, pairs: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-        """`(n,)`: how alike the two contents of each pair are, 0 to 1, whichever comes first."""
+        """Return how alike the contents of each pair are: `(n,)`, 0 to 1, in either order."""
         result = np.zeros(len(pairs), np.float32)
         if not pairs:
             return result
         rows = np.array([sorted((self._rows[a], self._rows[b])) for a, b in pairs])
         close = np.einsum("np,np->n", *(self.outlines[column] for column in rows.T))
         likely = np.flatnonzero(close >= MIN_OUTLINE)
-        # The smaller image, perhaps a crop of the larger, is the one that lies inside the other.
+        # The smaller image may be a crop of the larger one, so it is the one that lies inside.
         result[likely] = correlations(
             self.thumbnails[rows[likely, 1]], self.thumbnails[rows[likely, 0]]
         )
@@ -76,7 +82,7 @@ class ThumbnailStore:
 
 
 def outlines(images: GrayThumbnails) -> Embeddings:
-    """`(n, 64)` unit vectors: 8 x 8 of each image, without its slowest shading."""
+    """Return unit vectors `(n, 64)`: each image as 8 x 8 pixels without its slowest shading."""
     step = THUMBNAIL_SIDE // OUTLINE_SIDE
     parts = [np.empty((0, OUTLINE_SIDE**2), np.float32)]
     for start in range(0, len(images), BLOCK):

@@ -1,1 +1,1 @@
-"""Retrieval and labelling measured against ground truth."""
+"""Measuring retrieval and labelling against ground truth."""

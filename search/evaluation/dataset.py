@@ -1,4 +1,4 @@
-"""What a user knows of their own images: labels or captions, from a folder, a CSV or JSONL."""
+"""Reads the labels or captions of a user's own images from a folder, a CSV file or JSONL."""
 
 import csv
 import json
@@ -12,14 +12,14 @@ from indexer.errors import GroundTruthError
 from indexer.scan.walk import Found, walk
 
 FORMS = (
-    "a folder of one folder a class, a CSV with the header path,label or path,caption, or JSONL "
-    'with {"image": ..., "label" or "labels" or "captions": ...} a line'
+    "a folder with one folder per class, a CSV with the header path,label or path,caption, or "
+    'JSONL with {"image": ..., "label" or "labels" or "captions": ...} on each line'
 )
 
 
 @dataclass
 class Known:
-    """What is known of one image: any of its labels is right, each caption tells it."""
+    """What is known about one image: any of its labels is right, each caption describes it."""
 
     labels: list[str] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
@@ -30,10 +30,14 @@ GroundTruth = dict[bytes, Known]
 
 
 def read_ground_truth(source: Path) -> GroundTruth:
-    """The images that `source` names, whether they are there or not.
+    """Read the images that a source names, whether they exist or not.
 
-    A relative path is one from the folder that `source` lies in. Raises GroundTruthError for what
-    cannot be understood, naming the line.
+    Args:
+        source: A folder with one folder per class, or a CSV or JSONL file. Relative paths in a file
+            start from its folder.
+
+    Raises:
+        GroundTruthError: The source cannot be read or parsed; the message names the line.
     """
     try:
         if source.is_dir():
@@ -65,7 +69,7 @@ def _of_folders(source: Path) -> Iterator[Row]:
         path = entry.path
         name, separator, _ = path.partition(os.fsencode(os.sep))
         if separator and isinstance(entry, Found):
-            # A folder cannot be named "water lily" everywhere; its class can be called so.
+            # "water_lily" is a safer name for a folder than that of its class, "water lily".
             label = name.decode("utf-8", "replace").replace("_", " ")
             yield os.path.join(folder, path), [label], []
 
@@ -83,7 +87,7 @@ def _of_csv(source: Path) -> Iterator[Row]:
         for row in reader:
             if not row["path"] or not ((row.get("label") or row.get("caption") or "").strip()):
                 raise GroundTruthError(
-                    f"{source}, line {reader.line_num}: a path and a label or caption are needed"
+                    f"{source}, line {reader.line_num}: it needs a path and a label or caption"
                 )
             labels, captions = (
                 [value.strip()] if (value := row.get(key)) and value.strip() else []

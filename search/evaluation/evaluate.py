@@ -1,4 +1,4 @@
-"""How well a model finds and names a user's own images."""
+"""Measures how well a model finds and labels a user's own images."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,17 +17,21 @@ from search.labels.zero_shot import DEFAULT_TEMPLATES, class_vectors
 from .dataset import GroundTruth
 from .metrics import average_precisions, first_ranks, mean_per_class, precisions_at, recall_at
 
-# Rows of a score matrix that are held at once.
+# Rows of a score matrix in memory at once.
 BLOCK = 256
 
 
 @dataclass
-class Annotated:
-    """The images that could be read, one row each different content.
+class EmbeddedDataset:
+    """The images that could be read, one row for each different content.
 
-    vectors: `(n, dim)`. labels, captions: of each row, from all files that hold the content.
-    paths, digests: of each row, the first file and its content's hash. skipped: (path, reason) of
-    files that could not be read.
+    Attributes:
+        vectors: `(n, dim)`.
+        labels: Of each row, from all files that hold the content.
+        captions: Of each row, from all files that hold the content.
+        skipped: (path, reason) of files that could not be read.
+        paths: Of each row, the first file.
+        digests: Of each row, the hash of the content.
     """
 
     vectors: Embeddings
@@ -40,9 +44,13 @@ class Annotated:
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """Shares of labelled images whose label comes first, or among the first five.
+    """Zero-shot accuracy on labelled images.
 
-    mean_per_class: top-1, classes counting alike however many images they have.
+    Attributes:
+        classes: How many labels there are.
+        top_1: Share of images with a right label in the first place.
+        top_5: Share of images with a right label among the first five.
+        mean_per_class: Mean of the classes' top-1 accuracies.
     """
 
     classes: int
@@ -61,7 +69,7 @@ class LabelRetrieval:
 
 @dataclass(frozen=True)
 class CaptionRetrieval:
-    """Of queries in one direction, between captions and images."""
+    """Retrieval in one direction, from captions to images or from images to captions."""
 
     queries: int
     recall_at_1: float
@@ -73,7 +81,7 @@ class CaptionRetrieval:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one model; None where the data have no labels, or no captions."""
+    """The metrics of one model; None where the data has no labels, or no captions."""
 
     model: str
     images: int
@@ -84,21 +92,30 @@ class Evaluation:
     image_to_text: CaptionRetrieval | None
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `--json` prints."""
+        """Return the object that `--json` prints."""
         return asdict(self)
 
 
-def annotate(
+def embed_dataset(
     truth: GroundTruth,
     encoder: Encoder,
     *,
     stored: Lookup | None = None,
     workers: int | None = None,
     limits: Limits | None = None,
-) -> Annotated:
-    """The vectors of the images of `truth`: stored ones where there are, else encoded now.
+) -> EmbeddedDataset:
+    """Embed the images of a dataset.
 
-    Raises GroundTruthError where none of the images can be read.
+    Args:
+        truth: The images and what is known about them.
+        encoder: The encoder.
+        stored: The vectors of a collection by the encoder's model, used for the images that it
+            holds.
+        workers: How many images are decoded at once.
+        limits: The largest file and image to read.
+
+    Raises:
+        GroundTruthError: None of the images can be read.
     """
     tasks, skipped = [], []
     for path in truth:
@@ -108,7 +125,7 @@ def annotate(
             skipped.append((path, f"cannot be read: {exc.strerror or exc}"))
     rows: dict[bytes, int] = {}
     vectors: list[Embeddings] = []
-    result = Annotated(np.empty((0, encoder.dim), np.float32), [], [], skipped)
+    result = EmbeddedDataset(np.empty((0, encoder.dim), np.float32), [], [], skipped)
     for file in embed_files(tasks, encoder, list, stored=stored, workers=workers, limits=limits):
         if file.value is None:
             skipped.append((file.path, file.reason or ""))
@@ -133,9 +150,16 @@ def annotate(
 
 
 def evaluate(
-    data: Annotated, encoder: Encoder, *, name: str, templates: Sequence[str] = ()
+    data: EmbeddedDataset, encoder: Encoder, *, name: str, templates: Sequence[str] = ()
 ) -> Evaluation:
-    """All figures that the data allow. templates: of labels, as in `class_vectors`."""
+    """Compute all metrics that the data allows.
+
+    Args:
+        data: The images.
+        encoder: The model to measure, which encoded the images.
+        name: The model's name.
+        templates: Captions with `{}` in place of a label, as for `class_vectors`.
+    """
     zero_shot = label_retrieval = text_to_image = image_to_text = None
     labelled = [row for row, labels in enumerate(data.labels) if labels]
     if labelled:
@@ -201,7 +225,14 @@ def _retrieval(
     items: Embeddings,
     relevant: Callable[[int, int], NDArray[np.bool_]],
 ) -> CaptionRetrieval:
-    """relevant: which items `(stop - start, items)` belong to the queries from start to stop."""
+    """Measure retrieval.
+
+    Args:
+        queries: `(queries, dim)`.
+        items: `(items, dim)`.
+        relevant: Returns which items `(stop - start, items)` belong to the queries from start to
+            stop.
+    """
     ranks, precisions = [], []
     for block in _blocks(len(queries)):
         scores, right = queries[block] @ items.T, relevant(block.start, block.stop)

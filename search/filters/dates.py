@@ -1,4 +1,4 @@
-"""Dates as people write them, for `--since` and `--until`."""
+"""Parses dates as people write them, for `--since` and `--until`."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -20,12 +20,28 @@ AGO = re.compile(r"(\d{1,5})\s*([dwmy])(?:\s+ago)?", re.IGNORECASE)
 
 
 def since(text: str, *, now: datetime | None = None) -> Moment:
-    """The first moment of what `text` names; raises QueryError saying what is accepted."""
+    """Return the first moment of the year, month, day or minute that a text names.
+
+    Args:
+        text: A date in one of the forms of `ACCEPTED`.
+        now: The current time; None to ask the clock.
+
+    Raises:
+        QueryError: This is not a date.
+    """
     return _moment(text, now, end=False)
 
 
 def until(text: str, *, now: datetime | None = None) -> Moment:
-    """The first moment after what `text` names, all of that year, month, day or minute."""
+    """Return the first moment after the year, month, day or minute that a text names.
+
+    Args:
+        text: A date in one of the forms of `ACCEPTED`.
+        now: The current time; None to ask the clock.
+
+    Raises:
+        QueryError: This is not a date.
+    """
     return _moment(text, now, end=True)
 
 
@@ -34,11 +50,11 @@ def _moment(text: str, now: datetime | None, *, end: bool) -> Moment:
         first, behind, zone = _span(text.strip(), now or datetime.now())
         return _resolved(behind if end else first, zone)
     except (ValueError, OverflowError, OSError) as exc:
-        raise QueryError(f"{text!r} is not a date: write {ACCEPTED}") from exc
+        raise QueryError(f"{text!r} is not a date: use {ACCEPTED}") from exc
 
 
 def _span(text: str, now: datetime) -> tuple[datetime, datetime, timezone | None]:
-    """(first moment, first moment behind, zone): both on that zone's wall clock."""
+    """Return (first moment, first moment after, zone), both on that zone's wall clock."""
     today = datetime(now.year, now.month, now.day)
     day = timedelta(days=1)
     if text.lower() in ("today", "yesterday"):
@@ -71,7 +87,8 @@ def _earlier(today: datetime, count: int, unit: str) -> datetime:
     months = 12 * today.year + today.month - 1 - count * (12 if unit == "y" else 1)
     first = datetime(months // 12, months % 12 + 1, 1)
     last = (_month_later(first) - timedelta(days=1)).day
-    return first.replace(day=min(today.day, last))  # 31 March minus a month: the last of February
+    # A month before 31 March is the last day of February.
+    return first.replace(day=min(today.day, last))
 
 
 def _month_later(first: datetime) -> datetime:
@@ -91,7 +108,7 @@ def _resolved(moment: datetime, zone: timezone | None) -> Moment:
         return Moment(_seconds(moment), int(moment.timestamp()), False)
     aware = moment.replace(tzinfo=zone)
     instant = _seconds(aware.astimezone(UTC).replace(tzinfo=None))
-    # Where a file does not say its zone, its wall clock is taken to be this machine's.
+    # A file that does not say its zone is assumed to have this machine's.
     return Moment(_seconds(aware.astimezone().replace(tzinfo=None)), instant, True)
 
 

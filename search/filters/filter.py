@@ -1,7 +1,7 @@
-"""Which images a search may answer with: by folder, by date, by name.
+"""Filters: which images a search may return, by folder, date and name.
 
-An image passes when one of its files passes every condition. Its date is what the file says (EXIF,
-XMP), else the file's time of change.
+An image passes if one of its files meets every condition. Its date is what the file says (EXIF,
+XMP), or otherwise the file's modification time.
 """
 
 import os
@@ -17,23 +17,29 @@ from indexer.store.records import FileConditions, Moment, join
 from . import dates
 from .folders import scopes_of
 
-if TYPE_CHECKING:  # bring NumPy, which a request to a running server does not need
+if TYPE_CHECKING:  # these load NumPy, which a request to a running server does not need
     from indexer.store.codec import Ids
     from indexer.store.protocol import StoreReader
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What an image must fulfil.
+    """The conditions that an image has to meet.
 
-    folders: it lies in one of these (paths, or names of folders; see `folders.scopes_of`).
-    since, until: dates as `dates.ACCEPTED` lists them; until takes in all of the day, month or
-    year that it names. A bare date is compared with the wall clock where the photo was taken; one
-    with a zone with the instant, where photos whose zone is unknown, and files' times, are taken
-    to be in this machine's zone.
-    exclude: globs as for indexing: against the names of files and folders, and their paths.
-    among: more conditions, each as the content ids `(n,)` that pass.
-    Raises QueryError for what is not a date.
+    A date without a zone is compared with the wall clock of the place where the photo was taken. A
+    date with a zone is compared with the instant; photos of unknown zone, and modification times,
+    count as being in this machine's zone.
+
+    Attributes:
+        folders: The image lies in one of these: paths, or names of folders (`folders.scopes_of`).
+        since: A date in one of the forms of `dates.ACCEPTED`.
+        until: Likewise; includes all of the day, month or year that it names.
+        exclude: Globs, as for indexing: matched with the names of files and folders, and their
+            paths.
+        among: More conditions, each as the content ids `(n,)` that pass.
+
+    Raises:
+        QueryError: `since` or `until` is not a date.
     """
 
     folders: Sequence[Path | str] = ()

@@ -1,4 +1,4 @@
-"""A folder as a user names it, to the part of the collection that it means."""
+"""Finds the part of a collection that a user means by a folder."""
 
 import os
 from collections.abc import Iterator
@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 from indexer.errors import QueryError
 from indexer.store.records import SEPARATOR, Scope, inside
 
-if TYPE_CHECKING:  # brings NumPy, which a request to a running server does not need
+if TYPE_CHECKING:  # loads NumPy, which a request to a running server does not need
     from indexer.store.protocol import StoreReader
 
 
 def scopes_of(catalog: "StoreReader", folder: Path | str) -> list[Scope]:
-    """What lies in `folder`: a path, or the name of any folder of the collection (`2024/Italy`).
+    """Return the scopes that lie in a folder.
 
-    A path that exists counts as a path; anything else (and a relative path that holds no image
-    of the collection) as the last names of folders' paths, whatever their case.
-    Raises QueryError where nothing of the collection lies there.
+    Args:
+        catalog: The collection's catalog.
+        folder: A path if it exists. Otherwise, or if it is a relative path without images of the
+            collection, the last names of folders' paths in any case (`2024/Italy`).
+
+    Raises:
+        QueryError: No image of the collection lies there.
     """
     roots = catalog.roots()
     found: list[Scope] = []
@@ -27,15 +31,17 @@ def scopes_of(catalog: "StoreReader", folder: Path | str) -> list[Scope]:
         found = list(_named(catalog, roots, folder))
     if not found:
         raise QueryError(
-            f"no indexed image lies in {os.fspath(folder)!r}: name a folder's path, or the name "
-            "of a folder below an indexed one (`clipdex status` lists those)"
+            f"there is no indexed image in {os.fspath(folder)!r}: give the path of a folder, or "
+            "the name of one below an indexed folder (`clipdex status` lists those)"
         )
     return found
 
 
 def _at_path(roots: dict[int, bytes], folder: Path | str) -> Iterator[Scope]:
-    """A root is stored with links followed, what lies below it as the scan met it: under the names
-    of links. So each folder above the path is asked whether it is a root.
+    """Yield the scopes at a path.
+
+    Roots are stored with links followed, but paths below them under the names of links. So each
+    folder above the path may be a root.
     """
     path = os.fsencode(os.path.abspath(folder))
     real = os.path.realpath(path)
@@ -63,7 +69,7 @@ def _named(catalog: "StoreReader", roots: dict[int, bytes], folder: Path | str) 
     for root, path in catalog.files_below(wanted[-1]):
         folders.add((root, path.rpartition(SEPARATOR)[0]))
     pending = list(folders)
-    while pending:  # and the folders that these lie in
+    while pending:  # add the folders that these lie in
         root, below = pending.pop()
         above = root, below.rpartition(SEPARATOR)[0]
         if above not in folders:
@@ -77,6 +83,6 @@ def _named(catalog: "StoreReader", roots: dict[int, bytes], folder: Path | str) 
 
 
 def _parts(path: bytes) -> list[bytes]:
-    """The names in a path, for comparing without regard to case."""
+    """Return the names in a path in lower case."""
     text = path.decode("utf-8", "surrogateescape").lower()
     return [part.encode("utf-8", "surrogateescape") for part in text.split(os.sep) if part]

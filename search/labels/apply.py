@@ -1,4 +1,4 @@
-"""Labels for every file of a collection, of folders, or of a list of files."""
+"""Labels the files of a collection, of folders, or of a list."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -20,9 +20,13 @@ if TYPE_CHECKING:  # the engine stands above
 
 @dataclass(frozen=True)
 class Labelled:
-    """One file and its best labels with probabilities, or the reason why it has none.
+    """A file and its best labels, or the reason why it has none.
 
-    none: probability that no label fits; None where the model carries no estimate.
+    Attributes:
+        path: Of the file, as raw bytes.
+        labels: (label, probability), best first.
+        none: The probability that no label fits; None if the model has no estimate.
+        reason: Why the file could not be read.
     """
 
     path: bytes
@@ -31,7 +35,7 @@ class Labelled:
     reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `--json` prints."""
+        """Return the object that `--json` prints."""
         return {
             **path_fields(self.path),
             "labels": [
@@ -43,7 +47,13 @@ class Labelled:
 
 
 def label_collection(engine: "Engine", labeller: Labels, *, top: int) -> Iterator[Labelled]:
-    """Every file of the collection, from its stored vectors."""
+    """Label every file of a collection from its stored vectors.
+
+    Args:
+        engine: The collection.
+        labeller: A set of labels, or a head, of the collection's model.
+        top: How many labels each file gets.
+    """
     catalog, fingerprint = engine.catalog, engine.model.fingerprint
     for ids, vectors in catalog.embeddings(fingerprint):
         contents = catalog.contents(ids.tolist())
@@ -63,11 +73,20 @@ def label_files(
     workers: int | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Labelled]:
-    """Files, and all images of folders; nothing is stored.
+    """Label files and all images in folders, without storing anything.
 
-    encoder: of the labeller's model. engine: a collection of that model, whose vectors are used
-    for the images that it holds; all others are encoded now. Raises RootUnavailable for a path
-    that is not there.
+    Args:
+        paths: Files and folders.
+        labeller: A set of labels, or a head.
+        encoder: The encoder of the labeller's model.
+        top: How many labels each file gets.
+        engine: A collection of that model, whose vectors are used for the images that it holds;
+            the others are encoded now.
+        workers: How many images are decoded at once.
+        limits: The largest file and image to read.
+
+    Raises:
+        RootUnavailable: One of the paths does not exist.
     """
     tasks, unreadable = tasks_of(paths)
     with ExitStack() as stack:

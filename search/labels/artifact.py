@@ -44,7 +44,15 @@ class Artifact:
     metadata: Mapping[str, Any]
 
     def require(self, fingerprint: str, model: str) -> None:
-        """Raise FingerprintMismatch unless this was learnt from vectors of this fingerprint."""
+        """Check that this was learnt from vectors of a fingerprint.
+
+        Args:
+            fingerprint: Of the collection's model.
+            model: The name of that model, for the error.
+
+        Raises:
+            FingerprintMismatch: This was learnt from vectors of another model.
+        """
         if self.fingerprint != fingerprint:
             raise FingerprintMismatch(
                 f"{self.name} was learnt from vectors of another model "

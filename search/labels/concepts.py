@@ -1,7 +1,7 @@
 """Concepts: a user's own words, each a vector learnt from images that show it.
 
-In a query a concept's name is a word like any other; `@name` stands for nothing else, and is an
-error where there is no such concept.
+In a query a concept's name is a word like any other. `@name` always means the concept, and is an
+error if there is none of that name.
 """
 
 import re
@@ -22,52 +22,73 @@ WORD = re.compile(r"(?<!\S)@?[\w][\w.-]*(?!\S)")
 
 @dataclass(frozen=True)
 class Concept:
-    """vector: `(dim,)`, of unit length, as an image's."""
+    """A concept of a collection.
+
+    Attributes:
+        artifact: What its folder holds.
+        vector: `(dim,)`, of unit norm, like that of an image.
+    """
 
     artifact: Artifact
     vector: Embeddings
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The concept in a folder. Raises ArtifactError for one that is missing or changed."""
+        """Read a concept.
+
+        Raises:
+            ArtifactError: It is missing, damaged or changed, or not a concept.
+        """
         found = load(folder)
         if found.kind != KIND or "vector" not in found.arrays:
-            raise ArtifactError(f"{folder} holds no concept")
+            raise ArtifactError(f"{folder} does not hold a concept")
         return cls(found, found.arrays["vector"])
 
 
 def concepts_folder(collection: Path) -> Path:
-    """Where a collection keeps its concepts, one folder each."""
+    """Return the folder of a collection's concepts, which holds one folder for each."""
     return collection / "concepts"
 
 
 def expand_concepts(query: Query, collection: Path, model: Model) -> Query:
-    """The query with the names of concepts taken out of its text and their vectors put in.
+    """Replace the names of concepts in a query's text by their vectors.
 
-    Raises QueryError for an `@name` that there is not, ArtifactError, FingerprintMismatch.
+    Args:
+        query: The query.
+        collection: The collection's folder.
+        model: The collection's model.
+
+    Raises:
+        QueryError: There is no concept of the name in `@name`.
+        ArtifactError: A concept is damaged or changed.
+        FingerprintMismatch: A concept was learnt from vectors of another model.
     """
     folder, text = concepts_folder(collection), query.text or ""
     if "@" not in text and not folder.exists():
         return query
     found: list[Embeddings] = []
 
-    def taken(match: re.Match[str]) -> str:
+    def without_concept(match: re.Match[str]) -> str:
         name = match[0].removeprefix("@")
         concept = find_concept(collection, name)
         if concept is None:
             if match[0] == name:
                 return name
             known = ", ".join(names(folder)) or "none yet, see `clipdex adapt concept --help`"
-            raise QueryError(f"no concept is called {name} here. There are: {known}")
+            raise QueryError(f"no such concept: {name}. There are: {known}")
         concept.artifact.require(model.fingerprint, model.name)
         found.append(concept.vector)
         return ""
 
-    text = WORD.sub(taken, text)
+    text = WORD.sub(without_concept, text)
     return replace(query, text=" ".join(text.split()), concepts=found) if found else query
 
 
 def find_concept(collection: Path, name: str) -> Concept | None:
-    """A concept by its name in the collection; None where there is none. Raises ArtifactError."""
+    """Return a concept of a collection by its name; None if there is none.
+
+    Raises:
+        ArtifactError: It is damaged or changed.
+    """
     folder = concepts_folder(collection) / name
     return Concept.load(folder) if (folder / MANIFEST).exists() else None

@@ -1,4 +1,4 @@
-"""Heads: classifiers on frozen vectors, learnt by `clipdex adapt train`, evaluated in NumPy."""
+"""Heads: classifiers on frozen vectors, learnt by `clipdex adapt train` and run in NumPy."""
 
 import os
 from collections.abc import Callable
@@ -14,25 +14,25 @@ from indexer.errors import ArtifactError
 
 from .artifact import MANIFEST, Arrays, Artifact, load, names, read_manifest
 
-# A vote that no neighbour gave still has a logarithm.
+# So that a class without votes still has a logarithm.
 MIN_VOTE = 1e-6
 
 Floats = NDArray[np.float64]
 
 
 def linear(vectors: Embeddings, arrays: Arrays) -> Floats:
-    """`weights` `(classes, dim)`, `bias` `(classes,)`."""
+    """Return logits of a linear map: `weights` `(classes, dim)`, `bias` `(classes,)`."""
     return np.asarray(vectors @ arrays["weights"].T + arrays["bias"], dtype=np.float64)
 
 
 def mlp(vectors: Embeddings, arrays: Arrays) -> Floats:
-    """A hidden layer of `hidden` rectified units between two linear maps."""
+    """Return logits of two linear maps with a layer of rectified units between them."""
     hidden = np.maximum(vectors @ arrays["weights_in"].T + arrays["bias_in"], 0)
     return np.asarray(hidden @ arrays["weights_out"].T + arrays["bias_out"], dtype=np.float64)
 
 
 def cache(vectors: Embeddings, arrays: Arrays) -> Floats:
-    """Zero-shot logits and, for each key `(n, dim)`, exp(-beta (1 - cosine)) for its class."""
+    """Return zero-shot logits plus exp(-beta (1 - cosine)) for the class of each key `(n, dim)`."""
     alpha, beta = (float(arrays[name][0]) for name in ("alpha", "beta"))
     affinity = np.exp(-beta * (1 - vectors @ arrays["keys"].T))
     votes = affinity @ arrays["values"]
@@ -40,7 +40,7 @@ def cache(vectors: Embeddings, arrays: Arrays) -> Floats:
 
 
 def neighbours(vectors: Embeddings, arrays: Arrays) -> Floats:
-    """Logarithms of the shares of the k nearest keys' votes, weighted exp(cosine / temperature)."""
+    """Return log shares of the votes of the k nearest keys, weighted exp(cosine / temperature)."""
     cosines = vectors @ arrays["keys"].T
     k = min(int(arrays["k"][0]), cosines.shape[1])
     temperature = float(arrays["temperature"][0])
@@ -52,15 +52,16 @@ def neighbours(vectors: Embeddings, arrays: Arrays) -> Floats:
 
 
 def projected(vectors: Embeddings, arrays: Arrays) -> Floats:
-    """Cosines, times `scale`, with class means `(classes, m)` after a projection `(m, dim)`."""
+    """Return cosines with class means `(classes, m)` after a projection `(m, dim)`, scaled."""
     scale = float(arrays["scale"][0])
     seen = unit(vectors @ arrays["projection"].T)
     return np.asarray(scale * (seen @ arrays["means"].T), dtype=np.float64)
 
 
 def adapter(vectors: Embeddings, arrays: Arrays) -> Floats:
-    """Zero-shot logits after a bottleneck `(hidden, dim)`, `(dim, hidden)` of rectified units,
-    whose share in the vectors is `ratio`.
+    """Return zero-shot logits of vectors that are mixed with their output of a bottleneck.
+
+    The bottleneck, `(hidden, dim)` and `(dim, hidden)`, has rectified units and the share `ratio`.
     """
     ratio = float(arrays["ratio"][0])
     hidden = np.maximum(vectors @ arrays["weights_in"].T, 0)
@@ -81,7 +82,7 @@ KINDS: dict[str, tuple[Callable[[Embeddings, Arrays], Floats], tuple[str, ...]]]
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
-    """`(n, classes)` probabilities, each row summing to 1."""
+    """Return probabilities `(n, classes)`, each row summing to 1."""
     scaled = logits / temperature
     exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     shares: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -92,9 +93,13 @@ def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
 class Head:
     """A classifier for the vectors of one fingerprint.
 
-    temperature: what logits are divided by. The arrays `centres` `(classes, dim)` and `rejection`
-    (intercept, slope) give the probability that an image is of none of the classes, where there
-    are any.
+    If the artifact has the arrays `centres` `(classes, dim)` and `rejection` (intercept, slope),
+    they give the probability that an image is of none of the classes.
+
+    Attributes:
+        artifact: What its folder holds.
+        classes: The labels.
+        temperature: What logits are divided by.
     """
 
     artifact: Artifact
@@ -103,7 +108,7 @@ class Head:
 
     @property
     def name(self) -> str:
-        """As it is called in the collection."""
+        """Its name in the collection."""
         return self.artifact.name
 
     @property
@@ -111,15 +116,15 @@ class Head:
         return self.artifact.arrays
 
     def logits(self, vectors: Embeddings) -> Floats:
-        """`(n, dim)` unit vectors to `(n, classes)`, before the temperature."""
+        """Return logits `(n, classes)` of unit vectors `(n, dim)`, before the temperature."""
         return KINDS[self.artifact.kind][0](vectors, self._arrays)
 
     def probabilities(self, vectors: Embeddings) -> Floats:
-        """`(n, dim)` unit vectors to `(n, classes)`, each row summing to 1."""
+        """Return probabilities `(n, classes)` of unit vectors `(n, dim)`."""
         return softmax(self.logits(vectors), self.temperature)
 
     def none(self, vectors: Embeddings) -> Floats | None:
-        """`(n,)`: the probability that none of the classes fits; None where it was not learnt."""
+        """Return the probabilities `(n,)` that no class fits; None if they were not learnt."""
         if "rejection" not in self._arrays:
             return None
         return none_of_these(vectors, self._arrays["centres"], self._arrays["rejection"])
@@ -127,7 +132,16 @@ class Head:
     def best(
         self, vectors: Embeddings, top: int
     ) -> list[tuple[tuple[tuple[str, float], ...], float | None]]:
-        """For each vector its `top` best classes with probabilities, best first, and P(none)."""
+        """Return the best classes of each vector.
+
+        Args:
+            vectors: `(n, dim)`, of unit norm.
+            top: How many classes each vector gets.
+
+        Returns:
+            For each vector, (class, probability) with the best first, and the probability that no
+            class fits.
+        """
         shares = self.probabilities(vectors)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
         none = self.none(vectors)
@@ -139,43 +153,51 @@ class Head:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The head in a folder. Raises ArtifactError for one that is missing or changed."""
+        """Read a head.
+
+        Raises:
+            ArtifactError: It is missing, damaged or changed, or not of a known kind.
+        """
         found = load(folder)
         if found.kind not in KINDS or not set(KINDS[found.kind][1]) <= found.arrays.keys():
-            raise ArtifactError(f"{folder} holds no head of a kind that this clipdex knows")
+            raise ArtifactError(f"{folder} does not hold a head of a kind that this clipdex knows")
         return cls(found, tuple(found.metadata["classes"]), float(found.metadata["temperature"]))
 
 
 def none_of_these(vectors: Embeddings, centres: Embeddings, rejection: Embeddings) -> Floats:
-    """`(n,)`: a logistic of each vector's cosine with the nearest of the centres."""
+    """Return a logistic function `(n,)` of each vector's cosine with the nearest center."""
     nearest = (vectors @ centres.T).max(axis=1).astype(np.float64)
     shares: Floats = 1 / (1 + np.exp(-(float(rejection[0]) + float(rejection[1]) * nearest)))
     return shares
 
 
 def heads_folder(collection: Path) -> Path:
-    """Where a collection keeps its heads, one folder each."""
+    """Return the folder of a collection's heads, which holds one folder for each."""
     return collection / "heads"
 
 
 def find_head(collection: Path, name: str) -> Head:
-    """A head by its name in the collection, or by its folder. Raises ArtifactError for none."""
+    """Return a head by its name in the collection, or by its folder.
+
+    Raises:
+        ArtifactError: There is none, or it is damaged or changed.
+    """
     own = heads_folder(collection) / name
     for place in [own, Path(name)] if os.sep not in name else [Path(name)]:
         if (place / MANIFEST).exists():
             return Head.load(place)
     known = ", ".join(names(heads_folder(collection))) or "none yet, see `clipdex adapt train -h`"
-    raise ArtifactError(f"no head is called {name} here. There are: {known}")
+    raise ArtifactError(f"no such head: {name}. There are: {known}")
 
 
 def head_with(collection: Path, label: str, fingerprint: str) -> Head | None:
-    """The newest head for vectors of this fingerprint that knows a label; None where none does."""
+    """Return the newest head for a fingerprint that knows a label; None if there is none."""
     folder = heads_folder(collection)
     known = [read_manifest(folder / name) for name in names(folder)]
     fitting = [
-        metadata
-        for metadata in known
-        if label in metadata["classes"] and metadata["fingerprint"] == fingerprint
+        manifest
+        for manifest in known
+        if label in manifest["classes"] and manifest["fingerprint"] == fingerprint
     ]
     newest = max(fitting, key=lambda one: str(one.get("made")), default=None)
     return Head.load(folder / newest["name"]) if newest else None

@@ -1,4 +1,4 @@
-"""The images that show a label, as --label asks for them."""
+"""Finds the images that show a label, for `--label`."""
 
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,21 @@ if TYPE_CHECKING:  # the engine stands above
 
 
 def images_with_label(engine: "Engine", label: str, probability: float) -> Ids:
-    """The contents `(n,)`, ascending, that show a label with a probability above this.
+    """Return the contents that show a label with more than some probability.
 
-    Those that keep the label are among them. Of the others the newest head that knows the label
-    tells, and where none does, the estimated relevance of the label as a text.
+    Images with a saved label count with its probability. Besides, the newest head that knows the
+    label decides, or the estimated relevance of the label as a text if there is no such head.
+
+    Args:
+        engine: The collection.
+        label: The label.
+        probability: Leave out images of this probability or less.
+
+    Returns:
+        Content ids `(n,)`, ascending.
+
+    Raises:
+        QueryError: A text has to decide, and the model has no estimate of relevance.
     """
     head = head_with(engine.collection.folder, label, engine.model.fingerprint)
     found = (
@@ -43,7 +54,7 @@ def _by_head(engine: "Engine", head: Head, label: str, probability: float) -> Id
 def _by_text(engine: "Engine", label: str, probability: float) -> Ids:
     if engine.estimator is None:
         raise QueryError(
-            f"the model {engine.model.name} carries no estimate of relevance, which --label needs"
+            f"the model {engine.model.name} has no estimate of relevance, which --label needs"
         )
     query = class_vectors(engine.encoder, [label], DEFAULT_TEMPLATES)[0]
     spread = engine.index.spread(query)

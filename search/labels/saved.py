@@ -1,15 +1,15 @@
-"""Labels that a collection keeps: its user's own, and those that a head gave.
+"""Labels saved in a collection: its user's own, and those that a head gave.
 
-A user's own label is certain; a head's has the probability that it had when it was kept.
+A user's own label is certain; a head's has the probability that it had when it was saved.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.store.labels import head_origin
 from indexer.store.protocol import StoreReader
 from indexer.store.records import SavedLabel
+from indexer.store.tables.labels import head_origin
 from search.filters.folders import scopes_of
 from search.hits import LIKELY
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def labels_by_head(engine: "Engine", head: Head) -> list[SavedLabel]:
-    """Return each image's best class, for the collection to keep.
+    """Return each image's best class, to be saved in the collection.
 
-    An image that none of the classes fits, by more than one half, gets none. The probability is
-    that of the class, times that of any class fitting.
+    An image gets no label if no class fits with a probability above one half. The probability of a
+    label is that of the class, times that of any class fitting.
     """
     origin = head_origin(head.name)
     found = []
@@ -39,6 +39,7 @@ def labels_by_path(catalog: StoreReader, *, minimum: float = 0.0) -> dict[bytes,
     """Return each file's labels by absolute path; of a label given twice, the likelier one.
 
     Args:
+        catalog: The collection's catalog.
         minimum: Leave out labels of a lower probability.
     """
     best: dict[int, dict[str, SavedLabel]] = {}

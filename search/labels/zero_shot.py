@@ -1,8 +1,9 @@
-"""Zero-shot labels: which of these words fits an image best.
+"""Zero-shot labels: which of some words fits an image best.
 
-Each label is written into every prompt template, the texts' vectors are averaged, and a softmax
+Each label is put into every prompt template, the vectors of the texts are averaged, and a softmax
 over the cosines at the model's logit scale gives probabilities. Whether any label fits at all is a
-question of its own (`relevance.py`): a softmax always finds one.
+separate question (`ranking/relevance.py`), since a softmax always finds one.
+
 Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision,
 2021, section 3.1.4.
 """
@@ -20,18 +21,16 @@ from search.ranking.relevance import Estimator
 from .heads import softmax
 
 DEFAULT_TEMPLATES = ("a photo of a {}",)
-# open_clip's own starting point, exp(ln(1 / 0.07)); for encoders that do not say theirs.
-
 
 Answer = tuple[tuple[tuple[str, float], ...], float | None]
 """An image's best labels with their probabilities, and the probability that none fits."""
 
 
 class Labels(Protocol):
-    """What names images by their vectors: a `Labeller`, or a head."""
+    """Anything that labels images by their vectors: a `Labeller`, or a head."""
 
     def best(self, vectors: Embeddings, top: int) -> list[Answer]:
-        """For each of `(n, dim)` its `top` best labels, best first, and P(none fits)."""
+        """Return the `top` best labels of each vector of `(n, dim)`, and P(none fits)."""
 
 
 class Labeller:
@@ -40,7 +39,16 @@ class Labeller:
     def __init__(
         self, encoder: Encoder, labels: Sequence[str], templates: Sequence[str] = ()
     ) -> None:
-        """templates: with `{}` where the label goes. Raises QueryError for none or a bad one."""
+        """Encode the labels.
+
+        Args:
+            encoder: The encoder of the images' vectors.
+            labels: Any words; empty ones and repetitions are dropped.
+            templates: Captions with `{}` in place of the label; "a photo of a {}" if empty.
+
+        Raises:
+            QueryError: There are no labels, or a template has no place for them.
+        """
         self.labels = list(dict.fromkeys(label.strip() for label in labels if label.strip()))
         if not self.labels:
             raise QueryError('no labels: name some with --labels "cat,dog" or --labels-file FILE')
@@ -49,17 +57,23 @@ class Labeller:
         self.estimator = Estimator.of(encoder)
 
     def probabilities(self, vectors: Embeddings) -> NDArray[np.float64]:
-        """`(n, dim)` unit vectors to `(n, labels)`, each row summing to 1."""
+        """Return probabilities `(n, labels)` of unit vectors `(n, dim)`, each row summing to 1."""
         return self._shares(vectors @ self.weights.T)
 
     def _shares(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The softmax of cosines `(n, labels)` at the model's logit scale."""
+        """Return the softmax of cosines `(n, labels)` at the model's logit scale."""
         return softmax(scores.astype(np.float64), 1 / self.logit_scale)
 
     def best(self, vectors: Embeddings, top: int) -> list[Answer]:
-        """For each vector its `top` best labels with probabilities, best first, and P(none fits).
+        """Return the best labels of each vector.
 
-        The labels' probabilities sum to 1 over all labels: they say which, if any.
+        Args:
+            vectors: `(n, dim)`, of unit norm.
+            top: How many labels each vector gets.
+
+        Returns:
+            For each vector, (label, probability) with the best first, and the probability that no
+            label fits. The probabilities of all labels sum to 1: they say which fits, if any does.
         """
         scores = vectors @ self.weights.T
         shares = self._shares(scores)
@@ -75,7 +89,19 @@ class Labeller:
 
 
 def class_vectors(encoder: Encoder, labels: Sequence[str], templates: Sequence[str]) -> Embeddings:
-    """`(labels, dim)`: the unit mean of each label's unit vectors over the templates."""
+    """Return a vector for each label: the mean over the templates, brought to unit norm.
+
+    Args:
+        encoder: Encodes the texts.
+        labels: The labels.
+        templates: Captions with `{}` in place of the label.
+
+    Returns:
+        `(labels, dim)`.
+
+    Raises:
+        QueryError: A template has no place for the label.
+    """
     for template in templates:
         if "{}" not in template:
             raise QueryError(f"the template {template!r} has no {{}} where the label goes")

@@ -1,1 +1,1 @@
-"""A query's vector to ranked hits with their relevance."""
+"""From a query's vector to ranked hits with their relevance."""

@@ -52,14 +52,14 @@ def _groups(
     catalog: StoreReader, hits: Sequence[Hit], wanted: int, threshold: float
 ) -> list[list[Hit]]:
     """Return the first `wanted` groups, each with its best hit first."""
-    book = ThumbnailStore(catalog)
-    book.load(hit.id for hit in hits)
+    thumbnails = ThumbnailStore(catalog)
+    thumbnails.load(hit.id for hit in hits)
     rest = list(hits)
     groups: list[list[Hit]] = []
     while rest and len(groups) < wanted:
         best, *later = rest
-        compared = [hit for hit in later if best.id in book and hit.id in book]
-        values = book.similarities([(best.id, hit.id) for hit in compared]).tolist()
+        compared = [hit for hit in later if best.id in thumbnails and hit.id in thumbnails]
+        values = thumbnails.similarities([(best.id, hit.id) for hit in compared]).tolist()
         alike = {hit.id for hit, value in zip(compared, values, strict=True) if value >= threshold}
         groups.append([best, *(hit for hit in later if hit.id in alike)])
         rest = [hit for hit in later if hit.id not in alike]

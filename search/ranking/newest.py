@@ -1,4 +1,4 @@
-"""The images taken last: what a collection shows before anything is asked."""
+"""Lists the newest images, which a collection shows before there is a query."""
 
 import numpy as np
 
@@ -8,9 +8,15 @@ from search.hits import Hit
 
 
 def newest(catalog: StoreReader, among: Ids | None, k: int, offset: int) -> list[Hit]:
-    """Hits `offset + 1` to `offset + k` of the collection, or of these ids, newest first.
+    """Return the hits `offset + 1` to `offset + k`, newest first.
 
-    Their score is 0 and they have no relevance: nothing was asked.
+    Their score is 0 and they have no relevance, since there is no query.
+
+    Args:
+        catalog: The collection's catalog.
+        among: Only these content ids; None for all.
+        k: How many hits.
+        offset: How many to skip.
     """
     if among is None:
         ids = catalog.newest(k, offset)

@@ -82,7 +82,7 @@ class Ranking:
         """Return the `wanted` best hits of at least this relevance."""
         if minimum and self.estimator is None:
             raise QueryError(
-                f"the model {self.model.name} carries no estimate of relevance: search without a "
+                f"the model {self.model.name} has no estimate of relevance: search without a "
                 "minimum relevance"
             )
         count = max(wanted, RELEVANT_PAGE) if minimum else wanted

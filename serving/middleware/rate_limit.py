@@ -1,4 +1,4 @@
-"""How many requests a second one client may make: a token bucket each."""
+"""Limits how many requests per second a client may make, with a token bucket for each."""
 
 import time
 from collections import OrderedDict

@@ -9,7 +9,7 @@ from serving.authentication import protected_router
 from serving.schemas import requests, responses
 from serving.service import ServiceDep
 from serving.services.images import image_details
-from serving.services.translate import echo, request_of_body
+from serving.services.search_request import echo, request_of_body
 
 from .search import answer
 

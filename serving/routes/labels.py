@@ -4,7 +4,7 @@ from serving.authentication import protected_router
 from serving.schemas import requests, responses
 from serving.service import ServiceDep
 from serving.services import labels
-from serving.services.translate import filter_of
+from serving.services.search_request import filter_of
 
 router = protected_router("labels")
 

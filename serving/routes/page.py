@@ -12,5 +12,5 @@ router = APIRouter()
 
 @router.get("/", include_in_schema=False)
 async def page() -> FileResponse:
-    """The page; what it needs besides lies under /static/."""
+    """Return the page; its assets are under /static/."""
     return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})

@@ -10,7 +10,7 @@ from search import Hit
 from serving.authentication import protected_router
 from serving.schemas import requests, responses
 from serving.service import Service, ServiceDep
-from serving.services.translate import echo, request_of_body, request_of_query
+from serving.services.search_request import echo, request_of_body, request_of_query
 
 router = protected_router("search")
 

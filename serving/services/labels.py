@@ -94,7 +94,7 @@ async def count_labels(
 def _own_head(service: SearchService, name: str, model: Model) -> Labels:
     folder = service.engines.collection.folder
     if name not in names(heads_folder(folder)):
-        raise NotFound(f"no head is called {name}")
+        raise NotFound(f"no such head: {name}")
     head = find_head(folder, name)
     head.artifact.require(model.fingerprint, model.name)
     return head

@@ -99,14 +99,14 @@ def test_labels_name_what_is_in_each_image(
 
 def test_status_tells_what_is_there(clipdex: Run, photos_indexed: tuple[Path, Path]) -> None:
     photos, collection = photos_indexed
-    (metadata,) = json_lines(clipdex("status", "--json", "--collection", collection))
-    assert metadata["images"] == metadata["contents"] == 6
-    assert metadata["failed"] == 0
-    assert metadata["model"] == "pocket"
-    assert metadata["dim"] == 512
-    assert metadata["index"] == {"kind": "flat", "recall_at_10": 1.0}
-    assert metadata["roots"] == [str(photos)]
-    assert metadata["collection"] == str(collection)
+    (status,) = json_lines(clipdex("status", "--json", "--collection", collection))
+    assert status["images"] == status["contents"] == 6
+    assert status["failed"] == 0
+    assert status["model"] == "pocket"
+    assert status["dim"] == 512
+    assert status["index"] == {"kind": "flat", "recall_at_10": 1.0}
+    assert status["roots"] == [str(photos)]
+    assert status["collection"] == str(collection)
 
 
 def test_the_place_of_a_collection(clipdex: Run, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_errors_are_one_line_with_an_exit_code(clipdex: Run, tmp_path: Path) -> 
         (("search", "a dog"), 1, "clipdex index FOLDER"),
         (("status",), 1, "nothing was indexed yet"),
         (("index", "nowhere"), 1, "nowhere is not there"),
-        (("index", ".", "--model", "no-such-model"), 1, "no model 'no-such-model'"),
+        (("index", ".", "--model", "no-such-model"), 1, "no such model: 'no-such-model'"),
         (("index", ".", "--device", "mps"), 1, "--device cpu"),
         (("label", "nowhere.jpg", "--labels", "a"), 1, "nowhere.jpg cannot be read"),
         (("search",), 2, "--image"),

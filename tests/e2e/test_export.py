@@ -46,13 +46,13 @@ def test_export_to_open_clip_and_back(
     clipdex: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "new" / "pocket"
-    (metadata,) = json_lines(clipdex("models", "export", "pocket", folder, "--json"))
+    (report,) = json_lines(clipdex("models", "export", "pocket", folder, "--json"))
     assert {file.name for file in folder.iterdir()} == {
         "open_clip_config.json",
         "open_clip_model.safetensors",
     }
     assert len({file.stat().st_mode for file in folder.iterdir()}) == 1  # who reads one reads both
-    assert metadata["bytes"] == sum(file.stat().st_size for file in folder.iterdir())
+    assert report["bytes"] == sum(file.stat().st_size for file in folder.iterdir())
     assert [one.name for one in folder.parent.iterdir()] == ["pocket"]
     own = by_clipdex("pocket")
     assert min_cosine(own, by_open_clip(folder)) > 0.9999
@@ -60,7 +60,7 @@ def test_export_to_open_clip_and_back(
     monkeypatch.setenv("CLIPDEX_CACHE", str(tmp_path / "cache"))
     assert min_cosine(own, by_clipdex("again")) > 0.99999
     done = clipdex("models", "export", "pocket", folder, code=1)
-    assert b"is there already" in done.stderr
+    assert b"exists already" in done.stderr
     assert done.stderr.count(b"\n") == 1
 
 
@@ -109,8 +109,8 @@ def test_settings_that_are_not_the_usual_ones_are_written(
 def test_a_failed_export_leaves_nothing(clipdex: Run, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
-    assert b"is there already" in clipdex("models", "export", "pocket", "full", code=1).stderr
-    assert b"was not compiled here" in (
+    assert b"exists already" in clipdex("models", "export", "pocket", "full", code=1).stderr
+    assert b"has not been compiled here" in (
         clipdex("models", "export", "ViT-B-32/openai", "new", code=1).stderr
     )
     assert sorted(one.name for one in tmp_path.iterdir()) == ["full"]

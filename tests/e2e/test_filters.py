@@ -64,9 +64,11 @@ def test_an_invalid_date_or_folder_is_an_error(clipdex: Run, photos: Path) -> No
     for option in ("--since", "--until"):
         for wrong in ("someday", "2024-02-30", ""):
             refused = clipdex("search", "x", option, wrong, code=2).stderr.decode()
-            assert "is not a date: write 2024, 2024-07, 2024-07-14" in " ".join(refused.split())
+            assert "is not a date: use 2024, 2024-07, 2024-07-14" in " ".join(refused.split())
     refused = clipdex("search", "x", "--in", "Spain", code=1).stderr.decode()
-    assert refused.startswith("error: no indexed image lies in 'Spain': name a folder's path")
+    assert refused.startswith(
+        "error: there is no indexed image in 'Spain': give the path of a folder"
+    )
     assert refused.count("\n") == 1
     nothing = clipdex("search", "x", "--since", "2030", "--json")
     assert nothing.stdout == b""
@@ -94,7 +96,7 @@ def test_a_raw_and_a_heic_are_found_by_what_they_show(
     assert (report["indexed"], report["failed"]) == (2, 2)
     messages = done.stderr.decode()
     assert "IMG_3.HEIC: damaged: " in messages
-    assert "IMG_4.NEF: a RAW file of a kind that LibRaw does not read" in messages
+    assert "IMG_4.NEF: a damaged RAW file, or one of a kind that LibRaw does not read" in messages
     (hit, *_) = json_lines(clipdex("search", "a cup of coffee", "--json"))
     assert Path(hit["path"]).name == "IMG_2.HEIC"
     hit = json_lines(clipdex("similar", folder / "IMG_2.HEIC", "--json"))[0]

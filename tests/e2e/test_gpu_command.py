@@ -115,7 +115,7 @@ def test_ctrl_c_ends_the_gpu_processes(
         _, messages = running.communicate(timeout=300)
     assert running.returncode == 130, messages
     assert messages.decode().splitlines() == [
-        "What was indexed so far is kept; run the same command to go on.",
+        "What was indexed so far is kept; run the same command to continue.",
         "interrupted",
     ]
     assert len(children) >= 5

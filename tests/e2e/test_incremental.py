@@ -93,8 +93,8 @@ def test_forget_takes_out_files_and_folders(clipdex: Run, photos: Path) -> None:
     shutil.rmtree(photos)
     assert b"3 files forgotten" in clipdex("forget", photos).stdout
     assert found(clipdex) == {}
-    (metadata,) = json_lines(clipdex("status", "--json"))
-    assert (metadata["images"], metadata["contents"], metadata["roots"]) == (0, 0, [])
+    (status,) = json_lines(clipdex("status", "--json"))
+    assert (status["images"], status["contents"], status["roots"]) == (0, 0, [])
 
 
 def test_nested_roots_become_one(clipdex: Run, photos: Path) -> None:
@@ -104,8 +104,8 @@ def test_nested_roots_become_one(clipdex: Run, photos: Path) -> None:
     assert index(clipdex, photos / "sub") == {"unchanged": 1}
     assert index(clipdex, photos / "sub" / "5.png") == {"unchanged": 1}
     assert index(clipdex, photos, photos / "sub") == {"unchanged": 5}
-    (metadata,) = json_lines(clipdex("status", "--json"))
-    assert metadata["roots"] == [str(photos)]
+    (status,) = json_lines(clipdex("status", "--json"))
+    assert status["roots"] == [str(photos)]
 
 
 def test_excluded_images_leave_the_collection(clipdex: Run, photos: Path) -> None:
@@ -121,12 +121,12 @@ def test_failed_files_are_retried(clipdex: Run, photos: Path) -> None:
     assert index(clipdex, photos, code=3) == {"indexed": 4, "failed": 1}
     assert index(clipdex, photos) == {"unchanged": 5}
     assert index(clipdex, photos, "--retry-failed", code=3) == {"unchanged": 4, "failed": 1}
-    (metadata,) = json_lines(clipdex("status", "--json"))
-    assert metadata["failed"] == 1
+    (status,) = json_lines(clipdex("status", "--json"))
+    assert status["failed"] == 1
     make_photo(photos / "good.png", 9).replace(bad)
     assert index(clipdex, photos) == {"indexed": 1, "unchanged": 4}
-    (metadata,) = json_lines(clipdex("status", "--json"))
-    assert metadata["failed"] == 0
+    (status,) = json_lines(clipdex("status", "--json"))
+    assert status["failed"] == 0
 
 
 def test_forget_keeps_other_vanished_images(clipdex: Run, photos: Path, tmp_path: Path) -> None:

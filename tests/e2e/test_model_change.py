@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from indexer import build
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.errors import RootUnavailable
+from indexer.model_name import BUILT_IN_FOLDER
 from indexer.testing import FakeEncoder
 from search import Engine
 from support.command import REPOSITORY, Run, json_lines
@@ -165,10 +165,10 @@ def test_status_shows_a_model_change(clipdex: Run, photos: Path, tmp_path: Path)
     shown = clipdex("status").stdout.decode()
     assert "changing to fake (new, 32 dimensions): " in shown
     assert f"of {IMAGES} images" in shown
-    (metadata,) = json_lines(clipdex("status", "--json"))
-    assert metadata["model"] == "pocket"
-    assert [model["state"] for model in metadata["models"]] == ["active", "pending"]
-    assert json.dumps(metadata["models"][0]["fingerprint"]) == json.dumps(metadata["fingerprint"])
+    (status,) = json_lines(clipdex("status", "--json"))
+    assert status["model"] == "pocket"
+    assert [model["state"] for model in status["models"]] == ["active", "pending"]
+    assert json.dumps(status["models"][0]["fingerprint"]) == json.dumps(status["fingerprint"])
     assert len(json_lines(clipdex("search", "colours", "-k", 500, "--json"))) == IMAGES
 
 

@@ -22,16 +22,16 @@ def test_a_tuned_model_is_indexed_with_and_searched(clipdex: Run, tmp_path: Path
     photos = labelled(tmp_path / "new", range(20, 22))
     options = ("--epochs", "2", "--method", "adapter", "--old", photos, "--json")
     done = clipdex("adapt", "tune", "mine", train, *options)
-    (metadata,) = json_lines(done)
-    assert metadata["tuning"]["method"] == "adapter"
-    assert [one["epoch"] for one in metadata["epochs"]] == [1, 2]
-    assert [one["alpha"] for one in metadata["sweep"]] == [round(0.1 * n, 1) for n in range(11)]
-    chosen = next(one for one in metadata["sweep"] if one["alpha"] == metadata["alpha"])
-    assert chosen["new"] >= metadata["sweep"][0]["new"]
-    assert chosen["old"] >= metadata["sweep"][0]["old"] - 0.01
+    (report,) = json_lines(done)
+    assert report["tuning"]["method"] == "adapter"
+    assert [one["epoch"] for one in report["epochs"]] == [1, 2]
+    assert [one["alpha"] for one in report["sweep"]] == [round(0.1 * n, 1) for n in range(11)]
+    chosen = next(one for one in report["sweep"] if one["alpha"] == report["alpha"])
+    assert chosen["new"] >= report["sweep"][0]["new"]
+    assert chosen["old"] >= report["sweep"][0]["old"] - 0.01
     clipdex("index", photos, "--model", "mine")
     (status,) = json_lines(clipdex("status", "--json"))
-    assert (status["model"], status["fingerprint"]) == ("mine", metadata["fingerprint"])
+    assert (status["model"], status["fingerprint"]) == ("mine", report["fingerprint"])
     assert len(json_lines(clipdex("search", "stripes", "--json"))) == 6
     assert b"good" in clipdex("models", "verify", "mine").stdout
     clipdex("adapt", "train", "shapes", train)  # a head for its vectors
@@ -39,7 +39,7 @@ def test_a_tuned_model_is_indexed_with_and_searched(clipdex: Run, tmp_path: Path
     before, after = json_lines(
         clipdex("eval", photos, "--model", "pocket", "--model", "mine", "--json")
     )
-    assert before["zero_shot"]["top_1"] == pytest.approx(metadata["sweep"][0]["old"])
+    assert before["zero_shot"]["top_1"] == pytest.approx(report["sweep"][0]["old"])
     assert after["zero_shot"]["top_1"] == pytest.approx(chosen["old"])
 
 
@@ -71,18 +71,16 @@ def test_captions_tune_a_model_and_several_are_averaged(clipdex: Run, tmp_path: 
         *("adapt", "tune", "mine-1", data, "--unfreeze", "3", "--checkpointing", *common),
         *("--tensorboard", tmp_path / "events"),
     )
-    (metadata,) = json_lines(done)
-    assert metadata["warnings"] == ["no-warm-up"]
-    assert metadata["tuning"]["unfreeze_per_epoch"] == 3
-    assert all(0 < one["held_out_mean_reciprocal_rank"] <= 1 for one in metadata["epochs"])
+    (report,) = json_lines(done)
+    assert report["warnings"] == ["no-warm-up"]
+    assert report["tuning"]["unfreeze_per_epoch"] == 3
+    assert all(0 < one["held_out_mean_reciprocal_rank"] <= 1 for one in report["epochs"])
     log = tmp_path / "cache" / "tuning" / "mine-1" / "log.csv"
     with open(log, encoding="utf-8") as stream:
         assert [float(row["loss"]) for row in csv.DictReader(stream)] == pytest.approx(
-            [one["loss"] for one in metadata["epochs"]]
+            [one["loss"] for one in report["epochs"]]
         )
-    assert _events(tmp_path / "events") == pytest.approx(
-        [one["loss"] for one in metadata["epochs"]]
-    )
+    assert _events(tmp_path / "events") == pytest.approx([one["loss"] for one in report["epochs"]])
     clipdex("adapt", "merge", "mine", "mine-0", "mine-1")
     towers = [_tower(clipdex, tmp_path / "cache", name) for name in ("mine-0", "mine-1", "mine")]
     for name, merged in towers[2].items():
@@ -127,17 +125,17 @@ def test_a_killed_run_resumes_to_the_same_weights(
     process.wait()
     done = clipdex("adapt", "tune", "mine", train, "--epochs", "3", "--json")
     assert b"epoch 1," not in done.stderr
-    (metadata,) = json_lines(done)
-    assert [one["epoch"] for one in metadata["epochs"]] == [1, 2, 3]
+    (report,) = json_lines(done)
+    assert [one["epoch"] for one in report["epochs"]] == [1, 2, 3]
     assert not state.exists()
     assert b"epoch 1," in (tuned / "stderr").read_bytes()
-    assert metadata["alpha"] == json.loads((tuned / "stdout").read_bytes())["alpha"]
+    assert report["alpha"] == json.loads((tuned / "stdout").read_bytes())["alpha"]
     resumed, expected = (_tower(clipdex, folder / "cache", "mine") for folder in (tmp_path, tuned))
     for name, weights in expected.items():
         torch.testing.assert_close(resumed[name], weights, atol=1e-6, rtol=0)
     clipdex("index", train, "--model", "mine")
     (status,) = json_lines(clipdex("status", "--json"))
-    assert (status["model"], status["fingerprint"]) == ("mine", metadata["fingerprint"])
+    assert (status["model"], status["fingerprint"]) == ("mine", report["fingerprint"])
 
 
 def test_settings_that_wreck_a_model_are_refused(clipdex: Run, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from indexer.encoder import Embeddings, unit
 from indexer.store.codec import packed
-from indexer.store.contents import THUMBNAIL_SIDE
 from indexer.store.protocol import StoreReader, StoreWriter
 from indexer.store.records import (
     FileConditions,
@@ -23,6 +22,7 @@ from indexer.store.records import (
     Scope,
     VectorFile,
 )
+from indexer.store.tables.contents import THUMBNAIL_SIDE
 
 MODEL = Model("a" * 32, "fake", 8)
 OTHER = Model("b" * 32, "other", 8)

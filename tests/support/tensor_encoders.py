@@ -48,7 +48,7 @@ class Failing(Drawing):
 
 class Full(Drawing):
     def encode(self, pixels: "torch.Tensor") -> Embeddings:
-        raise OutOfMemory("the memory of fake:0 does not hold a batch of 1")
+        raise OutOfMemory("a batch of 1 does not fit into the memory of fake:0")
 
 
 class Dying(Drawing):

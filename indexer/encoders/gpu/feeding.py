@@ -93,7 +93,7 @@ def main(connection: Connection, load: Callable[[], TensorEncoder]) -> None:
     with suppress(EOFError, OSError):  # the parent has gone
         try:
             encoder = load()
-        except Exception as exc:  # told to the parent, whatever it is
+        except Exception as exc:  # any error is reported to the parent
             connection.send(_sendable(exc))
             return
         connection.send(encoder.precision)

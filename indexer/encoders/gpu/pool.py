@@ -50,7 +50,7 @@ class GpuEncoder(OnnxEncoder):
         load: Makes a device's encoder, in its process.
         optional: Whether the CPU may do a small job, or all of it where a device does not start.
         threads: Cores, for the CPU.
-        on_progress: Is told in one line what was chosen.
+        on_progress: Called with a line of text on what was chosen.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class GpuEncoder(OnnxEncoder):
             self.close()
             if not self.optional:
                 raise
-            self._on_progress(f"going on with the CPU: {exc}")
+            self._on_progress(f"continuing on the CPU: {exc}")
             return
         except BaseException:
             self.close()
@@ -121,12 +121,13 @@ class GpuEncoder(OnnxEncoder):
         Chunks of files go to the devices in turn, and their answers come in the same order.
 
         Args:
+            tasks: The files.
             reading: What is done to each task; is sent to the processes.
             decoders: How many processes decode, all devices together.
 
         Raises:
             ModelError: A process failed or has died.
-            WorkerLost: A decoding process was ended from outside.
+            WorkerLost: A decoding process was killed from outside.
         """
         each = max(1, decoders // len(self._processes))
         pinned = self.devices[0].startswith("cuda")
@@ -191,7 +192,7 @@ class GpuEncoder(OnnxEncoder):
 
 
 def _close(workers: list[Worker]) -> None:
-    """Apart from the encoder, so that it is called when that is forgotten or Python ends."""
+    """Close the workers; not a method, so that a finalizer can call it without the encoder."""
     for worker in workers:
         worker.close()
 

@@ -12,7 +12,7 @@ from indexer.store.records import Task
 
 from .feeding import Answer, Run, TensorEncoder, main
 
-# What a process that was told to end may take, in seconds.
+# How long a process may take to end after it was asked to, in seconds.
 END_SECONDS = 5.0
 
 

@@ -75,7 +75,7 @@ def test_checkpoint_files(own_cache: Path, tiny_architecture: Path, tmp_path: Pa
     torch.save({"state_dict": {f"module.{name}": t for name, t in weights.items()}}, file)
     with pytest.raises(ModelNotFound, match="--arch"):
         obtain(str(file))
-    with pytest.raises(ModelNotFound, match="near: tiny"):
+    with pytest.raises(ModelNotFound, match="similar ones: tiny"):
         obtain(str(file), arch="tinny")
     with pytest.raises(CompileError, match="do not load"):
         obtain(str(file), arch="RN50")
@@ -97,11 +97,11 @@ def test_checkpoint_files(own_cache: Path, tiny_architecture: Path, tmp_path: Pa
 
 def test_unknown_names_list_the_known_ones(own_cache: Path) -> None:
     pytest.importorskip("open_clip")
-    with pytest.raises(ModelNotFound, match="it knows: openai, yfcc15m, cc12m"):
+    with pytest.raises(ModelNotFound, match="it has: openai, yfcc15m, cc12m"):
         obtain("RN50/nothing")
-    with pytest.raises(ModelNotFound, match="near: .*ViT-B-32"):
+    with pytest.raises(ModelNotFound, match="similar ones: .*ViT-B-32"):
         obtain("ViT-B-33/openai")
-    with pytest.raises(ModelNotFound, match="no model 'ViT-B-32' was added"):
+    with pytest.raises(ModelNotFound, match="no such model: 'ViT-B-32'"):
         obtain("ViT-B-32")
 
 
@@ -114,7 +114,7 @@ def test_an_added_model_gets_a_name_of_its_own(label: str, own_cache: Path, tmp_
 
 def test_a_tag_brings_its_preprocessing_and_activation(tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
-    from indexer.bundles.names import parse
+    from indexer.model_name import parse
     from indexer.openclip.hub import Hub
     from indexer.openclip.sources import find_source
 

@@ -16,10 +16,10 @@ from adaptation.methods.prompts import Prompts, TextTower, load_text_tower  # no
 from adaptation.task import Task  # noqa: E402
 from adaptation.train import task_of  # noqa: E402
 from indexer.bundles.bundle import Bundle  # noqa: E402
-from indexer.bundles.names import BUILT_IN_FOLDER  # noqa: E402
 from indexer.encoder import Encoder, unit  # noqa: E402
 from indexer.errors import ExamplesError  # noqa: E402
 from indexer.load import load_encoder  # noqa: E402
+from indexer.model_name import BUILT_IN_FOLDER  # noqa: E402
 from indexer.openclip.loader import build  # noqa: E402
 from indexer.testing import FakeEncoder  # noqa: E402
 from support.checkpoints import TEXT, VISION  # noqa: E402

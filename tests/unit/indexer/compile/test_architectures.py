@@ -90,8 +90,8 @@ def test_architectures_compile_to_open_clips_vectors(
     arch: str, cut: bool, sample_photos: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("open_clip")
+    from benchmarks.random_models import random_model
     from indexer.compile.compiler import compile_model
-    from indexer.openclip.loader import random_model
 
     loaded = random_model(arch, tokenizer=own_tokenizer(arch, tmp_path / "tokenizer"))
     bundle = compile_model(loaded, tmp_path / "bundle", name=arch)

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("onnx")
 
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.bundles.samples import sample_images
 from indexer.compile import onnx_graph
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import BundleError
+from indexer.model_name import BUILT_IN_FOLDER
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("open_clip")
 
 from indexer.bundles.bundle import Bundle  # noqa: E402
-from indexer.bundles.names import BUILT_IN_FOLDER  # noqa: E402
 from indexer.errors import ModelError  # noqa: E402
 from indexer.load import obtain  # noqa: E402
+from indexer.model_name import BUILT_IN_FOLDER  # noqa: E402
 from indexer.openclip import image_tower_cache  # noqa: E402
 from indexer.openclip.loader import load  # noqa: E402
 from indexer.weights.full_model import obtain_model  # noqa: E402
@@ -82,13 +82,13 @@ def test_a_different_text_tower_is_refused() -> None:
 def test_an_unavailable_model_has_a_reason() -> None:
     with pytest.raises(ModelError, match="8-bit"):
         obtain_model(replace(POCKET, quantized={"base": POCKET.fingerprint}))
-    with pytest.raises(ModelError, match="does not say its architecture"):
+    with pytest.raises(ModelError, match="does not name its architecture"):
         obtain_model(replace(POCKET, architecture={}))
 
 
 def test_a_cached_image_tower_is_used() -> None:
     tower = tower_from_graph(POCKET)
-    image_tower_cache.keep_tower(tower, POCKET.architecture, POCKET.fingerprint)
+    image_tower_cache.save_tower(tower, POCKET.architecture, POCKET.fingerprint)
     model = obtain_model(POCKET)
     assert all(
         torch.equal(one, model.visual.state_dict()[name])

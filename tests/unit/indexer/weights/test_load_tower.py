@@ -13,9 +13,9 @@ pytest.importorskip("open_clip")
 
 from indexer.bundles import cache  # noqa: E402
 from indexer.bundles.bundle import Bundle  # noqa: E402
-from indexer.bundles.names import BUILT_IN_FOLDER  # noqa: E402
 from indexer.errors import ModelError  # noqa: E402
 from indexer.load import find_bundle, obtain  # noqa: E402
+from indexer.model_name import BUILT_IN_FOLDER  # noqa: E402
 from indexer.openclip.image_tower_cache import read_tower  # noqa: E402
 from indexer.weights.image_tower import require_same_vectors, tower_from_graph  # noqa: E402
 from indexer.weights.load_tower import obtain_tower  # noqa: E402
@@ -55,7 +55,7 @@ def test_a_graph_that_does_not_fit_is_refused() -> None:
         tower_from_graph(
             replace(POCKET, architecture={**POCKET.architecture, "vision_cfg": deeper})
         )
-    with pytest.raises(ModelError, match="does not say its architecture"):
+    with pytest.raises(ModelError, match="does not name its architecture"):
         tower_from_graph(replace(POCKET, architecture={}))
 
 
@@ -104,7 +104,7 @@ def test_a_source_that_has_changed_is_refused(tmp_path: Path) -> None:
     bundle = obtain(spec)
     config = tmp_path / "checkpoint" / "open_clip_config.json"
     config.write_text(config.read_text().replace("shortest", "squash"))
-    with pytest.raises(ModelError, match="another model than the one compiled here"):
+    with pytest.raises(ModelError, match="is not the model that was compiled here"):
         obtain_tower(bundle)
     shutil.rmtree(tmp_path / "checkpoint")
     with pytest.raises(ModelError, match="cannot be loaded for torch"):

@@ -15,11 +15,11 @@ from indexer import build
 from indexer.images.gray_thumbnail import gray_thumbnail
 from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
-from indexer.store.contents import THUMBNAIL_SIDE as SIDE
+from indexer.store.tables.contents import THUMBNAIL_SIDE as SIDE
 from indexer.testing import FakeEncoder
 from search import Engine
 from search.duplicates.groups import find_groups
-from search.duplicates.registration import correlations
+from search.duplicates.pair_similarity import correlations
 from support.images import make_photo
 
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png", "camera.png", "moon.png")
@@ -80,11 +80,11 @@ def test_groups_are_not_chained(sample_photos: Path, tmp_path: Path) -> None:
     with Engine.open(tmp_path / "c", encoder=FakeEncoder()) as engine:
         from search.duplicates.thumbnails import ThumbnailStore
 
-        book = ThumbnailStore(engine.catalog)
-        book.load()
+        thumbnails = ThumbnailStore(engine.catalog)
+        thumbnails.load()
         for group in find_groups(engine, threshold=0.9):
             pairs = [(group.first, other) for other in group.members]
-            assert (book.similarities(pairs) >= 0.9).all()
+            assert (thumbnails.similarities(pairs) >= 0.9).all()
             assert list(group.members.values()) == sorted(group.members.values(), reverse=True)
 
 

@@ -56,7 +56,7 @@ def test_rows_of_one_image_add_up(tmp_path: Path) -> None:
         ("d.jsonl", "[1]\n", 'no "image"'),
         ("d.jsonl", '{"image": "a.jpg"}\n', "neither"),
         ("d.jsonl", '{"image": "a.jpg", "labels": [1]}\n', '"labels" is neither'),
-        ("d.txt", "a.jpg cat\n", "is not a folder of one folder a class"),
+        ("d.txt", "a.jpg cat\n", "is not a folder with one folder per class"),
     ],
 )
 def test_invalid_ground_truth_names_its_line(

@@ -11,7 +11,7 @@ from indexer.store.collection import Collection
 from indexer.store.lookup import Lookup
 from indexer.testing import FakeEncoder
 from search.evaluation.dataset import Known
-from search.evaluation.evaluate import annotate, evaluate
+from search.evaluation.evaluate import embed_dataset, evaluate
 from search.labels.zero_shot import class_vectors
 from support.images import make_photo
 
@@ -31,9 +31,9 @@ def truth(tmp_path: Path) -> dict[bytes, Known]:
     return known
 
 
-def test_figures_agree_with_brute_force(truth: dict[bytes, Known]) -> None:
+def test_metrics_agree_with_brute_force(truth: dict[bytes, Known]) -> None:
     encoder = FakeEncoder(dim=16)
-    data = annotate(truth, encoder)
+    data = embed_dataset(truth, encoder)
     assert len(data.vectors) == 50
     assert data.captions[0] == ["caption 0 0", "caption of a copy"]
     result = evaluate(data, encoder, name="fake", templates=("{}", "a {}"))
@@ -94,9 +94,9 @@ def test_images_of_the_collection_are_not_encoded_again(
     build([folder], collection=tmp_path / "c", encoder=encoder)
     before = sum(encoder.batches)
     with Lookup(Collection(tmp_path / "c"), encoder.fingerprint) as stored:
-        data = annotate(truth, encoder, stored=stored)
+        data = embed_dataset(truth, encoder, stored=stored)
     assert sum(encoder.batches) - before == 30
-    fresh = annotate(truth, encoder)
+    fresh = embed_dataset(truth, encoder)
     assert np.abs(data.vectors - fresh.vectors).max() < 1e-3  # stored in half precision
     assert data.labels == fresh.labels
 
@@ -105,10 +105,10 @@ def test_several_labels_are_each_right(tmp_path: Path) -> None:
     encoder = FakeEncoder(dim=16)
     path = str(make_photo(tmp_path / "a.png", 1)).encode()
     other = str(make_photo(tmp_path / "b.png", 2)).encode()
-    data = annotate({path: Known(["x", "y"]), other: Known(["z"])}, encoder)
+    data = embed_dataset({path: Known(["x", "y"]), other: Known(["z"])}, encoder)
     scores = data.vectors[0] @ class_vectors(encoder, ["x", "y", "z"], ("{}",)).T
     result = evaluate(data, encoder, name="fake", templates=("{}",))
-    single = annotate({other: Known(["z"])}, encoder)
+    single = embed_dataset({other: Known(["z"])}, encoder)
     right = scores.argmax() in (0, 1)
     z = single.vectors[0] @ class_vectors(encoder, ["x", "y", "z"], ("{}",)).T
     assert result.zero_shot is not None

@@ -36,5 +36,5 @@ def test_days_ago_are_counted_from_today(tmp_path: Path) -> None:
              "2024-07-14T12", "0000", "2024-07-14T12:30+99:00", "99999y", "9999"]
 )  # fmt: skip
 def test_an_invalid_date_is_refused(text: str) -> None:
-    with pytest.raises(QueryError, match=r"is not a date: write 2024, 2024-07, .*yesterday"):
+    with pytest.raises(QueryError, match=r"is not a date: use 2024, 2024-07, .*yesterday"):
         Filter(until=text)

@@ -20,9 +20,9 @@ def world(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Path, list[DatedPhoto], Engine]]:
     base = tmp_path_factory.mktemp("world").resolve()
-    metadata = make(base / "photos", 250)
+    dated = make(base / "photos", 250)
     with open_collection(base / "c", base / "photos") as engine:
-        yield base / "photos", metadata, engine
+        yield base / "photos", dated, engine
 
 
 def wall_of(photo: DatedPhoto) -> datetime:
@@ -47,7 +47,7 @@ def check(
     """The hits are exactly the images of these files, each first under a path that passes, and
     in the order that they have without a filter.
     """
-    _, metadata, engine = world
+    _, dated, engine = world
     everything = engine.search("anything", k=1000)
     wanted = {photo.path for photo in passes}
     expected = [hit.id for hit in everything if wanted & {Path(path) for path in hit.paths}]
@@ -59,7 +59,7 @@ def check(
         passing = [Path(path) in wanted for path in hit.paths]
         assert passing == sorted(passing, reverse=True)
         assert passing[0]
-        assert len(hit.paths) == sum(Path(p) in {f.path for f in metadata} for p in hit.paths)
+        assert len(hit.paths) == sum(Path(p) in {f.path for f in dated} for p in hit.paths)
 
 
 # -- each condition against brute force ---------------------------------------------------------
@@ -80,8 +80,8 @@ def check(
 def test_a_folders_name_finds_what_lies_below_such_folders(
     world: tuple[Path, list[DatedPhoto], Engine], name: str, folders: tuple[str, ...]
 ) -> None:
-    photos, metadata, _ = world
-    inside = [f for f in metadata if f.path.parent in {photos / folder for folder in folders}]
+    photos, dated, _ = world
+    inside = [f for f in dated if f.path.parent in {photos / folder for folder in folders}]
     assert inside
     check(world, Filter(folders=[name]), inside)
 
@@ -89,12 +89,12 @@ def test_a_folders_name_finds_what_lies_below_such_folders(
 def test_a_path_is_taken_as_that_path(
     world: tuple[Path, list[DatedPhoto], Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photos, metadata, _ = world
-    here = [f for f in metadata if f.path.is_relative_to(photos / "2024" / "Norway")]
+    photos, dated, _ = world
+    here = [f for f in dated if f.path.is_relative_to(photos / "2024" / "Norway")]
     check(world, Filter(folders=[photos / "2024" / "Norway"]), here)
-    check(world, Filter(folders=[photos.parent]), metadata)
+    check(world, Filter(folders=[photos.parent]), dated)
     monkeypatch.chdir(photos / "2024")
-    italy = [f for f in metadata if f.path.parent == photos / "2024" / "Italy"]
+    italy = [f for f in dated if f.path.parent == photos / "2024" / "Italy"]
     check(world, Filter(folders=["Italy"]), italy)
     monkeypatch.chdir(photos / "2023")
     check(world, Filter(folders=["../2024/Norway"]), here)
@@ -103,13 +103,13 @@ def test_a_path_is_taken_as_that_path(
 def test_folders_add_up_and_one_without_images_is_an_error(
     world: tuple[Path, list[DatedPhoto], Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photos, metadata, engine = world
+    photos, dated, engine = world
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")  # ".." holds none, wherever the tests are run
-    both = [f for f in metadata if f.path.parent in {photos / "2023/Italy", photos / "italy trip"}]
+    both = [f for f in dated if f.path.parent in {photos / "2023/Italy", photos / "italy trip"}]
     check(world, Filter(folders=["2023", "italy trip"]), both)
     for nowhere in ("Spain", tmp_path, "/no/such/folder", photos / "2025", "..", "aly"):
-        with pytest.raises(QueryError, match="no indexed image lies in"):
+        with pytest.raises(QueryError, match="there is no indexed image in"):
             engine.search("x", filter=Filter(folders=[nowhere]))
 
 
@@ -127,10 +127,10 @@ def test_folders_add_up_and_one_without_images_is_an_error(
 def test_a_bare_date_is_local_to_the_photo(
     world: tuple[Path, list[DatedPhoto], Engine], text: str, first: datetime, behind: datetime
 ) -> None:
-    metadata = world[1]
-    check(world, Filter(since=text), [f for f in metadata if wall_of(f) >= first])
-    check(world, Filter(until=text), [f for f in metadata if wall_of(f) < behind])
-    within = [f for f in metadata if first <= wall_of(f) < behind]
+    dated = world[1]
+    check(world, Filter(since=text), [f for f in dated if wall_of(f) >= first])
+    check(world, Filter(until=text), [f for f in dated if wall_of(f) < behind])
+    within = [f for f in dated if first <= wall_of(f) < behind]
     check(world, Filter(since=text, until=text), within)
 
 
@@ -153,15 +153,15 @@ def test_a_bare_date_is_local_to_the_photo(
 def test_a_date_with_a_zone_is_compared_as_an_instant(
     world: tuple[Path, list[DatedPhoto], Engine], text: str, first: datetime, length: timedelta
 ) -> None:
-    metadata = world[1]
-    check(world, Filter(since=text), [f for f in metadata if instant_of(f) >= first])
-    check(world, Filter(until=text), [f for f in metadata if instant_of(f) < first + length])
+    dated = world[1]
+    check(world, Filter(since=text), [f for f in dated if instant_of(f) >= first])
+    check(world, Filter(until=text), [f for f in dated if instant_of(f) < first + length])
 
 
 def test_globs_exclude_as_they_do_when_indexing(
     world: tuple[Path, list[DatedPhoto], Engine], tmp_path: Path
 ) -> None:
-    photos, metadata, _ = world
+    photos, dated, _ = world
     for globs in (["copy_*"], ["raw"], ["2024/*"], ["Italy", "IMG_1*"], ["*/Norway"]):
 
         def hidden(path: Path, globs: list[str] = globs) -> bool:
@@ -169,8 +169,8 @@ def test_globs_exclude_as_they_do_when_indexing(
             steps = [relative, *list(relative.parents)[:-1]]
             return any(fnmatch(s.name, g) or fnmatch(str(s), g) for s in steps for g in globs)
 
-        passes = [f for f in metadata if not hidden(f.path)]
-        assert 0 < len(passes) < len(metadata)
+        passes = [f for f in dated if not hidden(f.path)]
+        assert 0 < len(passes) < len(dated)
         check(world, Filter(exclude=globs), passes)
         folder = tmp_path / "_".join(globs).replace("/", "_")
         with open_collection(folder, photos, exclude=globs) as excluding:
@@ -181,11 +181,11 @@ def test_globs_exclude_as_they_do_when_indexing(
 def test_one_file_passes_all_conditions(
     world: tuple[Path, list[DatedPhoto], Engine],
 ) -> None:
-    _, metadata, engine = world
+    _, dated, engine = world
     asked = Filter(["Italy"], since="2024", until="2024-09", exclude=["copy_*"])
     passes = [
         f
-        for f in metadata
+        for f in dated
         if f.path.parent.name == "Italy"
         and datetime(2024, 1, 1) <= wall_of(f) < datetime(2024, 10, 1)
         and not f.path.name.startswith("copy_")
@@ -210,11 +210,11 @@ def test_more_conditions_can_be_given_as_ids(world: tuple[Path, list[DatedPhoto]
 
 
 def test_similar_images_are_filtered_too(world: tuple[Path, list[DatedPhoto], Engine]) -> None:
-    photos, metadata, engine = world
+    photos, dated, engine = world
     one = engine.search("x", k=1)[0]
     found = engine.similar(one.id, k=1000, filter=Filter(["Norway"]))
-    norway = {f.image for f in metadata if f.path.is_relative_to(photos / "2024" / "Norway")}
-    own = {f.image for f in metadata if f.path == one.file}
+    norway = {f.image for f in dated if f.path.is_relative_to(photos / "2024" / "Norway")}
+    own = {f.image for f in dated if f.path == one.file}
     assert len(found) == len(norway - own)
     assert all("Norway" in hit.path for hit in found)
 
@@ -223,8 +223,8 @@ def test_similar_images_are_filtered_too(world: tuple[Path, list[DatedPhoto], En
 
 
 def test_a_hit_says_when_it_was_taken(world: tuple[Path, list[DatedPhoto], Engine]) -> None:
-    _, metadata, engine = world
-    by_path = {photo.path: photo for photo in metadata}
+    _, dated, engine = world
+    by_path = {photo.path: photo for photo in dated}
     for hit in engine.search("x", k=1000):
         photo = by_path[hit.file]
         expected = photo.taken or datetime.fromtimestamp(photo.changed, HERE)

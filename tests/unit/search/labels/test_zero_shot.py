@@ -32,7 +32,7 @@ def test_probabilities_are_a_softmax_at_the_models_scale() -> None:
     assert np.allclose(labeller.probabilities(vectors), expected, atol=1e-6)
     best = labeller.best(vectors, top=2)
     for (row, none), shares in zip(best, expected, strict=True):
-        assert none is None  # the fake carries no estimate
+        assert none is None  # the fake has no estimate
         order = np.argsort(-shares)[:2]
         assert [label for label, _ in row] == [labeller.labels[column] for column in order]
 

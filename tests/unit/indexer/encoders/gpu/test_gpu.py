@@ -9,11 +9,11 @@ import pytest
 
 from indexer import build
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.bundles.samples import sample_images
 from indexer.encoders.gpu.pool import GpuEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.load import load_torch
+from indexer.model_name import BUILT_IN_FOLDER
 
 pytestmark = pytest.mark.gpu
 POCKET = Bundle.load(BUILT_IN_FOLDER)

@@ -17,11 +17,11 @@ from PIL import Image
 
 from indexer import build
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.encoders.gpu.pool import GpuEncoder
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import DeviceUnavailable, ModelError, OutOfMemory, WorkerLost
 from indexer.images.decode import Limits, decode
+from indexer.model_name import BUILT_IN_FOLDER
 from search import Engine
 from support import tensor_encoders
 from support.command import REPOSITORY
@@ -165,7 +165,7 @@ def test_the_cpu_takes_over_from_optional_devices(make: Make) -> None:
     told: list[str] = []
     encoder = make(tensor_encoders.not_here, ("fake:0",), optional=True, on_progress=told.append)
     encoder.prepare(1_000_000, None)
-    assert told == ["going on with the CPU: no device fake:0 here: use --device cpu"]
+    assert told == ["continuing on the CPU: no device fake:0 here: use --device cpu"]
     assert not encoder.reads_files
     assert encoder.encode_images(np.zeros((2, 3, 260, 260), np.uint8)).shape == (2, 512)
 
@@ -253,7 +253,7 @@ import sys, threading, time
 from pathlib import Path
 from indexer import build
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN_FOLDER
+from indexer.model_name import BUILT_IN_FOLDER
 from indexer.encoders.gpu.pool import GpuEncoder
 from support import tensor_encoders
 

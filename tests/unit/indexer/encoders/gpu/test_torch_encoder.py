@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.names import BUILT_IN_FOLDER
 from indexer.bundles.samples import sample_images
 from indexer.errors import DeviceUnavailable, ModelError, OutOfMemory
 from indexer.images.decode import Limits, decode
+from indexer.model_name import BUILT_IN_FOLDER
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("open_clip")
 
+from benchmarks.random_models import random_model  # noqa: E402
 from indexer.devices.torch_device import translated  # noqa: E402
 from indexer.encoders.gpu.torch_encoder import TorchEncoder  # noqa: E402
 from indexer.openclip.image_tower import build_visual  # noqa: E402
-from indexer.openclip.loader import LoadedModel, random_model  # noqa: E402
+from indexer.openclip.loader import LoadedModel  # noqa: E402
 
 POCKET = Bundle.load(BUILT_IN_FOLDER)
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
@@ -185,12 +186,12 @@ def test_an_image_tower_is_built_without_its_text_tower(arch: str) -> None:
 
     from indexer.openclip.sources import architecture
 
-    metadata = architecture(arch)
-    if "hf_model_name" in metadata["text_cfg"]:  # not downloaded here: the tower must not need it
-        assert build_visual(metadata).state_dict()
+    config = architecture(arch)
+    if "hf_model_name" in config["text_cfg"]:  # not downloaded here: the tower must not need it
+        assert build_visual(config).state_dict()
         return
     whole = open_clip.create_model(arch, load_weights=False, device="meta").visual
-    ours = build_visual(metadata).state_dict()
+    ours = build_visual(config).state_dict()
     assert {name: one.shape for name, one in ours.items()} == {
         name: one.shape for name, one in whole.state_dict().items()
     }

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .codec import Ids
-from .records import Content, NewContent, join
-from .tables import Tables
+from indexer.store.codec import Ids
+from indexer.store.records import Content, NewContent, join
+
+from .base import Tables
 
 THUMBNAIL_SIDE = 32
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from indexer.encoder import Embeddings, unit
+from indexer.store.codec import Halves, Ids, halves_of, unpacked
+from indexer.store.records import Model, VectorFile
 
-from .codec import Halves, Ids, halves_of, unpacked
-from .records import Model, VectorFile
-from .tables import Tables
+from .base import Tables
 
 
 class EmbeddingTables(Tables):

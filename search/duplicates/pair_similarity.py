@@ -1,9 +1,10 @@
-"""How alike two images are once one is aligned with the other.
+"""Measures how alike two images are once one is aligned with the other.
 
-Two small luminance images are registered by an affine transform: a crop of either, a small shift
-or turn of the camera and a change of the sides' ratio all are such. What remains is compared by
-its correlation, which does not see brightness or contrast. Distinct images of one subject, and
-of one composition, still differ in detail, so slow shading is taken out before.
+Two small luminance images are registered by an affine transform, which covers a crop of either, a
+small shift or turn of the camera, and a change of the aspect ratio. Then they are compared by
+their correlation, which ignores brightness and contrast. Different images of one subject or
+composition differ in detail, so slow shading is removed first.
+
 Source: Baker & Matthews, Lucas-Kanade 20 Years On: A Unifying Framework, IJCV 2004, section 3.2
 (inverse compositional alignment); the gain and offset follow Evangelidis & Psarakis, 2008.
 """
@@ -16,31 +17,35 @@ from numpy.typing import NDArray
 Patches = NDArray[Any]
 """`(n, side, side)` luminance, the whole image squeezed into a square."""
 
-# Finer and coarser than this, in thumbnail pixels, is left out of the comparison: what resampling
-# and compression change, and slow shading, in which distinct images agree.
-FINEST, COARSEST = 0.7, 4.0
+# The band of detail that is compared, in thumbnail pixels: resampling and compression change finer
+# detail, and different images agree in their slow shading.
+FINE_SIGMA, COARSE_SIGMA = 0.7, 4.0
 STEPS = 10
-# Most pairs are told apart at half the size, after a few steps, by a correlation under this.
+# Most pairs are rejected at half the size, after a few steps, by a correlation below this.
 SCREEN_STEPS, SCREEN = 3, 0.6
 # The parts that are compared must cover at least this share of both images.
 MIN_OVERLAP = 0.7
 # How far the transform may be from the identity: scales and shifts (10% off one side is 0.1), and
-# turns (4.5 degrees are 0.08). More freedom lays line drawings of one thing over each other.
-LARGEST_CHANGE, LARGEST_TURN = 0.2, 0.08
-LIMITS = np.array([[1, 0, 1], [0, 1, 1]], np.float32) * (LARGEST_CHANGE - LARGEST_TURN)
-LIMITS += LARGEST_TURN
-# Grey levels (of 255, standard deviation) under which detail is noise and proves nothing.
+# turns (4.5 degrees are 0.08). With more freedom, different line drawings of one thing would align.
+MAX_CHANGE, MAX_TURN = 0.2, 0.08
+LIMITS = np.array([[1, 0, 1], [0, 1, 1]], np.float32) * (MAX_CHANGE - MAX_TURN)
+LIMITS += MAX_TURN
+# Gray levels (of 255, standard deviation) below which detail is noise and proves nothing.
 MIN_DETAIL = 1.5
-# Pairs aligned at once: about 150 kB each while it lasts.
+# Pairs aligned at once; each takes about 150 kB meanwhile.
 BATCH = 256
 IDENTITY = np.eye(3, dtype=np.float32)
 
 
 def correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """`(n,)`: the correlation of each member with its other image, aligned; 0 to 1.
+    """Return the correlations of pairs of images after alignment.
 
-    Both `(n, side, side)` luminance. 0 where an image has no detail or the two cannot be laid
-    over each other.
+    Args:
+        members: Luminance `(n, side, side)`.
+        others: Luminance `(n, side, side)` of the other image of each pair.
+
+    Returns:
+        `(n,)`, 0 to 1; 0 if an image has no detail or the two cannot be aligned.
     """
     parts = [
         _correlations(members[start : start + BATCH], others[start : start + BATCH])
@@ -50,9 +55,9 @@ def correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArr
 
 
 def detail(patches: NDArray[np.uint8] | Patches) -> Patches:
-    """`(n, side, side)` luminance between the finest and the coarsest detail that is compared."""
+    """Return the part of luminance `(n, side, side)` in the band of detail that is compared."""
     values = patches.astype(np.float32)
-    return blurred(values, FINEST) - blurred(values, COARSEST)
+    return blurred(values, FINE_SIGMA) - blurred(values, COARSE_SIGMA)
 
 
 def _correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -67,7 +72,7 @@ def _correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDAr
 
 
 def _register(template: Patches, image: Patches, steps: int) -> NDArray[np.float32]:
-    """The best correlation `(n,)` while the image is moved towards the template."""
+    """Return the best correlations `(n,)` while images are moved towards templates."""
     count, side, _ = template.shape
     centres = (2 * np.arange(side, dtype=np.float32) + 1) / side - 1
     y, x = (axis.ravel() for axis in np.meshgrid(centres, centres, indexing="ij"))
@@ -106,14 +111,14 @@ def _identities(count: int) -> Patches:
 
 
 def _small(warp: Patches) -> NDArray[np.bool_]:
-    """Whether a transform is one that a crop, a shift or a small turn could make."""
+    """Return whether a crop, a shift or a small turn could make each transform."""
     excess: Patches = np.abs(warp[:, :2] - IDENTITY[:2]) - LIMITS
     small: NDArray[np.bool_] = excess.max(axis=(1, 2)) < 0
     return small
 
 
 def _sampled(image: Patches, points: Patches) -> tuple[Patches, Patches]:
-    """The image at points `(n, 2, p)` of -1 to 1, bilinear; and 1 where they lie inside."""
+    """Return images at points `(n, 2, p)` in [-1, 1], bilinear; and 1 where they lie inside."""
     side = image.shape[-1]
     within: NDArray[np.bool_] = np.abs(points) <= 1
     inside = (within[:, 0] & within[:, 1]).astype(np.float32)
@@ -131,7 +136,7 @@ def _sampled(image: Patches, points: Patches) -> tuple[Patches, Patches]:
 
 
 def _normalised(values: Patches, inside: Patches) -> Patches:
-    """`(n, p)` with mean 0 and norm 1 over the part inside, 0 elsewhere."""
+    """Return values `(n, p)` with mean 0 and norm 1 over the part inside, and 0 elsewhere."""
     share = np.maximum(inside.sum(axis=1, keepdims=True), 1)
     centred = (values - (values * inside).sum(axis=1, keepdims=True) / share) * inside
     scaled: Patches = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
@@ -139,14 +144,14 @@ def _normalised(values: Patches, inside: Patches) -> Patches:
 
 
 def halved(patches: Patches) -> Patches:
-    """`(n, side, side)` to half the side, by means of 2 x 2."""
+    """Return images `(n, side, side)` at half the side, by means of 2 x 2 pixels."""
     count, side, _ = patches.shape
     smaller: Patches = patches.reshape(count, side // 2, 2, side // 2, 2).mean(axis=(2, 4))
     return smaller
 
 
 def blurred(patches: Patches, sigma: float) -> Patches:
-    """A Gaussian blur, its weights adding up to 1 at the border too."""
+    """Return images after a Gaussian blur whose weights add up to 1 at the border too."""
     side = patches.shape[-1]
     distance = np.subtract.outer(np.arange(side), np.arange(side))
     kernel: Patches = np.exp(-(distance**2) / (2 * sigma**2)).astype(np.float32)

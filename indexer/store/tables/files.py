@@ -4,8 +4,18 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
-from .records import SEPARATOR, FileConditions, FileRow, Moment, Scope, StoredFile, inside, join
-from .tables import MAX_SCOPES, Condition, Tables, any_of, scope_condition
+from indexer.store.records import (
+    SEPARATOR,
+    FileConditions,
+    FileRow,
+    Moment,
+    Scope,
+    StoredFile,
+    inside,
+    join,
+)
+
+from .base import MAX_SCOPES, Condition, Tables, any_of, scope_condition
 
 FoundFile = tuple[int, int, bytes]
 """(content, root, path relative to the root)."""
@@ -47,7 +57,7 @@ class FileTables(Tables):
         )
 
     def remove_files(self, scope: Scope) -> int:
-        """Forget the files of a scope, and the root where the scope is a whole one.
+        """Forget the files of a scope, and its root if the scope is a whole root.
 
         Returns:
             How many files were forgotten; at least 1 for a whole root.

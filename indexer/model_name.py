@@ -1,11 +1,11 @@
-"""The ways to write a model's name, taken apart.
+"""Parses model names, in all of their forms.
 
 pocket                           the built-in model
 FOLDER                           a bundle, or a checkpoint in open_clip's layout
-ViT-B-32/laion2b_s34b_b79k       open_clip's architecture and weights tag; `,` and `:` do too
+ViT-B-32/laion2b_s34b_b79k       open_clip's architecture and weights tag, or with `,` or `:`
 hf-hub:org/name                  a repository of the Hugging Face hub in open_clip's layout
 local-dir:FOLDER                 a checkpoint in open_clip's layout
-FILE.safetensors                 a checkpoint file; its architecture comes with --arch
+FILE.safetensors                 a checkpoint file, whose architecture --arch names
 """
 
 import re
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from indexer.errors import ModelNotFound
+from .errors import ModelNotFound
 
 BUILT_IN = "pocket"
 MANIFEST = "bundle.json"
@@ -25,11 +25,15 @@ Kind = Literal["built-in", "bundle", "pretrained", "hub", "folder", "checkpoint"
 
 @dataclass(frozen=True)
 class ModelName:
-    """A model's name. `name` is written the same way however the user wrote it, and parses to
-    the same again.
+    """A parsed model name.
 
-    arch, tag: open_clip's names (`pretrained`; `arch` also of a checkpoint). repo: of the hub.
-    path: absolute, of a bundle, folder or checkpoint.
+    Attributes:
+        name: In normal form, however the user wrote it; parses to the same again.
+        kind: Which form it has.
+        arch: open_clip's name of the architecture, of a pretrained model or a checkpoint file.
+        tag: open_clip's name of the weights of a pretrained model.
+        repo: A repository of the hub, "organization/name".
+        path: Of a bundle, folder or checkpoint, absolute.
     """
 
     name: str
@@ -41,14 +45,20 @@ class ModelName:
 
 
 def parse(name: str, arch: str | None = None) -> ModelName:
-    """Take `name` apart; reads no more of the disk than whether a path is there.
+    """Parse a model name, looking at the disk only for whether a path exists.
 
-    arch: of a checkpoint file. Raises ModelNotFound for what is not a model's name.
+    Args:
+        name: As the user wrote it.
+        arch: The architecture of a checkpoint file.
+
+    Raises:
+        ModelNotFound: This is not a model name.
     """
     model_name = _parse(name, arch)
     if arch is not None and model_name.kind not in ("checkpoint", "added"):
         raise ModelNotFound(
-            f"--arch says what a checkpoint file holds, and {name!r} is none: leave it out"
+            f"--arch names the architecture of a checkpoint file, and {name!r} is not one: leave "
+            "--arch out"
         )
     return model_name
 
@@ -59,7 +69,7 @@ def _parse(name: str, arch: str | None) -> ModelName:
     if name.startswith("hf-hub:"):
         repo = name.removeprefix("hf-hub:").strip("/")
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-            raise ModelNotFound(f"{name!r} is not a name of the hub: write hf-hub:org/name")
+            raise ModelNotFound(f"{name!r} is not a repository of the hub: give hf-hub:org/name")
         return ModelName(f"hf-hub:{repo}", "hub", repo=repo)
     if name.startswith("local-dir:"):
         return _folder(Path(name.removeprefix("local-dir:")))
@@ -76,7 +86,7 @@ def _parse(name: str, arch: str | None) -> ModelName:
     if re.fullmatch(r"[\w.+-]+", name):
         return ModelName(name, "added", arch=arch)
     raise ModelNotFound(
-        f"{name!r} is not a model: write {BUILT_IN}, ARCHITECTURE/TAG "
+        f"{name!r} is not a model: give {BUILT_IN}, ARCHITECTURE/TAG "
         f"(ViT-B-32/laion2b_s34b_b79k), hf-hub:org/name, a folder with {MANIFEST} or {CONFIG}, "
         "or a checkpoint file with --arch"
     )
@@ -86,8 +96,8 @@ def _folder(path: Path) -> ModelName:
     path = path.resolve()
     if not (path / CONFIG).is_file():
         raise ModelNotFound(
-            f"{path} is not a model to compile: local-dir:FOLDER expects an {CONFIG} and an "
-            "open_clip_model.safetensors in it"
+            f"{path} is not a model in open_clip's layout: local-dir:FOLDER needs an {CONFIG} and "
+            "an open_clip_model.safetensors in the folder"
         )
     return ModelName(f"local-dir:{path}", "folder", path=path)
 
@@ -95,8 +105,8 @@ def _folder(path: Path) -> ModelName:
 def _checkpoint(path: Path, arch: str | None) -> ModelName:
     path = path.resolve()
     if not path.is_file():
-        raise ModelNotFound(f"there is no checkpoint {path}")
+        raise ModelNotFound(f"no such checkpoint: {path}")
     return ModelName(str(path), "checkpoint", arch=arch, path=path)
 
 
-BUILT_IN_FOLDER = Path(__file__).parents[1] / "pocket"
+BUILT_IN_FOLDER = Path(__file__).parent / "pocket"

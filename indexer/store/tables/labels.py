@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .codec import Ids
-from .records import SavedLabel
-from .tables import Tables
+from indexer.store.codec import Ids
+from indexer.store.records import SavedLabel
+
+from .base import Tables
 
 OWN = "user"
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.bundles.names import parse
 from indexer.errors import ModelNotFound
+from indexer.model_name import parse
 
 
 @pytest.mark.parametrize("name", ["ViT-B-32/openai", "ViT-B-32,openai", "ViT-B-32:openai"])
@@ -51,11 +51,11 @@ def test_a_parsed_name_parses_to_the_same_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "arch", "said"),
     [
-        ("hf-hub:alone", None, "write hf-hub:org/name"),
+        ("hf-hub:alone", None, "give hf-hub:org/name"),
         ("local-dir:nowhere", None, "open_clip_config.json"),
         ("nowhere/at/all", None, "is not a model"),
-        ("gone.safetensors", "RN50", "no checkpoint"),
-        ("pocket", "RN50", "--arch says what a checkpoint file holds"),
+        ("gone.safetensors", "RN50", "no such checkpoint"),
+        ("pocket", "RN50", "--arch names the architecture of a checkpoint file"),
     ],
 )
 def test_an_invalid_name_is_a_helpful_error(

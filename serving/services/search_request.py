@@ -67,7 +67,7 @@ def filter_of(chosen: SearchQuery | FilterBody, *, absolute: bool = False) -> Fi
     for folder in chosen.folders:
         parts = Path(folder).parts
         if ".." in parts or "\0" in folder or (Path(folder).is_absolute() and not absolute):
-            raise QueryError(f"no indexed image lies in {folder[:200]!r}")
+            raise QueryError(f"there is no indexed image in {folder[:200]!r}")
     if not chosen.folders and chosen.since is None and chosen.until is None:
         return None
     return Filter(chosen.folders, chosen.since, chosen.until)

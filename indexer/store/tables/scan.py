@@ -6,8 +6,9 @@ and the comparison is a join: `seen` holds what lies on disk, `todo` what has to
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from .records import SEPARATOR, FileRow, Scope, Task
-from .tables import Tables, any_of, scope_condition
+from indexer.store.records import SEPARATOR, FileRow, Scope, Task
+
+from .base import Tables, any_of, scope_condition
 
 TABLES = """
 CREATE TEMP TABLE IF NOT EXISTS seen (

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from .records import SEPARATOR, Scope
+from indexer.store.records import SEPARATOR, Scope
 
 # SQLite takes 32,766 parameters a statement and 1,000 conditions joined by OR.
 MAX_PARAMETERS = 500
@@ -40,6 +40,8 @@ class Tables:
         """Yield the rows of a statement whose `{ids}` stands for as many parameters as fit.
 
         Args:
+            statement: SQL with `{ids}` in place of the parameters.
+            ids: The ids to pass.
             before: Parameters that come before the ids.
         """
         for start in range(0, len(ids), MAX_PARAMETERS):

@@ -1,0 +1,1 @@
+"""The SQLite store: statements, one module for each group of tables."""
