@@ -5,6 +5,7 @@ answers each chunk, in order, with its files and the vectors of those that hold 
 the error that ended the run. It ends with None in place of a run, or with its parent.
 """
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -90,20 +91,21 @@ def collate(reads: Sequence[Read]) -> tuple[list[Read], "torch.Tensor"]:
 def main(connection: Connection, load: Callable[[], TensorEncoder]) -> None:
     """Load the encoder, say how that went, and serve runs until the pipe ends."""
     end_with_parent()
+    signal.signal(signal.SIGTERM, _exit)
     with suppress(EOFError, OSError):  # the parent has gone
         try:
             encoder = load()
         except Exception as exc:  # any error is reported to the parent
-            connection.send(_sendable(exc))
+            _send(connection, _sendable(exc))
             return
-        connection.send(encoder.precision)
+        _send(connection, encoder.precision)
         while (run := connection.recv()) is not None:
             try:
                 _serve(connection, run, encoder)
             except (EOFError, OSError):
                 raise
             except Exception as exc:  # as above
-                connection.send(_sendable(exc))
+                _send(connection, _sendable(exc))
                 return
 
 
@@ -122,7 +124,25 @@ def _serve(connection: Connection, run: Run, encoder: TensorEncoder) -> None:
     )
     for reads, pixels in loader:
         vectors = encoder.encode(pixels) if len(pixels) else np.empty((0, 0), np.float32)
-        connection.send((reads, vectors))
+        _send(connection, (reads, vectors))
+
+
+def _exit(*_: object) -> None:
+    """End by unwinding, so that the DataLoader takes its processes along."""
+    raise SystemExit
+
+
+def _send(connection: Connection, message: object) -> None:
+    """Send a message whole: a signal's handler (torch's own, or `_exit`) would cut it off."""
+    block = getattr(signal, "pthread_sigmask", None)  # not on Windows
+    if block is None:
+        connection.send(message)
+        return
+    before = block(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
+    try:
+        connection.send(message)
+    finally:
+        block(signal.SIG_SETMASK, before)
 
 
 def _begin_decoder(number: int) -> None:

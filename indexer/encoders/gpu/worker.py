@@ -58,10 +58,12 @@ class Worker:
         return answer
 
     def close(self) -> None:
-        """End the process, by force where it is not idle."""
+        """End the process, by force where it takes too long."""
         if self.idle:
             self.send(None)
-            self.process.join(END_SECONDS)
+        else:
+            self.process.terminate()
+        self.process.join(END_SECONDS)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
