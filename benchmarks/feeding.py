@@ -24,7 +24,7 @@ from indexer.model_name import BUILT_IN_FOLDER
 from indexer.pipeline.embed_files import task_of
 from indexer.pipeline.read import Reading
 from indexer.pipeline.stages import nothing_known
-from indexer.store.records import Task
+from indexer.store.rows import Task
 from measure import report, spread
 from photos import make_photos
 

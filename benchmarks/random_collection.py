@@ -10,7 +10,8 @@ from indexer.bundles.bundle import Bundle
 from indexer.store.catalog import writing
 from indexer.store.codec import packed
 from indexer.store.collection import Collection
-from indexer.store.records import FileRow, Model, NewContent
+from indexer.store.records import Model
+from indexer.store.rows import FileRow, NewContent
 from indexer.store.tables.contents import THUMBNAIL_SIDE
 from indexer.store.vector_index import publish
 

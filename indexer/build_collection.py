@@ -10,6 +10,7 @@ from indexer.devices.cpu_count import available_cores
 from indexer.images.decode import Limits
 from indexer.pipeline.stages import Plan, run
 from indexer.pipeline.writer import BuildReport, Committer, Skipped
+from indexer.scan import diff
 from indexer.store.catalog import writing
 from indexer.store.collection import Collection, locate
 from indexer.store.lookup import Lookup
@@ -21,7 +22,6 @@ from . import switch_model
 from .encoder import BatchEncoder, Encoder, name_of
 from .forget_files import prune
 from .load import BUILT_IN, load_encoder
-from .scan import diff
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def find_bundle(name: str, fingerprint: str | None = None) -> Bundle:
         if fingerprint is None:
             raise
     if fingerprint is not None and (bundle is None or bundle.fingerprint != fingerprint):
-        from .bundles import cache
+        from indexer.bundles import cache
 
         cached = cache.find_fingerprint(fingerprint)
         if cached is not None:
@@ -65,7 +65,7 @@ def _find(name: str) -> Bundle:
     if model_name.kind == "bundle" and model_name.path is not None:
         # Named by its path, whatever its manifest says, since the path finds it the next time.
         return replace(Bundle.load(model_name.path), name=model_name.name)
-    from .bundles import cache
+    from indexer.bundles import cache
 
     bundle = cache.find(model_name)
     if bundle is not None:
@@ -130,7 +130,7 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
             f"{bundle.name} computes in 8-bit integers, which only the CPU does: leave out "
             "--device, or add --precision fp32"
         )
-    from .devices import detect
+    from indexer.devices import detect
 
     found = detect.devices(device)
     if found and detect.has_torch():
@@ -186,7 +186,7 @@ def obtain(
     """
     if name == BUILT_IN and arch is None:
         return Bundle.load(BUILT_IN_FOLDER)
-    from .bundles import cache
+    from indexer.bundles import cache
 
     model_name = parse(name, arch)
     if label is not None and (label == BUILT_IN or parse(label).kind != "added"):
@@ -208,7 +208,7 @@ def obtain(
 
 
 def _compile(model_name: ModelName, sha256: str | None, on_progress: Report) -> Bundle:
-    from .bundles import cache
+    from indexer.bundles import cache
 
     if model_name.arch is None and model_name.kind == "checkpoint":
         earlier = cache.read_record(model_name.name)
@@ -258,7 +258,7 @@ def active_model(collection: Collection) -> tuple[str, str | None]:
 
 def known_models() -> list[Known]:
     """Return the models that can be used at once: the built-in one, then the cached ones."""
-    from .bundles import cache
+    from indexer.bundles import cache
 
     bundles = [Bundle.load(BUILT_IN_FOLDER)]
     for record in cache.records():

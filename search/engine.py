@@ -25,11 +25,12 @@ from search.ranking.relevance import Estimator
 
 from .hits import Hit
 from .request import SearchRequest
-from .status import Status
 
 if TYPE_CHECKING:
     from indexer.store.vector_index import VectorIndex  # FAISS: loaded beside the first encoding
     from search.filters.filter import Filter
+
+    from .status import Status
 
 
 def _load(model: Model) -> Encoder:
@@ -377,9 +378,11 @@ class Engine:
             self._opened = time.monotonic()
         return self._index
 
-    def status(self) -> Status:
+    def status(self) -> "Status":
         """Return what the collection holds."""
         with self.question():
+            from .status import Status
+
             return Status.of(self.collection, self.catalog, self.model)
 
     def stored(self, digest: bytes) -> tuple[int, Embeddings] | None:

@@ -14,7 +14,7 @@ from indexer.errors import RootUnavailable
 from indexer.images.decode import Limits
 from indexer.scan.walk import Found, Unreadable, walk
 from indexer.store.lookup import Lookup
-from indexer.store.records import Task
+from indexer.store.rows import Task
 
 from .stages import Plan, run
 

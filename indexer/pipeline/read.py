@@ -13,7 +13,7 @@ from indexer.images.decode import Limits, decode, read_file
 from indexer.images.gray_thumbnail import gray_thumbnail
 from indexer.images.preprocess import Preprocess
 from indexer.store.content_hash import digest
-from indexer.store.records import Task
+from indexer.store.rows import Task
 
 Known = Callable[[bytes], bool]
 """Whether the content with this hash has a vector already."""

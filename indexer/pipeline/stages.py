@@ -21,7 +21,7 @@ from indexer.encoder import BatchEncoder, Embeddings, Encoder
 from indexer.images.decode import Limits
 from indexer.images.preprocess import preprocess_of
 from indexer.store.lookup import Lookup
-from indexer.store.records import Task
+from indexer.store.rows import Task
 
 from .batch_tuning import BatchTuner
 from .read import Batch, Known, Read, Reading

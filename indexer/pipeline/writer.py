@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, replace
 
 from indexer.store.codec import packed
 from indexer.store.protocol import StoreWriter
-from indexer.store.records import FileRow, NewContent, join
+from indexer.store.records import join
+from indexer.store.rows import FileRow, NewContent
 
 from .read import Batch
 

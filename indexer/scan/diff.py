@@ -6,7 +6,8 @@ from pathlib import Path
 
 from indexer.errors import RootUnavailable
 from indexer.store.protocol import StoreWriter
-from indexer.store.records import FileRow, Scope, inside
+from indexer.store.records import Scope, inside
+from indexer.store.rows import FileRow
 
 from .walk import Found, walk
 

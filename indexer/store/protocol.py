@@ -5,26 +5,20 @@ that every other has to pass. Numbers that name contents and roots are the store
 used again. Paths are raw bytes. Methods that write are called inside `transaction`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol
+from __future__ import annotations
 
-from indexer.encoder import Embeddings
-from indexer.store.tables.contents import GrayThumbnails
+from typing import TYPE_CHECKING, Protocol
 
-from .codec import Halves, Ids
-from .records import (
-    Content,
-    FileConditions,
-    FileRow,
-    Model,
-    NewContent,
-    SavedLabel,
-    Scope,
-    StoredFile,
-    Task,
-    VectorFile,
-)
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from indexer.encoder import Embeddings
+
+    from .codec import Halves, Ids
+    from .records import Content, FileConditions, Model, Scope, VectorFile
+    from .rows import FileRow, NewContent, SavedLabel, StoredFile, Task
+    from .tables.contents import GrayThumbnails
 
 
 class StoreReader(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.store.protocol import StoreReader
-from indexer.store.records import SavedLabel
+from indexer.store.rows import SavedLabel
 from indexer.store.tables.labels import head_origin
 from search.filters.folders import scopes_of
 from search.hits import LIKELY

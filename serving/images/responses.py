@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import Response
 
 from indexer.errors import ImageNotFound
-from indexer.store.records import StoredFile
+from indexer.store.rows import StoredFile
 from search import Engine
 from serving.services.search import SearchService
 from serving.settings import Settings

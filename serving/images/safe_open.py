@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from indexer.store.records import StoredFile
+from indexer.store.rows import StoredFile
 from serving.services.errors import NotFound
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # not on Windows

@@ -12,16 +12,8 @@ import pytest
 from indexer.encoder import Embeddings, unit
 from indexer.store.codec import packed
 from indexer.store.protocol import StoreReader, StoreWriter
-from indexer.store.records import (
-    FileConditions,
-    FileRow,
-    Model,
-    Moment,
-    NewContent,
-    SavedLabel,
-    Scope,
-    VectorFile,
-)
+from indexer.store.records import FileConditions, Model, Moment, Scope, VectorFile
+from indexer.store.rows import FileRow, NewContent, SavedLabel
 from indexer.store.tables.contents import THUMBNAIL_SIDE
 
 MODEL = Model("a" * 32, "fake", 8)

@@ -18,7 +18,7 @@ from indexer.devices.processes import end_with_parent
 from indexer.encoder import Embeddings
 from indexer.errors import ClipdexError, ModelError, WorkerLost
 from indexer.pipeline.read import Read, Reading
-from indexer.store.records import Task
+from indexer.store.rows import Task
 
 if TYPE_CHECKING:
     import torch

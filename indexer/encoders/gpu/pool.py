@@ -22,7 +22,7 @@ from indexer.encoder import Embeddings
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import ModelError
 from indexer.pipeline.read import Read, Reading
-from indexer.store.records import Task
+from indexer.store.rows import Task
 
 from .feeding import PREFETCH, Run, TensorEncoder
 from .worker import Worker

@@ -8,7 +8,7 @@ from typing import Any
 
 from indexer.devices.processes import SPAWN, sheltered
 from indexer.errors import ModelError
-from indexer.store.records import Task
+from indexer.store.rows import Task
 
 from .feeding import Answer, Run, TensorEncoder, main
 

@@ -1,14 +1,18 @@
 """Contents: images by hash, their sizes, capture times and gray thumbnails."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.store.codec import Ids
-from indexer.store.records import Content, NewContent, join
+from indexer.store.records import Content, join
 
 from .base import Tables
+
+if TYPE_CHECKING:  # a search from the command line has no use for them
+    from indexer.store.rows import NewContent
 
 THUMBNAIL_SIDE = 32
 
@@ -75,7 +79,7 @@ class ContentTables(Tables):
         """Return all contents that have a file, `(n,)`, newest first."""
         return np.fromiter((row[0] for row in self._query(NEWEST_FIRST)), dtype=np.int64)
 
-    def put_content(self, new: NewContent, fingerprint: str, generation: int) -> int:
+    def put_content(self, new: "NewContent", fingerprint: str, generation: int) -> int:
         """Store an image and its vector.
 
         A vector that is there already stays: the FAISS files hold it under this id.

@@ -3,19 +3,14 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from indexer.store.records import (
-    SEPARATOR,
-    FileConditions,
-    FileRow,
-    Moment,
-    Scope,
-    StoredFile,
-    inside,
-    join,
-)
+from indexer.store.records import SEPARATOR, FileConditions, Moment, Scope, inside, join
 
 from .base import MAX_SCOPES, Condition, Tables, any_of, scope_condition
+
+if TYPE_CHECKING:  # a search from the command line has no use for them
+    from indexer.store.rows import FileRow, StoredFile
 
 FoundFile = tuple[int, int, bytes]
 """(content, root, path relative to the root)."""
@@ -46,7 +41,7 @@ class FileTables(Tables):
                 self._query("DELETE FROM roots WHERE id = ?", (inner,))
         return number
 
-    def put_file(self, row: FileRow) -> None:
+    def put_file(self, row: "FileRow") -> None:
         """Enter what came of a file, in place of what was known of it."""
         self._query(
             "INSERT INTO files (root, path, size, mtime_ns, content, reason) "
@@ -92,8 +87,10 @@ class FileTables(Tables):
         )
         return count
 
-    def files_of(self, content: int) -> list[StoredFile]:
+    def files_of(self, content: int) -> "list[StoredFile]":
         """Return a content's files, oldest entry first."""
+        from indexer.store.rows import StoredFile
+
         rows = self._query(
             "SELECT roots.path, files.path, size, mtime_ns FROM files "
             "JOIN roots ON roots.id = files.root WHERE content = ? ORDER BY files.id",

@@ -1,13 +1,16 @@
 """Labels that a collection keeps: its user's own, and those that a head gave."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.store.codec import Ids
-from indexer.store.records import SavedLabel
 
 from .base import Tables
+
+if TYPE_CHECKING:  # a search from the command line has no use for them
+    from indexer.store.rows import SavedLabel
 
 OWN = "user"
 
@@ -20,7 +23,7 @@ def head_origin(name: str) -> str:
 class LabelTables(Tables):
     """The table `labels`."""
 
-    def save_labels(self, labels: Iterable[SavedLabel]) -> int:
+    def save_labels(self, labels: "Iterable[SavedLabel]") -> int:
         """Add labels, in place of the same ones; return how many there were to add."""
         rows = [(one.content, one.label, one.origin, one.probability) for one in labels]
         self._many("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?)", rows)
@@ -37,12 +40,14 @@ class LabelTables(Tables):
         rows = [(label, number) for number in contents]
         return self._many("DELETE FROM labels WHERE label = ? AND content = ?", rows).rowcount
 
-    def saved_labels(self, *, minimum: float = 0.0) -> list[SavedLabel]:
+    def saved_labels(self, *, minimum: float = 0.0) -> "list[SavedLabel]":
         """Return the labels of images that have a file, by image, likeliest first.
 
         Args:
             minimum: Leave out labels of a lower probability.
         """
+        from indexer.store.rows import SavedLabel
+
         rows = self._query(
             "SELECT content, label, probability, origin FROM labels JOIN contents ON "
             "contents.id = content WHERE paths > 0 AND probability >= ? "

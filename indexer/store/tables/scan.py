@@ -5,10 +5,14 @@ and the comparison is a join: `seen` holds what lies on disk, `todo` what has to
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from indexer.store.records import SEPARATOR, FileRow, Scope, Task
+from indexer.store.records import SEPARATOR, Scope
 
 from .base import Tables, any_of, scope_condition
+
+if TYPE_CHECKING:  # a search from the command line has no use for them
+    from indexer.store.rows import FileRow, Task
 
 TABLES = """
 CREATE TEMP TABLE IF NOT EXISTS seen (
@@ -30,15 +34,17 @@ class ScanTables(Tables):
         """Start with nothing seen."""
         self._connection.executescript(TABLES)
 
-    def see(self, rows: Iterable[FileRow]) -> None:
+    def see(self, rows: "Iterable[FileRow]") -> None:
         """Note files that lie on disk, or the reason why one could not be looked at."""
         self._many(
             "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)",
             ((row.root, row.path, row.size, row.mtime_ns, row.reason) for row in rows),
         )
 
-    def files_outside(self, scopes: Sequence[Scope], root: int) -> list[FileRow]:
+    def files_outside(self, scopes: Sequence[Scope], root: int) -> "list[FileRow]":
         """Return the images of a root that lie outside the scopes, as the catalog knows them."""
+        from indexer.store.rows import FileRow
+
         condition, values = any_of(scopes)
         rows = self._query(
             "SELECT root, path, size, mtime_ns FROM files WHERE root = ? "
@@ -74,8 +80,10 @@ class ScanTables(Tables):
         readable: int = self._value("SELECT count(*) FROM seen WHERE reason IS NULL")
         return to_read, readable - to_read
 
-    def tasks(self, *, chunk: int = 256) -> Iterator[Task]:
+    def tasks(self, *, chunk: int = 256) -> "Iterator[Task]":
         """Yield the files to read, in order of their paths."""
+        from indexer.store.rows import Task
+
         roots = dict(self._query("SELECT id, path FROM roots").fetchall())
         last = 0
         while rows := self._query(
@@ -87,8 +95,10 @@ class ScanTables(Tables):
                 last = number
                 yield Task(root, roots[root], path, size, mtime_ns)
 
-    def unreadable(self) -> list[FileRow]:
+    def unreadable(self) -> "list[FileRow]":
         """Return what the scan could not look at."""
+        from indexer.store.rows import FileRow
+
         rows = self._query(
             "SELECT root, path, size, mtime_ns, NULL, reason FROM seen "
             "WHERE reason IS NOT NULL ORDER BY root, path"

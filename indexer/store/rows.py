@@ -1,0 +1,88 @@
+"""Rows of a collection that only some questions and every index run need.
+
+Apart from `records`, since a search from the command line pays for each class that it loads.
+"""
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NewContent:
+    """What is stored of an image when it is encoded.
+
+    Attributes:
+        digest: The content hash, 16 bytes.
+        format: As Pillow names it.
+        vector: `(dim,)` float16 as bytes, of unit norm.
+        thumbnail: 32 x 32 gray levels, row by row.
+    """
+
+    digest: bytes
+    width: int
+    height: int
+    format: str
+    capture_seconds: int | None
+    capture_offset: int | None
+    thumbnail: bytes
+    vector: bytes
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that holds a content; `path` is absolute, `size` in bytes."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """What came of one file: a content, or the reason why there is none.
+
+    Attributes:
+        root: The id of the root that holds it.
+        path: Relative to the root.
+        size: In bytes; -1 where it could not be asked for.
+        mtime_ns: When it last changed, in nanoseconds since 1970 UTC; -1 as above.
+    """
+
+    root: int
+    path: bytes
+    size: int
+    mtime_ns: int
+    content: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to read, as the scan saw it; `path` is relative to `folder`, the root's own path."""
+
+    root: int
+    folder: bytes
+    path: bytes
+    size: int
+    mtime_ns: int
+
+    @property
+    def location(self) -> bytes:
+        """The absolute path."""
+        return os.path.join(self.folder, self.path)
+
+
+@dataclass(frozen=True)
+class SavedLabel:
+    """A label that a collection keeps.
+
+    Attributes:
+        content: An id.
+        probability: 1 for the user's own.
+        origin: "user", or "head:NAME".
+    """
+
+    content: int
+    label: str
+    probability: float
+    origin: str
