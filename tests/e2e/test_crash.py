@@ -180,7 +180,7 @@ def test_ctrl_c_keeps_what_was_indexed(clipdex: Run, sample_photos: Path, tmp_pa
     running.send_signal(signal.SIGINT)
     code, messages = finish(running)
     assert code == 130
-    assert b"run the same command to go on" in messages
+    assert b"run the same command to continue" in messages
     assert b"Traceback" not in messages
     kept = len(json_lines(clipdex("search", "colours", "-k", 500, "--json")))
     assert done <= kept < 400

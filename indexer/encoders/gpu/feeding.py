@@ -89,24 +89,17 @@ def collate(reads: Sequence[Read]) -> tuple[list[Read], "torch.Tensor"]:
 
 
 def main(connection: Connection, load: Callable[[], TensorEncoder]) -> None:
-    """Load the encoder, say how that went, and serve runs until the pipe ends."""
+    """Load the encoder, say how that went, and serve runs until None comes."""
     end_with_parent()
     signal.signal(signal.SIGTERM, _exit)
-    with suppress(EOFError, OSError):  # the parent has gone
-        try:
-            encoder = load()
-        except Exception as exc:  # any error is reported to the parent
-            _send(connection, _sendable(exc))
-            return
+    try:
+        encoder = load()
         _send(connection, encoder.precision)
         while (run := connection.recv()) is not None:
-            try:
-                _serve(connection, run, encoder)
-            except (EOFError, OSError):
-                raise
-            except Exception as exc:  # as above
-                _send(connection, _sendable(exc))
-                return
+            _serve(connection, run, encoder)
+    except Exception as exc:  # any error is reported to the parent
+        with suppress(OSError):  # which has gone
+            _send(connection, _sendable(exc))
 
 
 def _serve(connection: Connection, run: Run, encoder: TensorEncoder) -> None:
@@ -122,9 +115,13 @@ def _serve(connection: Connection, run: Run, encoder: TensorEncoder) -> None:
         multiprocessing_context="spawn",
         worker_init_fn=_begin_decoder,
     )
-    for reads, pixels in loader:
-        vectors = encoder.encode(pixels) if len(pixels) else np.empty((0, 0), np.float32)
-        _send(connection, (reads, vectors))
+    try:
+        for reads, pixels in loader:
+            vectors = encoder.encode(pixels) if len(pixels) else np.empty((0, 0), np.float32)
+            _send(connection, (reads, vectors))
+    except (OSError, EOFError) as exc:
+        # A decoder that is gone is named by torch, or met by its closed pipe or vanished memory.
+        raise _decoder_lost(exc) from exc
 
 
 def _exit(*_: object) -> None:
@@ -154,11 +151,18 @@ def _sendable(exc: Exception) -> ClipdexError:
     """Return an error that another process understands, without the tensors in its frames."""
     if isinstance(exc, ClipdexError):
         return type(exc)(str(exc))
-    reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:300]
-    if "DataLoader worker" in reason:
-        return WorkerLost(
-            f"a process that decodes images has ended ({reason}), perhaps for lack of memory. What "
-            "was indexed is kept: run the same command to go on, with fewer --workers or a smaller "
-            "--batch-size (in a container: with a larger --shm-size) if it happens again"
-        )
-    return ModelError(f"{reason}. --device cpu does without torch")
+    if "DataLoader worker" in str(exc):
+        return _decoder_lost(exc)
+    return ModelError(f"{_line(exc)}. --device cpu does without torch")
+
+
+def _decoder_lost(exc: Exception) -> WorkerLost:
+    return WorkerLost(
+        f"a process that decodes images has ended ({_line(exc)}), perhaps for lack of memory. What "
+        "was indexed is kept: run the same command to go on, with fewer --workers or a smaller "
+        "--batch-size (in a container: with a larger --shm-size) if it happens again"
+    )
+
+
+def _line(exc: Exception) -> str:
+    return " ".join(f"{type(exc).__name__}: {exc}".split())[:300]
