@@ -19,6 +19,7 @@ CREATE TEMP TABLE IF NOT EXISTS seen (
     root INTEGER NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
     reason TEXT, PRIMARY KEY (root, path)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS temp.seen_unreadable ON seen (root) WHERE reason IS NOT NULL;
 CREATE TEMP TABLE IF NOT EXISTS todo (
     number INTEGER PRIMARY KEY, root INTEGER NOT NULL, path BLOB NOT NULL, added INTEGER NOT NULL
 );
@@ -114,10 +115,12 @@ class ScanTables(Tables):
             How many images are gone, and not moved.
         """
         condition, values = scope_condition(scope)
+        # Two questions rather than one with OR, which would read all of `seen` for each file.
         gone = (
             f"{condition} AND NOT EXISTS (SELECT 1 FROM seen WHERE seen.root = files.root "
-            "AND (seen.path = files.path OR (seen.reason IS NOT NULL AND "
-            "substr(files.path, 1, length(seen.path) + 1) = CAST(seen.path || ? AS BLOB))))"
+            "AND seen.path = files.path) AND NOT EXISTS (SELECT 1 FROM seen AS blocked "
+            "WHERE blocked.reason IS NOT NULL AND blocked.root = files.root AND "
+            "substr(files.path, 1, length(blocked.path) + 1) = CAST(blocked.path || ? AS BLOB))"
         )
         arguments = (*values, SEPARATOR)
         moved: int = self._value(
