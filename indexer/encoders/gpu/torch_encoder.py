@@ -27,7 +27,8 @@ TEST_IMAGES = 4
 # The contrast of pale images. With the built-in model these predict photos: minimum cosines of
 # 0.93 in bf16 and 0.9997 in fp16, as with the palest of scikit-image's.
 PALE = 0.1
-BATCH_SIZE = 64
+# Batches are computed as large as they come, until memory runs out.
+UNBOUNDED = 2**30
 
 
 class TorchEncoder(OnnxEncoder):
@@ -39,7 +40,7 @@ class TorchEncoder(OnnxEncoder):
         visual: open_clip's image tower, which is moved to the device.
         device: "cpu", "cuda", "cuda:1" or "mps".
         precision: What the tower computes in; the device's own where it is not named.
-        batch_size: Images at once; halved where memory runs out.
+        batch_size: The most images at once; halved where memory runs out.
 
     Raises:
         DeviceUnavailable: There is no such device.
@@ -53,7 +54,7 @@ class TorchEncoder(OnnxEncoder):
         *,
         device: str = "cpu",
         precision: Precision | None = None,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int = UNBOUNDED,
     ) -> None:
         super().__init__(bundle, device="cpu")
         self.batch_size = batch_size

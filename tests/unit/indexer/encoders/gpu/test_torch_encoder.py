@@ -195,3 +195,11 @@ def test_an_image_tower_is_built_without_its_text_tower(arch: str) -> None:
     assert {name: one.shape for name, one in ours.items()} == {
         name: one.shape for name, one in whole.state_dict().items()
     }
+
+
+def test_a_batch_is_computed_whole_while_memory_holds_it(
+    loaded: LoadedModel,
+) -> None:
+    counting = Limited(loaded.model.visual, 1000, FULL[0])
+    encoder_of(loaded, counting).encode_images(np.zeros((130, 3, 64, 64), np.uint8))
+    assert counting.sizes == [130]
