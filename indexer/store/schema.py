@@ -14,13 +14,17 @@ APPLICATION_ID = 0x636C7064  # "clpd"
 # contents     images by hash; `paths` counts the files that hold one, kept by triggers;
 #              taken_at: seconds since 1970 of the wall clock where the photo was taken, as if that
 #              were UTC; taken_offset: its minutes east of UTC, where the file says so;
-#              sketch: what near-duplicates are identified by
+#              sketch: what near-duplicates are identified by;
+#              note: what was wrong with an image that was read all the same ("partly readable: ...")
 # files        (root, relative path); content, or the reason why there is none
 # models       encoders whose vectors lie here: one is active, one may be pending (its vectors are
 #              being filled in before it becomes the active one), the others were active once
 # embeddings   one float16 vector a content and fingerprint; `generation` is the commit it came in
 # tombstones   contents whose vectors were removed, and in which generation
 # labels       what an image was said to show: by its user, or by a head ("head:NAME")
+# kept_labels  what users said of contents that are not in the collection any more, by hash
+# folders      which folder lay at a path at the last scan, by device and inode
+# exclusions   what later scans leave out: gitignore patterns ("exclude") and paths ("forget")
 # vector_files FAISS files that are complete: a file that is not in this table is not trusted
 # state        generation: counts the commits that changed embeddings
 MIGRATIONS = (
@@ -108,6 +112,28 @@ MIGRATIONS = (
         PRIMARY KEY (label, content, origin)
     ) WITHOUT ROWID;
     CREATE INDEX labels_by_content ON labels (content);
+    """,
+    """
+    ALTER TABLE contents ADD COLUMN note TEXT;
+    CREATE TABLE folders (
+        root INTEGER NOT NULL REFERENCES roots (id),
+        path BLOB NOT NULL,
+        identity TEXT NOT NULL,
+        PRIMARY KEY (root, path)
+    ) WITHOUT ROWID;
+    CREATE TABLE exclusions (
+        root INTEGER NOT NULL,
+        pattern BLOB NOT NULL,
+        origin TEXT NOT NULL,
+        PRIMARY KEY (root, pattern, origin)
+    ) WITHOUT ROWID;
+    CREATE TABLE kept_labels (
+        hash BLOB NOT NULL,
+        label TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        probability REAL NOT NULL,
+        PRIMARY KEY (hash, label, origin)
+    ) WITHOUT ROWID;
     """,
 )
 
