@@ -23,8 +23,10 @@ APPLICATION_ID = 0x636C7064  # "clpd"
 # tombstones   contents whose vectors were removed, and in which generation
 # labels       what an image was said to show: by its user, or by a head ("head:NAME")
 # kept_labels  what users said of contents that are not in the collection any more, by hash
-# folders      which folder lay at a path at the last scan, by device and inode
-# exclusions   what later scans leave out: gitignore patterns ("exclude") and paths ("forget")
+# mounts       places below a root where another file system or a link led elsewhere at the last scan
+# other_files  files whose first bytes said that they are not images, so that they are not asked again
+# exclusions   what later scans leave out: gitignore patterns of the user's ("exclude"), counted from
+#              the folder `base`, or from every root where that is empty; and paths ("forget")
 # vector_files FAISS files that are complete: a file that is not in this table is not trusted
 # state        generation: counts the commits that changed embeddings
 MIGRATIONS = (
@@ -115,18 +117,26 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE contents ADD COLUMN note TEXT;
-    CREATE TABLE folders (
+    CREATE TABLE mounts (
         root INTEGER NOT NULL REFERENCES roots (id),
         path BLOB NOT NULL,
-        identity TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        PRIMARY KEY (root, path)
+    ) WITHOUT ROWID;
+    CREATE TABLE other_files (
+        root INTEGER NOT NULL REFERENCES roots (id),
+        path BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
         PRIMARY KEY (root, path)
     ) WITHOUT ROWID;
     CREATE TABLE exclusions (
-        root INTEGER NOT NULL,
+        id INTEGER PRIMARY KEY,
+        base BLOB NOT NULL,
         pattern BLOB NOT NULL,
         origin TEXT NOT NULL,
-        PRIMARY KEY (root, pattern, origin)
-    ) WITHOUT ROWID;
+        UNIQUE (base, pattern, origin)
+    );
     CREATE TABLE kept_labels (
         hash BLOB NOT NULL,
         label TEXT NOT NULL,
