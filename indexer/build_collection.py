@@ -1,26 +1,31 @@
 """One index run: scan, read, encode, commit, publish."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from indexer.devices.cpu_count import available_cores
 from indexer.images.decode import Limits
 from indexer.pipeline.stages import Plan, run
 from indexer.pipeline.writer import BuildReport, Committer, Skipped
 from indexer.scan import diff
+from indexer.scan.exclusions import FORGET, Rules, parse
 from indexer.store.catalog import writing
 from indexer.store.collection import Collection, locate
 from indexer.store.lookup import Lookup
 from indexer.store.protocol import StoreReader, StoreWriter
-from indexer.store.records import Model
+from indexer.store.records import Model, inside
+from indexer.store.rows import Exclusion
 from indexer.store.vector_index import publish, remove_vector_files
 
 from . import switch_model
 from .encoder import BatchEncoder, Encoder, name_of
-from .forget_files import prune
+from .errors import ExclusionError
+from .forget_files import erase, prune
 from .load import BUILT_IN, load_encoder
 
 
@@ -44,8 +49,10 @@ def build(
     *,
     collection: Path | str | None = None,
     encoder: Encoder | None = None,
-    exclude: Sequence[str] = (),
+    exclude: Sequence[str] | str = (),
+    include: Sequence[str] | str = (),
     retry_failed: bool = False,
+    rehash: bool = False,
     prune_vanished: bool = False,
     workers: int | None = None,
     batch_size: int | None = None,
@@ -66,8 +73,13 @@ def build(
             With the encoder of another model, all images of the collection are encoded again
             beside the vectors that answer searches meanwhile, and that model takes over at the end
             of the run.
-        exclude: Glob patterns of files and folders to leave out.
+        exclude: Patterns of files and folders to leave out, by gitignore's rules
+            (`indexer.scan.exclusions`); the collection keeps them. Images that it holds there are
+            deleted from it, as by `forget`.
+        include: Patterns of earlier runs that are not to be left out any more. A path that was
+            forgotten is indexed again when it is named itself.
         retry_failed: Whether to try files again that failed before and have not changed.
+        rehash: Whether to read every file, even if its size and time are as they were.
         prune_vanished: Whether to delete the embeddings of images whose files have vanished, and
             those of former models.
         workers: How many images are decoded at once; None to choose for this machine.
@@ -82,20 +94,23 @@ def build(
 
     Raises:
         RootUnavailable: A folder is missing, unreadable or suddenly empty; nothing was removed.
+        ExclusionError: A pattern is not one.
         CollectionError: The collection cannot be written.
         ModelError: The model cannot be used.
     """
     target = locate(Path(collection) if collection is not None else None)
     several = [paths] if isinstance(paths, (Path, str)) else paths
     resolved = [diff.resolve(Path(path)) for path in several]
+    folders = [path if path.is_dir() else path.parent for path in resolved]
+    left_out = _Exclusions.parse(exclude, include, folders)
     target.create()
     with writing(target, "index") as catalog:
         used = encoder or _default_encoder(catalog, on_note)
         try:
-            job = _Run(target, catalog, used, on_progress, on_skip)
+            job = _Run(target, catalog, used, on_progress, on_skip, on_note, rehash)
             return job.run(
                 resolved,
-                exclude=exclude,
+                left_out,
                 retry_failed=retry_failed,
                 prune_vanished=prune_vanished,
                 workers=workers,
@@ -118,6 +133,54 @@ def _default_encoder(catalog: StoreReader, on_note: Callable[[str], None] | None
     )
 
 
+@dataclass(frozen=True)
+class _Exclusions:
+    """The patterns that a run brings, as they were typed and as they are kept."""
+
+    exclude: dict[str, list[Exclusion]]
+    include: dict[str, list[Exclusion]]
+
+    @classmethod
+    def parse(
+        cls, exclude: Sequence[str] | str, include: Sequence[str] | str, folders: Sequence[Path]
+    ) -> Self:
+        """Parse patterns for the folders that are indexed."""
+        return cls(
+            *(
+                {text: parse(text, folders) for text in ([one] if isinstance(one, str) else one)}
+                for one in (exclude, include)
+            )
+        )
+
+    def enter(self, catalog: StoreWriter, paths: Sequence[Path]) -> Rules:
+        """Change what the collection leaves out, and return all of it; raise before any change.
+
+        Args:
+            catalog: The collection's catalog.
+            paths: What is indexed: it is not forgotten any more.
+        """
+        kept = catalog.exclusions()
+        for text, rules in self.include.items():
+            if not set(rules).intersection(kept):
+                listed = ", ".join(sorted({os.fsdecode(one.pattern) for one in kept})) or "nothing"
+                raise ExclusionError(
+                    f"the collection does not exclude {text!r}, so it cannot be included again; "
+                    f"it excludes {listed}"
+                )
+        named = [os.fsencode(path) for path in paths]
+        back = [
+            rule
+            for rule in kept
+            if rule.origin == FORGET
+            and any(inside(rule.pattern, path) is not None for path in named)
+        ]
+        back += [rule for rules in self.include.values() for rule in rules]
+        with catalog.transaction():
+            catalog.remove_exclusions(back)
+            catalog.add_exclusions(rule for rules in self.exclude.values() for rule in rules)
+        return Rules(catalog.exclusions())
+
+
 class _Run:
     """The state of one run between its commits."""
 
@@ -128,20 +191,26 @@ class _Run:
         encoder: Encoder,
         on_progress: Callable[[Progress], None] | None,
         on_skip: Callable[[Skipped], None] | None,
+        on_note: Callable[[str], None] | None,
+        rehash: bool,
     ) -> None:
         self.collection = collection
         self.catalog = catalog
         self.encoder = encoder
         self.on_progress = on_progress or (lambda progress: None)
+        self.on_note = on_note or (lambda line: None)
         self.model = Model(encoder.fingerprint, name_of(encoder), encoder.dim)
         self.report = BuildReport()
-        self.committer = Committer(catalog, encoder.fingerprint, self.report, on_skip)
+        self.rehash = rehash
+        self.committer = Committer(
+            catalog, encoder.fingerprint, self.report, on_skip, rehash=rehash
+        )
 
     def run(
         self,
         paths: Sequence[Path],
+        left_out: _Exclusions,
         *,
-        exclude: Sequence[str],
         retry_failed: bool,
         prune_vanished: bool,
         workers: int | None,
@@ -149,16 +218,21 @@ class _Run:
         limits: Limits,
     ) -> BuildReport:
         started = time.monotonic()
+        rules = left_out.enter(self.catalog, paths)
         changing = switch_model.claim(self.catalog, self.model)
-        scopes = [diff.scope_of(self.catalog, path) for path in paths]
-        # A root later in the list may have absorbed an earlier one, so the scopes are asked again.
-        scopes = [diff.scope_of(self.catalog, path) for path in paths]
-        for count in diff.scan(self.catalog, scopes, exclude=exclude, skip=self.collection.folder):
+        scopes = diff.scopes_of(self.catalog, paths)
+        if prune_vanished:
+            self.catalog.remove_other_files()
+        scan = diff.Scan(self.catalog, scopes, rules, self.collection.folder)
+        for count in scan.run():
             self.on_progress(Progress("scan", count, 0))
+        for text, parsed in left_out.exclude.items():
+            if not scan.used.intersection(rule.pattern for rule in parsed):
+                self.on_note(f"--exclude {text!r} matched nothing")
         if changing:
             switch_model.include_rest(self.catalog, scopes)
         total, self.report.unchanged = self.catalog.plan_reading(
-            self.model.fingerprint, retry_failed=retry_failed
+            self.model.fingerprint, retry_failed=retry_failed, rehash=self.rehash
         )
         with self.catalog.transaction():
             for row in self.catalog.unreadable():
@@ -171,9 +245,8 @@ class _Run:
             self._publish()  # so that the next search finds what was committed
             raise
         with self.catalog.transaction():
-            self.report.removed = diff.remove_vanished(self.catalog, scopes)
-            if prune_vanished:
-                prune(self.catalog)
+            self.report.removed = scan.remove_vanished()
+        self._erase(scan, prune_vanished)
         self._publish()
         if changing:
             with self.catalog.transaction():
@@ -184,6 +257,15 @@ class _Run:
         read = self.report.indexed + self.report.reused
         self.report.images_per_second = read / max(self.report.seconds, 1e-9)
         return self.report
+
+    def _erase(self, scan: diff.Scan, prune_vanished: bool) -> None:
+        """Delete images that are left out now, and on request those whose files have vanished."""
+        if not (prune_vanished or scan.excluded):
+            return
+        with self.catalog.erasing():
+            with self.catalog.transaction():
+                gone = prune(self.catalog, None if prune_vanished else scan.excluded)
+            erase(self.collection, self.catalog, gone)
 
     def _publish(self) -> None:
         publish(

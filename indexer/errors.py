@@ -8,6 +8,7 @@
     │   ├── CollectionStorageError  disk full, read-only, network filesystem
     │   └── FingerprintMismatch     the collection and the query have different models
     ├── RootUnavailable             a folder that was indexed is missing, unreadable or empty
+    ├── ExclusionError              a pattern of what to leave out is not one
     ├── ImageError                  one image cannot be read
     │   ├── ImageTooLarge           above a limit that the user can raise
     │   └── ImageFormatUnknown      not an image, or of a format that clipdex does not read
@@ -74,6 +75,10 @@ class RootUnavailable(ClipdexError):
             f"{what}. Nothing was removed. If that folder is on a drive, plug it in; if it is gone "
             "for good, run `clipdex forget` on it"
         )
+
+
+class ExclusionError(ClipdexError):
+    """A pattern of files and folders to leave out is not one."""
 
 
 class ImageError(ClipdexError):

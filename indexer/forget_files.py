@@ -1,25 +1,41 @@
-"""Removing images from a collection, together with their vectors."""
+"""Removing images from a collection, together with everything that was made of them."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from indexer.store.catalog import write_transaction
+from indexer.store.catalog import writing
 from indexer.store.collection import Collection
+from indexer.store.paths import comparable
 from indexer.store.protocol import StoreReader, StoreWriter
-from indexer.store.records import Scope, inside
+from indexer.store.records import SEPARATOR, Scope, inside, join
+from indexer.store.rows import Exclusion
+from indexer.store.thumbnail_files import remove_thumbnails
+from indexer.store.vector_index import erase_vectors
 
 from .errors import CollectionError
+from .scan.exclusions import FORGET
 
 
-def forget(collection: Collection, path: Path) -> int:
-    """Remove a file, or all files below a folder, from a collection.
+def forget(
+    collection: Collection,
+    path: Path,
+    *,
+    drop_labels: bool = False,
+    on_note: Callable[[str], None] | None = None,
+) -> int:
+    """Remove a file, or all files below a folder, from a collection for good.
 
-    The path need not exist any more. The image files themselves are not touched.
+    Everything that was made of the images is deleted at once: vectors, dates, thumbnails. Later
+    index runs leave the path out, unless it is named itself. The labels that the user gave stay,
+    by the hashes of the images, for when these come back. The path need not exist any more. The
+    image files themselves are not touched.
 
     Args:
         collection: The collection to remove from.
         path: A file or folder.
+        drop_labels: Whether to delete the user's labels too.
+        on_note: Called with a line of text on what else is to be known.
 
     Returns:
         How many files were removed.
@@ -27,24 +43,36 @@ def forget(collection: Collection, path: Path) -> int:
     Raises:
         CollectionError: The collection holds nothing there.
     """
-    removed = 0
-    with write_transaction(collection, "forget") as catalog:
-        # A link inside a root is indexed under its own path, so both forms are tried.
-        for here in (os.path.realpath(path), os.path.abspath(path)):
-            scopes = _scopes(catalog, os.fsencode(here))
-            contents = [number for scope in scopes for number in catalog.contents_in(scope)]
-            removed = sum(catalog.remove_files(scope) for scope in scopes)
-            if removed:
+    collection.require()
+    with writing(collection, "forget") as catalog:
+        scopes = _scopes(catalog, path)
+        if not scopes:
+            raise CollectionError(
+                f"the collection holds nothing at {path}. `clipdex status` lists its folders"
+            )
+        contents = sorted({number for scope in scopes for number in catalog.contents_in(scope)})
+        with catalog.erasing():
+            with catalog.transaction():
+                removed = sum(catalog.remove_files(scope) for scope in scopes)
+                catalog.add_exclusions(
+                    Exclusion(b"", join(os.fsencode(scope.location), scope.below), FORGET)
+                    for scope in scopes
+                )
+                orphaned = catalog.without_files(contents)
+                if drop_labels:
+                    catalog.remove_own_labels(orphaned)
+                kept = catalog.count_own_labels(orphaned)
                 prune(catalog, contents)
-                break
-    if not removed:
-        raise CollectionError(
-            f"the collection holds nothing at {path}. `clipdex status` lists its folders"
+            erase(collection, catalog, orphaned)
+    if kept and on_note is not None:
+        on_note(
+            f"{kept:,} labels of yours are kept for when these images come back; --drop-labels "
+            "deletes them"
         )
     return removed
 
 
-def prune(catalog: StoreWriter, among: Iterable[int] | None = None) -> int:
+def prune(catalog: StoreWriter, among: Sequence[int] | None = None) -> list[int]:
     """Delete the contents that no file holds any more; call this inside a transaction.
 
     Args:
@@ -52,21 +80,59 @@ def prune(catalog: StoreWriter, among: Iterable[int] | None = None) -> int:
         among: Only these contents; None for all.
 
     Returns:
-        How many were deleted.
+        Those that were deleted; `erase` removes what else there is of them.
     """
-    orphaned = catalog.without_files()
-    if among is not None:
-        orphaned = sorted(set(orphaned).intersection(among))
+    orphaned = catalog.without_files(among)
     if orphaned:
         catalog.remove_contents(orphaned, catalog.next_generation())
-    return len(orphaned)
+    return orphaned
 
 
-def _scopes(catalog: StoreReader, here: bytes) -> list[Scope]:
+def erase(collection: Collection, catalog: StoreReader, contents: Sequence[int]) -> None:
+    """Delete what is kept of deleted contents outside the catalog: thumbnails and vectors."""
+    if not contents:
+        return
+    remove_thumbnails(collection, contents)
+    for model, _, _ in catalog.models():
+        erase_vectors(collection, catalog, model.fingerprint, contents)
+
+
+def _scopes(catalog: StoreReader, path: Path) -> list[Scope]:
+    """Return the parts of roots that hold something at a path, or below it."""
+    # A link inside a root is indexed under its own path, so both forms are tried.
+    for here in (os.path.realpath(path), os.path.abspath(path)):
+        found = [scope for scope in _at(catalog.roots(), os.fsencode(here)) if catalog.holds(scope)]
+        if found:
+            return found
+    return list(_named_alike(catalog, os.fsencode(os.path.abspath(path))))
+
+
+def _at(roots: dict[int, bytes], here: bytes) -> list[Scope]:
     """Return the part of a root that `here` lies in, and every root inside `here`."""
     found = []
-    for number, root in catalog.roots().items():
+    for number, root in roots.items():
         below = b"" if inside(here, root) is not None else inside(root, here)
         if below is not None:
             found.append(Scope(number, Path(os.fsdecode(root)), below))
     return found
+
+
+def _named_alike(catalog: StoreReader, here: bytes) -> list[Scope]:
+    """Return the scopes whose path differs from `here` only in how accents are encoded."""
+    if here.isascii():
+        return []
+    wanted = os.fsencode(comparable(here))
+    found: dict[tuple[int, bytes], Scope] = {}
+    for number, root in catalog.roots().items():
+        location = Path(os.fsdecode(root))
+        below = inside(os.fsencode(comparable(root)), wanted)
+        if not below:
+            if below is not None or inside(wanted, os.fsencode(comparable(root))) is not None:
+                found[number, b""] = Scope(number, location)
+            continue
+        depth = below.count(SEPARATOR) + 1
+        for path in catalog.paths_in(number):
+            start = SEPARATOR.join(path.split(SEPARATOR)[:depth])
+            if os.fsencode(comparable(start)) == below:
+                found[number, start] = Scope(number, location, start)
+    return list(found.values())

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from indexer.store.paths import display, path_fields
+from indexer.store.paths import display, existing, path_fields
 
 if TYPE_CHECKING:  # brings NumPy, which hits that come from a server do not need
     from indexer.store.records import Content
@@ -24,7 +24,8 @@ class Hit:
     Args:
         rank: Its place in the list, from 1.
         id: Its content's id, which is never reused.
-        raw_paths: Absolute paths of all files with this content, the oldest entry first.
+        raw_paths: Absolute paths of the files with this content, the oldest entry first; those
+            that are there, if any is.
         score: Cosine similarity of the query and the image.
         relevance: Estimated P(match) in [0, 1]; None when the model has no estimate.
         width: In pixels, upright.
@@ -50,16 +51,17 @@ class Hit:
 
     @classmethod
     def of(cls, content: "Content", score: float, relevance: float | None) -> Self:
-        """Return a hit that has no rank yet."""
+        """Return a hit that has no rank yet, at the paths where the content is now."""
+        there = existing(content.paths)
         return cls(
             0,
             content.id,
-            content.paths,
+            tuple(content.paths[at] for at in there),
             score,
             relevance,
             content.width,
             content.height,
-            content.file_times,
+            tuple(content.file_times[at] for at in there),
             content.capture_seconds,
             content.capture_offset,
         )

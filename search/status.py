@@ -25,6 +25,9 @@ class Status:
         roots: The indexed folders.
         models: Those that the collection holds vectors of, with their `state` ("active": answers
             searches; "pending": being filled in; "former") and number of `vectors`.
+        excluded: What index runs leave out: `pattern`, the folder `base` that it is counted from
+            (empty for every root), and `origin`: "exclude" or "forget".
+        kept_labels: How many labels the user gave to images that are not in the collection now.
     """
 
     collection: str
@@ -37,6 +40,8 @@ class Status:
     index: dict[str, Any]
     roots: list[str]
     models: list[dict[str, Any]]
+    excluded: list[dict[str, str]]
+    kept_labels: int
 
     @classmethod
     def of(cls, collection: Collection, catalog: StoreReader, model: Model) -> Self:
@@ -58,4 +63,13 @@ class Status:
                 | {"state": state, "vectors": vectors}
                 for known, state, vectors in catalog.models()
             ],
+            excluded=[
+                {
+                    "pattern": display(rule.pattern),
+                    "base": display(rule.base),
+                    "origin": rule.origin,
+                }
+                for rule in catalog.exclusions()
+            ],
+            kept_labels=catalog.count_kept_labels(),
         )

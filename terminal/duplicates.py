@@ -1,14 +1,13 @@
 """The command `clipdex duplicates`."""
 
 import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import options
 from .console import handle_errors, note, out
 
 if TYPE_CHECKING:
-    from search import Engine
+    from indexer.store.records import Content
 
 
 @handle_errors
@@ -29,20 +28,27 @@ def duplicates(
 
     Example: clipdex duplicates --json
     """
+    from indexer.store.paths import existing
     from search import Engine
     from search.duplicates.groups import find_groups
     from search.duplicates.thumbnails import THRESHOLD
 
     with Engine.open(collection) as engine:
         groups = find_groups(engine, threshold=threshold or THRESHOLD)
-        copies = engine.catalog.copied()
-        near = [(group.first, {group.first: 1.0, **group.members}) for group in groups]
-        grouped = {number for _, members in near for number in members}
-        identical = [(number, {number: 1.0}) for number in copies if number not in grouped]
-        listed = [("near", members) for _, members in near]
-        listed += [("identical", members) for _, members in identical]
+        near = [{group.first: 1.0, **group.members} for group in groups]
+        grouped = {number for members in near for number in members}
+        copied = [number for number in engine.catalog.copied() if number not in grouped]
+        contents = engine.catalog.contents([*grouped, *copied])
+        there = {number: existing(content.paths) for number, content in contents.items()}
+        listed = [("near", members) for members in near]
+        # A copy that is not there any more, as on a drive that was mounted elsewhere, is none.
+        listed += [("identical", {number: 1.0}) for number in copied if len(there[number]) > 1]
+        sizes = engine.catalog.file_sizes(list(contents))
         for number, (kind, members) in enumerate(listed, start=1):
-            images = list(_images(engine, members))
+            images = [
+                _image(contents[one], there[one], sizes[one], similarity)
+                for one, similarity in members.items()
+            ]
             if as_json:
                 row = {"group": number, "kind": kind, "images": images}
                 out(json.dumps(row, ensure_ascii=False))
@@ -58,22 +64,19 @@ def duplicates(
         note("no duplicates")
 
 
-def _images(engine: "Engine", members: dict[int, float]) -> Iterator[dict[str, Any]]:
+def _image(content: "Content", there: list[int], size: int, similarity: float) -> dict[str, Any]:
     from indexer.store.paths import display, path_fields
 
-    contents = engine.catalog.contents(list(members))
-    sizes = engine.catalog.file_sizes(list(members))
-    for number, similarity in members.items():
-        content = contents[number]
-        yield {
-            "id": number,
-            **path_fields(content.paths[0]),
-            "paths": [display(path) for path in content.paths],
-            "width": content.width,
-            "height": content.height,
-            "bytes": sizes[number],
-            "similarity": round(similarity, 4),
-        }
+    paths = [content.paths[at] for at in there]
+    return {
+        "id": content.id,
+        **path_fields(paths[0]),
+        "paths": [display(path) for path in paths],
+        "width": content.width,
+        "height": content.height,
+        "bytes": size,
+        "similarity": round(similarity, 4),
+    }
 
 
 def _write(number: int, kind: str, images: list[dict[str, Any]]) -> None:

@@ -60,14 +60,31 @@ def index(
     exclude: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="GLOB", help="Leave out files and folders that match this name or path."
+            metavar="PATTERN",
+            help="Leave out files and folders by gitignore's rules, in this and all later runs; "
+            "images of theirs that the collection holds are deleted from it.",
+        ),
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Index again what an earlier --exclude PATTERN left out."
         ),
     ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Retry files that could not be read before.")
     ] = False,
+    rehash: Annotated[
+        bool,
+        typer.Option(
+            "--rehash",
+            "--verify",
+            help="Read every file, to find those that changed while size and time did not.",
+        ),
+    ] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete the vectors of images that have vanished.")
+        bool,
+        typer.Option("--prune", help="Delete all that was made of images that have vanished."),
     ] = False,
     max_pixels: options.MaxPixels = None,
     max_bytes: options.MaxBytes = None,
@@ -78,7 +95,13 @@ def index(
     Run it again to pick up what is new, changed, moved or gone; only that is read. Files that
     cannot be read are listed with the reason, and the run continues (exit code 3).
 
-    Example: clipdex index ./photos --exclude "*.thumb.jpg"
+    An --exclude PATTERN without a slash matches names at any depth, one with a slash the path below
+    PATH; `*`, `?`, `[a-z]`, `**`, `!` and a slash at the end mean what they mean in .gitignore. The
+    case of letters does not matter, and absolute paths and {jpg,png} work too. A pattern that
+    matches nothing is reported. A folder that was forgotten stays left out until it is named as
+    PATH itself.
+
+    Example: clipdex index ./photos --exclude Private/ --exclude "*.thumb.jpg"
     """
     from indexer import Skipped, build
     from indexer.devices.cpu_count import available_cores
@@ -119,6 +142,8 @@ def index(
                 collection=collection,
                 encoder=encoder,
                 exclude=exclude or (),
+                include=include or (),
+                rehash=rehash,
                 retry_failed=retry_failed,
                 prune_vanished=prune,
                 workers=workers,

@@ -47,7 +47,7 @@ Until = Annotated[
 ]
 Exclude = Annotated[
     list[str] | None,
-    typer.Option(metavar="GLOB", help="Leave out files and folders that match this name or path."),
+    typer.Option(metavar="PATTERN", help="Leave out files and folders by gitignore's rules."),
 ]
 Workers = Annotated[
     int | None,

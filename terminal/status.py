@@ -39,6 +39,12 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
         out(f"index       {holds.index['kind']}, exact")
         for number, root in enumerate(holds.roots):
             out(f"{'' if number else 'folders':<11} {root}")
+        for number, rule in enumerate(holds.excluded):
+            of = f" in {rule['base']}" if rule["base"] else ""
+            how = " (forgotten)" if rule["origin"] == "forget" else of
+            out(f"{'' if number else 'left out':<11} {rule['pattern']}{how}")
+        if holds.kept_labels:
+            out(f"labels      {holds.kept_labels:,} kept for images that were removed")
         out(f"failed      {holds.failed:,}")
         for path, reason in islice(engine.catalog.failures(), FAILURES_SHOWN):
             out(f"            {display(path)}: {reason}")

@@ -43,7 +43,7 @@ def add(
     from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
     from indexer.store.rows import SavedLabel
-    from indexer.store.tables.labels import OWN
+    from indexer.store.tables.base import OWN
     from search.labels.saved import contents_at
 
     label = label.strip()

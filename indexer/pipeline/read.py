@@ -13,6 +13,7 @@ from indexer.images.decode import Limits, decode, read_file
 from indexer.images.gray_thumbnail import gray_thumbnail
 from indexer.images.preprocess import Preprocess
 from indexer.store.content_hash import digest
+from indexer.store.records import file_time
 from indexer.store.rows import Task
 
 Known = Callable[[bytes], bool]
@@ -80,12 +81,12 @@ def read(task: Task, preprocess: Preprocess, limits: Limits, known: Known) -> Re
         info, data = read_file(task.location, limits)
         key = digest(data)
         if known(key):
-            return Read(task, info.st_size, info.st_mtime_ns, key)
+            return Read(task, info.st_size, file_time(info), key)
         decoded = decode(data, limits, at_least=preprocess.size, name=task.path)
         return Read(
             task,
             info.st_size,
-            info.st_mtime_ns,
+            file_time(info),
             key,
             preprocess.pixels(decoded.image),
             decoded.width,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 
 from indexer.store.codec import packed
 from indexer.store.protocol import StoreWriter
@@ -26,7 +27,7 @@ class BuildReport:
     Attributes:
         indexed: Encoded.
         reused: Copied or moved, so that their content had a vector already.
-        unchanged: Not read.
+        unchanged: Not read, or read again and found as they were.
         removed: Vanished from disk and removed.
         failed: Could not be read.
         seconds: Wall-clock time.
@@ -58,10 +59,22 @@ class Committer:
         fingerprint: str,
         report: BuildReport,
         on_skip: Callable[[Skipped], None] | None,
+        *,
+        rehash: bool = False,
     ) -> None:
+        """Prepare to write.
+
+        Args:
+            catalog: The collection's catalog.
+            fingerprint: Of the model whose vectors are written.
+            report: Counts the outcomes.
+            on_skip: Called for each file that cannot be indexed.
+            rehash: Whether files are read that may well be as they were.
+        """
         self.catalog = catalog
         self.fingerprint = fingerprint
         self.report = report
+        self.rehash = rehash
         self.on_skip = on_skip or (lambda skipped: None)
 
     def commit(self, batch: Batch) -> None:
@@ -89,10 +102,14 @@ class Committer:
                 self.fail(row)
                 continue
             content = ids.get(item.digest) or self.catalog.content_of(item.digest)
-            self.catalog.put_file(replace(row, content=content))
+            row = replace(row, content=content)
+            as_known = self.rehash and self.catalog.is_as_known(row)
+            self.catalog.put_file(row)
             if item.digest in encoded:
                 encoded.discard(item.digest)
                 self.report.indexed += 1
+            elif as_known:
+                self.report.unchanged += 1
             else:
                 self.report.reused += 1
 
@@ -101,5 +118,9 @@ class Committer:
         assert row.reason is not None
         self.catalog.put_file(row)
         self.report.failed += 1
-        folder = self.catalog.roots()[row.root]
-        self.on_skip(Skipped(join(folder, row.path), row.reason))
+        self.on_skip(Skipped(join(self._roots[row.root], row.path), row.reason))
+
+    @cached_property
+    def _roots(self) -> dict[int, bytes]:
+        """The roots, which do not change between two scans."""
+        return self.catalog.roots()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.errors import RootUnavailable
@@ -9,7 +10,9 @@ from indexer.store.protocol import StoreWriter
 from indexer.store.records import Scope, inside
 from indexer.store.rows import FileRow
 
-from .walk import Found, walk
+from .exclusions import Exclusions, Rules
+from .mounts import Mounts
+from .walk import Elsewhere, Found, Other, walk
 
 # Files recorded at once, and reported as progress.
 STEP = 1000
@@ -28,89 +31,201 @@ def resolve(path: Path) -> Path:
         raise RootUnavailable.unplugged(f"{path} is not there ({reason})") from exc
 
 
-def scope_of(catalog: StoreWriter, path: Path) -> Scope:
-    """Return the scope of a folder or file, adding a root if no root contains it.
+def scopes_of(catalog: StoreWriter, paths: Sequence[Path]) -> list[Scope]:
+    """Return the scopes of folders or files, adding a root for each that no root contains.
 
     A new root absorbs the roots below it.
 
     Args:
         catalog: The catalog to look the roots up in.
-        path: Absolute, links followed.
+        paths: Absolute, links followed.
     """
-    here = os.fsencode(path)
-    for number, root in catalog.roots().items():
-        below = inside(root, here)
-        if below is not None:
-            return Scope(number, Path(os.fsdecode(root)), below)
-    if path.is_file():
-        parent = scope_of(catalog, path.parent)
-        below = os.path.join(parent.below, os.fsencode(path.name))
-        return Scope(parent.root, parent.location, below)
+    numbers = {root: number for number, root in catalog.roots().items()}
     with catalog.transaction():
-        return Scope(catalog.add_root(here), path)
+        # Folders before what lies in them, so that none becomes a root only to be absorbed.
+        for path in sorted(set(paths), key=lambda path: len(path.parts)):
+            folder = os.fsencode(path.parent if path.is_file() else path)
+            if _root_above(numbers, folder) is None:
+                numbers[folder] = catalog.add_root(folder)
+    numbers = {root: number for number, root in catalog.roots().items()}
+    found = []
+    for path in paths:
+        here = os.fsencode(path)
+        root = _root_above(numbers, here)
+        assert root is not None
+        found.append(Scope(numbers[root], Path(os.fsdecode(root)), inside(root, here) or b""))
+    return found
 
 
-def scan(
-    catalog: StoreWriter, scopes: Sequence[Scope], *, exclude: Sequence[str], skip: Path
-) -> Iterator[int]:
-    """Record what the scopes hold.
+@dataclass
+class Scan:
+    """One scan of folders: what they hold, and what is gone from them.
 
-    Args:
+    Attributes:
         catalog: The catalog to record it in.
         scopes: The folders or files to scan.
-        exclude: Patterns of files and folders to leave out.
-        skip: A folder to leave out.
-
-    Yields:
-        How many files were found so far.
-
-    Raises:
-        RootUnavailable: A scope cannot be listed, or held images and is empty now.
+        rules: What to leave out.
+        skip: A folder to leave out, the collection's own.
+        excluded: The contents of files that vanished because they are left out now.
     """
-    catalog.begin_scan()
-    count = 0
-    for scope in scopes:
-        before = count
-        try:
-            for rows in _rows(scope, exclude, skip):
-                catalog.see(rows)
-                count += sum(row.reason is None for row in rows)
-                if len(rows) == STEP:
-                    yield count
-        except OSError as exc:
-            raise RootUnavailable(
-                f"{_display(scope)} cannot be read ({exc.strerror or exc}). Nothing was removed; "
-                "check its permissions and run the same command again"
-            ) from exc
-        known = catalog.count_images(scope)
-        if known and count == before:
-            raise RootUnavailable.unplugged(
-                f"{_display(scope)} held {known:,} images and is empty now"
+
+    catalog: StoreWriter
+    scopes: Sequence[Scope]
+    rules: Rules
+    skip: Path
+    excluded: list[int] = field(default_factory=list)
+    _exclusions: dict[int, Exclusions] = field(default_factory=dict)
+    _mounts: Mounts = field(default_factory=Mounts.now)
+
+    def run(self) -> Iterator[int]:
+        """Record what the scopes hold.
+
+        Yields:
+            How many images were found so far.
+
+        Raises:
+            RootUnavailable: A scope cannot be listed, or held images and is empty now.
+        """
+        self.catalog.begin_scan()
+        count = 0
+        for scope in self.scopes:
+            before = count
+            leading = _Leading({}, set())
+            try:
+                for rows in self._rows(scope, leading):
+                    self.catalog.see(rows)
+                    count += sum(row.reason is None for row in rows)
+                    if len(rows) == STEP:
+                        yield count
+            except OSError as exc:
+                raise RootUnavailable(
+                    f"{_display(scope)} cannot be read ({exc.strerror or exc}). Nothing was "
+                    "removed; check its permissions and run the same command again"
+                ) from exc
+            known = self.catalog.count_images(scope)
+            if known and count == before and not self._of(scope).used:
+                raise RootUnavailable.unplugged(
+                    f"{_display(scope)} held {known:,} images and is empty now"
+                )
+            self._keep_what_is_away(scope, leading)
+        yield count
+
+    @property
+    def used(self) -> set[bytes]:
+        """The patterns that left something out."""
+        return {rule.pattern for one in self._exclusions.values() for rule in one.used}
+
+    def remove_vanished(self) -> int:
+        """Remove the files that the scan did not find; call this inside a transaction.
+
+        Returns:
+            How many images are gone, without those that have moved.
+        """
+        self.catalog.find_vanished(self.scopes)
+        if any(self._exclusions.values()):
+            self.excluded = [
+                content
+                for root, path, content in self.catalog.vanished()
+                if self._exclusions[root].cover_file(path)
+            ]
+        return self.catalog.remove_vanished()
+
+    def _of(self, scope: Scope) -> Exclusions:
+        """Return what is left out of a scope's root."""
+        if scope.root not in self._exclusions:
+            self._exclusions[scope.root] = self.rules.of(os.fsencode(scope.location))
+        return self._exclusions[scope.root]
+
+    def _rows(self, scope: Scope, leading: "_Leading") -> Iterator[list[FileRow]]:
+        """Yield what a scope holds, STEP files at a time."""
+        rows: list[FileRow] = []
+        others: list[Other] = []
+
+        def known_other(file: Other) -> bool:
+            return self.catalog.is_other_file(scope.root, file.path, file.size, file.mtime_ns)
+
+        for entry in walk(
+            scope.location,
+            below=scope.below,
+            exclusions=self._of(scope),
+            skip=self.skip,
+            known_other=known_other,
+            mounts=self._mounts,
+        ):
+            if isinstance(entry, Elsewhere):
+                leading.now[entry.path] = entry.kind
+            elif isinstance(entry, Other):
+                others.append(entry)
+            elif isinstance(entry, Found):
+                rows.append(FileRow(scope.root, entry.path, entry.size, entry.mtime_ns))
+            else:
+                rows.append(FileRow(scope.root, entry.path, -1, -1, reason=entry.reason))
+                leading.unreadable.add(entry.path)
+            if len(rows) == STEP or len(others) == STEP:
+                self._note_others(scope, others)
+                yield rows
+                rows, others = [], []
+        self._note_others(scope, others)
+        yield rows
+
+    def _note_others(self, scope: Scope, others: Sequence[Other]) -> None:
+        if others:
+            with self.catalog.transaction():
+                self.catalog.put_other_files(
+                    FileRow(scope.root, one.path, one.size, one.mtime_ns) for one in others
+                )
+
+    def _keep_what_is_away(self, scope: Scope, leading: "_Leading") -> None:
+        """Keep the images of drives and links that lead nowhere now, and say so.
+
+        A drive that is unplugged leaves an empty folder behind, or none: what it holds is away, and
+        not deleted. That is known of places that were another drive's, or a link's, before.
+        """
+        before = self.catalog.mounts(scope)
+        after = dict(leading.now)
+        for path, kind in {**before, **leading.now}.items():
+            place = Scope(scope.root, scope.location, path)
+            location = os.path.join(os.fsencode(scope.location), path)
+            if path in leading.unreadable or self._of(scope).cover_any(path):
+                continue
+            known = self.catalog.count_images(place)
+            if not known or self.catalog.saw_known_file(place):
+                continue
+            if kind == "link" and not os.path.lexists(location):
+                continue  # the link was deleted
+            if kind == "mount" and not os.path.isdir(os.path.dirname(location)):
+                continue  # so was, or moved, the folder with the mount in it
+            after[path] = kind
+            if not path:
+                raise RootUnavailable.unplugged(
+                    f"{_display(scope)} held {known:,} images on a drive that is not there now"
+                )
+            reason = (
+                f"held {known:,} images and is away: they are kept. If it is on a drive, plug it "
+                "in; if it is gone for good, run `clipdex forget` on it"
             )
-    yield count
+            self.catalog.see([FileRow(scope.root, path, -1, -1, reason=reason)])
+        if after != before:
+            with self.catalog.transaction():
+                self.catalog.set_mounts(scope, after)
 
 
-def remove_vanished(catalog: StoreWriter, scopes: Sequence[Scope]) -> int:
-    """Remove the files that the scan did not find; call this inside a transaction.
+@dataclass
+class _Leading:
+    """The places of one scope that lead elsewhere now, by path, and what could not be read."""
 
-    Returns:
-        How many images are gone, without those that have moved.
-    """
-    return sum(catalog.remove_vanished(scope) for scope in scopes)
+    now: dict[bytes, str]
+    unreadable: set[bytes]
 
 
-def _rows(scope: Scope, exclude: Sequence[str], skip: Path) -> Iterator[list[FileRow]]:
-    """Yield what a scope holds, STEP files at a time."""
-    rows: list[FileRow] = []
-    for entry in walk(scope.location, below=scope.below, exclude=exclude, skip=skip):
-        if isinstance(entry, Found):
-            rows.append(FileRow(scope.root, entry.path, entry.size, entry.mtime_ns))
-        else:
-            rows.append(FileRow(scope.root, entry.path, -1, -1, reason=entry.reason))
-        if len(rows) == STEP:
-            yield rows
-            rows = []
-    yield rows
+def _root_above(numbers: dict[bytes, int], path: bytes) -> bytes | None:
+    """Return the root that a path is or lies in."""
+    while path not in numbers:
+        above = os.path.dirname(path)
+        if above == path:
+            return None
+        path = above
+    return path
 
 
 def _display(scope: Scope) -> str:

@@ -67,6 +67,16 @@ class Catalog(EmbeddingTables, ContentTables, FileTables, LabelTables, ScanTable
         finally:
             self._query("COMMIT")
 
+    @contextmanager
+    def erasing(self) -> Iterator[None]:
+        """Overwrite what is deleted inside with zeros, in the file and in its log."""
+        self._query("PRAGMA secure_delete = ON")
+        try:
+            yield
+        finally:
+            self._query("PRAGMA secure_delete = OFF")
+            self._query("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def image_count(self) -> int:
         """Return how many images have a file, counted again only when somebody has written."""
         version: int = self._value("PRAGMA data_version")

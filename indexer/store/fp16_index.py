@@ -82,6 +82,31 @@ class Flat:
         """
         faiss.write_index(self.index, str(path))
 
+    def erase(self, path: Path, ids: Iterable[int]) -> bool:
+        """Overwrite vectors with zeros in the file that this index is mapped from.
+
+        FAISS writes the vectors, the number of ids and the ids last.
+
+        Args:
+            path: The file.
+            ids: Whose vectors.
+
+        Returns:
+            Whether they were erased; False if the file is not laid out like that.
+        """
+        rows = np.flatnonzero(np.isin(self.ids, np.fromiter(ids, dtype=np.int64)))
+        width = self.halves.shape[1] * self.halves.itemsize
+        first = path.stat().st_size - (self.size * (width + 8) + 8)
+        with open(path, "r+b") as file:
+            for row in rows.tolist():
+                file.seek(first + row * width)
+                if file.read(width) != self.halves[row].tobytes():
+                    return False
+            for row in rows.tolist():
+                file.seek(first + row * width)
+                file.write(bytes(width))
+        return True
+
     @cached_property
     def ids(self) -> Ids:
         """The ids `(n,)`, in the order of the vectors."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from indexer.encoder import Embeddings
 
     from .codec import Halves, Ids
     from .records import Content, FileConditions, Model, Scope, VectorFile
-    from .rows import FileRow, NewContent, SavedLabel, StoredFile, Task
+    from .rows import Exclusion, FileRow, NewContent, SavedLabel, StoredFile, Task
     from .tables.contents import GrayThumbnails
 
 
@@ -84,8 +84,8 @@ class StoreReader(Protocol):
     def image_count(self) -> int:
         """Return how many contents have a file; cheap to ask again and again."""
 
-    def without_files(self) -> list[int]:
-        """Return the contents whose files have all vanished: kept, but not hits."""
+    def without_files(self, among: Sequence[int] | None = None) -> list[int]:
+        """Return the contents, of all or of some, whose files have all vanished."""
 
     def copied(self) -> list[int]:
         """Return the contents that several files hold, ascending."""
@@ -125,6 +125,15 @@ class StoreReader(Protocol):
     def files_below(self, name: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield (root, path) of the files that may lie below a folder of this name."""
 
+    def exclusions(self) -> list[Exclusion]:
+        """Return what scans leave out, in the order in which it was entered."""
+
+    def paths_in(self, root: int) -> Iterator[bytes]:
+        """Yield the path of each file of a root, relative to it."""
+
+    def holds(self, scope: Scope) -> bool:
+        """Return whether anything is known of a scope."""
+
     def holds_images(self, scope: Scope) -> bool:
         """Return whether a file of the scope holds an image."""
 
@@ -144,6 +153,12 @@ class StoreReader(Protocol):
     def saved_labels(self, *, minimum: float = 0.0) -> list[SavedLabel]:
         """Return the labels of images that have a file, by image, likeliest first."""
 
+    def count_own_labels(self, contents: Sequence[int]) -> int:
+        """Return how many labels the user gave to these contents."""
+
+    def count_kept_labels(self) -> int:
+        """Return how many labels are kept of contents that are not here any more."""
+
     def label_counts(self) -> list[tuple[str, str, int]]:
         """Return (label, origin, images), by label."""
 
@@ -156,6 +171,9 @@ class StoreWriter(StoreReader, Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Commit all of the calls inside, or none."""
+
+    def erasing(self) -> AbstractContextManager[None]:
+        """Leave no trace of what is deleted inside; transactions begin and end within."""
 
     # Models and vectors.
 
@@ -180,13 +198,22 @@ class StoreWriter(StoreReader, Protocol):
         """Store an image and its vector; return the id of the content, new or known."""
 
     def remove_contents(self, ids: Iterable[int], generation: int) -> None:
-        """Delete contents with their vectors and labels, and leave tombstones."""
+        """Delete contents with their vectors, and leave tombstones; keep their user's labels."""
 
     def add_root(self, folder: bytes) -> int:
         """Enter a root, which takes in the roots below it; return its id."""
 
+    def add_exclusions(self, rules: Iterable[Exclusion]) -> None:
+        """Enter what scans leave out from now on."""
+
+    def remove_exclusions(self, rules: Iterable[Exclusion]) -> int:
+        """Scan again what these left out; return how many there were."""
+
     def put_file(self, row: FileRow) -> None:
         """Enter what came of a file, in place of what was known of it."""
+
+    def is_as_known(self, row: FileRow) -> bool:
+        """Return whether a file has the size, the time and the content that are known of it."""
 
     def remove_files(self, scope: Scope) -> int:
         """Forget the files of a scope, and its root with all of its files; return how many."""
@@ -199,6 +226,12 @@ class StoreWriter(StoreReader, Protocol):
 
     def remove_label(self, label: str, contents: Iterable[int] | None = None) -> int:
         """Forget a label of these contents, or of all, whoever gave it; return how many."""
+
+    def remove_own_labels(self, contents: Iterable[int]) -> None:
+        """Forget what the user said of these contents."""
+
+    def remove_kept_labels(self) -> int:
+        """Delete the labels of contents that are not here any more; return how many."""
 
     # One scan of the disk, compared with what is known.
 
@@ -214,7 +247,9 @@ class StoreWriter(StoreReader, Protocol):
     def files_outside(self, scopes: Sequence[Scope], root: int) -> list[FileRow]:
         """Return the images of a root that lie outside the scopes."""
 
-    def plan_reading(self, fingerprint: str, *, retry_failed: bool) -> tuple[int, int]:
+    def plan_reading(
+        self, fingerprint: str, *, retry_failed: bool, rehash: bool
+    ) -> tuple[int, int]:
         """Choose the files to read; return (how many, how many are as they were)."""
 
     def tasks(self, *, chunk: int = 256) -> Iterator[Task]:
@@ -223,5 +258,29 @@ class StoreWriter(StoreReader, Protocol):
     def unreadable(self) -> list[FileRow]:
         """Return what the scan could not look at."""
 
-    def remove_vanished(self, scope: Scope) -> int:
-        """Forget the files of a scope that the scan did not see; return the images gone."""
+    def find_vanished(self, scopes: Sequence[Scope]) -> None:
+        """Find the files of scopes that the scan did not see."""
+
+    def vanished(self) -> Iterator[tuple[int, bytes, int]]:
+        """Yield (root, path, content) of the images among the vanished files."""
+
+    def remove_vanished(self) -> int:
+        """Forget the files that `find_vanished` found; return the images gone, and not moved."""
+
+    def saw_known_file(self, scope: Scope) -> bool:
+        """Return whether the scan saw an image of a scope that is known already."""
+
+    def mounts(self, scope: Scope) -> dict[bytes, str]:
+        """Return the places in a scope that led elsewhere at the last scan: "mount" or "link"."""
+
+    def set_mounts(self, scope: Scope, places: Mapping[bytes, str]) -> None:
+        """Note the places in a scope that lead elsewhere."""
+
+    def is_other_file(self, root: int, path: bytes, size: int, mtime_ns: int) -> bool:
+        """Return whether a file, as it is now, was found not to be an image."""
+
+    def put_other_files(self, rows: Iterable[FileRow]) -> None:
+        """Note files that are not images."""
+
+    def remove_other_files(self) -> None:
+        """Forget which files are not images, so that they are looked into again."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SEPARATOR = os.fsencode(os.sep)
+# What SQLite can hold. File systems and people name more: the year 2300, in nanoseconds.
+MAX_INTEGER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -108,5 +110,10 @@ def inside(folder: bytes, path: bytes) -> bytes | None:
 
 
 def join(root: bytes, path: bytes) -> bytes:
-    """Return the absolute path of a file of a root."""
-    return os.path.join(root, path)
+    """Return the absolute path of a file of a root, or of the root itself."""
+    return os.path.join(root, path) if path else root
+
+
+def file_time(info: os.stat_result) -> int:
+    """Return when a file last changed, in nanoseconds since 1970 UTC, as far as SQLite counts."""
+    return max(-MAX_INTEGER, min(info.st_mtime_ns, MAX_INTEGER))

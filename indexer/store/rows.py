@@ -86,3 +86,18 @@ class SavedLabel:
     label: str
     probability: float
     origin: str
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Something that scans leave out.
+
+    Attributes:
+        base: The folder that `pattern` is counted from; empty for every root.
+        pattern: By gitignore's rules; of origin "forget", an absolute path.
+        origin: "exclude" or "forget".
+    """
+
+    base: bytes
+    pattern: bytes
+    origin: str

@@ -15,7 +15,7 @@ APPLICATION_ID = 0x636C7064  # "clpd"
 #              taken_at: seconds since 1970 of the wall clock where the photo was taken, as if that
 #              were UTC; taken_offset: its minutes east of UTC, where the file says so;
 #              sketch: what near-duplicates are identified by;
-#              note: what was wrong with an image that was read all the same ("partly readable: ...")
+#              note: what was wrong with an image that was read all the same
 # files        (root, relative path); content, or the reason why there is none
 # models       encoders whose vectors lie here: one is active, one may be pending (its vectors are
 #              being filled in before it becomes the active one), the others were active once
@@ -23,10 +23,10 @@ APPLICATION_ID = 0x636C7064  # "clpd"
 # tombstones   contents whose vectors were removed, and in which generation
 # labels       what an image was said to show: by its user, or by a head ("head:NAME")
 # kept_labels  what users said of contents that are not in the collection any more, by hash
-# mounts       places below a root where another file system or a link led elsewhere at the last scan
-# other_files  files whose first bytes said that they are not images, so that they are not asked again
-# exclusions   what later scans leave out: gitignore patterns of the user's ("exclude"), counted from
-#              the folder `base`, or from every root where that is empty; and paths ("forget")
+# mounts       places below a root where another file system or a link began at the last scan
+# other_files  files whose first bytes are no image's, so that they are not read in every scan
+# exclusions   what later scans leave out: gitignore patterns ("exclude"), counted from the folder
+#              `base`, or from every root where that is empty; and absolute paths ("forget")
 # vector_files FAISS files that are complete: a file that is not in this table is not trusted
 # state        generation: counts the commits that changed embeddings
 MIGRATIONS = (

@@ -7,7 +7,7 @@ comes from the catalog, so a lost, cut or foreign file costs time and nothing el
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,12 +16,12 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from indexer.encoder import Embeddings
+from indexer.encoder import Embeddings, unit
 from indexer.errors import CollectionStorageError
 
 from .codec import Ids, Scores
 from .collection import Collection
-from .fp16_index import Flat, merged
+from .fp16_index import ROWS, Flat, merged
 from .protocol import StoreReader, StoreWriter
 from .records import VectorFile
 
@@ -153,6 +153,18 @@ class VectorIndex:
             found.append(part.best(query, count, selector))
         return found
 
+    def vectors(self) -> Iterator[tuple[Ids, Embeddings]]:
+        """Yield (ids `(n,)`, vectors `(n, dim)`) of all that were not removed, in parts."""
+        removed = np.fromiter(self.removed, dtype=np.int64)
+        for part in self.parts:
+            for start in range(0, part.size, ROWS):
+                ids = part.ids[start : start + ROWS]
+                halves = part.halves[start : start + ROWS]
+                if removed.size:
+                    kept = ~np.isin(ids, removed)
+                    ids, halves = ids[kept], halves[kept]
+                yield ids, unit(halves)
+
     def spread(self, query: Embeddings) -> Spread:
         """Return how the scores of a query `(dim,)` are spread, measured on an even sample."""
         sampled, count = self._sample
@@ -242,6 +254,22 @@ def publish(
     with catalog.transaction():
         catalog.publish_vector_file(fingerprint, VectorFile(generation, total, size))
     remove_vector_files(collection, fingerprint, keep=path)
+
+
+def erase_vectors(
+    collection: Collection, catalog: StoreReader, fingerprint: str, ids: Sequence[int]
+) -> None:
+    """Overwrite vectors of contents that were removed in the published files.
+
+    A file in which that fails is deleted: the catalog holds the other vectors, and the next index
+    run writes it again.
+    """
+    for file in catalog.vector_files(fingerprint):
+        path = vector_path(collection, fingerprint, file.generation)
+        with suppress(OSError):
+            flat = Flat.map(path)
+            if flat is None or not flat.erase(path, ids):
+                path.unlink()
 
 
 def remove_vector_files(

@@ -6,7 +6,7 @@ from indexer.errors import GroundTruthError
 from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.store.database import translated
-from indexer.store.tables.labels import OWN
+from indexer.store.tables.base import OWN
 from search.labels.saved import labels_by_path
 
 from .dataset import GroundTruth, Known

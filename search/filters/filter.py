@@ -7,11 +7,10 @@ XMP), or otherwise the file's modification time.
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.scan.walk import excluded
+from indexer.scan.exclusions import Exclusions, parse
 from indexer.store.records import FileConditions, Moment, join
 
 from . import dates
@@ -34,12 +33,12 @@ class Filter:
         folders: The image lies in one of these: paths, or names of folders (`folders.scopes_of`).
         since: A date in one of the forms of `dates.ACCEPTED`.
         until: Likewise; includes all of the day, month or year that it names.
-        exclude: Globs, as for indexing: matched with the names of files and folders, and their
-            paths.
+        exclude: Patterns of files and folders by gitignore's rules, as for indexing.
         among: More conditions, each as the content ids `(n,)` that pass.
 
     Raises:
         QueryError: `since` or `until` is not a date.
+        ExclusionError: One of `exclude` is not a pattern.
     """
 
     folders: Sequence[Path | str] = ()
@@ -50,6 +49,8 @@ class Filter:
 
     def __post_init__(self) -> None:
         self._moments()
+        for pattern in self.exclude:
+            parse(pattern, ())
 
     def __bool__(self) -> bool:
         return bool(self.folders or self.since or self.until or self.exclude or len(self.among))
@@ -98,19 +99,12 @@ class Filter:
         self, catalog: "StoreReader", conditions: FileConditions, content: int | None = None
     ) -> Iterator[tuple[int, int, bytes]]:
         """Yield (content, root, path) of the files that pass; all, or those of one content."""
-        patterns = tuple(os.fsencode(pattern) for pattern in self.exclude)
-        # Many files share a folder, which is tested once.
-        folder_excluded = lru_cache(maxsize=None)(partial(_folder_excluded, patterns))
+        roots = catalog.roots()
+        left_out: dict[int, Exclusions] = {}
         for number, root, path in catalog.files_meeting(conditions, content):
-            folder, name = os.path.split(path)
-            if not folder_excluded(folder) and not excluded(path, name, patterns):
+            if root not in left_out:
+                folder = Path(os.fsdecode(roots[root]))
+                rules = [rule for pattern in self.exclude for rule in parse(pattern, [folder])]
+                left_out[root] = Exclusions(roots[root], rules)
+            if not left_out[root].cover_file(path):
                 yield number, root, path
-
-
-def _folder_excluded(patterns: Sequence[bytes], folder: bytes) -> bool:
-    """Return whether one of the patterns matches a folder, or one that it lies in."""
-    while folder:
-        if excluded(folder, os.path.basename(folder), patterns):
-            return True
-        folder = os.path.dirname(folder)
-    return False

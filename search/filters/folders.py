@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.errors import QueryError
+from indexer.store.paths import comparable
 from indexer.store.records import SEPARATOR, Scope, inside
 
 if TYPE_CHECKING:  # loads NumPy, which a request to a running server does not need
@@ -83,6 +84,6 @@ def _named(catalog: "StoreReader", roots: dict[int, bytes], folder: Path | str) 
 
 
 def _parts(path: bytes) -> list[bytes]:
-    """Return the names in a path in lower case."""
-    text = path.decode("utf-8", "surrogateescape").lower()
+    """Return the names in a path in lower case, with accents encoded in one way."""
+    text = comparable(path).lower()
     return [part.encode("utf-8", "surrogateescape") for part in text.split(os.sep) if part]

@@ -10,7 +10,7 @@ from indexer.encoder import Encoder
 from indexer.images.decode import Limits
 from indexer.pipeline.embed_files import embed_files, tasks_of
 from indexer.store.lookup import Lookup
-from indexer.store.paths import path_fields
+from indexer.store.paths import existing, path_fields
 
 from .zero_shot import Labels
 
@@ -59,8 +59,9 @@ def label_collection(engine: "Engine", labeller: Labels, *, top: int) -> Iterato
         contents = catalog.contents(ids.tolist())
         for number, answer in zip(ids.tolist(), labeller.best(vectors, top), strict=True):
             if number in contents:
-                for path in contents[number].paths:
-                    yield Labelled(path, *answer)
+                paths = contents[number].paths
+                for at in existing(paths):
+                    yield Labelled(paths[at], *answer)
 
 
 def label_files(

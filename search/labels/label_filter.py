@@ -43,7 +43,7 @@ def images_with_label(engine: "Engine", label: str, probability: float) -> Ids:
 def _by_head(engine: "Engine", head: Head, label: str, probability: float) -> Ids:
     column = head.classes.index(label)
     found = [np.empty(0, np.int64)]
-    for ids, vectors in engine.catalog.embeddings(engine.model.fingerprint):
+    for ids, vectors in engine.index.vectors():
         shares = head.probabilities(vectors)[:, column]
         none = head.none(vectors)
         fitting = shares if none is None else shares * (1 - none)
@@ -59,7 +59,7 @@ def _by_text(engine: "Engine", label: str, probability: float) -> Ids:
     query = class_vectors(engine.encoder, [label], DEFAULT_TEMPLATES)[0]
     spread = engine.index.spread(query)
     found = [np.empty(0, np.int64)]
-    for ids, vectors in engine.catalog.embeddings(engine.model.fingerprint):
+    for ids, vectors in engine.index.vectors():
         estimates = engine.estimator.hits("text", vectors @ query, vectors, spread)
         found.append(ids[estimates > probability])
     return np.concatenate(found)

@@ -4,9 +4,11 @@ A user's own label is certain; a head's has the probability that it had when it 
 """
 
 from collections.abc import Iterable
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from indexer.store.paths import existing
 from indexer.store.protocol import StoreReader
 from indexer.store.rows import SavedLabel
 from indexer.store.tables.labels import head_origin
@@ -38,6 +40,8 @@ def labels_by_head(engine: "Engine", head: Head) -> list[SavedLabel]:
 def labels_by_path(catalog: StoreReader, *, minimum: float = 0.0) -> dict[bytes, list[SavedLabel]]:
     """Return each file's labels by absolute path; of a label given twice, the likelier one.
 
+    Files that are not there are left out where a copy of them is.
+
     Args:
         catalog: The collection's catalog.
         minimum: Leave out labels of a lower probability.
@@ -46,8 +50,11 @@ def labels_by_path(catalog: StoreReader, *, minimum: float = 0.0) -> dict[bytes,
     for one in catalog.saved_labels(minimum=minimum):
         best.setdefault(one.content, {}).setdefault(one.label, one)
     contents = catalog.contents(sorted(best))
-    found = [(path, own) for number, own in best.items() for path in contents[number].paths]
-    return {path: list(own.values()) for path, own in sorted(found)}
+    found = []
+    for number, own in best.items():
+        paths = contents[number].paths
+        found += [(paths[at], own) for at in existing(paths)]
+    return {path: list(own.values()) for path, own in sorted(found, key=itemgetter(0))}
 
 
 def contents_at(catalog: StoreReader, paths: Iterable[Path]) -> list[int]:

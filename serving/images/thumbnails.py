@@ -10,6 +10,7 @@ from PIL import Image
 
 from indexer.images.decode import Limits, decode
 from indexer.store.collection import Collection
+from indexer.store.thumbnail_files import thumbnail_path, thumbnails_folder
 
 QUALITY = 80
 # Of the preview that stands for a file which browsers do not show.
@@ -41,7 +42,8 @@ class Thumbnails:
     """The thumbnails of one collection; none are kept where its folder is read-only."""
 
     def __init__(self, collection: Collection) -> None:
-        self.folder = collection.folder / "thumbnails"
+        self._collection = collection
+        self.folder = thumbnails_folder(collection)
 
     def read(self, content: int, size: int) -> bytes | None:
         """Return a thumbnail that was made before, if there is one."""
@@ -76,4 +78,4 @@ class Thumbnails:
         return removed
 
     def _path(self, content: int, size: int) -> Path:
-        return self.folder / str(content // 1000) / f"{content}-{size}.webp"
+        return thumbnail_path(self._collection, content, size)

@@ -10,6 +10,9 @@ from indexer.store.records import SEPARATOR, Scope
 MAX_PARAMETERS = 500
 MAX_SCOPES = 200
 
+# The origin of labels that the user gave.
+OWN = "user"
+
 Condition = tuple[str, tuple[object, ...]]
 """A part of a WHERE clause, and its parameters."""
 
@@ -54,14 +57,14 @@ def scope_condition(scope: Scope) -> Condition:
     """Return SQL that holds for the files of a scope."""
     if not scope.below:
         return "root = ?", (scope.root,)
-    first = scope.below + SEPARATOR
-    behind = scope.below + bytes([SEPARATOR[0] + 1])
-    return "root = ? AND (path = ? OR (path >= ? AND path < ?))", (
-        scope.root,
-        scope.below,
-        first,
-        behind,
-    )
+    below, values = below_condition(scope.root, scope.below)
+    return f"((root = ? AND path = ?) OR ({below}))", (scope.root, scope.below, *values)
+
+
+def below_condition(root: int, folder: bytes) -> Condition:
+    """Return SQL that holds for the files below a folder of a root."""
+    behind = folder + bytes([SEPARATOR[0] + 1])
+    return "root = ? AND path >= ? AND path < ?", (root, folder + SEPARATOR, behind)
 
 
 def any_of(scopes: Sequence[Scope]) -> Condition:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from indexer.store.codec import Ids
 from indexer.store.records import Content, join
 
-from .base import Tables
+from .base import OWN, Tables
 
 if TYPE_CHECKING:  # a search from the command line has no use for them
     from indexer.store.rows import NewContent
@@ -63,9 +63,16 @@ class ContentTables(Tables):
         """Return the contents that have a file."""
         return self._column("SELECT id FROM contents WHERE paths > 0")
 
-    def without_files(self) -> list[int]:
-        """Return the contents whose files have all vanished: kept, but not hits."""
-        return self._column("SELECT id FROM contents WHERE paths = 0")
+    def without_files(self, among: Sequence[int] | None = None) -> list[int]:
+        """Return the contents whose files have all vanished: kept, but not hits.
+
+        Args:
+            among: Only these contents.
+        """
+        query = "SELECT id FROM contents WHERE paths = 0"
+        if among is None:
+            return self._column(query)
+        return [number for (number,) in self._by_ids(f"{query} AND id IN ({{ids}})", among)]
 
     def copied(self) -> list[int]:
         """Return the contents that several files hold."""
@@ -80,7 +87,7 @@ class ContentTables(Tables):
         return np.fromiter((row[0] for row in self._query(NEWEST_FIRST)), dtype=np.int64)
 
     def put_content(self, new: "NewContent", fingerprint: str, generation: int) -> int:
-        """Store an image and its vector.
+        """Store an image and its vector, and give it back the labels that its user gave it once.
 
         A vector that is there already stays: the FAISS files hold it under this id.
 
@@ -107,12 +114,28 @@ class ContentTables(Tables):
             "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?, ?)",
             (content, fingerprint, generation, new.vector),
         )
+        if self._value("SELECT 1 FROM kept_labels WHERE hash = ? LIMIT 1", (new.digest,)):
+            self._query(
+                "INSERT OR IGNORE INTO labels SELECT ?, label, origin, probability "
+                "FROM kept_labels WHERE hash = ?",
+                (content, new.digest),
+            )
+            self._query("DELETE FROM kept_labels WHERE hash = ?", (new.digest,))
         return content
 
     def remove_contents(self, ids: Iterable[int], generation: int) -> None:
-        """Delete contents with their vectors and labels, and leave tombstones."""
+        """Delete contents with their vectors, and leave tombstones.
+
+        The labels that their user gave are kept by the contents' hashes.
+        """
         rows = [(number,) for number in ids]
         self._many(f"INSERT INTO tombstones VALUES (?, {int(generation)})", rows)
+        self._many(
+            "INSERT OR REPLACE INTO kept_labels SELECT hash, label, origin, probability "
+            f"FROM labels JOIN contents ON contents.id = content WHERE content = ? "
+            f"AND origin = '{OWN}'",
+            rows,
+        )
         self._many("DELETE FROM embeddings WHERE content = ?", rows)
         self._many("DELETE FROM labels WHERE content = ?", rows)
         self._many("DELETE FROM contents WHERE id = ?", rows)

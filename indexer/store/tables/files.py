@@ -2,15 +2,15 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from indexer.store.records import SEPARATOR, FileConditions, Moment, Scope, inside, join
+from indexer.store.records import MAX_INTEGER, SEPARATOR, FileConditions, Moment, Scope, join
 
 from .base import MAX_SCOPES, Condition, Tables, any_of, scope_condition
 
 if TYPE_CHECKING:  # a search from the command line has no use for them
-    from indexer.store.rows import FileRow, StoredFile
+    from indexer.store.rows import Exclusion, FileRow, StoredFile
 
 FoundFile = tuple[int, int, bytes]
 """(content, root, path relative to the root)."""
@@ -31,15 +31,42 @@ class FileTables(Tables):
         """
         number = self._query("INSERT INTO roots (path) VALUES (?)", (folder,)).lastrowid
         assert number is not None
-        for inner, root in self.roots().items():
-            below = inside(folder, root)
-            if below:
+        prefix = folder.rstrip(SEPARATOR) + SEPARATOR
+        inner_roots = self._query(
+            "SELECT id, path FROM roots WHERE path > ? AND path < ?",
+            (prefix, prefix[:-1] + bytes([SEPARATOR[0] + 1])),
+        ).fetchall()
+        for inner, root in inner_roots:
+            below = root[len(prefix) :] + SEPARATOR
+            for table in ("files", "mounts", "other_files"):
                 self._query(
-                    "UPDATE files SET root = ?, path = CAST(? || path AS BLOB) WHERE root = ?",
-                    (number, below + SEPARATOR, inner),
+                    f"UPDATE {table} SET root = ?, path = CAST(rtrim(? || path, ?) AS BLOB) "
+                    "WHERE root = ?",
+                    (number, below, SEPARATOR, inner),
                 )
-                self._query("DELETE FROM roots WHERE id = ?", (inner,))
+            self._query("DELETE FROM roots WHERE id = ?", (inner,))
         return number
+
+    def exclusions(self) -> "list[Exclusion]":
+        """Return what scans leave out, in the order in which it was entered."""
+        from indexer.store.rows import Exclusion
+
+        rows = self._query("SELECT base, pattern, origin FROM exclusions ORDER BY id")
+        return [Exclusion(*row) for row in rows]
+
+    def add_exclusions(self, rules: "Iterable[Exclusion]") -> None:
+        """Enter what scans leave out from now on."""
+        self._many(
+            "INSERT OR IGNORE INTO exclusions (base, pattern, origin) VALUES (?, ?, ?)",
+            ((rule.base, rule.pattern, rule.origin) for rule in rules),
+        )
+
+    def remove_exclusions(self, rules: "Iterable[Exclusion]") -> int:
+        """Scan again what these left out; return how many there were."""
+        return self._many(
+            "DELETE FROM exclusions WHERE base = ? AND pattern = ? AND origin = ?",
+            [(rule.base, rule.pattern, rule.origin) for rule in rules],
+        ).rowcount
 
     def put_file(self, row: "FileRow") -> None:
         """Enter what came of a file, in place of what was known of it."""
@@ -51,6 +78,14 @@ class FileTables(Tables):
             (row.root, row.path, row.size, row.mtime_ns, row.content, row.reason),
         )
 
+    def is_as_known(self, row: "FileRow") -> bool:
+        """Return whether a file has the size, the time and the content that are known of it."""
+        known = self._query(
+            "SELECT size, mtime_ns, content FROM files WHERE root = ? AND path = ?",
+            (row.root, row.path),
+        ).fetchone()
+        return bool(known == (row.size, row.mtime_ns, row.content))
+
     def remove_files(self, scope: Scope) -> int:
         """Forget the files of a scope, and its root if the scope is a whole root.
 
@@ -59,6 +94,8 @@ class FileTables(Tables):
         """
         condition, values = scope_condition(scope)
         removed = self._query(f"DELETE FROM files WHERE {condition}", values).rowcount
+        for table in ("mounts", "other_files"):
+            self._query(f"DELETE FROM {table} WHERE {condition}", values)
         if scope.below:
             return removed
         self._query("DELETE FROM roots WHERE id = ?", (scope.root,))
@@ -70,6 +107,18 @@ class FileTables(Tables):
         return self._column(
             f"SELECT DISTINCT content FROM files WHERE content IS NOT NULL AND {condition}", values
         )
+
+    def holds(self, scope: Scope) -> bool:
+        """Return whether anything is known of a scope: a root's own, or that of any file."""
+        condition, values = scope_condition(scope)
+        return not scope.below or bool(
+            self._value(f"SELECT 1 FROM files WHERE {condition} LIMIT 1", values)
+        )
+
+    def paths_in(self, root: int) -> Iterator[bytes]:
+        """Yield the path of each file of a root, relative to it."""
+        for (path,) in self._query("SELECT path FROM files WHERE root = ?", (root,)):
+            yield path
 
     def holds_images(self, scope: Scope) -> bool:
         """Return whether a file of the scope holds an image."""
@@ -211,7 +260,8 @@ def _date_condition(moment: Moment, compare: str) -> Condition:
     A date that the file carries counts; without one, the file's time of change.
     """
     by_file = f"WHEN taken_at IS NULL THEN mtime_ns {compare} ?"
-    nanoseconds = moment.instant * 10**9
+    # A year beyond 2262 is after every file that SQLite can hold, and one before 1678 is before.
+    nanoseconds = max(-MAX_INTEGER, min(moment.instant * 10**9, MAX_INTEGER))
     if moment.zoned:
         return (
             f"CASE {by_file} WHEN taken_offset IS NULL THEN taken_at {compare} ? "

@@ -1,18 +1,16 @@
 """Labels that a collection keeps: its user's own, and those that a head gave."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.store.codec import Ids
 
-from .base import Tables
+from .base import OWN, Tables
 
 if TYPE_CHECKING:  # a search from the command line has no use for them
     from indexer.store.rows import SavedLabel
-
-OWN = "user"
 
 
 def head_origin(name: str) -> str:
@@ -36,9 +34,31 @@ class LabelTables(Tables):
     def remove_label(self, label: str, contents: Iterable[int] | None = None) -> int:
         """Forget a label of these contents, or of all, whoever gave it; return how many."""
         if contents is None:
+            self._query("DELETE FROM kept_labels WHERE label = ?", (label,))
             return self._query("DELETE FROM labels WHERE label = ?", (label,)).rowcount
         rows = [(label, number) for number in contents]
         return self._many("DELETE FROM labels WHERE label = ? AND content = ?", rows).rowcount
+
+    def remove_own_labels(self, contents: Iterable[int]) -> None:
+        """Forget what the user said of these contents."""
+        rows = [(number, OWN) for number in contents]
+        self._many("DELETE FROM labels WHERE content = ? AND origin = ?", rows)
+
+    def count_own_labels(self, contents: Sequence[int]) -> int:
+        """Return how many labels the user gave to these contents."""
+        counts = self._by_ids(
+            f"SELECT count(*) FROM labels WHERE origin = '{OWN}' AND content IN ({{ids}})", contents
+        )
+        return sum(count for (count,) in counts)
+
+    def count_kept_labels(self) -> int:
+        """Return how many labels are kept of contents that are not in the collection any more."""
+        count: int = self._value("SELECT count(*) FROM kept_labels")
+        return count
+
+    def remove_kept_labels(self) -> int:
+        """Delete the labels of contents that are not in the collection; return how many."""
+        return self._query("DELETE FROM kept_labels").rowcount
 
     def saved_labels(self, *, minimum: float = 0.0) -> "list[SavedLabel]":
         """Return the labels of images that have a file, by image, likeliest first.

@@ -1,15 +1,16 @@
 """One scan of the disk, compared with what the catalog knows.
 
 What the scan sees goes into temporary tables of the writer's connection, so that memory stays flat
-and the comparison is a join: `seen` holds what lies on disk, `todo` what has to be read.
+and the comparison is a join: `seen` holds what lies on disk, `todo` what has to be read, and `gone`
+what was not seen again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from indexer.store.records import SEPARATOR, Scope
+from indexer.store.records import Scope
 
-from .base import Tables, any_of, scope_condition
+from .base import Tables, any_of, below_condition, scope_condition
 
 if TYPE_CHECKING:  # a search from the command line has no use for them
     from indexer.store.rows import FileRow, Task
@@ -23,13 +24,15 @@ CREATE INDEX IF NOT EXISTS temp.seen_unreadable ON seen (root) WHERE reason IS N
 CREATE TEMP TABLE IF NOT EXISTS todo (
     number INTEGER PRIMARY KEY, root INTEGER NOT NULL, path BLOB NOT NULL, added INTEGER NOT NULL
 );
+CREATE TEMP TABLE IF NOT EXISTS gone (id INTEGER PRIMARY KEY);
 DELETE FROM seen;
 DELETE FROM todo;
+DELETE FROM gone;
 """
 
 
 class ScanTables(Tables):
-    """The temporary tables `seen` and `todo` of one index run."""
+    """The tables `mounts` and `other_files`, and the temporary ones of one index run."""
 
     def begin_scan(self) -> None:
         """Start with nothing seen."""
@@ -54,12 +57,15 @@ class ScanTables(Tables):
         )
         return [FileRow(*row) for row in rows]
 
-    def plan_reading(self, fingerprint: str, *, retry_failed: bool) -> tuple[int, int]:
+    def plan_reading(
+        self, fingerprint: str, *, retry_failed: bool, rehash: bool
+    ) -> tuple[int, int]:
         """Choose the files to read: new and changed ones, and those without a vector.
 
         Args:
             fingerprint: Of the model whose vectors are wanted.
             retry_failed: Whether to read files that failed before, too.
+            rehash: Whether to read every file, even where size and time are as they were.
 
         Returns:
             (files to read, files that are as the catalog knows them).
@@ -68,14 +74,14 @@ class ScanTables(Tables):
             "INSERT INTO todo (root, path, added) "
             "SELECT seen.root, seen.path, files.id IS NULL FROM seen "
             "LEFT JOIN files ON files.root = seen.root AND files.path = seen.path "
-            "WHERE seen.reason IS NULL AND (files.id IS NULL OR files.size <> seen.size "
+            "WHERE seen.reason IS NULL AND (files.id IS NULL OR ? OR files.size <> seen.size "
             "OR files.mtime_ns <> seen.mtime_ns OR (? AND files.reason IS NOT NULL) "
             "OR (files.content IS NOT NULL AND NOT EXISTS (SELECT 1 FROM embeddings "
             "WHERE embeddings.content = files.content AND fingerprint = ?)) "
             # Indexed by a clipdex that made no thumbnails.
             "OR EXISTS (SELECT 1 FROM contents WHERE id = files.content AND sketch IS NULL)) "
             "ORDER BY seen.root, seen.path",
-            (retry_failed, fingerprint),
+            (rehash, retry_failed, fingerprint),
         )
         to_read: int = self._value("SELECT count(*) FROM todo")
         readable: int = self._value("SELECT count(*) FROM seen WHERE reason IS NULL")
@@ -106,31 +112,88 @@ class ScanTables(Tables):
         )
         return [FileRow(*row) for row in rows]
 
-    def remove_vanished(self, scope: Scope) -> int:
-        """Forget the files of a scope that the scan did not see.
+    def find_vanished(self, scopes: Sequence[Scope]) -> None:
+        """Find the files of scopes that the scan did not see.
 
-        What lies below a folder that could not be read stays.
+        What lies below a folder that could not be read is not among them.
+        """
+        for scope in scopes:
+            condition, values = scope_condition(scope)
+            self._query(
+                f"INSERT OR IGNORE INTO gone SELECT id FROM files WHERE {condition} AND NOT EXISTS "
+                "(SELECT 1 FROM seen WHERE seen.root = files.root AND seen.path = files.path)",
+                values,
+            )
+        blocked = self._query("SELECT root, path FROM seen WHERE reason IS NOT NULL").fetchall()
+        for root, path in blocked:
+            condition, values = below_condition(root, path)
+            self._query(
+                f"DELETE FROM gone WHERE id IN (SELECT id FROM files WHERE {condition})", values
+            )
+
+    def vanished(self) -> Iterator[tuple[int, bytes, int]]:
+        """Yield (root, path, content) of the images among the vanished files."""
+        yield from self._query(
+            "SELECT root, path, content FROM gone CROSS JOIN files USING (id) "
+            "WHERE content IS NOT NULL"
+        )
+
+    def remove_vanished(self) -> int:
+        """Forget the files that `find_vanished` found.
 
         Returns:
             How many images are gone, and not moved.
         """
-        condition, values = scope_condition(scope)
-        # Two questions rather than one with OR, which would read all of `seen` for each file.
-        gone = (
-            f"{condition} AND NOT EXISTS (SELECT 1 FROM seen WHERE seen.root = files.root "
-            "AND seen.path = files.path) AND NOT EXISTS (SELECT 1 FROM seen AS blocked "
-            "WHERE blocked.reason IS NOT NULL AND blocked.root = files.root AND "
-            "substr(files.path, 1, length(blocked.path) + 1) = CAST(blocked.path || ? AS BLOB))"
-        )
-        arguments = (*values, SEPARATOR)
         moved: int = self._value(
-            f"SELECT count(*) FROM files WHERE {gone} AND content IN (SELECT new.content "
-            "FROM files AS new JOIN todo ON todo.root = new.root AND todo.path = new.path "
-            "WHERE todo.added)",
-            arguments,
+            "SELECT count(*) FROM gone CROSS JOIN files USING (id) WHERE EXISTS (SELECT 1 FROM "
+            "files AS new JOIN todo ON todo.root = new.root AND todo.path = new.path "
+            "WHERE new.content = files.content AND todo.added)"
         )
         images: int = self._value(
-            f"SELECT count(*) FROM files WHERE {gone} AND content IS NOT NULL", arguments
+            "SELECT count(*) FROM gone CROSS JOIN files USING (id) WHERE content IS NOT NULL"
         )
-        self._query(f"DELETE FROM files WHERE {gone}", arguments)
+        self._query("DELETE FROM files WHERE id IN (SELECT id FROM gone)")
         return images - moved
+
+    def saw_known_file(self, scope: Scope) -> bool:
+        """Return whether the scan saw an image of a scope that is known already."""
+        condition, values = scope_condition(scope)
+        found = self._value(
+            f"SELECT 1 FROM files WHERE {condition} AND content IS NOT NULL AND EXISTS (SELECT 1 "
+            "FROM seen WHERE seen.root = files.root AND seen.path = files.path) LIMIT 1",
+            values,
+        )
+        return found is not None
+
+    def mounts(self, scope: Scope) -> dict[bytes, str]:
+        """Return the places in a scope that led elsewhere at the last scan, with their kinds."""
+        condition, values = scope_condition(scope)
+        return dict(self._query(f"SELECT path, kind FROM mounts WHERE {condition}", values))
+
+    def set_mounts(self, scope: Scope, places: Mapping[bytes, str]) -> None:
+        """Note the places in a scope that lead elsewhere."""
+        condition, values = scope_condition(scope)
+        self._query(f"DELETE FROM mounts WHERE {condition}", values)
+        self._many(
+            "INSERT OR REPLACE INTO mounts VALUES (?, ?, ?)",
+            ((scope.root, path, kind) for path, kind in places.items()),
+        )
+
+    def is_other_file(self, root: int, path: bytes, size: int, mtime_ns: int) -> bool:
+        """Return whether a file, as it is now, was found not to be an image."""
+        found = self._value(
+            "SELECT size = ? AND mtime_ns = ? FROM other_files WHERE root = ? AND path = ?",
+            (size, mtime_ns, root, path),
+        )
+        return bool(found)
+
+    def put_other_files(self, rows: "Iterable[FileRow]") -> None:
+        """Note files that are not images."""
+        self._many(
+            "INSERT OR REPLACE INTO other_files VALUES (?, ?, ?, ?)",
+            ((row.root, row.path, row.size, row.mtime_ns) for row in rows),
+        )
+
+    def remove_other_files(self) -> None:
+        """Forget which files are not images, so that they are looked into again."""
+        self._query("DELETE FROM other_files")
