@@ -12,7 +12,7 @@ from indexer.errors import (
     CollectionStorageError,
 )
 
-from .schema import MIGRATIONS, check_version, migrate, version_of
+from .schema import MIGRATIONS, OVERLAYS, check_version, migrate, version_of
 
 # How long a statement waits for another program that has locked the file.
 LOCK_SECONDS = 10.0
@@ -44,7 +44,8 @@ def connect_writer(path: Path, place: str) -> sqlite3.Connection:
 def connect_reader(path: Path, place: str) -> sqlite3.Connection:
     """Return a connection that only reads.
 
-    On a read-only disk, where SQLite cannot create a log, it reads the file as it is.
+    On a read-only disk, where SQLite cannot create a log, it reads the file as it is. A catalog of
+    the format before is read as it is too.
 
     Raises:
         CollectionFormatError: The catalog is older or newer than this clipdex.
@@ -55,7 +56,9 @@ def connect_reader(path: Path, place: str) -> sqlite3.Connection:
         version = version_of(connection)
         if version == 0:  # made this moment by the first index run, whose tables come next
             raise CollectionNotFound(f"the collection at {place} is empty: nothing was indexed yet")
-        if version < len(MIGRATIONS):
+        if version in OVERLAYS:
+            connection.executescript(OVERLAYS[version])
+        elif version < len(MIGRATIONS):
             raise CollectionFormatError(
                 f"{place} has an older format. Run `clipdex index` on it once"
             )

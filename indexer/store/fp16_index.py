@@ -152,37 +152,6 @@ class Flat:
             scores, rows = scores[kept], rows[kept]
         return scores, self.ids[rows]
 
-    def neighbours(
-        self, queries: Embeddings, count: int, without: Iterable[int]
-    ) -> tuple[Scores, Ids]:
-        """Return the best vectors for each of many queries, widening all vectors in turn.
-
-        Args:
-            queries: `(m, dim)`.
-            count: How many vectors for each query.
-            without: The ids to leave out.
-
-        Returns:
-            Scores and ids `(m, count)`; where there are fewer vectors, the id is -1.
-        """
-        excluded = np.fromiter(without, dtype=np.int64)
-        scores = np.full((len(queries), 0), -1, np.float32)
-        ids = np.full((len(queries), 0), -1, np.int64)
-        for start in range(0, self.size, ROWS):
-            own = self.ids[start : start + ROWS]
-            kept = np.flatnonzero(~np.isin(own, excluded)) if excluded.size else np.arange(len(own))
-            if not kept.size:
-                continue
-            block = unit(self.halves[start : start + ROWS][kept])
-            found, rows = faiss.knn(
-                queries, block, min(count, len(kept)), faiss.METRIC_INNER_PRODUCT
-            )
-            scores = np.concatenate([scores, found], axis=1)
-            ids = np.concatenate([ids, own[kept][rows]], axis=1)
-            scores, ids = merged(scores, ids, count)
-        missing = ((0, 0), (0, count - scores.shape[1]))
-        return np.pad(scores, missing, constant_values=-1), np.pad(ids, missing, constant_values=-1)
-
     def scores_of(self, query: Embeddings, among: Ids) -> tuple[Scores, Ids]:
         """Return the scores of those of the ids `among`, ascending, that the index holds."""
         places = np.searchsorted(self.ids, among, sorter=self._order)
@@ -199,9 +168,3 @@ class Flat:
             block = slice(start, start + ROWS)
             scores[block] = unit(self.halves[rows[block]]) @ query
         return scores
-
-
-def merged(scores: Scores, ids: Ids, count: int) -> tuple[Scores, Ids]:
-    """Return the `count` best of each row of candidates `(m, k)`, best first."""
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)

@@ -147,6 +147,16 @@ MIGRATIONS = (
     """,
 )
 
+# What a reader of an older catalog puts over it, which it does not change: an older format that is
+# not named here has to be migrated by an index run first.
+OVERLAYS = {
+    3: """
+    CREATE TEMP VIEW contents AS SELECT *, NULL AS note FROM main.contents;
+    CREATE TEMP TABLE exclusions (id INTEGER, base BLOB, pattern BLOB, origin TEXT);
+    CREATE TEMP TABLE kept_labels (hash BLOB, label TEXT, origin TEXT, probability REAL);
+    """,
+}
+
 
 def version_of(connection: sqlite3.Connection) -> int:
     """Return the number of the last migration applied; 0 for a new file."""

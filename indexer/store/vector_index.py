@@ -21,7 +21,7 @@ from indexer.errors import CollectionStorageError
 
 from .codec import Ids, Scores
 from .collection import Collection
-from .fp16_index import ROWS, Flat, merged
+from .fp16_index import ROWS, Flat
 from .protocol import StoreReader, StoreWriter
 from .records import VectorFile
 
@@ -74,28 +74,6 @@ class VectorIndex:
                 parts.append(recent)
             removed = catalog.tombstoned(since=since) if base is not None else []
         return cls(parts, removed, generation)
-
-    @classmethod
-    def of(cls, ids: Ids, vectors: Embeddings) -> "VectorIndex":
-        """Return an index of vectors `(n, dim)` that belong to no collection."""
-        return cls([Flat.of(ids, vectors)], (), 0)
-
-    def neighbours(self, queries: Embeddings, count: int) -> tuple[Scores, Ids]:
-        """Return the best vectors for each of many queries.
-
-        Args:
-            queries: `(m, dim)`.
-            count: How many vectors for each query.
-
-        Returns:
-            Scores and ids `(m, count)`; where there are fewer vectors, the id is -1.
-        """
-        found = [part.neighbours(queries, count, self.removed) for part in self.parts]
-        if not found:
-            shape = len(queries), count
-            return np.full(shape, -1, np.float32), np.full(shape, -1, np.int64)
-        scores, ids = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-        return merged(scores, ids, count)
 
     def search(
         self,

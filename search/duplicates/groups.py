@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.store.codec import Ids
-from indexer.store.vector_index import VectorIndex
+from indexer.store.neighbour_index import EXACT, NeighbourIndex
 
 from .thumbnails import BLOCK, THRESHOLD, ThumbnailStore
 
@@ -92,22 +92,21 @@ class Neighbours:
     """A search for images like given ones, proposed by indexes and confirmed by thumbnails."""
 
     def __init__(
-        self, engine: "Engine", thumbnails: ThumbnailStore, threshold: float, *, by_outline: bool
+        self, engine: "Engine", thumbnails: ThumbnailStore, threshold: float, *, exact: int
     ) -> None:
         """Prepare the search.
 
         Args:
             engine: The collection.
-            thumbnails: Loaded for all images of the collection, or filled as they come up.
+            thumbnails: Loaded for all images of the collection.
             threshold: The minimum similarity of near-duplicates.
-            by_outline: Whether outlines propose pairs too; all thumbnails have to be loaded.
+            exact: Up to how many images all pairs are compared.
         """
         self.engine = engine
         self.thumbnails = thumbnails
         self.threshold = threshold
-        self._outlines = None
-        if by_outline:
-            self._outlines = VectorIndex.of(thumbnails.ids, thumbnails.outlines)
+        self._outlines = NeighbourIndex.of([(thumbnails.ids, thumbnails.outlines)], exact=exact)
+        self._vectors = NeighbourIndex.of(engine.index.vectors(), exact=exact)
 
     def of(
         self, numbers: Sequence[int], *, count: int = NEIGHBOURS, farther: bool = True
@@ -143,7 +142,6 @@ class Neighbours:
                 for place, other in enumerate(others):
                     if other not in (-1, number):
                         places[number, other] = max(place, places.get((number, other), 0))
-        self.thumbnails.load([*numbers, *(other for _, other in places)])
         pairs = [
             (number, other)
             for number, other in places
@@ -164,15 +162,16 @@ class Neighbours:
         if not numbers:
             return
         # One more, since an image is its own nearest neighbor.
-        if self._outlines is not None:
-            yield self._outlines.neighbours(self.thumbnails.outlines_of(numbers), count + 1)[1]
+        yield self._outlines.neighbours(self.thumbnails.outlines_of(numbers), count + 1)
         vectors = self.engine.catalog.embeddings_of(self.engine.model.fingerprint, numbers)
         if len(vectors) == len(numbers):
             queries = np.stack([vectors[number] for number in numbers])
-            yield self.engine.index.neighbours(queries, count + 1)[1]
+            yield self._vectors.neighbours(queries, count + 1)
 
 
-def find_groups(engine: "Engine", *, threshold: float = THRESHOLD) -> list[Group]:
+def find_groups(
+    engine: "Engine", *, threshold: float = THRESHOLD, exact: int = EXACT
+) -> list[Group]:
     """Return all groups of two or more images in a collection, those of larger images first.
 
     Images without detail, such as a blank page or a clear sky, are like nothing else.
@@ -180,10 +179,11 @@ def find_groups(engine: "Engine", *, threshold: float = THRESHOLD) -> list[Group
     Args:
         engine: The collection.
         threshold: The minimum similarity of near-duplicates, in [0, 1].
+        exact: Up to how many images all pairs are compared; above, those that are likely alike.
     """
     thumbnails = ThumbnailStore(engine.catalog)
     thumbnails.load()
-    neighbours = Neighbours(engine, thumbnails, threshold, by_outline=True)
+    neighbours = Neighbours(engine, thumbnails, threshold, exact=exact)
     stars = Stars(thumbnails, threshold)
     order = thumbnails.ids.tolist()
     for start in range(0, len(order), BLOCK):

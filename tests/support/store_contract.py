@@ -4,6 +4,7 @@ A back end's test module subclasses `StoreContract` and says how its store is op
 """
 
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from indexer.encoder import Embeddings, unit
 from indexer.store.codec import packed
 from indexer.store.protocol import StoreReader, StoreWriter
 from indexer.store.records import FileConditions, Model, Moment, Scope, VectorFile
-from indexer.store.rows import FileRow, NewContent, SavedLabel
+from indexer.store.rows import Exclusion, FileRow, NewContent, SavedLabel
 from indexer.store.tables.contents import THUMBNAIL_SIDE
 
 MODEL = Model("a" * 32, "fake", 8)
@@ -174,6 +175,52 @@ class StoreContract:
             assert store.without_files() == [ids[0]]
             assert ids[0] not in store.image_ids()
 
+    def test_scopes_hold_what_lies_in_them(self) -> None:
+        with self.filled() as (store, root, ids):
+            photos = Path("/photos")
+            italy, near = Scope(root, photos, b"italy"), Scope(root, photos, b"ital")
+            assert store.contents_in(italy) == ids[1:]
+            assert store.contents_in(Scope(root, photos, b"italy/rome/c.jpg")) == [ids[2]]
+            assert (store.count_images(italy), store.count_images(near)) == (2, 0)
+            assert (store.holds_images(italy), store.holds_images(near)) == (True, False)
+            assert (store.holds(italy), store.holds(near), store.holds(Scope(root, photos))) == (
+                True, False, True
+            )  # fmt: skip
+            assert sorted(store.paths_in(root)) == [b"a.jpg", b"italy/b.jpg", b"italy/rome/c.jpg"]
+            below = {path for _, path in store.files_below(b"ITALY")}
+            assert below == {b"italy/b.jpg", b"italy/rome/c.jpg"}
+            assert [row.path for row in store.files_outside([italy], root)] == [b"a.jpg"]
+            known = FileRow(root, b"a.jpg", 100, 10**9, ids[0])
+            assert store.is_as_known(known)
+            assert not store.is_as_known(replace(known, content=ids[1]))
+            assert not store.is_as_known(replace(known, path=b"b.jpg"))
+
+    def test_scan_says_whether_anything_known_is_there(self) -> None:
+        with self.filled() as (store, root, _):
+            store.begin_scan()
+            store.see([FileRow(root, b"italy/b.jpg", 1, 1), FileRow(root, b"new/x.jpg", 1, 1)])
+            for below, seen in ((b"italy", True), (b"italy/rome", False), (b"new", False)):
+                assert store.saw_known_file(Scope(root, Path("/photos"), below)) is seen
+
+    def test_what_is_remembered_can_be_forgotten(self) -> None:
+        with self.filled() as (store, root, ids):
+            with store.transaction():
+                store.put_other_files([FileRow(root, b"italy/notes.txt", 5, 6)])
+                store.save_labels([SavedLabel(ids[0], "pear", 1.0, "user"),
+                                   SavedLabel(ids[0], "pear", 0.5, "head:x")])  # fmt: skip
+                store.remove_own_labels([ids[0]])
+            assert [one.origin for one in store.saved_labels()] == ["head:x"]
+            with store.transaction():
+                store.remove_files(Scope(root, Path("/photos"), b"italy"))
+                assert not store.is_other_file(root, b"italy/notes.txt", 5, 6)
+                store.put_other_files([FileRow(root, b"b.txt", 5, 6)])
+                store.remove_other_files()
+                assert not store.is_other_file(root, b"b.txt", 5, 6)
+                store.save_labels([SavedLabel(ids[1], "pear", 1.0, "user")])
+                store.remove_contents([ids[1]], store.next_generation())
+                assert store.remove_kept_labels() == 1
+                assert store.count_kept_labels() == 0
+
     def test_scan_finds_new_changed_moved_and_vanished(self) -> None:
         with self.filled() as (store, root, ids):
             scope = Scope(root, Path("/photos"))
@@ -186,7 +233,7 @@ class StoreContract:
                     FileRow(root, b"locked", -1, -1, reason="cannot be read"),
                 ]
             )
-            assert store.plan_reading(MODEL.fingerprint, retry_failed=False) == (2, 1)
+            assert store.plan_reading(MODEL.fingerprint, retry_failed=False, rehash=False) == (2, 1)
             assert [task.location for task in store.tasks(chunk=1)] == [
                 b"/photos/italy/b.jpg", b"/photos/new.jpg"
             ]  # fmt: skip
@@ -194,17 +241,71 @@ class StoreContract:
             assert store.count_images(scope) == 3
             with store.transaction():
                 store.put_file(FileRow(root, b"new.jpg", 5, 5, ids[2]))  # moved
-                assert store.remove_vanished(scope) == 0
+                store.find_vanished([scope])
+                assert list(store.vanished()) == [(root, b"italy/rome/c.jpg", ids[2])]
+                assert store.remove_vanished() == 0
             assert store.contents([ids[2]])[ids[2]].paths == (b"/photos/new.jpg",)
 
     def test_files_below_an_unreadable_folder_stay(self) -> None:
         with self.filled() as (store, root, _):
             store.begin_scan()
             store.see([FileRow(root, b"italy", -1, -1, reason="cannot be read")])
-            store.plan_reading(MODEL.fingerprint, retry_failed=False)
+            store.plan_reading(MODEL.fingerprint, retry_failed=False, rehash=False)
             with store.transaction():
-                assert store.remove_vanished(Scope(root, Path("/photos"))) == 1
+                store.find_vanished([Scope(root, Path("/photos"))])
+                assert store.remove_vanished() == 1
             assert store.counts()[0] == 2
+
+    def test_rehash_reads_what_has_not_changed(self) -> None:
+        with self.filled() as (store, root, _):
+            store.begin_scan()
+            store.see([FileRow(root, b"a.jpg", 100, 10**9)])
+            assert store.plan_reading(MODEL.fingerprint, retry_failed=False, rehash=True) == (1, 0)
+            assert [task.path for task in store.tasks()] == [b"a.jpg"]
+
+    def test_labels_outlive_their_content(self) -> None:
+        with self.filled() as (store, root, ids):
+            with store.transaction():
+                own = [SavedLabel(ids[0], label, 1.0, "user") for label in ("pear", "ripe")]
+                store.save_labels([*own, SavedLabel(ids[0], "fruit", 0.9, "head:x")])
+                digest = store.digest_and_format(ids[0])[0]  # type: ignore[index]
+                store.remove_files(Scope(root, Path("/photos"), b"a.jpg"))
+                assert store.without_files([ids[0], ids[1]]) == [ids[0]]
+                assert store.count_own_labels(ids) == 2
+                store.remove_contents([ids[0]], store.next_generation())
+            assert store.count_kept_labels() == 2
+            assert store.saved_labels() == []
+            with store.transaction():
+                again = add(store, root, b"b.jpg", replace(content(1), digest=digest))
+            assert again not in ids
+            assert [one.label for one in store.saved_labels()] == ["pear", "ripe"]
+            assert store.count_kept_labels() == 0
+
+    def test_exclusions_keep_their_order(self) -> None:
+        with self.writing() as store:
+            rules = [Exclusion(b"", b"z*", "exclude"), Exclusion(b"/a", b"!/zoo", "exclude"),
+                     Exclusion(b"", b"/a/b.jpg", "forget")]  # fmt: skip
+            with store.transaction():
+                store.add_exclusions([*rules, rules[0]])
+            assert store.exclusions() == rules
+            with store.transaction():
+                assert store.remove_exclusions([rules[1], Exclusion(b"", b"y", "exclude")]) == 1
+            assert store.exclusions() == [rules[0], rules[2]]
+
+    def test_mounts_and_other_files_move_with_their_root(self) -> None:
+        with self.writing() as store:
+            with store.transaction():
+                inner = store.add_root(b"/photos/2024")
+                store.set_mounts(Scope(inner, Path("/photos/2024")), {b"": "mount", b"usb": "link"})
+                store.put_other_files([FileRow(inner, b"notes.txt", 5, 6)])
+                outer = store.add_root(b"/photos")
+            assert store.roots() == {outer: b"/photos"}
+            assert store.mounts(Scope(outer, Path("/photos"))) == {
+                b"2024": "mount", b"2024/usb": "link"
+            }  # fmt: skip
+            assert store.mounts(Scope(outer, Path("/photos"), b"2024/usb")) == {b"2024/usb": "link"}
+            assert store.is_other_file(outer, b"2024/notes.txt", 5, 6)
+            assert not store.is_other_file(outer, b"2024/notes.txt", 5, 7)
 
     def test_conditions_agree_with_brute_force(self) -> None:
         with self.writing() as store:

@@ -40,27 +40,26 @@ def test_search_equals_brute_force_despite_rounding() -> None:
     assert reordered, "FAISS alone would have done: this test proves nothing"
 
 
-def test_neighbours_equal_brute_force() -> None:
-    ids, vectors = crowded(500)
-    flat = Flat.of(ids, vectors)
-    queries = unit(np.random.default_rng(7).standard_normal((30, DIM)))
-    without = ids[:100]
-    scores, found = flat.neighbours(queries, 20, without)
-    for query, row, row_scores in zip(queries, found, scores, strict=True):
-        truth = brute_force(vectors, query)[100:]
-        best = np.sort(truth)[::-1][:20]
-        assert np.allclose(row_scores, best, atol=1e-6)
-        assert not set(row) & set(without)
-
-
-def test_fewer_neighbours_than_asked() -> None:
+def test_fewer_vectors_than_asked() -> None:
     ids, vectors = crowded(40)
-    scores, found = Flat.of(ids, vectors).neighbours(vectors[:2], 50, ids[:5])
-    assert scores.shape == found.shape == (2, 50)
-    assert (found[:, 35:] == -1).all()
-    assert (found[:, :35] > 0).all()
     assert Flat.of(ids, vectors).best(vectors[0], 50, None)[1].size == 40
     assert Flat.empty(0, DIM).best(vectors[0], 5, None)[1].size == 0
+
+
+def test_erased_vectors_are_gone_from_the_file(tmp_path: Path) -> None:
+    ids, vectors = crowded(200)
+    path = tmp_path / "index"
+    Flat.of(ids, vectors).write(path)
+    before = path.read_bytes()
+    gone = vectors[17].astype("<f2").tobytes()
+    assert gone in before
+    mapped = Flat.map(path)
+    assert mapped is not None
+    assert mapped.erase(path, [int(ids[17]), 10**9])
+    after = path.read_bytes()
+    assert gone not in after
+    assert after == before.replace(gone, bytes(len(gone)))
+    assert not mapped.erase(path, [int(ids[17])]) or mapped.halves[17].max() == 0
 
 
 def test_a_written_index_is_mapped_and_answers_the_same(tmp_path: Path) -> None:
