@@ -218,9 +218,9 @@ class _Run:
         limits: Limits,
     ) -> BuildReport:
         started = time.monotonic()
+        scopes = diff.scopes_of(self.catalog, paths, self.on_note)
         rules = left_out.enter(self.catalog, paths)
         changing = switch_model.claim(self.catalog, self.model)
-        scopes = diff.scopes_of(self.catalog, paths)
         if prune_vanished:
             self.catalog.remove_other_files()
         scan = diff.Scan(self.catalog, scopes, rules, self.collection.folder)

@@ -1,21 +1,26 @@
 """Compares what folders hold now with what the catalog knows."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.errors import RootUnavailable
+from indexer.store.paths import display
 from indexer.store.protocol import StoreWriter
-from indexer.store.records import Scope, inside
+from indexer.store.records import Scope, file_time, inside, join
 from indexer.store.rows import FileRow
 
-from .exclusions import Exclusions, Rules
+from .exclusions import Exclusions, Rules, moved
 from .mounts import Mounts
 from .walk import Elsewhere, Found, Other, walk
 
 # Files recorded at once, and reported as progress.
 STEP = 1000
+# Of so many files of a root that is not there, this share has to be in a folder for it to be that
+# root; times agree as far as file systems keep them (FAT: two seconds).
+SAMPLE, MOVED_SHARE = 200, 0.9
+TIME_TOLERANCE_NS = 2 * 10**9
 
 
 def resolve(path: Path) -> Path:
@@ -31,21 +36,40 @@ def resolve(path: Path) -> Path:
         raise RootUnavailable.unplugged(f"{path} is not there ({reason})") from exc
 
 
-def scopes_of(catalog: StoreWriter, paths: Sequence[Path]) -> list[Scope]:
+def scopes_of(
+    catalog: StoreWriter, paths: Sequence[Path], on_note: Callable[[str], None]
+) -> list[Scope]:
     """Return the scopes of folders or files, adding a root for each that no root contains.
 
-    A new root absorbs the roots below it.
+    A new root absorbs the roots below it. A folder that holds what a root held that is not there
+    any more is that root, renamed or mounted elsewhere.
 
     Args:
         catalog: The catalog to look the roots up in.
         paths: Absolute, links followed.
+        on_note: Called with a line of text on a root that has moved.
     """
     numbers = {root: number for number, root in catalog.roots().items()}
+    away = [root for root in numbers if not _has_entries(root)]
     with catalog.transaction():
         # Folders before what lies in them, so that none becomes a root only to be absorbed.
         for path in sorted(set(paths), key=lambda path: len(path.parts)):
             folder = os.fsencode(path.parent if path.is_file() else path)
-            if _root_above(numbers, folder) is None:
+            if _root_above(numbers, folder) is not None:
+                continue
+            before = next(
+                (root for root in away if _has_moved(catalog, numbers[root], folder)), b""
+            )
+            if before:
+                away.remove(before)
+                numbers[folder] = numbers.pop(before)
+                catalog.move_root(numbers[folder], folder)
+                catalog.set_exclusions(moved(catalog.exclusions(), before, folder))
+                on_note(
+                    f"{display(before)} is not there, and its images are in {display(folder)}: it "
+                    "was renamed, or mounted elsewhere"
+                )
+            else:
                 numbers[folder] = catalog.add_root(folder)
     numbers = {root: number for number, root in catalog.roots().items()}
     found = []
@@ -216,6 +240,28 @@ class _Leading:
 
     now: dict[bytes, str]
     unreadable: set[bytes]
+
+
+def _has_entries(folder: bytes) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(True for _ in entries)
+    except OSError:
+        return False
+
+
+def _has_moved(catalog: StoreWriter, root: int, folder: bytes) -> bool:
+    """Return whether a folder holds the files that a root held, judged by some of them."""
+    sampled = catalog.sample_files(root, SAMPLE)
+    alike = 0
+    for row in sampled:
+        try:
+            info = os.stat(join(folder, row.path))
+        except OSError:
+            continue
+        near = abs(file_time(info) - row.mtime_ns) <= TIME_TOLERANCE_NS
+        alike += info.st_size == row.size and near
+    return bool(sampled) and alike >= MOVED_SHARE * len(sampled)
 
 
 def _root_above(numbers: dict[bytes, int], path: bytes) -> bytes | None:

@@ -10,12 +10,13 @@ import os
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.errors import ExclusionError
 from indexer.store.paths import comparable
-from indexer.store.records import SEPARATOR, inside
+from indexer.store.records import SEPARATOR, inside, join
 from indexer.store.rows import Exclusion
 
 if TYPE_CHECKING:
@@ -155,6 +156,21 @@ class Rules:
             if place != root:  # of the file system's own root
                 concerned += self._by_place[place]
         return Exclusions(root, [rule for _, rule in sorted(concerned, key=lambda one: one[0])])
+
+
+def moved(rules: Iterable[Exclusion], before: bytes, after: bytes) -> list[Exclusion]:
+    """Return exclusions as they are once a folder lies at another path."""
+    found = []
+    for rule in rules:
+        place = rule.pattern if rule.origin == FORGET else rule.base
+        below = inside(before, place) if place else None
+        if below is not None:
+            place = join(after, below)
+            rule = (
+                replace(rule, pattern=place) if rule.origin == FORGET else replace(rule, base=place)
+            )
+        found.append(rule)
+    return found
 
 
 def _without_braces(text: str) -> list[str]:

@@ -203,6 +203,15 @@ class StoreWriter(StoreReader, Protocol):
     def add_root(self, folder: bytes) -> int:
         """Enter a root, which takes in the roots below it; return its id."""
 
+    def move_root(self, number: int, folder: bytes) -> None:
+        """Enter that a root lies at another path."""
+
+    def sample_files(self, root: int, count: int) -> list[FileRow]:
+        """Return about `count` of a root's images, evenly chosen."""
+
+    def set_exclusions(self, rules: Iterable[Exclusion]) -> None:
+        """Enter what scans leave out, in place of all that they left out before."""
+
     def add_exclusions(self, rules: Iterable[Exclusion]) -> None:
         """Enter what scans leave out from now on."""
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from support.command import Run, json_lines
 from support.images import make_photo
@@ -115,6 +116,37 @@ def test_excluded_images_leave_the_collection(clipdex: Run, photos: Path) -> Non
     assert index(clipdex, photos, "--exclude", "thumbs") == expected
 
 
+def test_changed_content_of_equal_size_and_time_is_found(clipdex: Run, photos: Path) -> None:
+    for number in range(4):
+        Image.effect_noise((64, 48), 10 + 40 * number).save(photos / f"{number}.bmp")
+    index(clipdex, photos)
+    before, info = found(clipdex), os.stat(photos / "2.bmp")
+    Image.effect_noise((64, 48), 200).save(photos / "2.bmp")
+    os.utime(photos / "2.bmp", ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert os.stat(photos / "2.bmp").st_size == info.st_size
+    assert index(clipdex, photos) == {"unchanged": 8}
+    assert index(clipdex, photos, "--rehash") == {"indexed": 1, "unchanged": 7}
+    assert index(clipdex, photos, "--verify") == {"unchanged": 8}
+    after = found(clipdex)
+    changed = {path for path in after if after[path] != before[path]}
+    assert changed == {str(photos / "2.bmp")}
+
+
+@pytest.mark.parametrize("year", [1600, 2300])
+def test_an_odd_file_time_is_only_an_odd_file_time(clipdex: Run, photos: Path, year: int) -> None:
+    seconds = (year - 1970) * 31_556_952
+    os.utime(photos / "1.png", (seconds, seconds))
+    kept = os.stat(photos / "1.png").st_mtime == seconds  # ext4 knows no year before 1901
+    assert index(clipdex, photos) == {"indexed": 4}
+    assert index(clipdex, photos) == {"unchanged": 4}
+    later = json_lines(clipdex("search", "colours", "--since", "2200", "--json"))
+    assert [Path(hit["path"]).name for hit in later] == (["1.png"] if year > 2200 else [])
+    earlier = json_lines(clipdex("search", "colours", "--until", "1700", "--json"))
+    assert [Path(hit["path"]).name for hit in earlier] == (
+        ["1.png"] if year < 1700 and kept else []
+    )
+
+
 def test_failed_files_are_retried(clipdex: Run, photos: Path) -> None:
     bad = photos / "bad.jpg"
     bad.write_text("hello")
@@ -137,7 +169,8 @@ def test_forget_keeps_other_vanished_images(clipdex: Run, photos: Path, tmp_path
     clipdex("forget", photos / "nothing.png", code=1)
     clipdex("forget", photos / "1.png")
     os.rename(tmp_path / "away.png", photos / "0.png")
-    assert index(clipdex, photos) == {"indexed": 1, "reused": 1, "unchanged": 2}
+    assert index(clipdex, photos) == {"reused": 1, "unchanged": 2}
+    assert index(clipdex, photos / "1.png") == {"indexed": 1}
     after = found(clipdex)
     assert after[str(photos / "0.png")] == before[str(photos / "0.png")]
     assert after[str(photos / "1.png")] not in before.values()

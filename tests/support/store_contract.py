@@ -292,6 +292,28 @@ class StoreContract:
                 assert store.remove_exclusions([rules[1], Exclusion(b"", b"y", "exclude")]) == 1
             assert store.exclusions() == [rules[0], rules[2]]
 
+    def test_a_root_moves_with_its_files(self) -> None:
+        with self.filled() as (store, root, ids):
+            with store.transaction():
+                inner = store.add_root(b"/pictures/italy")
+                add(store, inner, b"x.jpg", content(9))
+                store.put_file(FileRow(inner, b"b.jpg", 1, 1, ids[1]))
+                store.move_root(root, b"/pictures")
+            assert store.roots() == {root: b"/pictures"}
+            assert store.contents([ids[0]])[ids[0]].paths == (b"/pictures/a.jpg",)
+            assert sorted(store.paths_in(root)) == [
+                b"a.jpg", b"italy/b.jpg", b"italy/rome/c.jpg", b"italy/x.jpg"
+            ]  # fmt: skip
+            assert store.counts() == (4, 4, 0)
+            assert store.copied() == []
+            assert [row.path for row in store.sample_files(root, 10)][:1] == [b"a.jpg"]
+            assert 1 <= len(store.sample_files(root, 2)) <= 2
+            with store.transaction():
+                rules = [Exclusion(b"", b"y", "exclude")]
+                store.add_exclusions([Exclusion(b"", b"x", "exclude")])
+                store.set_exclusions(rules)
+            assert store.exclusions() == rules
+
     def test_mounts_and_other_files_move_with_their_root(self) -> None:
         with self.writing() as store:
             with store.transaction():

@@ -31,6 +31,11 @@ class FileTables(Tables):
         """
         number = self._query("INSERT INTO roots (path) VALUES (?)", (folder,)).lastrowid
         assert number is not None
+        self._take_in(number, folder)
+        return number
+
+    def _take_in(self, number: int, folder: bytes) -> None:
+        """Move what belongs to the roots below a folder to its own root."""
         prefix = folder.rstrip(SEPARATOR) + SEPARATOR
         inner_roots = self._query(
             "SELECT id, path FROM roots WHERE path > ? AND path < ?",
@@ -38,14 +43,38 @@ class FileTables(Tables):
         ).fetchall()
         for inner, root in inner_roots:
             below = root[len(prefix) :] + SEPARATOR
+            # What both roots know: a root that moves may come to lie above another.
+            self._query(
+                "DELETE FROM files WHERE root = ? AND EXISTS (SELECT 1 FROM files AS held "
+                "WHERE held.root = ? AND held.path = CAST(? || files.path AS BLOB))",
+                (inner, number, below),
+            )
             for table in ("files", "mounts", "other_files"):
                 self._query(
-                    f"UPDATE {table} SET root = ?, path = CAST(rtrim(? || path, ?) AS BLOB) "
-                    "WHERE root = ?",
+                    f"UPDATE OR REPLACE {table} SET root = ?, "
+                    "path = CAST(rtrim(? || path, ?) AS BLOB) WHERE root = ?",
                     (number, below, SEPARATOR, inner),
                 )
             self._query("DELETE FROM roots WHERE id = ?", (inner,))
-        return number
+
+    def move_root(self, number: int, folder: bytes) -> None:
+        """Enter that a root lies at another path, and takes in the roots below it there."""
+        self._query("UPDATE roots SET path = ? WHERE id = ?", (folder, number))
+        self._take_in(number, folder)
+
+    def sample_files(self, root: int, count: int) -> "list[FileRow]":
+        """Return about `count` of a root's images, evenly chosen."""
+        from indexer.store.rows import FileRow
+
+        total = self._value(
+            "SELECT count(*) FROM files WHERE root = ? AND content IS NOT NULL", (root,)
+        )
+        rows = self._query(
+            "SELECT root, path, size, mtime_ns, content FROM files WHERE root = ? "
+            "AND content IS NOT NULL AND id % ? = 0 LIMIT ?",
+            (root, max(1, total // count), count),
+        )
+        return [FileRow(*row) for row in rows]
 
     def exclusions(self) -> "list[Exclusion]":
         """Return what scans leave out, in the order in which it was entered."""
@@ -60,6 +89,11 @@ class FileTables(Tables):
             "INSERT OR IGNORE INTO exclusions (base, pattern, origin) VALUES (?, ?, ?)",
             ((rule.base, rule.pattern, rule.origin) for rule in rules),
         )
+
+    def set_exclusions(self, rules: "Iterable[Exclusion]") -> None:
+        """Enter what scans leave out, in place of all that they left out before."""
+        self._query("DELETE FROM exclusions")
+        self.add_exclusions(rules)
 
     def remove_exclusions(self, rules: "Iterable[Exclusion]") -> int:
         """Scan again what these left out; return how many there were."""
