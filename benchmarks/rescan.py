@@ -10,9 +10,9 @@ usage: python benchmarks/rescan.py [--sizes 10000,50000,100000,200000] [--rounds
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -28,6 +28,12 @@ from measure import COMMAND, report
 from random_collection import make_collection, random_vectors
 
 A_FOLDER = 100
+WATCHER = """
+import resource, subprocess, sys, time
+began = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 LAYOUTS = ("flat", "nested", "roots")
 
 
@@ -65,17 +71,19 @@ def adopt(folder: Path, root: Path, names: list[str], layout: str) -> None:
 
 
 def timed(*arguments: str | Path, collection: Path, rounds: int) -> tuple[float, float]:
-    """Return the median seconds of a command, and the most memory of any run in MiB."""
+    """Return the median seconds of a command, and the most memory of any run in MiB.
+
+    A process between measures it: a child begins with the peak of the one that it was forked from.
+    """
     environment = {**os.environ, "CLIPDEX_COLLECTION": str(collection)}
-    taken = []
+    taken, peaks = [], []
     for _ in range(rounds):
-        began = time.perf_counter()
-        subprocess.run(
-            [COMMAND, *arguments], check=True, env=environment, stdout=subprocess.DEVNULL
-        )
-        taken.append(time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return statistics.median(taken), peak
+        printed = subprocess.check_output([sys.executable, "-c", WATCHER, COMMAND, *arguments],
+                                          env=environment)  # fmt: skip
+        seconds, peak = printed.split()
+        taken.append(float(seconds))
+        peaks.append(int(peak) / 1024)
+    return statistics.median(taken), max(peaks)
 
 
 def row(layout: str, size: int, rounds: int) -> dict[str, Any]:

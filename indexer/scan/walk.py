@@ -127,14 +127,15 @@ def walk(
             folder = _Folder(folder.location, folder.path, info.st_dev)
         try:
             with os.scandir(folder.location) as entries:
-                ordered = sorted(entries, key=lambda entry: entry.name)
+                ordered = sorted(entries, key=lambda entry: entry.name, reverse=True)
         except OSError as exc:
             if folder.location == start:
                 raise
             yield Unreadable(folder.path, f"folder cannot be read: {exc.strerror or exc}")
             continue
         inner: list[_Folder] = []
-        for entry in ordered:
+        while ordered:
+            entry = ordered.pop()  # which holds what its file's metadata take
             path = os.path.join(folder.path, entry.name) if folder.path else entry.name
             if entry.name.startswith(b"."):
                 continue
