@@ -24,9 +24,10 @@ from indexer.store.vector_index import publish, remove_vector_files
 
 from . import switch_model
 from .encoder import BatchEncoder, Encoder, name_of
-from .errors import ExclusionError
+from .errors import ExclusionError, ModelNotFound
 from .forget_files import erase, prune
-from .load import BUILT_IN, load_encoder
+from .load import BUILT_IN, find_bundle, load_encoder
+from .model_name import INT8_SUFFIX
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def build(
     left_out = _Exclusions.parse(exclude, include, folders)
     target.create()
     with writing(target, "index") as catalog:
-        used = encoder or _default_encoder(catalog, on_note)
+        used = encoder or _default_encoder(catalog, resolved, limits, on_note)
         try:
             job = _Run(target, catalog, used, on_progress, on_skip, on_note, rehash)
             return job.run(
@@ -122,15 +123,36 @@ def build(
                 used.close()
 
 
-def _default_encoder(catalog: StoreReader, on_note: Callable[[str], None] | None) -> Encoder:
+def _default_encoder(
+    catalog: StoreReader,
+    paths: Sequence[Path],
+    limits: Limits | None,
+    on_note: Callable[[str], None] | None,
+) -> Encoder:
+    """Return the encoder of the collection's own model.
+
+    An 8-bit model of an older clipdex, whose vectors depended on the processor, is made anew.
+    """
+    say = on_note or (lambda line: None)
     model = catalog.active_model()
     name, fingerprint = (model.name, model.fingerprint) if model else (BUILT_IN, None)
-    return load_encoder(
-        name,
-        fingerprint=fingerprint,
-        threads=available_cores(),
-        on_progress=on_note or (lambda line: None),
-    )
+    if name.endswith(INT8_SUFFIX) and not _is_portable(name, fingerprint):
+        from .compile.int8 import full_precision, int8
+
+        say(f"{name} is missing, or of an older clipdex that made it for one kind of processor")
+        derived, loss = int8(
+            find_bundle(full_precision(name)), paths, limits=limits, on_progress=say
+        )
+        say(f"{derived.name}: {loss}")
+        name, fingerprint = derived.name, derived.fingerprint
+    return load_encoder(name, fingerprint=fingerprint, threads=available_cores(), on_progress=say)
+
+
+def _is_portable(name: str, fingerprint: str | None) -> bool:
+    try:
+        return find_bundle(name, fingerprint).is_portable
+    except ModelNotFound:
+        return False
 
 
 @dataclass(frozen=True)

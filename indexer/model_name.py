@@ -16,6 +16,8 @@ from typing import Literal
 from .errors import ModelNotFound
 
 BUILT_IN = "pocket"
+# Of the name of the 8-bit model that is derived from another.
+INT8_SUFFIX = "+int8"
 MANIFEST = "bundle.json"
 CONFIG = "open_clip_config.json"
 CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin")

@@ -46,9 +46,9 @@ def index(
     precision: Annotated[
         Literal["fp32", "int8"] | None,
         typer.Option(
-            help="int8 encodes in 8-bit integers: two to three times as fast on a CPU, and "
-            "slightly less accurate. The loss on your images is reported. Vectors of different "
-            "precision are never mixed.",
+            help="int8 encodes in 8-bit integers: about twice as fast on a CPU, and slightly less "
+            "accurate. Gain and loss are measured on your machine and images, and reported; where "
+            "it is not worth it, it is refused. Vectors of different precision are never mixed.",
             show_default="the collection's own, fp32 for a new one",
         ),
     ] = None,

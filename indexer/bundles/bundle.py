@@ -95,8 +95,9 @@ class Bundle:
         relevance: Coefficients of the estimate of P(match) by kind of query, and what they were
             fitted on (`search/ranking/relevance.py`, `scripts/relevance.py`).
         checksums: BLAKE3 of each file, by its name; empty in a bundle of an earlier version.
-        quantized: Of an 8-bit image tower: the fingerprint of its base (`base`), and its loss
-            compared with that (`loss`, see `indexer/compile/int8.py`).
+        quantized: Of an 8-bit image tower: the fingerprint of its base (`base`), its loss compared
+            with that (`loss`, see `indexer/compile/int8.py`), and the bits of its weights
+            (`weight_bits`).
         tuned: Of a model that `clipdex adapt tune` or `merge` made: the fingerprint (`base`) and
             name (`base_name`) of its base, settings and metrics.
         architecture: open_clip's `model_cfg`, to build the image tower in torch; empty in a bundle
@@ -169,6 +170,11 @@ class Bundle:
         """The names of its files beside the manifest."""
         bank = (BANK,) if (self.folder / BANK).is_file() else ()
         return (*FILES, self.text.file, *bank)
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether every processor comes to the same vectors: not so where weights have 8 bits."""
+        return not self.quantized or "weight_bits" in self.quantized
 
     @property
     def bytes(self) -> int:

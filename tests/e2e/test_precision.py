@@ -1,5 +1,7 @@
 """`clipdex index --precision int8`: faster, a little off, and never mixed with the full model."""
 
+import json
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
@@ -44,7 +46,7 @@ def test_int8_and_back_to_fp32(clipdex: Run, photos: Path, tmp_path: Path) -> No
     assert index()[0]["indexed"] == IMAGES
     report, said = index("--precision", "int8")
     assert report["indexed"] == IMAGES
-    assert "cosine" in said
+    assert "times as fast here; cosine" in said
     assert "% of the ten best hits the same, on 36 images" in said  # the others calibrated
     (status,) = json_lines(clipdex("status", "--json"))
     assert status["model"] == "pocket+int8"
@@ -69,6 +71,74 @@ def test_int8_and_back_to_fp32(clipdex: Run, photos: Path, tmp_path: Path) -> No
     assert index("--precision", "fp32")[0]["unchanged"] == IMAGES  # the vectors are still there
     (status,) = json_lines(clipdex("status", "--json"))
     assert status["model"] == "pocket"
+
+
+def test_int8_is_refused_where_it_is_not_worth_it(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from indexer.bundles import cache
+    from indexer.compile import int8 as made
+    from indexer.load import find_bundle
+
+    monkeypatch.setenv("CLIPDEX_CACHE", str(tmp_path))
+    base = find_bundle("pocket")
+    monkeypatch.setattr(made, "_speedup", lambda *_: 1.02)
+    with pytest.raises(CompileError, match=r"only 1\.02 times as fast"):
+        made.int8(base, [photos])
+    monkeypatch.setattr(made, "_speedup", lambda *_: 2.0)
+    monkeypatch.setattr(made, "MIN_LEAST", 0.9999)
+    with pytest.raises(CompileError, match="loses too much on your images: cosine 0"):
+        made.int8(base, [photos])
+    assert cache.read_record("pocket+int8") is None, "nothing of it is left"
+    assert list(cache.models_folder().rglob("bundle.json")) == []
+
+
+def test_int8_of_an_older_clipdex_is_made_anew(clipdex: Run, photos: Path, tmp_path: Path) -> None:
+    clipdex("index", photos, "--precision", "int8")
+    (status,) = json_lines(clipdex("status", "--json"))
+    manifest = tmp_path / "cache" / "models" / status["fingerprint"] / "bundle.json"
+    fields = json.loads(manifest.read_text())
+    assert fields["quantized"].pop("weight_bits") == 7
+    older = tmp_path / "cache" / "models" / ("0" * 32)
+    shutil.copytree(manifest.parent, older)
+    (older / "bundle.json").write_text(json.dumps({**fields, "fingerprint": "0" * 32}))
+    shutil.rmtree(manifest.parent)
+    with sqlite3.connect(tmp_path / "collection" / "catalogue.sqlite3") as catalog:
+        for table in ("models", "embeddings", "vector_files"):
+            catalog.execute(f"UPDATE {table} SET fingerprint = ?", ("0" * 32,))
+    catalog.close()
+    done = clipdex("index", photos, "--json")
+    assert b"one kind of processor" in done.stderr
+    assert json_lines(done)[-1]["indexed"] == IMAGES
+    (again,) = json_lines(clipdex("status", "--json"))
+    assert again["fingerprint"] == status["fingerprint"]
+    assert json_lines(clipdex("index", photos, "--json"))[-1]["unchanged"] == IMAGES
+
+
+def test_weights_leave_room_for_every_processor(photos: Path, tmp_path: Path) -> None:
+    """Without VNNI, two products are added in 16 bits: two times 255 x 64 still fit."""
+    import onnx
+    from onnx import numpy_helper
+
+    from indexer.compile import onnx_graph
+    from indexer.compile.int8 import KEPT, sample_pixels
+    from indexer.compile.quantize import quantize
+    from indexer.images.decode import Limits
+    from indexer.load import find_bundle
+
+    base = find_bundle("pocket")
+    pixels = sample_pixels([photos], base.image, Limits())
+    made = quantize(base, pixels[:8], tmp_path, "x", kept=KEPT[0])
+    model = onnx_graph.read(made.folder / "image.onnx")
+    weights = [
+        numpy_helper.to_array(one)
+        for one in model.graph.initializer
+        if one.data_type == onnx.TensorProto.INT8 and len(one.dims) > 1
+    ]
+    assert len(weights) > 50
+    assert max(int(np.abs(one.astype(np.int16)).max()) for one in weights) <= 64
+    floats = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert len(floats) == 64
 
 
 def test_int8_refuses_few_images_and_other_devices(clipdex: Run, tmp_path: Path) -> None:
