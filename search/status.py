@@ -1,6 +1,8 @@
 """The status of a collection: what it holds."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from indexer.store.collection import Collection
@@ -25,6 +27,7 @@ class Status:
         roots: The indexed folders.
         models: Those that the collection holds vectors of, with their `state` ("active": answers
             searches; "pending": being filled in; "former") and number of `vectors`.
+        notes: How many images are not as usual, by what is said of them, such as "partly readable".
     """
 
     collection: str
@@ -37,6 +40,7 @@ class Status:
     index: dict[str, Any]
     roots: list[str]
     models: list[dict[str, Any]]
+    notes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, collection: Collection, catalog: StoreReader, model: Model) -> Self:
@@ -58,4 +62,14 @@ class Status:
                 | {"state": state, "vectors": vectors}
                 for known, state, vectors in catalog.models()
             ],
+            notes=_kinds(catalog.notes()),
         )
+
+
+def _kinds(notes: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return how many images have each kind of note: what stands before a note's colon."""
+    counts: Counter[str] = Counter()
+    for joined, count in notes:
+        for note in joined.split("; "):
+            counts[note.partition(":")[0]] += count
+    return dict(counts.most_common())

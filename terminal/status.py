@@ -39,6 +39,8 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
         out(f"index       {holds.index['kind']}, exact")
         for number, root in enumerate(holds.roots):
             out(f"{'' if number else 'folders':<11} {root}")
+        for number, (kind, count) in enumerate(holds.notes.items()):
+            out(f"{'' if number else 'notes':<11} {count:,} {kind}")
         out(f"failed      {holds.failed:,}")
         for path, reason in islice(engine.catalog.failures(), FAILURES_SHOWN):
             out(f"            {display(path)}: {reason}")

@@ -74,6 +74,7 @@ class Decoded:
         height: Of the full image, upright, in pixels.
         format: As Pillow names it, or RAW.
         captured: When the photo was taken, if the file says so.
+        notes: What is not as usual about the image, as `KIND` or `KIND: MORE`.
     """
 
     image: Image.Image
@@ -81,6 +82,7 @@ class Decoded:
     height: int
     format: str
     captured: CaptureTime | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:

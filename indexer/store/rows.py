@@ -16,6 +16,7 @@ class NewContent:
         format: As Pillow names it.
         vector: `(dim,)` float16 as bytes, of unit norm.
         thumbnail: 32 x 32 gray levels, row by row.
+        note: What is not as usual about the image, though it was read; notes are joined by "; ".
     """
 
     digest: bytes
@@ -26,6 +27,7 @@ class NewContent:
     capture_offset: int | None
     thumbnail: bytes
     vector: bytes
+    note: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from indexer.store.clock import latest_believable
 from indexer.store.records import SEPARATOR, FileConditions, Moment, Scope, inside, join
 
 from .base import MAX_SCOPES, Condition, Tables, any_of, scope_condition
@@ -208,9 +209,11 @@ def _with_folders(path: bytes) -> Iterator[bytes]:
 def _date_condition(moment: Moment, compare: str) -> Condition:
     """Return SQL that holds for files on this side of the moment.
 
-    A date that the file carries counts; without one, the file's time of change.
+    A date that the file carries counts where it can be believed; otherwise, the file's time of
+    change.
     """
-    by_file = f"WHEN taken_at IS NULL THEN mtime_ns {compare} ?"
+    believable = latest_believable()
+    by_file = f"WHEN taken_at IS NULL OR taken_at > {believable:d} THEN mtime_ns {compare} ?"
     nanoseconds = moment.instant * 10**9
     if moment.zoned:
         return (
