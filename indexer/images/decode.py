@@ -9,6 +9,7 @@ checked before any pixel of a file is decoded.
 import os
 import stat
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -19,7 +20,7 @@ from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 from .capture_time import CaptureTime, capture_time_of
 from .cicp import profile_of
 from .color import to_srgb
-from .formats import PILLOW, reader_of
+from .formats import HEAD, PILLOW, looks_like_image, reader_of
 from .isobmff import jpeg2000_profile
 
 Image.MAX_IMAGE_PIXELS = None
@@ -136,16 +137,49 @@ def decode(
         reader = reader_of(data, name)
         if reader == "raw":
             return _decode_raw(data, limits, at_least)
-        with _open_heif(data) if reader == "heif" else _open(data) as image:
-            return _decode(image, limits, at_least)
+        if reader == "heif":
+            with _open_heif(data) as image:
+                return _decode(image, limits, at_least)
+        return _decode_pillow(data, limits, at_least)
     except ImageError:
         raise
     except UnidentifiedImageError as exc:
+        if looks_like_image(data[:HEAD]):
+            raise ImageError("damaged: its header cannot be read") from exc
         raise ImageFormatUnknown("not an image of a format that clipdex reads") from exc
     except MemoryError as exc:
         raise ImageError("too large for this machine's memory") from exc
     except Exception as exc:  # a damaged file surfaces as almost any error of a decoder
         raise ImageError(f"damaged: {exc or type(exc).__name__}") from exc
+
+
+def _decode_pillow(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -> Decoded:
+    try:
+        with _open(data) as image:
+            return _decode(image, limits, at_least)
+    except (ImageError, MemoryError):
+        raise
+    except Exception:
+        found = _recovered(data, limits, at_least)
+        if found is None:
+            raise
+        return found
+
+
+def _recovered(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -> Decoded | None:
+    """Return what is there of a damaged image; None where hardly anything is."""
+    from .damaged import recover  # few images need it
+
+    try:
+        found = recover(data, limits.check_pixels, lambda image: _draft(image, at_least))
+        if found is None:
+            return None
+        notes = (found.note,) if found.note else ()
+        return _finished(found.image, found.size, finish=found.finish, notes=notes)
+    except (ImageError, MemoryError):
+        raise
+    except Exception:  # so damaged that it is reported as it was found
+        return None
 
 
 def _open(data: bytes) -> Image.Image:
@@ -216,20 +250,45 @@ def _decode(
         at_least: As for `decode`.
         fallback_orientation: EXIF's number, for an image without an orientation of its own.
     """
-    width, height = image.size
-    limits.check_pixels(width, height)
-    format_name = image.format or ""
-    if at_least is not None and format_name in ("JPEG", "MPO"):
+    size = image.size
+    limits.check_pixels(*size)
+    _draft(image, at_least)
+    image.load()
+    return _finished(image, size, fallback_orientation=fallback_orientation)
+
+
+def _draft(image: Image.Image, at_least: tuple[int, int] | None) -> None:
+    """Have a JPEG decoded at a reduced scale, if the caller will reduce it anyway."""
+    if at_least is not None and image.format in ("JPEG", "MPO"):
         side = round(REDUCTION_MARGIN * max(at_least))
         # Only the size changes: another mode would convert CMYK or gray before its profile applies.
         image.draft(image.mode, (side, side))
-    image.load()
+
+
+def _finished(
+    image: Image.Image,
+    size: tuple[int, int],
+    *,
+    fallback_orientation: int = 1,
+    finish: Callable[[Image.Image], Image.Image] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Decoded:
+    """Return a loaded image upright and in sRGB.
+
+    Args:
+        image: The image.
+        size: (width, height) of the full image, as stored.
+        fallback_orientation: EXIF's number, for an image without an orientation of its own.
+        finish: Changes the image in sRGB, still as stored.
+        notes: What is not as usual about the image.
+    """
     orientation = _orientation(image) or fallback_orientation
-    if orientation in TRANSPOSED:
-        width, height = height, width
-    return Decoded(
-        to_srgb(_upright(image, orientation)), width, height, format_name, capture_time_of(image)
-    )
+    width, height = size[::-1] if orientation in TRANSPOSED else size
+    rgb = to_srgb(image)
+    if finish is not None:
+        rgb = finish(rgb)
+    upright = _upright(rgb, orientation)
+    return Decoded(upright, width, height, image.format or "", capture_time_of(image), notes)
 
 
 def _decode_raw(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -> Decoded:

@@ -1,0 +1,211 @@
+"""Decodes what is there of a damaged image, as browsers do.
+
+A file is tried as it is first; only what Pillow refuses comes here. Pillow's own switch for such
+files holds for the whole process and would also change what its other users see, so each format is
+helped in its own way: a PNG is completed in memory, a JPEG gets an end, and of all others the
+pixels count that were decoded before the error.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .formats import PILLOW
+from .png import SIGNATURE, Png
+
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+PARTLY_READABLE = "partly readable"
+# An image of which less is there is a failed file.
+MIN_SHARE = 0.02
+# What libjpeg fills missing blocks with.
+JPEG_GRAY = 128
+# Zeros at the end of a file that was not written to its end.
+ZEROED = b"\0" * 16
+WHITE = (255, 255, 255)
+
+Check = Callable[[int, int], None]
+Prepare = Callable[[Image.Image], None]
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What could be read of a damaged image.
+
+    Attributes:
+        image: As Pillow opened it, decoded already.
+        missing: `(h, w)`, true where pixels are missing, as stored; None where none are.
+        rows: `(h,)`: which row stands in for each; None where each stands for itself.
+        steps: Between the columns and rows that are known, of an interlaced image.
+        size: (width, height) of the full image, as stored.
+        note: What is missing.
+    """
+
+    image: Image.Image
+    missing: NDArray[np.bool_] | None
+    rows: NDArray[np.int64] | None
+    steps: tuple[int, int]
+    size: tuple[int, int]
+    note: str | None
+
+    def finish(self, rgb: Image.Image) -> Image.Image:
+        """Return an sRGB image, as stored, with white where pixels are missing."""
+        if self.steps != (1, 1):
+            across, down = self.steps
+            coarse = np.asarray(rgb)[::down, ::across]
+            full = coarse.repeat(down, axis=0).repeat(across, axis=1)
+            rgb = Image.fromarray(full[: rgb.height, : rgb.width])
+        if self.rows is not None:
+            rgb = Image.fromarray(np.asarray(rgb)[self.rows])
+        if self.missing is not None:
+            rgb = rgb.copy()
+            rgb.paste(WHITE, mask=Image.fromarray(self.missing))
+        return rgb
+
+
+def recover(data: bytes, check: Check, prepare: Prepare) -> Recovered | None:
+    """Decode what is there of an image that Pillow refused.
+
+    Args:
+        data: The bytes of the file.
+        check: Is called with the (width, height) before pixels are decoded, and raises.
+        prepare: Is called with an opened image before it is decoded.
+
+    Returns:
+        None where hardly anything is there.
+    """
+    if data.startswith(SIGNATURE):
+        return _recover_png(data, check)
+    if data.startswith(JPEG_START):
+        return _recover_jpeg(data, check, prepare)
+    return _recover_other(data, check, prepare)
+
+
+def _recover_png(data: bytes, check: Check) -> Recovered | None:
+    png = Png.of(data)
+    if png is None:
+        return None
+    check(png.width, png.height)
+    rows, steps = png.height, (1, 1)
+    try:
+        image = _open(png.plain())
+        image.load()
+    except (OSError, SyntaxError, ValueError):
+        completed = png.completed()
+        rows, steps = completed.rows, completed.steps
+        if 0 in steps or (steps == (1, 1) and rows < MIN_SHARE * png.height):
+            return None
+        image = _open(completed.data)
+        image.load()
+    if png.profile:
+        image.info["icc_profile"] = png.profile
+    if png.xmp:
+        image.info["xmp"] = png.xmp
+    missing, note = None, None
+    if steps != (1, 1):
+        note = f"{PARTLY_READABLE}: coarse, every {max(steps)}th pixel"
+    elif rows < png.height:
+        missing = np.zeros((png.height, png.width), bool)
+        missing[rows:] = True
+        note = _note(missing)
+    return Recovered(image, missing, None, steps, image.size, note)
+
+
+def _recover_jpeg(data: bytes, check: Check, prepare: Prepare) -> Recovered | None:
+    found = _loaded_twice(data + JPEG_END, check, prepare)
+    if found is None:
+        return None
+    image, missing, size, failed = found
+    pixels = np.asarray(image).reshape(image.height, -1).astype(np.int16)
+    gray = (np.abs(pixels - JPEG_GRAY) <= 2).all(axis=1)
+    reached = image.height - int(np.argmin(gray[::-1])) if not gray.all() else 0
+    missing[reached:] = True
+    # The last row of blocks may be filled in part.
+    corner = np.abs(pixels[-1, -8 * len(image.getbands()) :] - JPEG_GRAY) <= 2
+    if missing.mean() > 1 - MIN_SHARE:
+        return None
+    progressive = "progressive" in image.info
+    whole = not (
+        progressive or missing.any() or corner.all() or failed or data.endswith(ZEROED)
+    )
+    note = f"{PARTLY_READABLE}: its end is missing" if progressive else _note(missing)
+    return Recovered(image, missing, None, (1, 1), size, None if whole else note)
+
+
+def _recover_other(data: bytes, check: Check, prepare: Prepare) -> Recovered | None:
+    found = _loaded_twice(data, check, prepare)
+    if found is None:
+        return None
+    image, missing, size, _ = found
+    if missing.mean() > 1 - MIN_SHARE:
+        return None
+    note = _note(missing)
+    rows = _nearest_known(missing)
+    return Recovered(image, missing[rows], rows, (1, 1), size, note)
+
+
+def _nearest_known(missing: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return which row stands in for each: missing ones between others are like those above.
+
+    So are the rows of an interlaced GIF that come in its later passes.
+    """
+    known = ~missing.all(axis=1)
+    rows = np.arange(len(known))
+    nearest = np.maximum.accumulate(np.where(known, rows, -1))
+    between = (nearest >= 0) & known[::-1].cumsum()[::-1].astype(bool)
+    stand_ins: NDArray[np.int64] = np.where(between, nearest, rows)
+    return stand_ins
+
+
+def _loaded_twice(
+    data: bytes, check: Check, prepare: Prepare
+) -> tuple[Image.Image, NDArray[np.bool_], tuple[int, int], bool] | None:
+    """Return (image, where pixels are missing, full size, whether decoding failed), or None.
+
+    Pixels that differ between two decodings over different backgrounds were never written.
+    """
+    images = []
+    for fill in (0, 255):
+        image = _open(data)
+        size = image.size
+        check(*size)
+        prepare(image)
+        failed = not _load_over(image, fill)
+        if image._im is None:
+            return None
+        images.append(image)
+    first, second = (np.asarray(image) for image in images)
+    missing = first != second
+    if missing.ndim == 3:
+        missing = missing.any(axis=2)
+    return images[0], missing, size, failed
+
+
+def _open(data: bytes) -> Image.Image:
+    return Image.open(BytesIO(data), formats=PILLOW)
+
+
+def _load_over(image: Image.Image, fill: int) -> bool:
+    """Decode as far as possible over a background; return whether all went well."""
+    prepare = image.load_prepare  # type: ignore[attr-defined]
+
+    def filled() -> None:
+        prepare()
+        bands = len(image.getbands())
+        image.im.paste(fill if bands == 1 else (fill,) * bands, (0, 0, *image.im.size))
+
+    image.load_prepare = filled  # type: ignore[attr-defined]
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError, IndexError, EOFError):
+        image.tile = []  # type: ignore[attr-defined]
+        return False
+    return True
+
+
+def _note(missing: NDArray[np.bool_]) -> str:
+    share = float(missing.mean())
+    return f"{PARTLY_READABLE}: {max(1, round(100 * share))} % is missing"
