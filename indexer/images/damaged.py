@@ -120,7 +120,7 @@ def _recover_jpeg(data: bytes, check: Check, prepare: Prepare) -> Recovered | No
         return None
     image, missing, size, failed = found
     pixels = np.asarray(image).reshape(image.height, -1).astype(np.int16)
-    gray = (np.abs(pixels - JPEG_GRAY) <= 2).all(axis=1)
+    gray: NDArray[np.bool_] = np.all(np.abs(pixels - JPEG_GRAY) <= 2, axis=1)
     reached = image.height - int(np.argmin(gray[::-1])) if not gray.all() else 0
     missing[reached:] = True
     # The last row of blocks may be filled in part.
@@ -128,9 +128,7 @@ def _recover_jpeg(data: bytes, check: Check, prepare: Prepare) -> Recovered | No
     if missing.mean() > 1 - MIN_SHARE:
         return None
     progressive = "progressive" in image.info
-    whole = not (
-        progressive or missing.any() or corner.all() or failed or data.endswith(ZEROED)
-    )
+    whole = not (progressive or missing.any() or corner.all() or failed or data.endswith(ZEROED))
     note = f"{PARTLY_READABLE}: its end is missing" if progressive else _note(missing)
     return Recovered(image, missing, None, (1, 1), size, None if whole else note)
 
@@ -152,7 +150,7 @@ def _nearest_known(missing: NDArray[np.bool_]) -> NDArray[np.int64]:
 
     So are the rows of an interlaced GIF that come in its later passes.
     """
-    known = ~missing.all(axis=1)
+    known: NDArray[np.bool_] = ~np.all(missing, axis=1)
     rows = np.arange(len(known))
     nearest = np.maximum.accumulate(np.where(known, rows, -1))
     between = (nearest >= 0) & known[::-1].cumsum()[::-1].astype(bool)

@@ -20,7 +20,7 @@ from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 from .capture_time import CaptureTime, capture_time_of
 from .cicp import profile_of
 from .color import to_srgb
-from .formats import HEAD, PILLOW, looks_like_image, reader_of
+from .formats import HEAD, PILLOW, TIFF, looks_like_image, reader_of
 from .isobmff import jpeg2000_profile
 
 Image.MAX_IMAGE_PIXELS = None
@@ -155,6 +155,8 @@ def decode(
 
 def _decode_pillow(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -> Decoded:
     try:
+        if data.startswith(TIFF):
+            return _decode_tiff(data, limits)
         with _open(data) as image:
             return _decode(image, limits, at_least)
     except (ImageError, MemoryError):
@@ -164,6 +166,48 @@ def _decode_pillow(data: bytes, limits: Limits, at_least: tuple[int, int] | None
         if found is None:
             raise
         return found
+
+
+def _decode_tiff(data: bytes, limits: Limits) -> Decoded:
+    """Decode a TIFF with Pillow where it is right, otherwise with tifffile."""
+    from . import tiff  # folders without TIFFs do not pay for it
+
+    notes: tuple[str, ...] = ()
+    decoded, refusal = None, None
+    try:
+        with _open(data) as image:
+            limits.check_pixels(*image.size)
+            notes = (tiff.FIRST_PAGE,) if tiff.has_more_pages(image, data) else ()
+            if tiff.prepare(image):
+                size = image.size
+                image.load()
+                decoded = _finished(image, size, notes=notes)
+                if not tiff.is_nearly_black(image):
+                    return decoded
+    except (ImageError, MemoryError):
+        raise
+    except Exception as exc:
+        refusal = exc
+    try:
+        page = tiff.read(data, limits.check_pixels, limits.max_pixels)
+    except (ImageTooLarge, MemoryError):
+        raise
+    except Exception:  # tifffile fails in as many ways as there are damaged files
+        if decoded is not None:
+            return decoded
+        # Where the layout is not the reason, Pillow's error says more.
+        if refusal is not None and not isinstance(refusal, UnidentifiedImageError):
+            raise refusal from None
+        raise
+    page.image.format = "TIFF"
+    page.image.info["exif"] = data  # a TIFF is laid out like EXIF
+    return _finished(
+        page.image,
+        page.image.size,
+        fallback_orientation=page.orientation,
+        finish=page.finish,
+        notes=page.notes,
+    )
 
 
 def _recovered(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -> Decoded | None:
@@ -283,8 +327,14 @@ def _finished(
         notes: What is not as usual about the image.
     """
     orientation = _orientation(image) or fallback_orientation
+    shallow = image
+    if image.format == "TIFF":
+        from .tiff import in_eight_bits
+
+        shallow, said = in_eight_bits(image)
+        notes = (*notes, *said)
     width, height = size[::-1] if orientation in TRANSPOSED else size
-    rgb = to_srgb(image)
+    rgb = to_srgb(shallow)
     if finish is not None:
         rgb = finish(rgb)
     upright = _upright(rgb, orientation)

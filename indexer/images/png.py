@@ -17,8 +17,8 @@ import numpy as np
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER, PALETTE, PIXELS, END = b"IHDR", b"PLTE", b"IDAT", b"IEND"
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
-# The side chunks that matter here, with their lengths where those are fixed.
-SIDE_CHUNKS = {b"tRNS": 0, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"eXIf": 0}
+# The side chunks that matter here beside tRNS, with their lengths; 0 for any.
+SIDE_CHUNKS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"eXIf": 0}
 # The longest profile or XMP that a chunk may hold uncompressed.
 MAX_INFLATED = 16 * 2**20
 # Bytes of compressed pixels that are lost at most where they are damaged.
@@ -82,17 +82,14 @@ class Png:
                 texts["profile"] = _profile(payload)
             elif kind == b"iTXt" and payload.startswith(XMP_KEYWORD):
                 texts["xmp"] = _text(payload[len(XMP_KEYWORD) :])
-            elif kind in SIDE_CHUNKS and SIDE_CHUNKS[kind] in (0, len(payload)) and not pixels:
-                if kind != b"tRNS" or _is_transparency(payload, shape):
-                    kept.append(stored)
+            elif not pixels and _is_useful(kind, payload, shape):
+                kept.append(stored)
         if not shape or not pixels:
             return None
         width, height, depth, color, _, _, interlace = shape
         if not (width and height and color in SAMPLES and depth in DEPTHS and interlace < 2):
             return None
-        return cls(
-            kept, b"".join(pixels), width, height, depth, color, bool(interlace), **texts
-        )
+        return cls(kept, b"".join(pixels), width, height, depth, color, bool(interlace), **texts)
 
     def plain(self) -> bytes:
         """Return a file of these parts alone."""
@@ -177,7 +174,10 @@ def _chunk(kind: bytes, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", checksum)
 
 
-def _is_transparency(payload: bytes, shape: tuple[int, ...]) -> bool:
+def _is_useful(kind: bytes, payload: bytes, shape: tuple[int, ...]) -> bool:
+    """Return whether a side chunk matters here, and has the length that it must have."""
+    if kind != b"tRNS":
+        return SIDE_CHUNKS.get(kind, -1) in (0, len(payload))
     lengths = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}
     return bool(shape) and len(payload) in lengths.get(shape[3], ())
 

@@ -86,9 +86,7 @@ class _Reader:
 
     def _start(self, element: str, attributes: dict[str, str]) -> None:
         scope = self._scopes[-1]
-        bound = {
-            key[6:]: value for key, value in attributes.items() if key.startswith("xmlns:")
-        }
+        bound = {key[6:]: value for key, value in attributes.items() if key.startswith("xmlns:")}
         self._scopes.append({**scope, **bound} if bound else scope)
         if self._depth == 0:
             for key, value in attributes.items():

@@ -75,9 +75,7 @@ class ContentTables(Tables):
 
     def newest(self, k: int, offset: int) -> list[int]:
         """Return the contents `offset + 1` to `offset + k`, newest first."""
-        return self._column(
-            f"{NEWEST_FIRST} LIMIT ? OFFSET ?", (latest_believable(), k, offset)
-        )
+        return self._column(f"{NEWEST_FIRST} LIMIT ? OFFSET ?", (latest_believable(), k, offset))
 
     def newest_first(self) -> Ids:
         """Return all contents that have a file, `(n,)`, newest first."""
