@@ -16,8 +16,14 @@ from PIL import Image
 
 from .formats import PILLOW
 from .png import SIGNATURE, Png
+from .profiles import set_png_profile
 
-JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+JPEG_START = b"\xff\xd8\xff"
+# So many ends that a segment which was cut off cannot swallow them all.
+JPEG_END = b"\xff\xd9" * 2**15
+# Kinds of segments that hold no part of the image, the color transform's apart.
+SIDE_SEGMENTS = frozenset({*range(0xE0, 0xF0), 0xFE}) - {0xEE}
+START_OF_SCAN = 0xDA
 PARTLY_READABLE = "partly readable"
 # An image of which less is there is a failed file.
 MIN_SHARE = 0.02
@@ -104,6 +110,7 @@ def _recover_png(data: bytes, check: Check) -> Recovered | None:
         image.info["icc_profile"] = png.profile
     if png.xmp:
         image.info["xmp"] = png.xmp
+    set_png_profile(image, data)
     missing, note = None, None
     if steps != (1, 1):
         note = f"{PARTLY_READABLE}: coarse, every {max(steps)}th pixel"
@@ -115,6 +122,10 @@ def _recover_png(data: bytes, check: Check) -> Recovered | None:
 
 
 def _recover_jpeg(data: bytes, check: Check, prepare: Prepare) -> Recovered | None:
+    try:
+        _open(data)
+    except (OSError, SyntaxError, ValueError):
+        data = _without_side_segments(data)
     found = _loaded_twice(data + JPEG_END, check, prepare)
     if found is None:
         return None
@@ -131,6 +142,19 @@ def _recover_jpeg(data: bytes, check: Check, prepare: Prepare) -> Recovered | No
     whole = not (progressive or missing.any() or corner.all() or failed or data.endswith(ZEROED))
     note = f"{PARTLY_READABLE}: its end is missing" if progressive else _note(missing)
     return Recovered(image, missing, None, (1, 1), size, None if whole else note)
+
+
+def _without_side_segments(data: bytes) -> bytes:
+    """Return a JPEG without the segments that say something about the image, up to its pixels."""
+    kept, at = [data[:2]], 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != START_OF_SCAN:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at + 1] == 0xFF:  # padding
+            end = at + 1
+        elif data[at + 1] not in SIDE_SEGMENTS:
+            kept.append(data[at:end])
+        at = end
+    return b"".join([*kept, data[at:]])
 
 
 def _recover_other(data: bytes, check: Check, prepare: Prepare) -> Recovered | None:

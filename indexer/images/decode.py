@@ -18,10 +18,10 @@ from PIL import Image, UnidentifiedImageError
 from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 
 from .capture_time import CaptureTime, capture_time_of
-from .cicp import profile_of
-from .color import to_srgb
+from .color import BACKGROUND, to_srgb
 from .formats import HEAD, PILLOW, TIFF, looks_like_image, reader_of
 from .isobmff import jpeg2000_profile
+from .profiles import code_points_profile, set_png_profile, set_profile
 
 Image.MAX_IMAGE_PIXELS = None
 # Pillow's warnings about damaged tags name neither the file nor a remedy.
@@ -229,15 +229,19 @@ def _recovered(data: bytes, limits: Limits, at_least: tuple[int, int] | None) ->
 def _open(data: bytes) -> Image.Image:
     image = Image.open(BytesIO(data), formats=PILLOW)
     if image.format == "JPEG2000":
-        _set_profile(image, jpeg2000_profile(data))
+        set_profile(image, jpeg2000_profile(data))
     elif image.format == "AVIF":
-        _set_profile(image, _avif_profile(data))
+        set_profile(image, _avif_profile(data))
+    elif image.format == "PNG":
+        set_png_profile(image, data)
+        if getattr(image, "default_image", False):
+            image.seek(1)  # what stands for an animation where it cannot be played comes first
     return image
 
 
 def _open_heif(data: bytes) -> Image.Image:
     image = _heif(data)
-    _set_profile(image, _code_points_profile(image))
+    set_profile(image, code_points_profile(image))
     return image
 
 
@@ -258,25 +262,11 @@ def _avif_profile(data: bytes) -> bytes | None:
     pi-heif reads them from the container, though it cannot decode the image.
     """
     try:
-        return _code_points_profile(_heif(data))
+        return code_points_profile(_heif(data))
     except ImageError:
         raise
     except Exception:  # libavif may accept a file that libheif does not
         return None
-
-
-def _code_points_profile(image: Image.Image) -> bytes | None:
-    """Return the ICC profile for the color code points that pi-heif found."""
-    points = image.info.get("nclx_profile")
-    if not points:
-        return None
-    return profile_of(points["color_primaries"], points["transfer_characteristics"])
-
-
-def _set_profile(image: Image.Image, profile: bytes | None) -> None:
-    """Give an opened image a profile that its reader does not return, unless it has one."""
-    if profile and not image.info.get("icc_profile"):
-        image.info["icc_profile"] = profile
 
 
 def _decode(
@@ -297,8 +287,23 @@ def _decode(
     size = image.size
     limits.check_pixels(*size)
     _draft(image, at_least)
+    finish = _in_frame(image) if image.format == "GIF" else None
     image.load()
-    return _finished(image, size, fallback_orientation=fallback_orientation)
+    return _finished(image, size, fallback_orientation=fallback_orientation, finish=finish)
+
+
+def _in_frame(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
+    """Return what leaves white around a GIF's first frame, if that is smaller than the image."""
+    frame = image.tile[0].extents if getattr(image, "tile", None) else None
+    if frame is None or frame == (0, 0, *image.size):
+        return None
+
+    def finish(rgb: Image.Image) -> Image.Image:
+        canvas = Image.new("RGB", rgb.size, BACKGROUND[:3])
+        canvas.paste(rgb.crop(frame), frame[:2])
+        return canvas
+
+    return finish
 
 
 def _draft(image: Image.Image, at_least: tuple[int, int] | None) -> None:
