@@ -24,7 +24,10 @@ def to_srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I;16"):
         wide = np.asarray(image)
+        clear = image.info.get("transparency")
         image = Image.fromarray((wide >> 8).astype(np.uint8))
+        if isinstance(clear, int):
+            image.paste(BACKGROUND[0], mask=Image.fromarray(wide == clear))
     elif image.mode in ("I", "F"):
         image = _stretch(image)
     elif image.has_transparency_data:

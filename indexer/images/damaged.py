@@ -117,7 +117,7 @@ def _recover_png(data: bytes, check: Check) -> Recovered | None:
     elif rows < png.height:
         missing = np.zeros((png.height, png.width), bool)
         missing[rows:] = True
-        note = _note(missing)
+        note = missing_note(float(missing.mean()))
     return Recovered(image, missing, None, steps, image.size, note)
 
 
@@ -140,7 +140,11 @@ def _recover_jpeg(data: bytes, check: Check, prepare: Prepare) -> Recovered | No
         return None
     progressive = "progressive" in image.info
     whole = not (progressive or missing.any() or corner.all() or failed or data.endswith(ZEROED))
-    note = f"{PARTLY_READABLE}: its end is missing" if progressive else _note(missing)
+    note = (
+        f"{PARTLY_READABLE}: its end is missing"
+        if progressive
+        else missing_note(float(missing.mean()))
+    )
     return Recovered(image, missing, None, (1, 1), size, None if whole else note)
 
 
@@ -164,7 +168,7 @@ def _recover_other(data: bytes, check: Check, prepare: Prepare) -> Recovered | N
     image, missing, size, _ = found
     if missing.mean() > 1 - MIN_SHARE:
         return None
-    note = _note(missing)
+    note = missing_note(float(missing.mean()))
     rows = _nearest_known(missing)
     return Recovered(image, missing[rows], rows, (1, 1), size, note)
 
@@ -228,6 +232,6 @@ def _load_over(image: Image.Image, fill: int) -> bool:
     return True
 
 
-def _note(missing: NDArray[np.bool_]) -> str:
-    share = float(missing.mean())
+def missing_note(share: float) -> str:
+    """Return the note of an image of which a share between 0 and 1 is missing."""
     return f"{PARTLY_READABLE}: {max(1, round(100 * share))} % is missing"

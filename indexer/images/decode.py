@@ -8,6 +8,7 @@ checked before any pixel of a file is decoded.
 
 import os
 import stat
+import struct
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 
 from .capture_time import CaptureTime, capture_time_of
 from .color import BACKGROUND, to_srgb
-from .formats import HEAD, PILLOW, TIFF, looks_like_image, reader_of
+from .formats import BMP, HEAD, PILLOW, TIFF, looks_like_image, reader_of
 from .isobmff import jpeg2000_profile
 from .profiles import code_points_profile, set_png_profile, set_profile
 
@@ -157,6 +158,10 @@ def _decode_pillow(data: bytes, limits: Limits, at_least: tuple[int, int] | None
     try:
         if data.startswith(TIFF):
             return _decode_tiff(data, limits)
+        if data.startswith(BMP):
+            bitmap = _bitmap(data, limits)
+            if bitmap is not None:
+                return _finished(bitmap, bitmap.size)
         with _open(data) as image:
             return _decode(image, limits, at_least)
     except (ImageError, MemoryError):
@@ -166,6 +171,20 @@ def _decode_pillow(data: bytes, limits: Limits, at_least: tuple[int, int] | None
         if found is None:
             raise
         return found
+
+
+def _bitmap(data: bytes, limits: Limits) -> Image.Image | None:
+    """Return a bitmap that Pillow cannot decode rightly; None for one that it can."""
+    from . import bmp  # few folders hold any
+
+    try:
+        if not bmp.is_for_us(data):
+            return None
+        image = bmp.read(data, limits.check_pixels)
+    except (ValueError, struct.error):
+        return None  # Pillow knows more kinds, and what of a cut one is there
+    image.format = "BMP"
+    return image
 
 
 def _decode_tiff(data: bytes, limits: Limits) -> Decoded:
@@ -294,7 +313,8 @@ def _decode(
 
 def _in_frame(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
     """Return what leaves white around a GIF's first frame, if that is smaller than the image."""
-    frame = image.tile[0].extents if getattr(image, "tile", None) else None
+    tiles = getattr(image, "tile", None)
+    frame = tiles[0].extents if tiles else None
     if frame is None or frame == (0, 0, *image.size):
         return None
 

@@ -48,6 +48,7 @@ HEIF_BRANDS = frozenset(
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
 CANON_RAW = b"crx "  # CR3
 CRW = b"HEAPCCDR"  # and those before CR2
+BMP = b"BM"
 # What a bitmap's second header may begin with: its own length.
 BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 # The PNM family is recognized by a letter and a digit, so the size has to follow, or a comment.
@@ -63,7 +64,7 @@ def looks_like_image(head: bytes) -> bool:
     """Return whether a file that begins with `head` is an image, whatever its name."""
     if head.startswith((*MAGIC, *RAW_MAGIC)) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return True
-    if head.startswith(b"BM"):
+    if head.startswith(BMP):
         return int.from_bytes(head[14:18], "little") in BMP_HEADERS
     if head.startswith(b"P"):
         return PNM.match(head) is not None

@@ -21,6 +21,9 @@ from PIL import Image, ImageFile
 
 from indexer.errors import ImageError, ImageTooLarge
 
+from .damaged import MIN_SHARE, missing_note
+from .tiff_segments import DEFLATE, LZMA, assembled
+
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
@@ -32,8 +35,6 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB, ICC_LAB = 0, 1, 2,
 UNSIGNED, SIGNED = 1, 2
 SEPARATE = 2
 RAW = 1
-DEFLATE = (8, 32946, 50013)
-LZMA = (34925, 34926)
 REDUCED = 1  # a smaller copy of another page
 ASSOCIATED = 1  # colors that are multiplied by their alpha
 ALPHA = (1, 2)
@@ -153,26 +154,39 @@ def read(data: bytes, check: Callable[[int, int], None], max_pixels: int) -> Tif
         page = file.pages.first
         check(page.imagewidth, page.imagelength)
         _check_bytes(page, data, max_pixels)
-        try:
-            values = np.asarray(page.asarray()).reshape(page.shaped)
-        except (ValueError, KeyError, NotImplementedError) as exc:
-            compression = getattr(page.compression, "name", page.compression)
-            what = f"a TIFF of {_layout(page)} with {compression} compression"
-            raise ImageError(
-                f"{what} is more than clipdex reads ({exc}): convert it to one without compression"
-            ) from exc
+        values, missing = _values(page, data)
         # (planes, depth, height, width, samples), one of planes and samples being 1.
         flat = values[:, 0]
         channels = np.moveaxis(flat, 0, -1)[:, :, 0] if page.shaped[0] > 1 else flat[0]
-        return _image_of(page, channels, _has_more_pages(file))
+        return _image_of(page, channels, _notes_of(file, missing))
 
 
-def _has_more_pages(file: Any) -> bool:
+def _values(page: "TiffPage", data: bytes) -> tuple[Values, float]:
+    """Return a page's values in the shape `page.shaped`, and which share of them is missing."""
+    try:
+        return np.asarray(page.asarray()).reshape(page.shaped), 0.0
+    except (ValueError, KeyError, NotImplementedError, RuntimeError) as exc:
+        refusal = exc
+    try:
+        values, missing = assembled(page, data)
+    except ValueError:
+        compression = getattr(page.compression, "name", page.compression)
+        raise ImageError(
+            f"a TIFF of {_layout(page)} with {compression} compression is more than clipdex reads "
+            f"({refusal}): convert it to one without compression"
+        ) from refusal
+    if missing > 1 - MIN_SHARE:
+        raise ImageError(f"damaged: {refusal}") from refusal
+    return values, missing
+
+
+def _notes_of(file: Any, missing: float) -> list[str]:
+    notes = [missing_note(missing)] if missing else []
     try:
         second = file.pages.get(1)
     except Exception:  # none, or one that cannot be read
-        return False
-    return not second.is_reduced
+        return notes
+    return notes if second.is_reduced else [*notes, FIRST_PAGE]
 
 
 def _layout(page: "TiffPage") -> str:
@@ -219,9 +233,8 @@ def _check_inflated(inflater: Any, packed: bytes, most: int) -> None:
         raise ImageError("damaged: a strip holds more than its pixels")
 
 
-def _image_of(page: "TiffPage", channels: Values, more_pages: bool) -> TiffImage:
+def _image_of(page: "TiffPage", channels: Values, notes: list[str]) -> TiffImage:
     """Return the image of `channels` `(h, w, n)`."""
-    notes = [FIRST_PAGE] if more_pages else []
     photometric = int(page.photometric)
     profile = page.tags.valueof(PROFILE)
     colors = {RGB: 3, CMYK: 4, YCBCR: 3, LAB: 3, ICC_LAB: 3}.get(photometric, 1)
