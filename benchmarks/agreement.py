@@ -139,16 +139,23 @@ def tiff_truth(data: bytes) -> NDArray[np.float64] | None:
             values = np.asarray(page.asarray(), dtype=np.float64)
             axes, photometric, colors = page.axes, int(page.photometric), page.colormap
             orientation = page.tags.valueof(274, 1)
+            extra = int(page.extrasamples[0]) if page.extrasamples else 0
     except Exception:  # whatever it raises: it cannot
         return None
     if values.ndim != len(axes) or orientation not in (0, 1):
         return None
-    if photometric == 3 and colors is not None and values.ndim == 2:
+    if axes == "SYX":
+        values, axes = np.moveaxis(values, 0, -1), "YXS"
+    alpha = None
+    if axes == "YXS":
+        count = 3 if values.shape[-1] >= 3 else 1
+        if extra in (1, 2) and values.shape[-1] > count:
+            alpha = values[..., count] / max(1.0, float(values[..., count].max()))
+        values = values[..., :count].mean(axis=2)
+    if photometric == 3 and colors is not None:
         values = np.asarray(colors, dtype=np.float64)[:, values.astype(int)].mean(axis=0)
-    elif axes == "YXS":
-        values = values[..., : 3 if values.shape[-1] >= 3 else 1].mean(axis=2)
-    elif axes == "SYX":
-        values = values[: 3 if len(values) >= 3 else 1].mean(axis=0)
+    if alpha is not None:  # on white, as clipdex and viewers show it
+        values = (values if extra == 1 else values * alpha) + (1 - alpha) * values.max()
     if values.ndim != 2 or photometric > 3:
         return None
     return -values if photometric == 0 else values

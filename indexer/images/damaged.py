@@ -130,16 +130,16 @@ def _recover_jpeg(data: bytes, check: Check, prepare: Prepare) -> Recovered | No
     if found is None:
         return None
     image, missing, size, failed = found
-    pixels = np.asarray(image).reshape(image.height, -1).astype(np.int16)
-    gray: NDArray[np.bool_] = np.all(np.abs(pixels - JPEG_GRAY) <= 2, axis=1)
-    reached = image.height - int(np.argmin(gray[::-1])) if not gray.all() else 0
-    missing[reached:] = True
-    # The last row of blocks may be filled in part.
-    corner = np.abs(pixels[-1, -8 * len(image.getbands()) :] - JPEG_GRAY) <= 2
-    if missing.mean() > 1 - MIN_SHARE:
+    pixels = np.asarray(image).reshape(image.height, image.width, -1).astype(np.int16)
+    known = np.any(np.abs(pixels - JPEG_GRAY) > 2, axis=2) & ~missing
+    if known.mean() < MIN_SHARE:
         return None
+    rows = np.flatnonzero(known.any(axis=1))
+    missing[rows[-1] + 1 :] = True
+    # The last row of blocks may be filled in part.
+    corner = known[-1, -8:]
     progressive = "progressive" in image.info
-    whole = not (progressive or missing.any() or corner.all() or failed or data.endswith(ZEROED))
+    whole = not (progressive or missing.any() or not corner.any() or failed or data.endswith(ZEROED))
     note = (
         f"{PARTLY_READABLE}: its end is missing"
         if progressive

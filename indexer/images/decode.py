@@ -209,7 +209,7 @@ def _decode_tiff(data: bytes, limits: Limits) -> Decoded:
         refusal = exc
     try:
         page = tiff.read(data, limits.check_pixels, limits.max_pixels)
-    except (ImageTooLarge, MemoryError):
+    except (ImageTooLarge, ImageFormatUnknown, MemoryError):
         raise
     except Exception:  # tifffile fails in as many ways as there are damaged files
         if decoded is not None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from indexer.errors import ImageError, ImageTooLarge
+from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 
 from .damaged import MIN_SHARE, missing_note
 from .tiff_segments import DEFLATE, LZMA, assembled
@@ -35,6 +35,8 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB, ICC_LAB = 0, 1, 2,
 UNSIGNED, SIGNED = 1, 2
 SEPARATE = 2
 RAW = 1
+# Compressions in which Pillow's error says more than tifffile's: fax, LZW, JPEG, Deflate.
+BY_PILLOW = (2, 3, 4, 5, 6, 7, 8, 32773, 32946)
 REDUCED = 1  # a smaller copy of another page
 ASSOCIATED = 1  # colors that are multiplied by their alpha
 ALPHA = (1, 2)
@@ -144,7 +146,8 @@ def read(data: bytes, check: Callable[[int, int], None], max_pixels: int) -> Tif
         max_pixels: The limit behind it.
 
     Raises:
-        ImageError: It cannot; the text is the reason.
+        ImageFormatUnknown: Nothing here knows its compression.
+        ImageError: It cannot for another reason; the text says it.
     """
     import tifffile
 
@@ -171,10 +174,12 @@ def _values(page: "TiffPage", data: bytes) -> tuple[Values, float]:
         values, missing = assembled(page, data)
     except ValueError:
         compression = getattr(page.compression, "name", page.compression)
-        raise ImageError(
+        reason = (
             f"a TIFF of {_layout(page)} with {compression} compression is more than clipdex reads "
             f"({refusal}): convert it to one without compression"
-        ) from refusal
+        )
+        kind = ImageError if int(page.compression) in BY_PILLOW else ImageFormatUnknown
+        raise kind(reason) from refusal
     if missing > 1 - MIN_SHARE:
         raise ImageError(f"damaged: {refusal}") from refusal
     return values, missing
