@@ -139,7 +139,9 @@ def _recover_jpeg(data: bytes, check: Check, prepare: Prepare) -> Recovered | No
     # The last row of blocks may be filled in part.
     corner = known[-1, -8:]
     progressive = "progressive" in image.info
-    whole = not (progressive or missing.any() or not corner.any() or failed or data.endswith(ZEROED))
+    whole = not (
+        progressive or missing.any() or not corner.any() or failed or data.endswith(ZEROED)
+    )
     note = (
         f"{PARTLY_READABLE}: its end is missing"
         if progressive
