@@ -72,4 +72,4 @@ def _kinds(notes: Iterable[tuple[str, int]]) -> dict[str, int]:
     for joined, count in notes:
         for note in joined.split("; "):
             counts[note.partition(":")[0]] += count
-    return dict(counts.most_common())
+    return dict(sorted(counts.items(), key=lambda kind: (-kind[1], kind[0])))
