@@ -47,7 +47,8 @@ class FileRow:
         root: The id of the root that holds it.
         path: Relative to the root.
         size: In bytes; -1 where it could not be asked for.
-        mtime_ns: When it last changed, in nanoseconds since 1970 UTC; -1 as above.
+        mtime_ns: When it last changed, in nanoseconds since 1970 UTC; -1 as above. Times before
+            1677 and after 2262, which file systems hold and the catalog does not, are cut.
     """
 
     root: int
@@ -56,6 +57,11 @@ class FileRow:
     mtime_ns: int
     content: int | None = None
     reason: str | None = None
+
+    def __post_init__(self) -> None:
+        """Cut a time that does not fit."""
+        if not -(2**63) <= self.mtime_ns < 2**63:
+            object.__setattr__(self, "mtime_ns", max(-(2**63), min(self.mtime_ns, 2**63 - 1)))
 
 
 @dataclass(frozen=True)
