@@ -102,7 +102,7 @@ def _recover_png(data: bytes, check: Check) -> Recovered | None:
     except (OSError, SyntaxError, ValueError):
         completed = png.completed()
         rows, steps = completed.rows, completed.steps
-        if 0 in steps or (steps == (1, 1) and rows < MIN_SHARE * png.height):
+        if rows < MIN_SHARE * png.height:
             return None
         image = _open(completed.data)
         image.load()
@@ -112,12 +112,12 @@ def _recover_png(data: bytes, check: Check) -> Recovered | None:
         image.info["xmp"] = png.xmp
     set_png_profile(image, data)
     missing, note = None, None
-    if steps != (1, 1):
-        note = f"{PARTLY_READABLE}: coarse, every {max(steps)}th pixel"
-    elif rows < png.height:
+    if rows < png.height:
         missing = np.zeros((png.height, png.width), bool)
         missing[rows:] = True
         note = missing_note(float(missing.mean()))
+    elif steps != (1, 1):
+        note = f"{PARTLY_READABLE}: coarse, one pixel in {steps[0] * steps[1]}"
     return Recovered(image, missing, None, steps, image.size, note)
 
 

@@ -10,7 +10,7 @@ Source: W3C, Portable Network Graphics (third edition), sections 5, 8 (interlaci
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -115,12 +115,11 @@ class Png:
             done += 1
         total = sum(self._size(part) for part in parts)
         pixels = zlib.compress(raw[:at] + b"\0" * (total - at), 1)
+        steps = KNOWN_AFTER[max(0, done - 1)] if self.interlaced and done < len(parts) else (1, 1)
+        if done == 0:
+            rows *= KNOWN_AFTER[0][1] if self.interlaced else 1
         return CompletedPng(
-            self._file(pixels),
-            rows=self.height if done == len(parts) else (0 if self.interlaced else rows),
-            steps=(1, 1)
-            if not self.interlaced or done == len(parts)
-            else (KNOWN_AFTER[done - 1] if done else (0, 0)),
+            self._file(pixels), min(rows, self.height) if done == 0 else self.height, steps
         )
 
     def _file(self, pixels: bytes) -> bytes:
@@ -146,13 +145,13 @@ class CompletedPng:
 
     Attributes:
         data: The file.
-        rows: How many rows are known, from the top; 0 for an interlaced image that is not complete.
-        steps: Between the columns and rows that are known, of an interlaced image; (0, 0) for none.
+        rows: How many rows are known, from the top, be it coarsely.
+        steps: Between the columns and rows that are known, of an interlaced image.
     """
 
     data: bytes
     rows: int
-    steps: tuple[int, int] = field(default=(1, 1))
+    steps: tuple[int, int]
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes, bool]]:

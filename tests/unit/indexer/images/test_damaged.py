@@ -137,6 +137,17 @@ def test_a_cut_interlaced_png_is_coarse(photo: Image.Image, share: float, step: 
     assert np.abs(found - array(photo)).mean() < 16
 
 
+def test_the_start_of_an_interlaced_png_is_coarse_and_cut(photo: Image.Image) -> None:
+    data = interlaced(photo)
+    decoded = decode(data[: int(0.01 * len(data))], Limits())
+    (note,) = decoded.notes
+    assert note.endswith("% is missing")
+    found = array(decoded.image)
+    known = ~(found == 255).all(axis=(1, 2))
+    assert HEIGHT // 4 < known.sum() < HEIGHT
+    assert np.array_equal(found[known][::8, ::8], array(photo)[known][::8, ::8])
+
+
 # -- JPEG --------------------------------------------------------------------------------------
 
 
