@@ -29,6 +29,7 @@ PARTLY_READABLE = "partly readable"
 MIN_SHARE = 0.02
 # What libjpeg fills missing blocks with.
 JPEG_GRAY = 128
+GIF, GIF_EXTENSION, GIF_IMAGE, GIF_END = b"GIF8", 0x21, 0x2C, b"\0;"
 # Zeros at the end of a file that was not written to its end.
 ZEROED = b"\0" * 16
 WHITE = (255, 255, 255)
@@ -163,7 +164,28 @@ def _without_side_segments(data: bytes) -> bytes:
     return b"".join([*kept, data[at:]])
 
 
+def _ended_gif(data: bytes) -> bytes:
+    """Return a cut GIF whose last block ends where it does, since Pillow drops a longer one."""
+    if len(data) < 13:
+        return data
+
+    def after_colors(flags: int, at: int) -> int:
+        return at + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+
+    at = after_colors(data[10], 13)
+    while at + 10 < len(data) and data[at] in (GIF_EXTENSION, GIF_IMAGE):
+        at = after_colors(data[at + 9], at + 10) + 1 if data[at] == GIF_IMAGE else at + 2
+        while at < len(data) and data[at]:
+            if at + 1 + data[at] > len(data):
+                return data[:at] + bytes([len(data) - at - 1]) + data[at + 1 :] + GIF_END
+            at += 1 + data[at]
+        at += 1
+    return data
+
+
 def _recover_other(data: bytes, check: Check, prepare: Prepare) -> Recovered | None:
+    if data.startswith(GIF):
+        data = _ended_gif(data)
     found = _loaded_twice(data, check, prepare)
     if found is None:
         return None

@@ -218,6 +218,14 @@ def test_other_cut_files_show_a_part(
     assert same.mean() > 0.5
 
 
+def test_a_small_cut_gif_is_read_to_its_last_byte() -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (12, 20), dtype=np.uint8))
+    data = saved(image, "GIF", interlace=0)
+    decoded = decode(data[:-60], Limits())  # its only block has 255 bytes
+    assert decoded.notes[0].startswith("partly readable: ")
+    assert np.array_equal(array(decoded.image)[:6], truth(data)[:6])
+
+
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "GIF", "BMP", "PPM"])
 def test_hardly_anything_is_a_failure(photo: Image.Image, format_name: str) -> None:
     data = saved(photo, format_name)
