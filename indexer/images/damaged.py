@@ -23,6 +23,8 @@ JPEG_START = b"\xff\xd8\xff"
 JPEG_END = b"\xff\xd9" * 2**15
 # Kinds of segments that hold no part of the image, the color transform's apart.
 SIDE_SEGMENTS = frozenset({*range(0xE0, 0xF0), 0xFE}) - {0xEE}
+# EXIF and XMP, and the profile, which are given up last.
+KEPT = frozenset({0xE1, 0xE2})
 START_OF_SCAN = 0xDA
 PARTLY_READABLE = "partly readable"
 # An image of which less is there is a failed file.
@@ -123,11 +125,7 @@ def _recover_png(data: bytes, check: Check) -> Recovered | None:
 
 
 def _recover_jpeg(data: bytes, check: Check, prepare: Prepare) -> Recovered | None:
-    try:
-        _open(data)
-    except (OSError, SyntaxError, ValueError):
-        data = _without_side_segments(data)
-    found = _loaded_twice(data + JPEG_END, check, prepare)
+    found = _loaded_twice(_with_a_header(data) + JPEG_END, check, prepare)
     if found is None:
         return None
     image, missing, size, failed = found
@@ -151,14 +149,26 @@ def _recover_jpeg(data: bytes, check: Check, prepare: Prepare) -> Recovered | No
     return Recovered(image, missing, None, (1, 1), size, None if whole else note)
 
 
-def _without_side_segments(data: bytes) -> bytes:
-    """Return a JPEG without the segments that say something about the image, up to its pixels."""
+def _with_a_header(data: bytes) -> bytes:
+    """Return a JPEG whose header Pillow reads, if need be without what is said of the image."""
+    candidates = (data, *(_without(data, kinds) for kinds in (SIDE_SEGMENTS - KEPT, SIDE_SEGMENTS)))
+    for candidate in candidates:
+        try:
+            _open(candidate)
+        except (OSError, SyntaxError, ValueError):
+            continue
+        return candidate
+    return data
+
+
+def _without(data: bytes, kinds: frozenset[int]) -> bytes:
+    """Return a JPEG without the segments of these kinds before its pixels."""
     kept, at = [data[:2]], 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != START_OF_SCAN:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if data[at + 1] == 0xFF:  # padding
             end = at + 1
-        elif data[at + 1] not in SIDE_SEGMENTS:
+        elif data[at + 1] not in kinds:
             kept.append(data[at:end])
         at = end
     return b"".join([*kept, data[at:]])

@@ -38,7 +38,7 @@ class Png:
     """The parts of a PNG that matter.
 
     Attributes:
-        chunks: (kind, payload, as stored) of the critical and useful chunks, without the pixels.
+        chunks: The critical and the useful ones, without the pixels.
         pixels: The compressed pixels, joined.
         width: In pixels.
         height: In pixels.

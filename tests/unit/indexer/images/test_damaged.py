@@ -196,10 +196,15 @@ def test_what_libjpeg_survives_is_indexed(photo: Image.Image, damage: str) -> No
 
 
 def test_broken_side_segments_do_not_cost_a_jpeg(photo: Image.Image) -> None:
-    data = saved(photo, "JPEG", quality=90)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    data = saved(photo, "JPEG", quality=90, exif=exif)
     short = b"\xff\xe0\x00\x07JFIF\0"  # ends before its version
-    broken = data[:2] + short + data[2 + 18 :]
-    assert np.array_equal(array(decode(broken, Limits()).image), truth(data))
+    broken = data[:2] + short + data[2:]
+    turned = truth(data)[::-1, ::-1]
+    assert np.array_equal(array(decode(broken, Limits()).image), turned)
+    worse = data[:2] + short + b"\xff\xe1\x00\x02" + b"\xff\xe2\x00\x10ICC_PROFILE\0\1" + data[2:]
+    assert decode(worse, Limits()).width == WIDTH
 
 
 # -- other formats, and too little -------------------------------------------------------------
