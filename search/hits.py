@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from indexer.store.clock import latest_believable
 from indexer.store.paths import display, existing, path_fields
 
 if TYPE_CHECKING:  # brings NumPy, which hits that come from a server do not need
@@ -83,10 +84,10 @@ class Hit:
     def taken_at(self) -> str | None:
         """When the photo was taken, in ISO 8601.
 
-        As the file says, with the offset if it says that too; otherwise when the first path last
-        changed, in this machine's time zone.
+        As the file says, with the offset if it says that too; otherwise, and where the file names
+        a time to come, when the first path last changed, in this machine's time zone.
         """
-        if self.capture_seconds is not None:
+        if self.capture_seconds is not None and self.capture_seconds <= latest_believable():
             zone = None
             if self.capture_offset is not None:
                 zone = timezone(timedelta(minutes=self.capture_offset))

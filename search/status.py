@@ -1,6 +1,8 @@
 """The status of a collection: what it holds."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from indexer.store.collection import Collection
@@ -28,6 +30,7 @@ class Status:
         excluded: What index runs leave out: `pattern`, the folder `base` that it is counted from
             (empty for every root), and `origin`: "exclude" or "forget".
         kept_labels: How many labels the user gave to images that are not in the collection now.
+        notes: How many images are not as usual, by what is said of them, such as "partly readable".
     """
 
     collection: str
@@ -42,6 +45,7 @@ class Status:
     models: list[dict[str, Any]]
     excluded: list[dict[str, str]]
     kept_labels: int
+    notes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, collection: Collection, catalog: StoreReader, model: Model) -> Self:
@@ -72,4 +76,14 @@ class Status:
                 for rule in catalog.exclusions()
             ],
             kept_labels=catalog.count_kept_labels(),
+            notes=_kinds(catalog.notes()),
         )
+
+
+def _kinds(notes: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return how many images have each kind of note: what stands before a note's colon."""
+    counts: Counter[str] = Counter()
+    for joined, count in notes:
+        for note in joined.split("; "):
+            counts[note.partition(":")[0]] += count
+    return dict(sorted(counts.items(), key=lambda kind: (-kind[1], kind[0])))

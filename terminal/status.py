@@ -45,6 +45,8 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
             out(f"{'' if number else 'left out':<11} {rule['pattern']}{how}")
         if holds.kept_labels:
             out(f"labels      {holds.kept_labels:,} kept for images that were removed")
+        for number, (kind, count) in enumerate(holds.notes.items()):
+            out(f"{'' if number else 'notes':<11} {count:,} {kind}")
         out(f"failed      {holds.failed:,}")
         for path, reason in islice(engine.catalog.failures(), FAILURES_SHOWN):
             out(f"            {display(path)}: {reason}")

@@ -4,9 +4,8 @@ Source: CIPA DC-008 (Exif 2.32), section 4.6.6; XMP specification part 2.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,14 +15,16 @@ EXIF_IFD = 0x8769
 OFFSET_TIME = 0x9010
 # Each date and its zone, best first: when it was photographed, digitised, and last changed.
 EXIF_TAGS = ((0x9003, 0x9011), (0x9004, 0x9012), (0x0132, OFFSET_TIME))
-XMP_DATE = re.compile(
-    r"(exif:DateTimeOriginal|photoshop:DateCreated|xmp:CreateDate)"
-    r"""(?:\s*=\s*["']|\s*>\s*)([0-9][^"'<]*)"""
-)
+# XMP names a year, a month or a day where no more is known; EXIF leaves the unknown part blank, or
+# writes zeros.
 DATE = re.compile(
-    r"\s*(\d{4})[:/-](\d{1,2})[:/-](\d{1,2})[ T]+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?(.*)", re.DOTALL
+    r"\s*(\d{4})(?:[:/-](\d{1,2})(?:[:/-](\d{1,2}))?)?"
+    r"(?:[ T]+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?)?(?![\d/])(.*)",
+    re.DOTALL,
 )
 ZONE = re.compile(r"(?:[.,]\d+)?\s*(?:(Z)|([+-])(\d{1,2}):?(\d{2}))")
+# What may follow a date without a time: nothing, a zone, or a time that was left blank.
+UNTIMED = re.compile(r"[\sT:]*(?:Z|[+-]\d{1,2}:?\d{2})?\s*$")
 # The first photograph; cameras without a clock say year 0 or 1.
 MIN_YEAR = 1826
 # Minutes from UTC.
@@ -78,18 +79,30 @@ def parse(text: str, *, zone: str = "") -> CaptureTime | None:
     match = DATE.match(text)
     if match is None:
         return None
-    *numbers, rest = match.groups()
+    *day, hour, minute, second, rest = match.groups()
+    year, month, day_of_month = (int(number or 0) for number in day)
+    if hour is None and not UNTIMED.match(rest):
+        return None
+    if not month and day_of_month:
+        return None
+    clock = timedelta(hours=int(hour or 0), minutes=int(minute or 0), seconds=int(second or 0))
+    # Midnight may be written as the end of its day, and a leap second as the 60th.
+    if int(minute or 0) > 59 or int(second or 0) > 60 or clock > timedelta(days=1):
+        return None
     try:
-        moment = datetime(*(int(number or 0) for number in numbers))  # type: ignore[arg-type]
-    except ValueError:
+        moment = datetime(year, month or 1, day_of_month or 1) + clock
+    except (ValueError, OverflowError):
         return None
     return checked(moment, _offset(rest) if _offset(rest) is not None else _offset(zone))
 
 
 def checked(moment: datetime, offset: int | None = None) -> CaptureTime | None:
-    """Return a capture time; None before photography or after tomorrow, when a clock was wrong."""
-    tomorrow = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=2)
-    if moment.year < MIN_YEAR or moment > tomorrow:
+    """Return a capture time; None before there was photography.
+
+    A date in the future is kept: whether the camera's clock was wrong or this machine's shows only
+    when somebody asks (`indexer.store.clock`).
+    """
+    if moment.year < MIN_YEAR:
         return None
     return CaptureTime((moment - EPOCH) // timedelta(seconds=1), offset)
 
@@ -114,18 +127,13 @@ def _text(value: object) -> str:
 
 
 def _capture_time_of_xmp(info: dict[Any, Any]) -> CaptureTime | None:
-    dates = dict(_xmp_dates(info))
-    for name in ("exif:DateTimeOriginal", "photoshop:DateCreated", "xmp:CreateDate"):
-        found = parse(dates.get(name, ""))
-        if found is not None:
-            return found
-    return None
-
-
-def _xmp_dates(info: dict[Any, Any]) -> Iterator[tuple[str, str]]:
     for key in ("xmp", "XML:com.adobe.xmp"):
-        block = info.get(key) or ""
-        if isinstance(block, bytes):
-            block = block.decode("utf-8", "replace")
-        if isinstance(block, str):
-            yield from XMP_DATE.findall(block)
+        block = info.get(key)
+        if block and isinstance(block, bytes | str):
+            from .xmp import dates_of  # most images have no XMP, or say in EXIF what it says
+
+            for text in dates_of(block):
+                found = parse(text)
+                if found is not None:
+                    return found
+    return None

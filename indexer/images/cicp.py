@@ -1,7 +1,7 @@
-"""Turns the color code points of HEIC and AVIF into an ICC profile that Pillow can apply.
+"""Turns what HEIC, AVIF and PNG say of their colors into ICC profiles that Pillow can apply.
 
 Source: ITU-T H.273 (primaries, transfer functions), ICC.1:2010 (profiles), BT.2408 (white of images
-without high dynamic range is 203 nits, or 75 % of HLG).
+without high dynamic range is 203 nits, or 75 % of HLG), PNG (gAMA, cHRM).
 """
 
 import struct
@@ -24,7 +24,10 @@ PRIMARIES: dict[int, tuple[tuple[float, float], ...]] = {
     11: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.314, 0.351)),  # DCI-P3
     12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), D65),  # Display P3
 }
-SRGB_PRIMARIES = 1
+SRGB_PRIMARIES, SRGB_TRANSFER = 1, 13
+# What PNGs write for sRGB, and how far off is still meant to be that.
+SRGB_EXPONENT = 1 / 2.2
+SAME_EXPONENT, SAME_POINT = 0.01, 0.005
 GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 PQ, HLG = 16, 18
 SAMPLES = 4096
@@ -54,6 +57,43 @@ def profile_of(primaries: int, transfer: int) -> bytes | None:
     if chromaticities is None or (primaries == SRGB_PRIMARIES and not special):
         return None
     return _profile(_colorants(chromaticities), _curve(transfer))
+
+
+@lru_cache(maxsize=16)
+def profile_of_gamma(
+    exponent: float | None, chromaticities: tuple[float, ...] | None, *, gray: bool
+) -> bytes | None:
+    """Return an ICC profile for what a PNG says of its colors.
+
+    Args:
+        exponent: Of the encoding, such as 1/2.2; None for that of sRGB.
+        chromaticities: x and y of white, red, green and blue; None for those of sRGB.
+        gray: Whether the profile is for an image without colors.
+
+    Returns:
+        The profile; None where the image is as good as sRGB, or this is no description of colors.
+    """
+    plain = exponent is None or abs(exponent - SRGB_EXPONENT) < SAME_EXPONENT
+    points = PRIMARIES[SRGB_PRIMARIES]
+    if chromaticities is not None and not gray:
+        pairs = list(zip(chromaticities[::2], chromaticities[1::2], strict=False))
+        points = (*pairs[1:], pairs[0])
+    known = np.ravel(PRIMARIES[SRGB_PRIMARIES])
+    if plain and np.abs(np.ravel(points) - known).max() < SAME_POINT:
+        return None
+    if (
+        len(points) != 4
+        or min(y for _, y in points) <= 0
+        or (exponent is not None and not (0.1 < exponent < 10))
+    ):
+        return None
+    curve = _curve(SRGB_TRANSFER)
+    if exponent is not None and not plain:
+        curve = np.linspace(0.0, 1.0, SAMPLES) ** (1 / exponent)
+    try:
+        return _profile(None if gray else _colorants(points), curve)
+    except (np.linalg.LinAlgError, struct.error):  # primaries on one line, or far from any color
+        return None
 
 
 def _xyz(x: float, y: float) -> Matrix:
@@ -93,8 +133,8 @@ def _hlg(code: Matrix) -> Matrix:
     return np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
 
 
-def _profile(colorants: Matrix, curve: Matrix) -> bytes:
-    """Return a version 2 matrix profile."""
+def _profile(colorants: Matrix | None, curve: Matrix) -> bytes:
+    """Return a version 2 profile: of a matrix, or for gray without one."""
     steps = np.round(curve * 65535).astype(">u2").tobytes()
     trc = b"curv" + struct.pack(">II", 0, len(curve)) + steps
     text = b"from colour code points\0"
@@ -102,21 +142,24 @@ def _profile(colorants: Matrix, curve: Matrix) -> bytes:
         b"desc": b"desc" + struct.pack(">II", 0, len(text)) + text + b"\0" * 78,
         b"cprt": b"text\0\0\0\0none\0",
         b"wtpt": _xyz_tag(D50_XYZ),
-        b"rXYZ": _xyz_tag(colorants[:, 0]),
-        b"gXYZ": _xyz_tag(colorants[:, 1]),
-        b"bXYZ": _xyz_tag(colorants[:, 2]),
     }
+    curves: tuple[bytes, ...] = (b"kTRC",)
+    if colorants is not None:
+        curves = (b"rTRC", b"gTRC", b"bTRC")
+        for number, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ")):
+            tags[name] = _xyz_tag(colorants[:, number])
     table, body = b"", b""
-    start = 128 + 4 + 12 * (len(tags) + 3)
+    start = 128 + 4 + 12 * (len(tags) + len(curves))
     for name, value in tags.items():
         table += name + struct.pack(">II", start + len(body), len(value))
         body += value + b"\0" * (-len(value) % 4)
-    for name in (b"rTRC", b"gTRC", b"bTRC"):
+    for name in curves:
         table += name + struct.pack(">II", start + len(body), len(trc))
     body += trc + b"\0" * (-len(trc) % 4)
-    content = struct.pack(">I", len(tags) + 3) + table + body
+    content = struct.pack(">I", len(tags) + len(curves)) + table + body
     header = struct.pack(
-        ">I4sI4s4s4s12x4s4sI4s4sQI", 128 + len(content), b"\0" * 4, 0x02400000, b"mntr", b"RGB ",
+        ">I4sI4s4s4s12x4s4sI4s4sQI", 128 + len(content), b"\0" * 4, 0x02400000, b"mntr",
+        b"GRAY" if colorants is None else b"RGB ",
         b"XYZ ", b"acsp", b"\0" * 4, 0, b"\0" * 4, b"\0" * 4, 0, 0,
     ) + _s15(D50_XYZ)  # fmt: skip
     return header.ljust(128, b"\0") + content

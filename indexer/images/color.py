@@ -24,10 +24,15 @@ def to_srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I;16"):
         wide = np.asarray(image)
+        clear = image.info.get("transparency")
         image = Image.fromarray((wide >> 8).astype(np.uint8))
+        if isinstance(clear, int):
+            image.paste(BACKGROUND[0], mask=Image.fromarray(wide == clear))
     elif image.mode in ("I", "F"):
         image = _stretch(image)
     elif image.has_transparency_data:
+        if profile:
+            return _flatten_profiled(image, profile)
         image = _flatten(image)
     elif image.mode in ("P", "1"):
         # A palette may hold grays only.
@@ -54,6 +59,16 @@ def _stretch(image: Image.Image) -> Image.Image:
 def _flatten(image: Image.Image) -> Image.Image:
     rgba = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, BACKGROUND), rgba).convert("RGB")
+
+
+def _flatten_profiled(image: Image.Image, profile: bytes) -> Image.Image:
+    """Apply the profile to the colors alone, and then composite them."""
+    gray = image.mode in ("LA", "La", "L", "1")
+    rgba = image.convert("RGBA")
+    opaque = rgba.convert("L" if gray else "RGB")
+    opaque.info = {"icc_profile": profile}
+    rgb = to_srgb(opaque)
+    return Image.composite(rgb, Image.new("RGB", rgb.size, BACKGROUND[:3]), rgba.getchannel("A"))
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:

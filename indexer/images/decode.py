@@ -8,7 +8,9 @@ checked before any pixel of a file is decoded.
 
 import os
 import stat
+import struct
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -17,10 +19,10 @@ from PIL import Image, UnidentifiedImageError
 from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 
 from .capture_time import CaptureTime, capture_time_of
-from .cicp import profile_of
-from .color import to_srgb
-from .formats import PILLOW, reader_of
+from .color import BACKGROUND, to_srgb
+from .formats import BMP, HEAD, PILLOW, TIFF, looks_like_image, reader_of
 from .isobmff import jpeg2000_profile
+from .profiles import code_points_profile, set_png_profile, set_profile
 
 Image.MAX_IMAGE_PIXELS = None
 # Pillow's warnings about damaged tags name neither the file nor a remedy.
@@ -74,6 +76,7 @@ class Decoded:
         height: Of the full image, upright, in pixels.
         format: As Pillow names it, or RAW.
         captured: When the photo was taken, if the file says so.
+        notes: What is not as usual about the image, as `KIND` or `KIND: MORE`.
     """
 
     image: Image.Image
@@ -81,6 +84,7 @@ class Decoded:
     height: int
     format: str
     captured: CaptureTime | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
@@ -134,11 +138,15 @@ def decode(
         reader = reader_of(data, name)
         if reader == "raw":
             return _decode_raw(data, limits, at_least)
-        with _open_heif(data) if reader == "heif" else _open(data) as image:
-            return _decode(image, limits, at_least)
+        if reader == "heif":
+            with _open_heif(data) as image:
+                return _decode(image, limits, at_least)
+        return _decode_pillow(data, limits, at_least)
     except ImageError:
         raise
     except UnidentifiedImageError as exc:
+        if looks_like_image(data[:HEAD]):
+            raise ImageError("damaged: its header cannot be read") from exc
         raise ImageFormatUnknown("not an image of a format that clipdex reads") from exc
     except MemoryError as exc:
         raise ImageError("too large for this machine's memory") from exc
@@ -146,18 +154,113 @@ def decode(
         raise ImageError(f"damaged: {exc or type(exc).__name__}") from exc
 
 
+def _decode_pillow(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -> Decoded:
+    try:
+        if data.startswith(TIFF):
+            return _decode_tiff(data, limits)
+        if data.startswith(BMP):
+            bitmap = _bitmap(data, limits)
+            if bitmap is not None:
+                return _finished(bitmap, bitmap.size)
+        with _open(data) as image:
+            return _decode(image, limits, at_least)
+    except (ImageError, MemoryError):
+        raise
+    except Exception:
+        found = _recovered(data, limits, at_least)
+        if found is None:
+            raise
+        return found
+
+
+def _bitmap(data: bytes, limits: Limits) -> Image.Image | None:
+    """Return a bitmap that Pillow cannot decode rightly; None for one that it can."""
+    from . import bmp  # few folders hold any
+
+    try:
+        if not bmp.is_for_us(data):
+            return None
+        image = bmp.read(data, limits.check_pixels)
+    except (ValueError, struct.error):
+        return None  # Pillow knows more kinds, and what of a cut one is there
+    image.format = "BMP"
+    return image
+
+
+def _decode_tiff(data: bytes, limits: Limits) -> Decoded:
+    """Decode a TIFF with Pillow where it is right, otherwise with tifffile."""
+    from . import tiff  # folders without TIFFs do not pay for it
+
+    notes: tuple[str, ...] = ()
+    decoded, refusal = None, None
+    try:
+        with _open(data) as image:
+            limits.check_pixels(*image.size)
+            notes = (tiff.FIRST_PAGE,) if tiff.has_more_pages(image, data) else ()
+            if tiff.prepare(image):
+                size = image.size
+                image.load()
+                decoded = _finished(image, size, notes=notes)
+                if not tiff.is_nearly_black(image):
+                    return decoded
+    except (ImageError, MemoryError):
+        raise
+    except Exception as exc:
+        refusal = exc
+    try:
+        page = tiff.read(data, limits.check_pixels, limits.max_pixels)
+    except (ImageTooLarge, ImageFormatUnknown, MemoryError):
+        raise
+    except Exception:  # tifffile fails in as many ways as there are damaged files
+        if decoded is not None:
+            return decoded
+        # Where the layout is not the reason, Pillow's error says more.
+        if refusal is not None and not isinstance(refusal, UnidentifiedImageError):
+            raise refusal from None
+        raise
+    page.image.format = "TIFF"
+    page.image.info["exif"] = data  # a TIFF is laid out like EXIF
+    return _finished(
+        page.image,
+        page.image.size,
+        fallback_orientation=page.orientation,
+        finish=page.finish,
+        notes=page.notes,
+    )
+
+
+def _recovered(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -> Decoded | None:
+    """Return what is there of a damaged image; None where hardly anything is."""
+    from .damaged import recover  # few images need it
+
+    try:
+        found = recover(data, limits.check_pixels, lambda image: _draft(image, at_least))
+        if found is None:
+            return None
+        notes = (found.note,) if found.note else ()
+        return _finished(found.image, found.size, finish=found.finish, notes=notes)
+    except (ImageError, MemoryError):
+        raise
+    except Exception:  # so damaged that it is reported as it was found
+        return None
+
+
 def _open(data: bytes) -> Image.Image:
     image = Image.open(BytesIO(data), formats=PILLOW)
     if image.format == "JPEG2000":
-        _set_profile(image, jpeg2000_profile(data))
+        set_profile(image, jpeg2000_profile(data))
     elif image.format == "AVIF":
-        _set_profile(image, _avif_profile(data))
+        set_profile(image, _avif_profile(data))
+    elif image.format == "PNG":
+        set_png_profile(image, data)
+        if getattr(image, "default_image", False):
+            image.seek(1)  # what stands for an animation where it cannot be played comes first
     return image
 
 
 def _open_heif(data: bytes) -> Image.Image:
     image = _heif(data)
-    _set_profile(image, _code_points_profile(image))
+    set_profile(image, code_points_profile(image))
     return image
 
 
@@ -178,25 +281,11 @@ def _avif_profile(data: bytes) -> bytes | None:
     pi-heif reads them from the container, though it cannot decode the image.
     """
     try:
-        return _code_points_profile(_heif(data))
+        return code_points_profile(_heif(data))
     except ImageError:
         raise
     except Exception:  # libavif may accept a file that libheif does not
         return None
-
-
-def _code_points_profile(image: Image.Image) -> bytes | None:
-    """Return the ICC profile for the color code points that pi-heif found."""
-    points = image.info.get("nclx_profile")
-    if not points:
-        return None
-    return profile_of(points["color_primaries"], points["transfer_characteristics"])
-
-
-def _set_profile(image: Image.Image, profile: bytes | None) -> None:
-    """Give an opened image a profile that its reader does not return, unless it has one."""
-    if profile and not image.info.get("icc_profile"):
-        image.info["icc_profile"] = profile
 
 
 def _decode(
@@ -214,20 +303,67 @@ def _decode(
         at_least: As for `decode`.
         fallback_orientation: EXIF's number, for an image without an orientation of its own.
     """
-    width, height = image.size
-    limits.check_pixels(width, height)
-    format_name = image.format or ""
-    if at_least is not None and format_name in ("JPEG", "MPO"):
+    size = image.size
+    limits.check_pixels(*size)
+    _draft(image, at_least)
+    finish = _in_frame(image) if image.format == "GIF" else None
+    image.load()
+    return _finished(image, size, fallback_orientation=fallback_orientation, finish=finish)
+
+
+def _in_frame(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
+    """Return what leaves white around a GIF's first frame, if that is smaller than the image."""
+    tiles = getattr(image, "tile", None)
+    frame = tiles[0].extents if tiles else None
+    if frame is None or frame == (0, 0, *image.size):
+        return None
+
+    def finish(rgb: Image.Image) -> Image.Image:
+        canvas = Image.new("RGB", rgb.size, BACKGROUND[:3])
+        canvas.paste(rgb.crop(frame), frame[:2])
+        return canvas
+
+    return finish
+
+
+def _draft(image: Image.Image, at_least: tuple[int, int] | None) -> None:
+    """Have a JPEG decoded at a reduced scale, if the caller will reduce it anyway."""
+    if at_least is not None and image.format in ("JPEG", "MPO"):
         side = round(REDUCTION_MARGIN * max(at_least))
         # Only the size changes: another mode would convert CMYK or gray before its profile applies.
         image.draft(image.mode, (side, side))
-    image.load()
+
+
+def _finished(
+    image: Image.Image,
+    size: tuple[int, int],
+    *,
+    fallback_orientation: int = 1,
+    finish: Callable[[Image.Image], Image.Image] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Decoded:
+    """Return a loaded image upright and in sRGB.
+
+    Args:
+        image: The image.
+        size: (width, height) of the full image, as stored.
+        fallback_orientation: EXIF's number, for an image without an orientation of its own.
+        finish: Changes the image in sRGB, still as stored.
+        notes: What is not as usual about the image.
+    """
     orientation = _orientation(image) or fallback_orientation
-    if orientation in TRANSPOSED:
-        width, height = height, width
-    return Decoded(
-        to_srgb(_upright(image, orientation)), width, height, format_name, capture_time_of(image)
-    )
+    shallow = image
+    if image.format == "TIFF":
+        from .tiff import in_eight_bits
+
+        shallow, said = in_eight_bits(image)
+        notes = (*notes, *said)
+    width, height = size[::-1] if orientation in TRANSPOSED else size
+    rgb = to_srgb(shallow)
+    if finish is not None:
+        rgb = finish(rgb)
+    upright = _upright(rgb, orientation)
+    return Decoded(upright, width, height, image.format or "", capture_time_of(image), notes)
 
 
 def _decode_raw(data: bytes, limits: Limits, at_least: tuple[int, int] | None) -> Decoded:

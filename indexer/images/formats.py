@@ -1,10 +1,12 @@
 """Recognizes image files, and the reader each needs, by first bytes and, for RAW files, by name.
 
-Most cameras' RAW files are TIFFs whose first image is a stamp-sized preview. By their bytes alone
-they would be read as that preview, so the extension decides.
+Most cameras' RAW files are TIFFs whose first image is a stamp-sized preview. As TIFFs they would be
+read as that preview, so the extension decides or, under another name, the tags of that image.
 """
 
 import os
+import re
+import struct
 from typing import Literal
 
 from .isobmff import brands
@@ -16,7 +18,8 @@ Reader = Literal["pillow", "heif", "raw"]
 PILLOW = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "AVIF")
 
 COMMON = frozenset(
-    b".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff "
+    b".jpg .jpeg .jpe .jfif .jfi .jif .pjpeg .pjp .jps .mpo .jpg_large .jpeg_large .jpg_orig "
+    b".png .apng .webp .gif .bmp .dib .tif .tiff .btf .tf8 "
     b".jp2 .j2k .j2c .jpc .jpf .jpx .ppm .pgm .pbm .pnm .pfm .avif .avifs "
     b".heic .heif .heics .heifs .hif".split()
 )
@@ -26,7 +29,8 @@ RAW = frozenset(
 )
 EXTENSIONS = COMMON | RAW
 
-TIFF = (b"II*\0", b"MM\0*")
+# Each byte order, and BigTIFF, whose offsets have 64 bits.
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAGIC = (
     b"\xff\xd8\xff",
     b"\x89PNG\r\n\x1a\n",
@@ -42,7 +46,16 @@ HEIF_BRANDS = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 )
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
-CANON_RAW = b"crx "
+CANON_RAW = b"crx "  # CR3
+CRW = b"HEAPCCDR"  # and those before CR2
+BMP = b"BM"
+# What a bitmap's second header may begin with: its own length.
+BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+# The PNM family is recognized by a letter and a digit, so the size has to follow, or a comment.
+PNM = re.compile(rb"P(?:[1-6]|[Ff])\s+(?:#|\d+\s+(?:#|\d))")
+# TIFF's tags of what an image is for, who made the camera, which images lie below, and of a DNG.
+SUBFILE_TYPE, MAKE, SUB_IFDS, DNG_VERSION = 0x00FE, 0x010F, 0x014A, 0xC612
+REDUCED = 1
 # How many bytes of a file `looks_like_image` and `reader_of` need.
 HEAD = 64
 
@@ -51,6 +64,12 @@ def looks_like_image(head: bytes) -> bool:
     """Return whether a file that begins with `head` is an image, whatever its name."""
     if head.startswith((*MAGIC, *RAW_MAGIC)) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return True
+    if head.startswith(BMP):
+        return int.from_bytes(head[14:18], "little") in BMP_HEADERS
+    if head.startswith(b"P"):
+        return PNM.match(head) is not None
+    if head[4:8] != b"ftyp":
+        return head[6:14] == CRW
     return not brands(head).isdisjoint(HEIF_BRANDS | AVIF_BRANDS | {CANON_RAW})
 
 
@@ -68,11 +87,13 @@ def reader_of(data: bytes, name: bytes) -> Reader:
     """Return which reader opens a file.
 
     Args:
-        data: The file's bytes, or at least the first `HEAD`.
+        data: The file's bytes.
         name: The file's name, for its extension; may be empty.
     """
     kinds = brands(data[:HEAD])
     if CANON_RAW in kinds or data.startswith(RAW_MAGIC) or _is_canon_tiff(data):
+        return "raw"
+    if data.startswith(TIFF) and is_raw_tiff(data):
         return "raw"
     # A RAW's extension counts unless the file is plainly something else.
     if extension_of(name) in RAW and not (kinds or (_known(data) and not data.startswith(TIFF))):
@@ -88,4 +109,26 @@ def _known(data: bytes) -> bool:
 
 def _is_canon_tiff(data: bytes) -> bool:
     """Return whether this is a CR2 (a TIFF with a mark of its own) or a CRW."""
-    return (data.startswith(TIFF) and data[8:10] == b"CR") or data[6:14] == b"HEAPCCDR"
+    return (data.startswith(TIFF) and data[8:10] == b"CR") or data[6:14] == CRW
+
+
+def is_raw_tiff(data: bytes) -> bool:
+    """Return whether a TIFF is a RAW file by its tags: its first image is a camera's preview."""
+    tags = _first_tags(data)
+    if DNG_VERSION in tags:
+        return True
+    return MAKE in tags and SUB_IFDS in tags and tags.get(SUBFILE_TYPE) == REDUCED
+
+
+def _first_tags(data: bytes) -> dict[int, int]:
+    """Return the tags of a TIFF's first image, and the value of those that are one number."""
+    if not data.startswith(TIFF[:2]):
+        return {}
+    order = "<" if data.startswith(b"II") else ">"
+    try:
+        at: int = struct.unpack_from(order + "I", data, 4)[0]
+        count: int = struct.unpack_from(order + "H", data, at)[0]
+        entries = struct.iter_unpack(order + "HHII", data[at + 2 : at + 2 + 12 * count])
+        return {tag: value for tag, _, _, value in entries}
+    except struct.error:  # a damaged file
+        return {}

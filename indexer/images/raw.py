@@ -69,8 +69,11 @@ class RawFile:
         if found is None:
             # LibRaw reads the camera's wall clock as this machine's time, and rawpy converts it
             # back; without a date it is the beginning of 1970.
-            moment = self._raw.other.timestamp
-            found = checked(moment) if moment.timestamp() > 0 else None
+            try:
+                moment = self._raw.other.timestamp
+                found = checked(moment) if moment.timestamp() > 0 else None
+            except (ValueError, OverflowError, OSError):  # beyond what a datetime can hold
+                return None
         return found
 
 

@@ -38,6 +38,7 @@ class Read:
     format: str = ""
     captured: CaptureTime | None = None
     thumbnail: bytes = b""
+    note: str | None = None
     reason: str | None = None
 
     @property
@@ -94,6 +95,7 @@ def read(task: Task, preprocess: Preprocess, limits: Limits, known: Known) -> Re
             decoded.format,
             decoded.captured,
             gray_thumbnail(decoded.image),
+            "; ".join(decoded.notes) or None,
         )
     except (ImageError, MemoryError) as exc:
         reason = str(exc) or "too large for this machine's memory"

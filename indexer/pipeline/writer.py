@@ -92,6 +92,7 @@ class Committer:
                     item.captured.offset if item.captured else None,
                     item.thumbnail,
                     vector,
+                    item.note,
                 )
                 ids[item.digest] = self.catalog.put_content(new, self.fingerprint, generation)
         encoded = set(ids)

@@ -99,6 +99,9 @@ class StoreReader(Protocol):
     def gray_thumbnails(self, within: Sequence[int] | None = None) -> tuple[Ids, GrayThumbnails]:
         """Return (ids, thumbnails) of contents that have a file, larger images first."""
 
+    def notes(self) -> list[tuple[str, int]]:
+        """Return (note, how many images have it) of all images that have a file."""
+
     def count_without_thumbnail(self) -> int:
         """Return how many images an older clipdex indexed, which made no thumbnails."""
 

@@ -16,6 +16,7 @@ class NewContent:
         format: As Pillow names it.
         vector: `(dim,)` float16 as bytes, of unit norm.
         thumbnail: 32 x 32 gray levels, row by row.
+        note: What is not as usual about the image, though it was read; notes are joined by "; ".
     """
 
     digest: bytes
@@ -26,6 +27,7 @@ class NewContent:
     capture_offset: int | None
     thumbnail: bytes
     vector: bytes
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class FileRow:
         root: The id of the root that holds it.
         path: Relative to the root.
         size: In bytes; -1 where it could not be asked for.
-        mtime_ns: When it last changed, in nanoseconds since 1970 UTC; -1 as above.
+        mtime_ns: When it last changed, in nanoseconds since 1970 UTC; -1 as above. Times before
+            1677 and after 2262, which file systems hold and the catalog does not, are cut.
     """
 
     root: int

@@ -101,7 +101,7 @@ def test_a_few_clicks_teach_a_head(clipdex: Run, tmp_path: Path) -> None:
 
 
 def test_a_concept_is_a_word_of_every_query(clipdex: Run, sample_photos: Path) -> None:
-    clipdex("index", sample_photos, code=3)  # one of them is not a photo
+    clipdex("index", sample_photos)
     cat = sample_photos / "chelsea.png"
     clipdex("adapt", "concept", "chelsea", "--like", cat, "--unlike", sample_photos / "coffee.png")
     for query in ("chelsea", "@chelsea", "a photo of @chelsea"):

@@ -57,7 +57,10 @@ def folder(tmp_path: Path, sample_photos: Path) -> Path:
     coffee.save(os.path.join(os.fsencode(folder), b"caf\xe9.png"))
     whole = folder / "cut.jpg"
     coffee.save(whole)
-    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (folder / "header.jpg").write_bytes(whole.read_bytes()[:650])
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
+    deep = (4000 * (np.asarray(cat.convert("L")) / 255)).astype(np.uint16)
+    Image.fromarray(deep).save(folder / "deep.tif")
     (folder / "text.jpg").write_text("this is not an image\n")
     (folder / "empty.png").touch()
     png_bomb(folder / "bomb.png")
@@ -68,7 +71,7 @@ def folder(tmp_path: Path, sample_photos: Path) -> Path:
 
 
 FAILURES = {
-    "cut.jpg": "truncated",
+    "header.jpg": "damaged: ",
     "text.jpg": "not an image of a format that clipdex reads",
     "empty.png": "empty file",
     "bomb.png": "50000 x 50000 pixels is above the limit of 200 megapixels (--max-pixels raises",
@@ -78,7 +81,7 @@ FAILURES = {
 def test_bad_files_are_listed_once(clipdex: Run, folder: Path, tmp_path: Path) -> None:
     done = clipdex("index", folder, "--json", code=3)
     (report,) = json_lines(done)
-    assert (report["indexed"], report["failed"]) == (13, 4)
+    assert (report["indexed"], report["failed"]) == (15, 4)
     messages = done.stderr.decode().splitlines()
     assert len(messages) == len(FAILURES)
     status = clipdex("status").stdout.decode()
@@ -86,12 +89,33 @@ def test_bad_files_are_listed_once(clipdex: Run, folder: Path, tmp_path: Path) -
         (message,) = [line for line in messages if name in line]
         assert reason in message
         assert status.count(name) == 1
-    hits = json_lines(clipdex("search", "a cat", "-k", 10, "--json"))
+    hits = json_lines(clipdex("search", "a cat", "-k", 11, "--json"))
     names = {Path(hit["path"]).name for hit in hits}
     cats = {f"turned-{number}.jpg" for number in range(1, 9)} | {"palette.png", "moving.gif"}
+    cats.add("deep.tif")
     assert names == cats
-    hits = json_lines(clipdex("search", "a cup of coffee", "-k", 3, "--json"))
-    assert {Path(hit["path"]).name for hit in hits} == {"cmyk.jpg", "sixteen.png", "caf\ufffd.png"}
+    hits = json_lines(clipdex("search", "a cup of coffee", "-k", 4, "--json"))
+    assert {Path(hit["path"]).name for hit in hits} == {
+        "cmyk.jpg", "sixteen.png", "caf\ufffd.png", "cut.jpg"
+    }  # fmt: skip
+    assert "notes       1 brightness stretched\n            1 partly readable\n" in status
+    (counts,) = [row["notes"] for row in json_lines(clipdex("status", "--json"))]
+    assert counts == {"partly readable": 1, "brightness stretched": 1}
+
+
+def test_a_photo_from_the_future_has_its_files_time(
+    clipdex: Run, tmp_path: Path, sample_photos: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    exif = Image.Exif()
+    exif[0x0132] = "2424:07:14 12:30:05"
+    Image.open(sample_photos / "rocket.jpg").save(photos / "wrong.jpg", exif=exif)
+    os.utime(photos / "wrong.jpg", (1_000_000_000, 1_000_000_000))  # September 2001
+    clipdex("index", photos)
+    for since, count in (("2001", 1), ("2002", 0)):
+        hits = json_lines(clipdex("search", "a rocket", "--since", since, "--json"))
+        assert len(hits) == count
 
 
 def test_the_eight_orientations_of_one_photo_are_one_image(
@@ -126,7 +150,7 @@ def test_unreadable_files_and_read_only_collections(
     assert "secret.jpg: cannot be read: Permission denied" in lines
     assert "closed: folder cannot be read: Permission denied" in lines
     (report,) = json_lines(done)
-    assert (report["indexed"], report["failed"]) == (13, 6)
+    assert (report["indexed"], report["failed"]) == (15, 6)
     collection = tmp_path / "collection"
     for place in (collection / "catalogue.sqlite3", collection / "vectors", collection):
         place.chmod(0o555)

@@ -372,6 +372,26 @@ class StoreContract:
             assert store.newest_first().tolist() == [new, between, old]
             assert store.newest(1, 1) == [between]
 
+    def test_future_dates_are_not_believed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        future = 4_000_000_000  # 2096
+        with self.writing() as store, store.transaction():
+            root = store.add_root(b"/photos")
+            wrong = add(store, root, b"a.jpg", content(1, captured=future), changed=10 * 10**9)
+            right = add(store, root, b"b.jpg", content(2, captured=1000), changed=0)
+
+        def since(wall: int) -> list[int]:
+            moment = Moment(wall, wall, False)
+            return sorted(store.contents_meeting(FileConditions(since=moment)))
+
+        with self.reading() as store:
+            assert store.newest(2, 0) == store.newest_first().tolist() == [right, wrong]
+            assert since(1) == [wrong, right]
+            assert since(100) == [right]
+            # This machine's clock was wrong, and is mended: nothing is indexed again.
+            monkeypatch.setattr("time.time", lambda: float(future))
+            assert store.newest(2, 0) == store.newest_first().tolist() == [wrong, right]
+            assert since(5000) == [wrong]
+
     def test_labels_are_kept_by_origin(self) -> None:
         with self.filled() as (store, _, ids):
             with store.transaction():

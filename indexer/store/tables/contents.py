@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.store.clock import latest_believable
 from indexer.store.codec import Ids
 from indexer.store.records import Content, join
 
@@ -19,11 +20,12 @@ THUMBNAIL_SIDE = 32
 GrayThumbnails = NDArray[np.uint8]
 """`(n, THUMBNAIL_SIDE, THUMBNAIL_SIDE)` luminance, 0 to 255."""
 
-# By when images were taken where they say so, else by their oldest file.
+# By when images were taken where they say so believably, else by their oldest file.
 NEWEST_FIRST = (
     "SELECT contents.id FROM contents JOIN files ON files.content = contents.id "
     "GROUP BY contents.id "
-    "ORDER BY coalesce(taken_at, min(files.mtime_ns) / 1000000000) DESC, contents.id DESC"
+    "ORDER BY CASE WHEN taken_at <= ? THEN taken_at ELSE min(files.mtime_ns) / 1000000000 END "
+    "DESC, contents.id DESC"
 )
 
 
@@ -80,11 +82,12 @@ class ContentTables(Tables):
 
     def newest(self, k: int, offset: int) -> list[int]:
         """Return the contents `offset + 1` to `offset + k`, newest first."""
-        return self._column(f"{NEWEST_FIRST} LIMIT ? OFFSET ?", (k, offset))
+        return self._column(f"{NEWEST_FIRST} LIMIT ? OFFSET ?", (latest_believable(), k, offset))
 
     def newest_first(self) -> Ids:
         """Return all contents that have a file, `(n,)`, newest first."""
-        return np.fromiter((row[0] for row in self._query(NEWEST_FIRST)), dtype=np.int64)
+        rows = self._query(NEWEST_FIRST, (latest_believable(),))
+        return np.fromiter((row[0] for row in rows), dtype=np.int64)
 
     def put_content(self, new: "NewContent", fingerprint: str, generation: int) -> int:
         """Store an image and its vector, and give it back the labels that its user gave it once.
@@ -95,11 +98,12 @@ class ContentTables(Tables):
             The id of the content, new or known.
         """
         content: int = self._value(
-            "INSERT INTO contents (hash, width, height, format, taken_at, taken_offset, sketch) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) "
+            "INSERT INTO contents (hash, width, height, format, taken_at, taken_offset, sketch, "
+            "note) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (hash) DO UPDATE SET width = excluded.width, height = excluded.height, "
             "format = excluded.format, taken_at = excluded.taken_at, "
-            "taken_offset = excluded.taken_offset, sketch = excluded.sketch RETURNING id",
+            "taken_offset = excluded.taken_offset, sketch = excluded.sketch, note = excluded.note "
+            "RETURNING id",
             (
                 new.digest,
                 new.width,
@@ -108,6 +112,7 @@ class ContentTables(Tables):
                 new.capture_seconds,
                 new.capture_offset,
                 new.thumbnail,
+                new.note,
             ),
         )
         self._query(
@@ -160,6 +165,12 @@ class ContentTables(Tables):
         ids = np.array([row[0] for row in rows], dtype=np.int64)
         packed = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8)
         return ids, packed.reshape(len(rows), THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+
+    def notes(self) -> list[tuple[str, int]]:
+        """Return (note, how many images have it) of all images that have a file."""
+        return self._query(
+            "SELECT note, count(*) FROM contents WHERE paths > 0 AND note IS NOT NULL GROUP BY note"
+        ).fetchall()
 
     def count_without_thumbnail(self) -> int:
         """Return how many images an older clipdex indexed, which made no thumbnails."""

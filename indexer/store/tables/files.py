@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from indexer.store.clock import latest_believable
 from indexer.store.records import MAX_INTEGER, SEPARATOR, FileConditions, Moment, Scope, join
 
 from .base import MAX_SCOPES, Condition, Tables, any_of, scope_condition
@@ -291,11 +292,13 @@ def _with_folders(path: bytes) -> Iterator[bytes]:
 def _date_condition(moment: Moment, compare: str) -> Condition:
     """Return SQL that holds for files on this side of the moment.
 
-    A date that the file carries counts; without one, the file's time of change.
+    A date that the file carries counts where it can be believed; otherwise, the file's time of
+    change.
     """
-    by_file = f"WHEN taken_at IS NULL THEN mtime_ns {compare} ?"
     # A year beyond 2262 is after every file that SQLite can hold, and one before 1678 is before.
     nanoseconds = max(-MAX_INTEGER, min(moment.instant * 10**9, MAX_INTEGER))
+    believable = latest_believable()
+    by_file = f"WHEN taken_at IS NULL OR taken_at > {believable:d} THEN mtime_ns {compare} ?"
     if moment.zoned:
         return (
             f"CASE {by_file} WHEN taken_offset IS NULL THEN taken_at {compare} ? "

@@ -1,4 +1,4 @@
-from datetime import datetime, timedelta
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -100,13 +100,42 @@ def test_the_best_date_that_makes_sense_counts(
 @pytest.mark.parametrize(
     "nonsense",
     ["0000:00:00 00:00:00", "0001:01:01 00:00:00", "    :  :     :  :  ", "", "2024:02:30 10:00:00",
-     "2024:07:14 25:00:00", b"\xff\xfe\x80garbage", "\u00e9t\u00e9 2024", "1:2:3", GOOD[:10],
-     f"{datetime.now() + timedelta(days=3):%Y:%m:%d 12:00:00}"],
+     "2024:07:14 25:00:00", b"\xff\xfe\x80garbage", "\u00e9t\u00e9 2024", "1:2:3",
+     "2024:07:14 24:00:01", "2024:07:14 10:60:00", "2024:07:14 10", "2024:00:14", "12024:07:14"],
 )  # fmt: skip
 def test_invalid_dates_are_ignored(nonsense: object) -> None:
     if isinstance(nonsense, str) and not nonsense.isascii():
         nonsense = nonsense.encode("latin-1")
     assert taken(saved("JPEG", exif=exif_of({ORIGINAL: nonsense}))) is None
+
+
+def seconds(*when: int) -> int:
+    return int((datetime(*when) - EPOCH).total_seconds())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1999:07:14", seconds(1999, 7, 14)),
+        ("1999:07:14   :  :  ", seconds(1999, 7, 14)),
+        ("1999:07:00 00:00:00", seconds(1999, 7, 1)),
+        ("1999:00:00 00:00:00", seconds(1999, 1, 1)),
+        ("1999:12:31 23:59:60", seconds(2000, 1, 1)),
+        ("1999:12:31 24:00:00", seconds(2000, 1, 1)),
+        ("1999-12-31T24:00", seconds(2000, 1, 1)),
+        ("9999:12:31 23:59:59", seconds(9999, 12, 31, 23, 59, 59)),
+        ("9999:12:31 24:00:00", None),
+        ("2024-07-14-07:00", seconds(2024, 7, 14)),
+    ],
+)
+def test_incomplete_and_odd_dates_are_understood(text: str, expected: int | None) -> None:
+    found = taken(saved("JPEG", exif=exif_of({ORIGINAL: text})))
+    assert (None if found is None else found.seconds) == expected
+
+
+def test_a_future_date_is_kept_as_the_file_says() -> None:
+    data = saved("JPEG", exif=exif_of({ORIGINAL: "2424:07:14 12:30:05"}))
+    assert taken(data) == CaptureTime(seconds(2424, 7, 14, 12, 30, 5))
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")  # Pillow's, shown to no user
@@ -134,6 +163,61 @@ def test_xmp_is_read_without_exif(xmp: str, expected: CaptureTime | None) -> Non
     assert taken(saved("WEBP", xmp=xmp.encode())) == expected
     both = saved("WEBP", xmp=xmp.encode(), exif=exif_of({ORIGINAL: "2020:01:01 00:00:00"}))
     assert taken(both) == CaptureTime(int((datetime(2020, 1, 1) - EPOCH).total_seconds()))
+
+
+RDF = (
+    "<x:xmpmeta xmlns:x='adobe:ns:meta/'>"
+    "<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>%s</rdf:RDF></x:xmpmeta>"
+)
+NAMESPACES = (
+    "xmlns:a='http://ns.adobe.com/exif/1.0/' xmlns:b='http://ns.adobe.com/photoshop/1.0/' "
+    "xmlns:xap='http://ns.adobe.com/xap/1.0/'"
+)
+DESCRIBED = RDF % f"<rdf:Description {NAMESPACES} rdf:about='' %s</rdf:Description>"
+
+
+def taken_by_xmp(block: bytes) -> CaptureTime | None:
+    return taken(saved("WEBP", xmp=block))
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ("a:DateTimeOriginal='1965-07-14'>", seconds(1965, 7, 14)),
+        ('b:DateCreated="1965-07">', seconds(1965, 7, 1)),
+        ("><xap:CreateDate> 1965\n</xap:CreateDate>", seconds(1965, 1, 1)),
+        (">\n<a:DateTimeDigitized\n>1965-07-14T24:00:00Z</a:DateTimeDigitized>",
+         seconds(1965, 7, 15)),
+        ("a:DateTimeOriginal='1965&#45;07&#x2d;14T10:20'>", seconds(1965, 7, 14, 10, 20)),
+        ("xap:CreateDate='2020-01-01'><b:DateCreated>1965-07-14</b:DateCreated>",
+         seconds(1965, 7, 14)),
+        ("a:DateTimeOriginal='unknown' b:DateCreated='1965-07-14'>", seconds(1965, 7, 14)),
+        ("><a:DateTimeOriginal><rdf:Seq><rdf:li>1965-07-14</rdf:li></rdf:Seq>"
+         "</a:DateTimeOriginal>", seconds(1965, 7, 14)),
+        # That of an image which this one was composed of.
+        ("><xap:Pantry><rdf:Description xap:CreateDate='2020-01-01'/></xap:Pantry>", None),
+        ("a:DateTimeOriginal='1965-07-14'><not closed", seconds(1965, 7, 14)),
+        ("><a:Comment>a:DateTimeOriginal='1965-07-14'</a:Comment>", None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_xmp_is_parsed_as_xml(properties: str, expected: int | None, encoding: str) -> None:
+    found = taken_by_xmp((DESCRIBED % properties).encode(encoding))
+    assert (None if found is None else found.seconds) == expected
+
+
+def test_xmp_with_entities_of_its_own_is_refused() -> None:
+    laughs = "".join(
+        f"<!ENTITY l{n} '{f'&l{n - 1};' * 10 if n else '1965-07-14'}'>" for n in range(30)
+    )
+    block = f"<!DOCTYPE x [{laughs}]>" + DESCRIBED % "a:DateTimeOriginal='&l29;'>"
+    assert taken_by_xmp(block.encode()) is None
+
+
+def test_xmp_in_the_wrong_encoding_still_tells_its_date() -> None:
+    block = DESCRIBED % "a:Place='caf\u00e9' a:DateTimeOriginal='1965-07-14'>"
+    found = taken_by_xmp(block.encode("latin-1"))
+    assert found == CaptureTime(seconds(1965, 7, 14))
 
 
 def test_the_date_is_kept_in_the_catalog(tmp_path: Path) -> None:
