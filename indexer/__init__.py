@@ -10,12 +10,16 @@ indexing needs.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .telemetry import switch_off
+
 if TYPE_CHECKING:
     from indexer.pipeline.writer import BuildReport, Skipped
 
     from .build_collection import Progress, build
     from .forget_files import forget
     from .load import load_encoder
+
+switch_off()
 
 __all__ = ["BuildReport", "Progress", "Skipped", "build", "forget", "load_encoder"]
 
