@@ -13,7 +13,7 @@ from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, FingerprintMismatch, ImageNotFound
 from indexer.load import find_bundle, load_encoder, require_fingerprint
 from indexer.store.catalog import Catalog
-from indexer.store.codec import Ids
+from indexer.store.codec import MAX_ID, Ids
 from indexer.store.collection import Collection, locate
 from indexer.store.database import translated
 from indexer.store.protocol import StoreReader
@@ -130,7 +130,7 @@ class Engine:
         self,
         text: str | None = None,
         *,
-        images: Sequence[Path | str | bytes | int] = (),
+        images: "Path | str | bytes | int | Sequence[Path | str | bytes | int]" = (),
         without: Sequence[str] = (),
         text_weight: float = 1.0,
         image_weight: float = 1.0,
@@ -145,8 +145,8 @@ class Engine:
 
         Args:
             text: What the images show.
-            images: What the images look like: files, the bytes of files, or ids of hits. An image
-                that is named by its id is left out of the results.
+            images: What the images look like: files, the bytes of files, or ids of hits; one or
+                several. An image that is named by its id is left out of the results.
             without: Texts whose vectors are subtracted from the query's.
             text_weight: Weight of the text in the sum.
             image_weight: Weight of each image in the sum.
@@ -168,7 +168,7 @@ class Engine:
         return self.hits(
             SearchRequest(
                 text,
-                images=[Path(image) if isinstance(image, str) else image for image in images],
+                images=images,  # type: ignore[arg-type]  # the request takes one, and texts for paths
                 without=without,
                 text_weight=text_weight,
                 image_weight=image_weight,
@@ -293,7 +293,7 @@ class Engine:
             vector = encoded.vector(self._stored(request.ids))
             passing = self._passing(request.filter, request.labels)
             ranking = self._ranking(vector, encoded.query.kind, request.ids, passing)
-            return ranking.page(request), self._count(passing) - len(set(request.ids))
+            return ranking.page(request), self._count(passing, without=request.ids)
 
     def newest(
         self,
@@ -346,8 +346,13 @@ class Engine:
             among = matching if among is None else np.intersect1d(among, matching)
         return among
 
-    def _count(self, passing: Ids | None) -> int:
-        return self.catalog.image_count() if passing is None else len(passing)
+    def _count(self, passing: Ids | None, without: Sequence[int] = ()) -> int:
+        """Return how many of the images that pass can be hits; None for all images."""
+        if passing is None:
+            return self.catalog.image_count() - len(self.catalog.contents(list(set(without))))
+        # A label is looked for in all vectors, also of images whose files have vanished.
+        never = [*self.catalog.without_files(), *without]
+        return len(np.setdiff1d(passing, np.array(never, dtype=np.int64)))
 
     def images_with_label(self, label: str, probability: float) -> Ids:
         """Return the ids `(n,)` of the images that show a label with a probability above this."""
@@ -397,7 +402,9 @@ class Engine:
         """Return the vectors `(n, dim)` of contents, by their ids."""
         if not ids:
             return np.zeros((0, self.model.dim), dtype=np.float32)
-        found = self.catalog.embeddings_of(self.model.fingerprint, list(ids))
+        # SQLite's ids have 64 bits; nothing has a larger one.
+        possible = [number for number in ids if 0 < number <= MAX_ID]
+        found = self.catalog.embeddings_of(self.model.fingerprint, possible)
         for number in ids:
             if number not in found:
                 raise ImageNotFound(f"no image has the id {number}")

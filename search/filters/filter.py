@@ -11,6 +11,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from indexer.arguments import several
+from indexer.errors import QueryError
 from indexer.scan.walk import excluded
 from indexer.store.records import FileConditions, Moment, join
 
@@ -31,15 +33,16 @@ class Filter:
     count as being in this machine's zone.
 
     Attributes:
-        folders: The image lies in one of these: paths, or names of folders (`folders.scopes_of`).
+        folders: The image lies in one of these: paths, or names of folders (`folders.scopes_of`);
+            one or several.
         since: A date in one of the forms of `dates.ACCEPTED`.
         until: Likewise; includes all of the day, month or year that it names.
         exclude: Globs, as for indexing: matched with the names of files and folders, and their
-            paths.
+            paths; one or several.
         among: More conditions, each as the content ids `(n,)` that pass.
 
     Raises:
-        QueryError: `since` or `until` is not a date.
+        QueryError: `since` or `until` is not a date, or they are the wrong way round.
     """
 
     folders: Sequence[Path | str] = ()
@@ -49,7 +52,13 @@ class Filter:
     among: "Sequence[Ids]" = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        self._moments()
+        object.__setattr__(self, "folders", several(self.folders))
+        object.__setattr__(self, "exclude", several(self.exclude))
+        since, until = self._moments()
+        if since and until and since.wall >= until.wall and since.instant >= until.instant:
+            raise QueryError(
+                f"the dates are the wrong way round: {self.since} comes after {self.until}"
+            )
 
     def __bool__(self) -> bool:
         return bool(self.folders or self.since or self.until or self.exclude or len(self.among))

@@ -25,6 +25,8 @@ def read_image(path: Path, limits: Limits) -> bytes:
         return read_file(os.fsencode(path), limits)[1]
     except ImageError as exc:
         raise type(exc)(f"{path}: {exc}") from exc
+    except ValueError as exc:  # not a path, such as one with a NUL
+        raise ImageError(f"{str(path)!r} cannot be read: {exc}") from exc
 
 
 def encode_image_files(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from indexer.store.codec import Ids
+from indexer.store.codec import MAX_ID, Ids
 from indexer.store.protocol import StoreReader
 from search.hits import Hit
 
@@ -19,7 +19,7 @@ def newest(catalog: StoreReader, among: Ids | None, k: int, offset: int) -> list
         offset: How many to skip.
     """
     if among is None:
-        ids = catalog.newest(k, offset)
+        ids = catalog.newest(min(k, MAX_ID), min(offset, MAX_ID))
     else:
         every = catalog.newest_first()
         ids = every[np.isin(every, among)][offset : offset + k].tolist()

@@ -103,8 +103,8 @@ class Traced:
         assert "execve" in calls or "openat" in calls
         for line in calls.splitlines():
             if "connect(" in line:
-                assert "AF_UNIX" not in line, line  # the name service's cache: a look-up
-                assert '"127.0.0.1"' in line or '"::1"' in line, line
+                here = ("AF_UNIX", '"127.0.0.1"', '"::1"')
+                assert any(address in line for address in here), line
             if "sendto(" in line:
                 assert "htons(53)" not in line, line
             written = WRITING.search(line)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from indexer.store.codec import MAX_ID
 from indexer.store.records import SEPARATOR, FileConditions, Moment, Scope, inside, join
 
 from .base import MAX_SCOPES, Condition, Tables, any_of, scope_condition
@@ -211,7 +212,8 @@ def _date_condition(moment: Moment, compare: str) -> Condition:
     A date that the file carries counts; without one, the file's time of change.
     """
     by_file = f"WHEN taken_at IS NULL THEN mtime_ns {compare} ?"
-    nanoseconds = moment.instant * 10**9
+    # Times of change have 64 bits of nanoseconds, which end in 2262; dates go on.
+    nanoseconds = max(-MAX_ID, min(moment.instant * 10**9, MAX_ID))
     if moment.zoned:
         return (
             f"CASE {by_file} WHEN taken_offset IS NULL THEN taken_at {compare} ? "
