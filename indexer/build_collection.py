@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.arguments import several
 from indexer.devices.cpu_count import available_cores
 from indexer.images.decode import Limits
 from indexer.pipeline.stages import Plan, run
@@ -66,7 +67,7 @@ def build(
             With the encoder of another model, all images of the collection are encoded again
             beside the vectors that answer searches meanwhile, and that model takes over at the end
             of the run.
-        exclude: Glob patterns of files and folders to leave out.
+        exclude: Glob patterns of files and folders to leave out; one or several.
         retry_failed: Whether to try files again that failed before and have not changed.
         prune_vanished: Whether to delete the embeddings of images whose files have vanished, and
             those of former models.
@@ -86,8 +87,7 @@ def build(
         ModelError: The model cannot be used.
     """
     target = locate(Path(collection) if collection is not None else None)
-    several = [paths] if isinstance(paths, (Path, str)) else paths
-    resolved = [diff.resolve(Path(path)) for path in several]
+    resolved = [diff.resolve(Path(path), target) for path in several(paths)]
     target.create()
     with writing(target, "index") as catalog:
         used = encoder or _default_encoder(catalog, on_note)
@@ -95,7 +95,7 @@ def build(
             job = _Run(target, catalog, used, on_progress, on_skip)
             return job.run(
                 resolved,
-                exclude=exclude,
+                exclude=several(exclude),
                 retry_failed=retry_failed,
                 prune_vanished=prune_vanished,
                 workers=workers,

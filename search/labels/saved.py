@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from indexer.arguments import several
 from indexer.store.protocol import StoreReader
 from indexer.store.rows import SavedLabel
 from indexer.store.tables.labels import head_origin
@@ -57,7 +58,7 @@ def contents_at(catalog: StoreReader, paths: Iterable[Path]) -> list[int]:
         QueryError: Nothing was indexed at one of the paths.
     """
     found: dict[int, None] = {}
-    for path in paths:
+    for path in several(paths):
         for scope in scopes_of(catalog, path):
             found.update(dict.fromkeys(catalog.contents_in(scope)))
     return list(found)

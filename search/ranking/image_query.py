@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.arguments import several
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import ImageError
 from indexer.images.decode import Limits, decode, read_file
@@ -42,7 +43,7 @@ def encode_image_files(
     """
     limits = limits or Limits()
     vectors = []
-    for file in files:
+    for file in several(files):
         data, name = (
             (file, NAMELESS) if isinstance(file, bytes) else (read_image(file, limits), file)
         )
