@@ -1,13 +1,12 @@
 """The commands `clipdex adapt ...`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from adaptation.train import Trained
@@ -109,7 +108,11 @@ def train(
         on_note=note,
     )
     manifest = trained.head.artifact.metadata
-    out(json.dumps(manifest, ensure_ascii=False) if as_json else _summary_of(trained))
+    if as_json:
+        out_json(manifest)
+    else:
+        for line in _summary_of(trained):
+            out(line)
     if skipped:
         raise typer.Exit(SOME_FILES_FAILED)
 
@@ -157,7 +160,7 @@ def concept(
             images={"like": like, "unlike": unlike or []},
         )
     if as_json:
-        out(json.dumps(made.artifact.metadata, ensure_ascii=False))
+        out_json(made.artifact.metadata)
     else:
         out(f"{name} is a word now: try `clipdex search {name}`")
 
@@ -171,7 +174,7 @@ def list_learned(collection: options.Collection = None, as_json: options.Json = 
     """
     for manifest in _learned(collection):
         if as_json:
-            out(json.dumps(_summary(manifest), ensure_ascii=False))
+            out_json(_summary(manifest))
         elif "classes" in manifest:
             out(f"{manifest['name']}  {len(manifest['classes']):,} classes, {manifest['method']}")
         else:
@@ -186,7 +189,7 @@ def show(name: Name, collection: options.Collection = None) -> None:
     Example: clipdex adapt show machine-parts
     """
     for manifest in _named(name, collection):
-        out(json.dumps(manifest, ensure_ascii=False, indent=1))
+        out_json(manifest, indent=1)
 
 
 @app.command()
@@ -241,7 +244,7 @@ def _summary(manifest: Any) -> dict[str, Any]:
     return {key: manifest[key] for key in keys if key in manifest}
 
 
-def _summary_of(trained: "Trained") -> str:
+def _summary_of(trained: "Trained") -> list[str]:
     metrics, head = trained.metrics, trained.head
     lines = [f"{head.name}: {len(head.classes):,} classes"]
     if held := metrics["held_out"]:
@@ -256,4 +259,4 @@ def _summary_of(trained: "Trained") -> str:
             f"(zero-shot {measured['zero_shot']:.1%}), calibration error "
             f"{measured['calibration_error']:.1%}"
         )
-    return "\n".join([*lines, f"use it: clipdex label --head {head.name}"])
+    return [*lines, f"use it: clipdex label --head {head.name}"]

@@ -1,11 +1,10 @@
 """The command `clipdex duplicates`."""
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import options
-from .console import handle_errors, note, out
+from .console import handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from search import Engine
@@ -45,7 +44,7 @@ def duplicates(
             images = list(_images(engine, members))
             if as_json:
                 row = {"group": number, "kind": kind, "images": images}
-                out(json.dumps(row, ensure_ascii=False))
+                out_json(row)
             else:
                 _write(number, kind, images)
         missing = engine.catalog.count_without_thumbnail()

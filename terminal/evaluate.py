@@ -1,13 +1,12 @@
 """The command `clipdex eval`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from search.evaluation.evaluate import Evaluation
@@ -88,7 +87,7 @@ def evaluate(
                 note(f"skipped {display(path)}: {reason}")
         results.append(measure(dataset, encoder, name=name, templates=template or ()))
         if as_json:
-            out(json.dumps(results[-1].to_json(), ensure_ascii=False))
+            out_json(results[-1].to_json())
     if not as_json:
         _write_table([result.to_json() for result in results])
     if results[0].failed:

@@ -1,6 +1,5 @@
 """The command `clipdex index`."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from indexer.encoder import Encoder
@@ -135,7 +134,7 @@ def index(
             if isinstance(encoder, BatchEncoder):
                 encoder.close()
     if as_json:
-        out(json.dumps(report.to_json()))
+        out_json(report.to_json())
     else:
         out(
             f"{report.indexed:,} indexed, {report.reused:,} reused, "

@@ -255,8 +255,10 @@ def _listen(host: str, port: int) -> socket.socket:
 def _keys_of(file: Path | None) -> list[str]:
     if file is None:
         return []
+    from indexer.text_files import read_text
+
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise typer.BadParameter(f"--api-key-file {file} cannot be read: {exc}") from exc
     return [line.strip() for line in lines if line.strip()]

@@ -1,6 +1,5 @@
 """The commands `clipdex adapt tune` and `clipdex adapt merge`."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from adaptation.data.checks import Finding
@@ -170,7 +169,7 @@ def tune(
     )
     if as_json:
         fields = {"name": name, "fingerprint": tuned.bundle.fingerprint, **tuned.bundle.tuned}
-        out(json.dumps({**fields, "epochs": tuned.epochs}, ensure_ascii=False))
+        out_json({**fields, "epochs": tuned.epochs})
     else:
         _tell(tuned, captioned)
     if skipped:
