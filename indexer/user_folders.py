@@ -19,8 +19,12 @@ def user_folder(kind: Literal["data", "cache"], instead: str) -> Path:
     from platformdirs import user_cache_path, user_data_path
 
     find = user_data_path if kind == "data" else user_cache_path
-    folder = find("clipdex", appauthor=False)
-    # Without a home, the path begins with a ~ that nothing replaces.
+    unknown = f"this user has no home folder for clipdex's {kind}: {instead}"
+    try:
+        folder = find("clipdex", appauthor=False)
+    except RuntimeError as exc:
+        raise HomeUnknown(unknown) from exc
+    # Older platformdirs return a path that begins with a ~, which nothing replaces.
     if not folder.is_absolute():
-        raise HomeUnknown(f"this user has no home folder for clipdex's {kind}: {instead}")
+        raise HomeUnknown(unknown)
     return folder

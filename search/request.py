@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexer.arguments import several
+from indexer.arguments import several, valid_text
 from indexer.errors import QueryError
 
 if TYPE_CHECKING:  # a search without conditions does not load it
@@ -62,8 +62,8 @@ class SearchRequest:
         images = several(self.images)
         for name, value in (
             ("images", tuple(Path(one) if isinstance(one, str) else one for one in images)),
-            ("text", None if self.text is None else _text(self.text)),
-            ("without", tuple(map(_text, several(self.without)))),
+            ("text", None if self.text is None else valid_text(self.text)),
+            ("without", tuple(map(valid_text, several(self.without)))),
             ("labels", _pairs(self.labels)),
             ("k", _whole("k", self.k)),
             ("offset", _whole("offset", self.offset)),
@@ -102,11 +102,6 @@ def _whole(name: str, value: int) -> int:
         raise QueryError(f"{name} must be a whole number, not {value!r}") from None
 
 
-def _text(text: str) -> str:
-    """Return a text that can be encoded; a terminal's bytes that are not UTF-8 become U+FFFD."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-
-
 def _pairs(labels: Any) -> tuple[tuple[str, float], ...]:
     if isinstance(labels, str):
         raise TypeError(f'labels are pairs such as [("cat", 0.5)], not the text {labels!r}')
@@ -117,7 +112,7 @@ def _pairs(labels: Any) -> tuple[tuple[str, float], ...]:
         label, probability = pair
         if not 0 <= probability <= 1:
             raise QueryError(f"the label {label!r} needs a probability between 0 and 1")
-        found.append((_text(label), probability))
+        found.append((valid_text(label), probability))
     return tuple(found)
 
 

@@ -17,9 +17,9 @@ from functools import wraps
 from io import TextIOWrapper
 from typing import Any, ParamSpec
 
-import click
 import typer
 
+from indexer.arguments import valid_text
 from indexer.errors import ClipdexError
 
 FAILED = 1
@@ -37,12 +37,7 @@ class OutputFailed(ClipdexError):
 
 def visible(text: str) -> str:
     r"""Return a text with its control characters as escapes, such as \x1b and \n."""
-    try:
-        # A terminal's bytes that Python could not decode may be UTF-8 all the same.
-        data = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        data = text.encode("utf-8", "surrogatepass")
-    return CONTROLS.sub(_escape, data.decode("utf-8", "replace"))
+    return CONTROLS.sub(_escape, valid_text(text))
 
 
 def out(*columns: str) -> None:
@@ -144,7 +139,7 @@ def reported_errors() -> Iterator[None]:
     except KeyboardInterrupt as exc:
         note("interrupted")
         raise typer.Exit(INTERRUPTED) from exc
-    except (click.ClickException, click.exceptions.Exit, click.Abort):
+    except (typer.BadParameter, typer.Exit, typer.Abort):
         raise
     except OSError as exc:
         _fail(_reason(exc), exc)

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.arguments import several
+from indexer.arguments import several, valid_text
 from indexer.encoder import Embeddings, Encoder, logit_scale_of, unit
 from indexer.errors import QueryError
 from search.ranking.relevance import Estimator
@@ -50,7 +50,7 @@ class Labeller:
         Raises:
             QueryError: There are no labels, or a template has no place for them.
         """
-        self.labels = list(dict.fromkeys(name for one in several(labels) if (name := one.strip())))
+        self.labels = list(dict.fromkeys(name for one in several(labels) if (name := valid_text(one).strip())))
         if not self.labels:
             raise QueryError('no labels: name some with --labels "cat,dog" or --labels-file FILE')
         self.weights = class_vectors(encoder, self.labels, templates or DEFAULT_TEMPLATES)
