@@ -75,6 +75,15 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 help="A further name that clients use for this server.",
             ),
         ] = None,
+        root_path: Annotated[
+            str,
+            typer.Option(
+                envvar="CLIPDEX_ROOT_PATH",
+                metavar="PATH",
+                help="The path below which a reverse proxy shows this server, such as /photos.",
+                show_default="the proxy's root",
+            ),
+        ] = "",
         cors_origin: Annotated[
             Texts,
             typer.Option(
@@ -191,6 +200,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             api_keys=(*(api_key or ()), *_keys_of(api_key_file)),
             insecure=insecure,
             allow_hosts=tuple(allow_host or ()),
+            root_path=_root_path(root_path),
             cors_origins=tuple(cors_origin or ()),
             allow_index=tuple(_folder(path) for path in allow_index or ()),
             expose_paths=expose_paths,
@@ -268,6 +278,14 @@ def _folder(path: Path) -> Path:
     if not path.is_dir():
         raise typer.BadParameter(f"--allow-index {path}: there is no such folder")
     return path.absolute()
+
+
+def _root_path(text: str) -> str:
+    from serving.settings import ROOT_PATH
+
+    if not ROOT_PATH.fullmatch(text.rstrip("/")):
+        raise typer.BadParameter(f"--root-path {text!r}: it begins with a slash, such as /photos")
+    return text
 
 
 def _log(access: bool) -> None:

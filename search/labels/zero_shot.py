@@ -50,7 +50,9 @@ class Labeller:
         Raises:
             QueryError: There are no labels, or a template has no place for them.
         """
-        self.labels = list(dict.fromkeys(name for one in several(labels) if (name := valid_text(one).strip())))
+        self.labels = list(
+            dict.fromkeys(name for one in several(labels) if (name := valid_text(one).strip()))
+        )
         if not self.labels:
             raise QueryError('no labels: name some with --labels "cat,dog" or --labels-file FILE')
         self.weights = class_vectors(encoder, self.labels, templates or DEFAULT_TEMPLATES)

@@ -75,6 +75,9 @@ async def answer(
     return responses.SearchAnswer(
         query=query,
         total=total,
-        hits=[responses.HitAnswer.of(hit, paths, scored=scored) for hit in hits],
+        hits=[
+            responses.HitAnswer.of(hit, paths, root_path=service.settings.root_path, scored=scored)
+            for hit in hits
+        ],
         took_ms=round((time.perf_counter() - began) * 1000, 2),
     )
