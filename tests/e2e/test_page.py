@@ -227,9 +227,11 @@ def test_the_page_works_below_a_path(browser: Any, photos_indexed: tuple[Path, P
         page.keyboard.press("Enter")
         first(page, "rocket.jpg")
         assert page.url == f"{url}/my/photos/?q=a+rocket+launch"
-        page.wait_for_function("document.querySelector('#grid img').naturalWidth > 0")
+        while not page.evaluate("document.querySelector('#grid img').naturalWidth"):
+            page.wait_for_timeout(50)
         page.locator(FIRST_TILE).click()
-        page.wait_for_function("document.querySelector('#shown').naturalWidth > 0")
+        while not page.evaluate("document.querySelector('#shown').naturalWidth"):
+            page.wait_for_timeout(50)
         page.goto(f"{url}/my/photos/docs")
         page.wait_for_selector("#docs .opblock")
         context.close()

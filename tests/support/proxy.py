@@ -25,9 +25,13 @@ def proxied(server: str, prefix: str, *, strip: bool) -> Iterator[str]:
             path = self.path.removeprefix(prefix) if strip else self.path
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = dict(self.headers.items())
-            answer = httpx.request(
-                self.command, server + path, headers=headers, content=body, timeout=60
-            )
+            try:
+                answer = httpx.request(
+                    self.command, server + path, headers=headers, content=body, timeout=60
+                )
+            except httpx.HTTPError as exc:
+                self.send_error(502, str(exc))
+                return
             self.send_response(answer.status_code)
             for name, value in answer.headers.multi_items():
                 if name not in HOP_BY_HOP:
