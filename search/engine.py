@@ -159,7 +159,8 @@ class Engine:
                 probability above p.
 
         Returns:
-            The hits, best first.
+            The hits, best first. With nothing to look for but a filter or labels, the images that
+            pass, as `newest` returns them.
 
         Raises:
             QueryError: The query is empty, its parts cancel out, or a number is out of its range.
@@ -183,6 +184,14 @@ class Engine:
 
     def hits(self, request: SearchRequest) -> list[Hit]:
         """Answer a request; see `search`."""
+        if request.lists:
+            return self.newest(
+                k=request.k,
+                offset=request.offset,
+                collapse=request.collapse,
+                filter=request.filter,
+                labels=request.labels,
+            )[0]
         with self.question():
             query = expand_concepts(Query.of(request), self.collection.folder, self.model)
             encoded = self._encode(query)
@@ -300,6 +309,7 @@ class Engine:
         *,
         k: int = 10,
         offset: int = 0,
+        collapse: bool = False,
         filter: "Filter | None" = None,
         labels: Sequence[tuple[str, float]] = (),
     ) -> tuple[list[Hit], int]:
@@ -308,6 +318,7 @@ class Engine:
         Args:
             k: Number of hits.
             offset: Number of hits to skip.
+            collapse: Show near-duplicates as one hit; k and offset then count groups.
             filter: Which images may be returned.
             labels: (label, p) pairs, each of which an image must show with an estimated
                 probability above p.
@@ -318,10 +329,12 @@ class Engine:
         """
         from search.ranking.newest import newest
 
-        request = SearchRequest(k=k, offset=offset, filter=filter, labels=labels)
+        request = SearchRequest(k=k, offset=offset, collapse=collapse, filter=filter, labels=labels)
         with self.question():
             passing = self._passing(request.filter, request.labels)
-            hits = newest(self.catalog, passing, request.k, request.offset)
+            hits = newest(
+                self.catalog, passing, request.k, request.offset, collapsed=request.collapse
+            )
             return passing_first(self.catalog, request.filter, hits), self._count(passing)
 
     def _ranking(

@@ -84,10 +84,19 @@ class SearchRequest:
                     f"{weight}"
                 )
 
+    @property
+    def lists(self) -> bool:
+        """Whether nothing is looked for, and the images that meet the conditions are listed."""
+        wanted = (self.text or "").strip() or self.images or self.without or self.min_relevance
+        return not wanted and bool(self.filter or self.labels)
+
     def require_query(self) -> None:
         """Raise QueryError when there is neither a text nor an image to look for."""
         if not (self.text or "").strip() and not self.images:
-            raise QueryError("nothing to search for: give a text or an image")
+            raise QueryError(
+                "nothing to search for: give a text or an image, or only conditions (folder, date, "
+                "label) for the newest images"
+            )
 
     @property
     def ids(self) -> list[int]:

@@ -4,11 +4,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.errors import ClipdexError
 from indexer.images.decode import Limits
 
-from .services.errors import InvalidRootPath
-
 ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[\w.~-]+)*", re.ASCII)
+
+
+class InvalidRootPath(ClipdexError):
+    """A path that a reverse proxy cannot show the server below."""
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,10 @@ def train(
     """
     options.check_templates(template)
 
+    from adaptation.artifact_writer import check_name
     from adaptation.data.examples import read_examples
     from adaptation.methods.registry import METHODS, RECOMMENDED
+    from adaptation.train import require_torch
     from adaptation.train import train as learn
     from indexer import load_encoder
     from indexer.devices.cpu_count import available_cores
@@ -76,16 +78,20 @@ def train(
     chosen = method or RECOMMENDED
     if chosen not in METHODS:
         raise typer.BadParameter(f"--method: {chosen!r} is not one of {', '.join(METHODS)}")
+    check_name(name)
+    require_torch(METHODS[chosen]())
     place = locate(collection)
+    place.require_writable()
     truth = own_labels(place) if data is None else read_ground_truth(data)
+    held_truth = None if validation is None else read_ground_truth(validation)
     model, fingerprint = active_model(place)
     encoder = load_encoder(model, fingerprint=fingerprint, threads=available_cores())
     with lookup_where(place, encoder.fingerprint) as stored:
         examples = read_examples(truth, encoder, stored=stored, workers=workers)
         held = None
-        if validation is not None:
+        if held_truth is not None:
             held = read_examples(
-                read_ground_truth(validation),
+                held_truth,
                 encoder,
                 classes=examples.classes,
                 stored=stored,
@@ -141,10 +147,13 @@ def concept(
 
     import numpy as np
 
+    from adaptation.artifact_writer import check_name
     from adaptation.concepts import learn_concept
     from search import Engine
 
+    check_name(name)
     with Engine.open(collection) as engine:
+        engine.collection.require_writable()
         with engine.question():
             liked, unliked = (
                 np.array([engine.vector_of(path)[0] for path in paths], np.float32)

@@ -22,6 +22,10 @@ class NoSamplePhotos(ClipdexError):
     """Neither package with sample photos is installed."""
 
 
+class DemoFolderUnwritable(ClipdexError):
+    """The sample photos cannot be copied."""
+
+
 @handle_errors
 def demo(
     folder: Annotated[
@@ -83,6 +87,7 @@ def _copy_photos(target: Path) -> int:
 
     Raises:
         NoSamplePhotos: Neither package is installed.
+        DemoFolderUnwritable: They cannot be copied to `target`.
     """
     found = []
     for package, folder in SOURCES:
@@ -94,7 +99,13 @@ def _copy_photos(target: Path) -> int:
         raise NoSamplePhotos(
             "the sample photos are not installed. Run `pip install 'clipdex[demo]'` and try again"
         )
-    target.mkdir(parents=True, exist_ok=True)
-    for file in found:
-        shutil.copyfile(file, target / file.name)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for file in found:
+            shutil.copyfile(file, target / file.name)
+    except OSError as exc:
+        raise DemoFolderUnwritable(
+            f"cannot put the sample photos into {target}: {exc.strerror or exc}. Name a folder "
+            "that you can write to: clipdex demo FOLDER"
+        ) from exc
     return len(found)

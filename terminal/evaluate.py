@@ -64,7 +64,7 @@ def evaluate(
 
     from indexer import load_encoder
     from indexer.devices.cpu_count import available_cores
-    from indexer.load import active_model
+    from indexer.load import active_model, obtain
     from indexer.store.collection import locate
     from indexer.store.lookup import lookup_where
     from indexer.store.paths import display
@@ -76,6 +76,9 @@ def evaluate(
     place = locate(collection)
     results: list[Evaluation] = []
     asked = [(name, None) for name in model] if model else [active_model(place)]
+    for name, fingerprint in asked:  # before any of them is measured
+        if fingerprint is None:
+            obtain(name, on_progress=note)
     for name, fingerprint in asked:
         encoder = load_encoder(
             name, fingerprint=fingerprint, threads=available_cores(), on_progress=note

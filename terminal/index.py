@@ -83,6 +83,9 @@ def index(
     from indexer.devices.cpu_count import available_cores
     from indexer.encoder import BatchEncoder
     from indexer.images.decode import Limits
+    from indexer.load import require_device
+    from indexer.scan.diff import resolve
+    from indexer.store.collection import locate
 
     from .progress import ProgressBar
 
@@ -94,6 +97,11 @@ def index(
     )
     if precision == "int8" and device not in ("auto", "cpu"):
         raise typer.BadParameter("--precision int8 runs on the CPU: leave out --device")
+    place = locate(collection)
+    for path in paths:
+        resolve(path, place)
+    place.require_writable()
+    require_device(device)
     if model is not None or device != "auto" or precision is not None:
         encoder = _encoder(
             collection,

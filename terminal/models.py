@@ -161,8 +161,10 @@ def export(
     """
     from indexer.errors import CompileError
     from indexer.load import find_bundle
+    from indexer.weights.target import require_target
 
     bundle = find_bundle(name)
+    require_target(folder)
     try:
         from indexer.weights.export import export as write
     except ImportError as exc:

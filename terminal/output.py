@@ -33,27 +33,33 @@ class Form(Enum):
     PRINT0 = "print0"
 
 
-def write_hits(hits: Sequence[Hit], form: Form) -> None:
-    """Print the hits; in a pipe, the table of a terminal becomes lines of score, tab and path."""
+def write_hits(hits: Sequence[Hit], form: Form, *, scored: bool = True) -> None:
+    """Print the hits; in a pipe, the table of a terminal becomes lines of score, tab and path.
+
+    Args:
+        hits: What to print.
+        form: How to print it.
+        scored: Whether something was looked for; otherwise the places of scores stay empty.
+    """
     match form:
         case Form.JSON:
             for hit in hits:
-                out_json(hit.to_json())
+                out_json({**hit.to_json(), **({} if scored else {"score": None})})
         case Form.CSV:
             out_csv("rank", "id", "path", "score", "relevance")
             for hit in hits:
                 relevance = "" if hit.relevance is None else hit.relevance
-                out_csv(hit.rank, hit.id, hit.path, f"{hit.score:.6f}", relevance)
+                out_csv(hit.rank, hit.id, hit.path, f"{hit.score:.6f}" if scored else "", relevance)
         case Form.PATHS | Form.PRINT0:
             end = b"\n" if form is Form.PATHS else b"\0"
             for hit in hits:
                 out_bytes(hit.raw_paths[0] + end)
         case Form.TABLE:
             if is_terminal():
-                _write_table(hits)
+                _write_table(hits, scored)
             else:
                 for hit in hits:
-                    out(f"{hit.score:.3f}", hit.path)
+                    out(f"{hit.score:.3f}" if scored else "", hit.path)
             _say_if_nothing_matches(hits)
 
 
@@ -82,7 +88,7 @@ def _say_if_nothing_matches(hits: Sequence[Hit]) -> None:
         note(f"nothing here seems to match; these come closest ({max(known):.0%} at best)")
 
 
-def _write_table(hits: Sequence[Hit]) -> None:
+def _write_table(hits: Sequence[Hit], scored: bool) -> None:
     if not hits:
         return
     from rich.console import Console
@@ -104,6 +110,7 @@ def _write_table(hits: Sequence[Hit]) -> None:
             name.append(f"  and {len(hit.collapsed)} more like it", style="dim")
         match = "" if hit.relevance is None else f"{hit.relevance:.0%}"
         size = f"{hit.width} x {hit.height}"
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", match, name, size)
+        score = f"{hit.score:.3f}" if scored else ""
+        table.add_row(str(hit.rank), score, match, name, size)
     with writing_output():
         Console().print(table)

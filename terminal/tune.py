@@ -138,8 +138,14 @@ def tune(
     found = [*check_settings(chosen), *check_model(bundle)]
     _objected(found, force)
     with needs_torch():
+        from adaptation.tuning.save_model import require_free
+        from adaptation.tuning.training_log import require_tensorboard
         from adaptation.tuning.tune import RunConfig
         from adaptation.tuning.tune import tune as learn
+    require_free(name)
+    if tensorboard is not None:
+        require_tensorboard(tensorboard)
+    old_truth = read_ground_truth(old) if old else None
     run = RunConfig.on(device, cache_folder() / "tuning" / name, tensorboard)
     encoder = load_encoder(base, fingerprint=bundle.fingerprint, threads=available_cores())
     with lookup_where(place, bundle.fingerprint) as stored:
@@ -147,7 +153,7 @@ def tune(
         known = (
             read_pairs(truth, encoder, stored=stored, workers=workers) if captioned else read(truth)
         )
-        kept = read(read_ground_truth(old)) if old else None
+        kept = read(old_truth) if old_truth else None
     skipped = [*known.skipped, *(kept.skipped if kept else ())]
     for path, reason in skipped:
         note(f"skipped {display(path)}: {reason}")

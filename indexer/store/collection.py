@@ -12,6 +12,7 @@ from pathlib import Path
 
 from indexer.errors import CollectionNotFound, CollectionStorageError
 from indexer.user_folders import user_folder
+from indexer.writable import obstacle
 
 LOCAL_NAME = ".clipdex"
 ENVIRONMENT = "CLIPDEX_COLLECTION"
@@ -47,6 +48,15 @@ class Collection:
             raise CollectionNotFound(
                 f"no collection at {self.folder}: nothing was indexed yet. "
                 "Run `clipdex index FOLDER` first, or name another place with --collection"
+            )
+
+    def require_writable(self) -> None:
+        """Raise CollectionStorageError if nothing can be written here, before there is anything."""
+        reason = obstacle(self.folder)
+        if reason is not None:
+            raise CollectionStorageError(
+                f"cannot write the collection at {self.folder}: {reason}. Name a writable place "
+                "with --collection"
             )
 
     def create(self) -> None:

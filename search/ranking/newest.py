@@ -7,7 +7,9 @@ from indexer.store.protocol import StoreReader
 from search.hits import Hit
 
 
-def newest(catalog: StoreReader, among: Ids | None, k: int, offset: int) -> list[Hit]:
+def newest(
+    catalog: StoreReader, among: Ids | None, k: int, offset: int, *, collapsed: bool = False
+) -> list[Hit]:
     """Return the hits `offset + 1` to `offset + k`, newest first.
 
     Their score is 0 and they have no relevance, since there is no query.
@@ -17,7 +19,12 @@ def newest(catalog: StoreReader, among: Ids | None, k: int, offset: int) -> list
         among: Only these content ids; None for all.
         k: How many hits.
         offset: How many to skip.
+        collapsed: Show near-duplicates as one hit; k and offset then count groups.
     """
+    if collapsed:
+        from .collapse import collapse
+
+        return collapse(catalog, lambda count: newest(catalog, among, count, 0), k=k, offset=offset)
     if among is None:
         ids = catalog.newest(min(k, MAX_ID), min(offset, MAX_ID))
     else:

@@ -34,6 +34,9 @@ async def search_json(service: ServiceDep, body: requests.SearchBody) -> respons
     """Search with a JSON body."""
     began = time.perf_counter()
     request = request_of_body(body, absolute=service.settings.expose_paths)
+    if request.lists:
+        hits, total = await service.search.newest(request)
+        return await answer(service, echo(body), hits, total, began, scored=False)
     hits, total = await service.search.search(request)
     return await answer(service, echo(body), hits, total, began)
 

@@ -3,7 +3,6 @@
     ClipdexError
     ├── InsecureAddress     a server that everybody in the network could use
     ├── AddressUnavailable  an address that this machine cannot listen at
-    ├── InvalidRootPath     a path that a reverse proxy cannot show the server below
     ├── Busy                more requests wait than the server has room for
     ├── NotFound            no job, head, model or file of this name
     ├── NotAllowed          a folder that the operator has not allowed
@@ -21,10 +20,6 @@ class InsecureAddress(ClipdexError):
 
 class AddressUnavailable(ClipdexError):
     """An address that this machine cannot listen at."""
-
-
-class InvalidRootPath(ClipdexError):
-    """A path that a reverse proxy cannot show the server below."""
 
 
 class Busy(ClipdexError):

@@ -8,8 +8,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from serving.services.errors import InvalidRootPath
-from serving.settings import Settings
+from serving.settings import InvalidRootPath, Settings
 from support.command import Run
 from support.proxy import proxied
 from support.servers import Served, serving
