@@ -44,7 +44,7 @@ def train(
         typer.Option(metavar="DATA", help="Images to measure on, once, at the end."),
     ] = None,
     template: options.Templates = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of splits and random weights.")] = 0,
+    seed: options.Seed = 0,
     force: Force = False,
     workers: options.Workers = None,
     collection: options.Collection = None,

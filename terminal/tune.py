@@ -50,13 +50,18 @@ def tune(
             help="Other labelled images, on which zero-shot accuracy must not fall by a point.",
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the images.")] = 10,
+    epochs: Annotated[int, typer.Option(min=0, metavar="N", help="Passes over the images.")] = 10,
     rate: Annotated[
         float | None,
-        typer.Option(metavar="R", help="Peak learning rate.", show_default="3e-05, else 1e-03"),
+        typer.Option(
+            min=0, metavar="R", help="Peak learning rate.", show_default="3e-05, else 1e-03"
+        ),
     ] = None,
     warmup: Annotated[
-        float, typer.Option(metavar="S", help="Share of steps in which the learning rate warms up.")
+        float,
+        typer.Option(
+            min=0, max=1, metavar="S", help="Share of steps in which the learning rate warms up."
+        ),
     ] = 0.1,
     batch_size: Annotated[
         int | None,
@@ -79,7 +84,7 @@ def tune(
         typer.Option(metavar="DIR", help="Also write TensorBoard's event files there."),
     ] = None,
     template: options.Templates = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of splits, order and crops.")] = 0,
+    seed: options.Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Go on where a check objects.")] = False,
     device: Annotated[
         str, typer.Option(metavar="D", help="auto, cpu, cuda or mps; cuda:1 for the second.")
