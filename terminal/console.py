@@ -139,7 +139,10 @@ def reported_errors() -> Iterator[None]:
     except KeyboardInterrupt as exc:
         note("interrupted")
         raise typer.Exit(INTERRUPTED) from exc
-    except (typer.BadParameter, typer.Exit, typer.Abort):
+    except typer.BadParameter as exc:
+        exc.message = visible(exc.message)
+        raise
+    except (typer.Exit, typer.Abort):
         raise
     except OSError as exc:
         _fail(_reason(exc), exc)

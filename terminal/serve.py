@@ -11,12 +11,20 @@ from typing import Annotated, Any
 import typer
 
 from . import options
-from .console import handle_errors, note
+from .console import handle_errors, note, visible
 
 # The defaults are those of `serving.settings.Settings`, repeated here for the help.
 Texts = list[str] | None
 
 BACKLOG = 1024
+
+
+class _OneLine(logging.Formatter):
+    """Formats a message as one line; a traceback may follow it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Return the message, whatever names stand in it."""
+        return visible(super().formatMessage(record))
 
 
 def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
@@ -289,6 +297,8 @@ def _root_path(text: str) -> str:
 
 
 def _log(access: bool) -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("clipdex").setLevel(logging.INFO)
     logging.getLogger("clipdex.access").setLevel(logging.INFO if access else logging.WARNING)

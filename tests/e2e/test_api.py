@@ -329,6 +329,13 @@ def test_head_answers_as_get_without_the_body(served: Served, path: str) -> None
     }
 
 
+def test_a_wrong_method_is_told_the_right_ones(served: Served) -> None:
+    answer = served.post("/v1/status", json={})
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+    assert served.get("/v1/label").headers["allow"] == "POST"
+
+
 def test_head_of_a_stream_ends_at_once(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     for seed in range(100):

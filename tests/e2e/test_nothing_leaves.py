@@ -131,7 +131,7 @@ def test_commands_write_and_ask_nowhere_else(traced: Traced, tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_a_server_and_a_compiler_look_nothing_up(traced: Traced, tmp_path: Path) -> None:
-    images = labelled(tmp_path / "images", range(4))
+    images = labelled(tmp_path / "images", range(12))  # enough to calibrate 8-bit integers
     traced.run("index", images)
     traced.run("serve", "--port", "0", seconds=UPLOAD_SECONDS)
     pytest.importorskip("torch")

@@ -56,6 +56,8 @@ def test_lines_for_people_hold_no_control_characters(clipdex: Run, odd: tuple[Pa
     status = clipdex("status", "--collection", collection).stdout
     assert b"broken\\x1b]0;title\\x07.png: " in status
     # The words of users, and of errors.
+    wrong = clipdex("label", "--labels-file", "no\x1b[2Jsuch", code=2)
+    assert b"\x1b" not in wrong.stderr
     wrong = clipdex("similar", "no\x1b[2Jsuch\u202e.png", "--collection", collection, code=1)
     assert wrong.stderr.startswith(b"error: no\\x1b[2Jsuch\\u202e.png: ")
 
