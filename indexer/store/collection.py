@@ -55,8 +55,7 @@ class Collection:
         reason = obstacle(self.folder)
         if reason is not None:
             raise CollectionStorageError(
-                f"cannot write the collection at {self.folder}: {reason}. Name a writable place "
-                "with --collection"
+                f"cannot write to {self.folder}: {reason}. Name a writable place with --collection"
             )
 
     def create(self) -> None:
