@@ -157,7 +157,10 @@ def test_a_stream_that_takes_nothing_is_an_error(odd: tuple[Path, Path], command
     assert "Traceback" not in said
     assert run("> /dev/null 2>&-")[0] == 0
     assert run("> /dev/null 2> /dev/full")[0] == 0
-    assert run("</dev/null | head -n 1 > /dev/null")[1] in ("", "no duplicates\n")
+    code, said = run("| head -n 1 > /dev/null")
+    assert code == 0
+    assert "Traceback" not in said
+    assert "error" not in said
 
 
 def test_the_current_folder_may_be_gone(odd: tuple[Path, Path]) -> None:
@@ -166,7 +169,7 @@ def test_the_current_folder_may_be_gone(odd: tuple[Path, Path]) -> None:
         (["search", "x", "--collection", str(collection)], 0),
         (["similar", str(photos / "a\nb.png"), "--collection", str(collection)], 0),
         (["search", "x", "--collection", "here"], 1),
-        (["demo"], 1),
+        (["forget", "photos", "--collection", str(collection)], 1),
     ):
         script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
         done = subprocess.run(
