@@ -7,6 +7,7 @@ import typer
 
 from terminal import (
     adapt,
+    console,
     demo,
     duplicates,
     evaluate,
@@ -78,8 +79,13 @@ def main(
 
 def run() -> None:
     """Run the command; the entry point of the console script."""
+    console.prepare_streams()
     try:
-        app()
+        # Help and version are printed by Typer, outside any command.
+        with console.reported_errors():
+            app()
+    except typer.Exit as failed:
+        raise SystemExit(failed.exit_code) from None
     except SystemExit as status:
         once.leave(status)
         raise

@@ -80,7 +80,7 @@ def train(
         CollectionStorageError: The head cannot be written.
     """
     check_name(name)
-    _require_torch(method)
+    require_torch(method)
     everything = [examples, *([validation] if validation else [])]
     pairs = near_duplicates(
         np.concatenate([one.vectors for one in everything]),
@@ -120,7 +120,8 @@ def train(
     return Trained(Head.load(folder), tuple(findings), metrics)
 
 
-def _require_torch(method: Method) -> None:
+def require_torch(method: Method) -> None:
+    """Raise ExamplesError if a method needs torch and there is none."""
     if method.needs_torch:
         try:
             import torch  # noqa: F401

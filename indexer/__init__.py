@@ -8,14 +8,20 @@ indexing needs.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .telemetry import switch_off
 
 if TYPE_CHECKING:
-    from indexer.pipeline.writer import BuildReport, Skipped
+    from indexer.pipeline.writer import BuildReport as BuildReport
+    from indexer.pipeline.writer import Skipped as Skipped
 
-    from .build_collection import Progress, build
-    from .forget_files import forget
-    from .load import load_encoder
+    from .build_collection import Progress as Progress
+    from .build_collection import build as build
+    from .forget_files import forget as forget
+    from .load import load_encoder as load_encoder
+
+switch_off()
 
 __all__ = ["BuildReport", "Progress", "Skipped", "build", "forget", "load_encoder"]
 
@@ -29,7 +35,9 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # or a type checker would accept any name
+
+    def __getattr__(name: str) -> object:
+        if name in _HOMES:
+            return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

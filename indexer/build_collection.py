@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from indexer.arguments import several
 from indexer.devices.cpu_count import available_cores
 from indexer.images.decode import Limits
 from indexer.pipeline.stages import Plan, run
@@ -75,7 +76,7 @@ def build(
             beside the vectors that answer searches meanwhile, and that model takes over at the end
             of the run.
         exclude: Patterns of files and folders to leave out, by gitignore's rules
-            (`indexer.scan.exclusions`); the collection keeps them. Images that it holds there are
+            (`indexer.scan.exclusions`), one or several; the collection keeps them. Images that it holds there are
             deleted from it, as by `forget`.
         include: Patterns of earlier runs that are not to be left out any more. A path that was
             forgotten is indexed again when it is named itself.
@@ -100,8 +101,7 @@ def build(
         ModelError: The model cannot be used.
     """
     target = locate(Path(collection) if collection is not None else None)
-    several = [paths] if isinstance(paths, (Path, str)) else paths
-    resolved = [diff.resolve(Path(path)) for path in several]
+    resolved = [diff.resolve(Path(path), target) for path in several(paths)]
     folders = [path if path.is_dir() else path.parent for path in resolved]
     left_out = _Exclusions.parse(exclude, include, folders)
     target.create()
@@ -168,10 +168,7 @@ class _Exclusions:
     ) -> Self:
         """Parse patterns for the folders that are indexed."""
         return cls(
-            *(
-                {text: parse(text, folders) for text in ([one] if isinstance(one, str) else one)}
-                for one in (exclude, include)
-            )
+            *({text: parse(text, folders) for text in several(one)} for one in (exclude, include))
         )
 
     def enter(self, catalog: StoreWriter, paths: Sequence[Path]) -> Rules:

@@ -12,6 +12,7 @@
     ├── ImageError                  one image cannot be read
     │   ├── ImageTooLarge           above a limit that the user can raise
     │   └── ImageFormatUnknown      not an image, or of a format that clipdex does not read
+    ├── HomeUnknown                 the user has no home folder, and no other was named
     ├── WorkerLost                  a process that decodes images was killed from outside
     ├── ModelError
     │   ├── ModelNotFound           no such model here
@@ -91,6 +92,10 @@ class ImageTooLarge(ImageError):
 
 class ImageFormatUnknown(ImageError):
     """The bytes are not an image of a known format."""
+
+
+class HomeUnknown(ClipdexError):
+    """The user has no home folder, and no other place was named."""
 
 
 class WorkerLost(ClipdexError):

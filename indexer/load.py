@@ -121,7 +121,8 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
 
     ONNX Runtime's own builds for GPUs serve where torch is not installed.
     """
-    from indexer.encoders.onnx_encoder import OnnxEncoder, has_provider
+    from indexer.devices import detect
+    from indexer.encoders.onnx_encoder import OnnxEncoder
 
     if device == "cpu" or (bundle.quantized and device == "auto"):
         return OnnxEncoder(bundle, device="cpu", threads=threads)
@@ -130,9 +131,7 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
             f"{bundle.name} computes in 8-bit integers, which only the CPU does: leave out "
             "--device, or add --precision fp32"
         )
-    from indexer.devices import detect
-
-    found = detect.devices(device)
+    found = require_device(device)
     if found and detect.has_torch():
         from indexer.encoders.gpu.pool import GpuEncoder
 
@@ -144,7 +143,27 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
             threads=threads,
             on_progress=on_progress,
         )
-    if device != "auto" and not has_provider(device):
+    return OnnxEncoder(bundle, device=device, threads=threads)
+
+
+def require_device(device: str) -> list[str]:
+    """Check that a model can run on a device, before one is compiled for it.
+
+    Args:
+        device: "cpu", "cuda", "mps" or "auto".
+
+    Returns:
+        torch's names of the GPUs of that kind.
+
+    Raises:
+        DeviceUnavailable: There is none, or nothing installed here could use it.
+    """
+    from indexer.devices import detect
+    from indexer.encoders.onnx_encoder import has_provider
+
+    found = [] if device == "cpu" else detect.devices(device)
+    usable = device in ("auto", "cpu") or (found and detect.has_torch()) or has_provider(device)
+    if not usable:
         raise DeviceUnavailable(
             f"--device {device} needs torch and open_clip: pip install 'clipdex[torch]', or use "
             "--device cpu"
@@ -152,7 +171,7 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
             else f"--device {device}: this machine has no such GPU, or its driver does not report "
             "it: use --device cpu"
         )
-    return OnnxEncoder(bundle, device=device, threads=threads)
+    return found
 
 
 def load_torch(bundle: Bundle, device: str) -> "TensorEncoder":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.arguments import several
 from indexer.images.preprocess import Preprocess
 
 from .encoder import Embeddings, Pixels, unit
@@ -58,7 +59,9 @@ class FakeEncoder:
 
     def encode_texts(self, texts: list[str]) -> Embeddings:
         """Encode n texts as `(n, dim)`; equal texts have equal vectors."""
-        keys = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in texts]
+        keys = [
+            hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in several(texts)
+        ]
         return unit(np.stack([self._vector(key) for key in keys]))
 
     def _vector(self, key: str) -> Embeddings:

@@ -17,7 +17,7 @@ from indexer.store.codec import Ids
 from indexer.store.collection import Collection, locate
 from indexer.store.database import translated
 from indexer.store.protocol import StoreReader
-from indexer.store.records import Model
+from indexer.store.records import MAX_INTEGER, Model
 from search.labels.concepts import expand_concepts
 from search.ranking.query import EncodedQuery, Query
 from search.ranking.ranking import Ranking, passing_first
@@ -130,7 +130,7 @@ class Engine:
         self,
         text: str | None = None,
         *,
-        images: Sequence[Path | str | bytes | int] = (),
+        images: "Path | str | bytes | int | Sequence[Path | str | bytes | int]" = (),
         without: Sequence[str] = (),
         text_weight: float = 1.0,
         image_weight: float = 1.0,
@@ -145,8 +145,8 @@ class Engine:
 
         Args:
             text: What the images show.
-            images: What the images look like: files, the bytes of files, or ids of hits. An image
-                that is named by its id is left out of the results.
+            images: What the images look like: files, the bytes of files, or ids of hits; one or
+                several. An image that is named by its id is left out of the results.
             without: Texts whose vectors are subtracted from the query's.
             text_weight: Weight of the text in the sum.
             image_weight: Weight of each image in the sum.
@@ -159,7 +159,8 @@ class Engine:
                 probability above p.
 
         Returns:
-            The hits, best first.
+            The hits, best first. With nothing to look for but a filter or labels, the images that
+            pass, as `newest` returns them.
 
         Raises:
             QueryError: The query is empty, its parts cancel out, or a number is out of its range.
@@ -168,7 +169,7 @@ class Engine:
         return self.hits(
             SearchRequest(
                 text,
-                images=[Path(image) if isinstance(image, str) else image for image in images],
+                images=images,  # type: ignore[arg-type]  # the request takes one, and texts for paths
                 without=without,
                 text_weight=text_weight,
                 image_weight=image_weight,
@@ -183,6 +184,14 @@ class Engine:
 
     def hits(self, request: SearchRequest) -> list[Hit]:
         """Answer a request; see `search`."""
+        if request.lists:
+            return self.newest(
+                k=request.k,
+                offset=request.offset,
+                collapse=request.collapse,
+                filter=request.filter,
+                labels=request.labels,
+            )[0]
         with self.question():
             query = expand_concepts(Query.of(request), self.collection.folder, self.model)
             encoded = self._encode(query)
@@ -293,13 +302,14 @@ class Engine:
             vector = encoded.vector(self._stored(request.ids))
             passing = self._passing(request.filter, request.labels)
             ranking = self._ranking(vector, encoded.query.kind, request.ids, passing)
-            return ranking.page(request), self._count(passing) - len(set(request.ids))
+            return ranking.page(request), self._count(passing, without=request.ids)
 
     def newest(
         self,
         *,
         k: int = 10,
         offset: int = 0,
+        collapse: bool = False,
         filter: "Filter | None" = None,
         labels: Sequence[tuple[str, float]] = (),
     ) -> tuple[list[Hit], int]:
@@ -308,6 +318,7 @@ class Engine:
         Args:
             k: Number of hits.
             offset: Number of hits to skip.
+            collapse: Show near-duplicates as one hit; k and offset then count groups.
             filter: Which images may be returned.
             labels: (label, p) pairs, each of which an image must show with an estimated
                 probability above p.
@@ -318,10 +329,12 @@ class Engine:
         """
         from search.ranking.newest import newest
 
-        request = SearchRequest(k=k, offset=offset, filter=filter, labels=labels)
+        request = SearchRequest(k=k, offset=offset, collapse=collapse, filter=filter, labels=labels)
         with self.question():
             passing = self._passing(request.filter, request.labels)
-            hits = newest(self.catalog, passing, request.k, request.offset)
+            hits = newest(
+                self.catalog, passing, request.k, request.offset, collapsed=request.collapse
+            )
             return passing_first(self.catalog, request.filter, hits), self._count(passing)
 
     def _ranking(
@@ -346,8 +359,13 @@ class Engine:
             among = matching if among is None else np.intersect1d(among, matching)
         return among
 
-    def _count(self, passing: Ids | None) -> int:
-        return self.catalog.image_count() if passing is None else len(passing)
+    def _count(self, passing: Ids | None, without: Sequence[int] = ()) -> int:
+        """Return how many of the images that pass can be hits; None for all images."""
+        if passing is None:
+            return self.catalog.image_count() - len(self.catalog.contents(list(set(without))))
+        # A label is looked for in all vectors, also of images whose files have vanished.
+        never = [*self.catalog.without_files(), *without]
+        return len(np.setdiff1d(passing, np.array(never, dtype=np.int64)))
 
     def images_with_label(self, label: str, probability: float) -> Ids:
         """Return the ids `(n,)` of the images that show a label with a probability above this."""
@@ -397,7 +415,9 @@ class Engine:
         """Return the vectors `(n, dim)` of contents, by their ids."""
         if not ids:
             return np.zeros((0, self.model.dim), dtype=np.float32)
-        found = self.catalog.embeddings_of(self.model.fingerprint, list(ids))
+        # SQLite's ids have 64 bits; nothing has a larger one.
+        possible = [number for number in ids if 0 < number <= MAX_INTEGER]
+        found = self.catalog.embeddings_of(self.model.fingerprint, possible)
         for number in ids:
             if number not in found:
                 raise ImageNotFound(f"no image has the id {number}")

@@ -3,20 +3,28 @@
 Imports nothing large: a command that asks a running server loads neither NumPy nor FAISS.
 """
 
+import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from indexer.arguments import several, valid_text
 from indexer.errors import QueryError
 
 if TYPE_CHECKING:  # a search without conditions does not load it
     from search.filters.filter import Filter
 
+# Only the ratio of the weights counts; vectors are summed in single precision.
+MAX_WEIGHT = 1e6
+
 
 @dataclass(frozen=True)
 class SearchRequest:
     """A search, checked when it is made.
+
+    Where several texts or images may be given, one is as good as a list of one.
 
     Args:
         text: What the images show, in the user's words.
@@ -51,6 +59,16 @@ class SearchRequest:
     min_relevance: float = 0.0
 
     def __post_init__(self) -> None:
+        images = several(self.images)
+        for name, value in (
+            ("images", tuple(Path(one) if isinstance(one, str) else one for one in images)),
+            ("text", None if self.text is None else valid_text(self.text)),
+            ("without", tuple(map(valid_text, several(self.without)))),
+            ("labels", _pairs(self.labels)),
+            ("k", _whole("k", self.k)),
+            ("offset", _whole("offset", self.offset)),
+        ):
+            object.__setattr__(self, name, value)
         if self.k < 1 or self.offset < 0:
             raise QueryError(
                 f"k must be at least 1 and offset at least 0, not {self.k} and {self.offset}"
@@ -59,19 +77,52 @@ class SearchRequest:
             raise QueryError(
                 f"the minimum relevance must be between 0 and 1, not {self.min_relevance}"
             )
-        for label, probability in self.labels:
-            if not 0 <= probability <= 1:
-                raise QueryError(f"the label {label!r} needs a probability between 0 and 1")
+        for name, weight in (("text", self.text_weight), ("image", self.image_weight)):
+            if not (math.isfinite(weight) and abs(weight) <= MAX_WEIGHT):
+                raise QueryError(
+                    f"the weight of the {name} must be a number up to {MAX_WEIGHT:,.0f}, not "
+                    f"{weight}"
+                )
+
+    @property
+    def lists(self) -> bool:
+        """Whether nothing is looked for, and the images that meet the conditions are listed."""
+        wanted = (self.text or "").strip() or self.images or self.without or self.min_relevance
+        return not wanted and bool(self.filter or self.labels)
 
     def require_query(self) -> None:
         """Raise QueryError when there is neither a text nor an image to look for."""
         if not (self.text or "").strip() and not self.images:
-            raise QueryError("nothing to search for: give a text or an image")
+            raise QueryError(
+                "nothing to search for: give a text or an image, or only conditions (folder, date, "
+                "label) for the newest images"
+            )
 
     @property
     def ids(self) -> list[int]:
         """The ids among `images`, which the answer leaves out."""
         return [image for image in self.images if isinstance(image, int)]
+
+
+def _whole(name: str, value: int) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise QueryError(f"{name} must be a whole number, not {value!r}") from None
+
+
+def _pairs(labels: Any) -> tuple[tuple[str, float], ...]:
+    if isinstance(labels, str):
+        raise TypeError(f'labels are pairs such as [("cat", 0.5)], not the text {labels!r}')
+    found = []
+    for pair in labels:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise TypeError(f'a label is a pair such as ("cat", 0.5), not {pair!r}')
+        label, probability = pair
+        if not 0 <= probability <= 1:
+            raise QueryError(f"the label {label!r} needs a probability between 0 and 1")
+        found.append((valid_text(label), probability))
+    return tuple(found)
 
 
 def parse_label_threshold(text: str) -> tuple[str, float]:

@@ -8,6 +8,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.exceptions import RequestValidationError
+from fastapi.params import Cookie, Header, Path
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 
@@ -65,7 +68,35 @@ async def require_local(request: Request) -> None:
         raise Problem(404, "Not Found")
 
 
-class ProtectedRoute(APIRoute):
+class StrictRoute(APIRoute):
+    """A route that refuses query parameters which it does not know.
+
+    A parameter that is spelled wrong would otherwise be left out of the question without a word.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, behind the check."""
+        handle = super().get_route_handler()
+        # The fields of a model of query parameters are plain fields.
+        elsewhere = (Path, Header, Cookie)
+        declared = get_flat_params(self.dependant)
+        known = {one.alias for one in declared if not isinstance(one.field_info, elsewhere)}
+
+        async def handle_known(request: Request) -> Response:
+            unknown = [name for name in request.query_params if name not in known]
+            if unknown:
+                raise RequestValidationError(
+                    [
+                        {"loc": ("query", name), "msg": "This parameter is not known here"}
+                        for name in unknown
+                    ]
+                )
+            return await handle(request)
+
+        return handle_known
+
+
+class ProtectedRoute(StrictRoute):
     """A route that checks the key before the body is read.
 
     FastAPI solves dependencies after it has read and parsed the body, and a client without a key
@@ -81,6 +112,11 @@ class ProtectedRoute(APIRoute):
             return await handle(request)
 
         return handle_with_key
+
+
+def public_router(tag: str) -> APIRouter:
+    """Return a router whose routes need no key; see `protected_router`."""
+    return APIRouter(route_class=StrictRoute, tags=[tag])
 
 
 def protected_router(tag: str) -> APIRouter:

@@ -92,14 +92,19 @@ def problem_response(
     )
 
 
-def problem_of(error: ClipdexError) -> Problem:
-    """Return the problem that an error of the engine or of a service is to a client."""
+def problem_of(error: ClipdexError, root_path: str = "") -> Problem:
+    """Return the problem that an error of the engine or of a service is to a client.
+
+    Args:
+        error: The error.
+        root_path: The path below which the client sees the server.
+    """
     status = next(status for kind, status in STATUS if isinstance(error, kind))
     headers = {}
     if isinstance(error, Busy):
         headers["Retry-After"] = "1"
     if isinstance(error, JobRunning):
-        headers["Location"] = f"/v1/jobs/{error.job}"
+        headers["Location"] = f"{root_path}/v1/jobs/{error.job}"
     return Problem(status, str(error), headers=headers)
 
 
@@ -112,7 +117,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ClipdexError)
     async def refused(request: Request, exc: ClipdexError) -> JSONResponse:
-        return problem_response(request.scope, problem_of(exc))
+        return problem_response(request.scope, problem_of(exc, request.scope.get("root_path", "")))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, exc: HTTPException) -> JSONResponse:

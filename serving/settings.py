@@ -1,9 +1,17 @@
 """How a server is set up. `clipdex serve` has an option and a variable for each of these."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.errors import ClipdexError
 from indexer.images.decode import Limits
+
+ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[\w.~-]+)*", re.ASCII)
+
+
+class InvalidRootPath(ClipdexError):
+    """A path that a reverse proxy cannot show the server below."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +26,7 @@ class Settings:
         insecure: Whether a public address without a key is intended.
         allow_hosts: Names that clients call the server by, beside localhost, this machine's name
             and plain addresses.
+        root_path: The path below which a reverse proxy shows the server, such as "/photos".
         cors_origins: Other sites whose pages may use the server.
         allow_index: Folders that index jobs may read.
         expose_paths: Whether answers contain absolute paths.
@@ -38,6 +47,7 @@ class Settings:
     api_keys: tuple[str, ...] = ()
     insecure: bool = False
     allow_hosts: tuple[str, ...] = ()
+    root_path: str = ""
     cors_origins: tuple[str, ...] = ()
     allow_index: tuple[Path, ...] = ()
     expose_paths: bool = False
@@ -50,6 +60,15 @@ class Settings:
     batching: bool = True
     query_cache: int = 256
     workers: int = 2
+
+    def __post_init__(self) -> None:
+        root_path = self.root_path.rstrip("/")
+        if not ROOT_PATH.fullmatch(root_path):
+            raise InvalidRootPath(
+                f"{self.root_path!r} is not a path below which a proxy can show the server: it "
+                "begins with a slash, such as /photos"
+            )
+        object.__setattr__(self, "root_path", root_path)
 
     @property
     def limits(self) -> Limits:

@@ -1,13 +1,12 @@
 """The commands `clipdex adapt ...`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from adaptation.train import Trained
@@ -45,7 +44,7 @@ def train(
         typer.Option(metavar="DATA", help="Images to measure on, once, at the end."),
     ] = None,
     template: options.Templates = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of splits and random weights.")] = 0,
+    seed: options.Seed = 0,
     force: Force = False,
     workers: options.Workers = None,
     collection: options.Collection = None,
@@ -62,8 +61,10 @@ def train(
     """
     options.check_templates(template)
 
+    from adaptation.artifact_writer import check_name
     from adaptation.data.examples import read_examples
     from adaptation.methods.registry import METHODS, RECOMMENDED
+    from adaptation.train import require_torch
     from adaptation.train import train as learn
     from indexer import load_encoder
     from indexer.devices.cpu_count import available_cores
@@ -77,16 +78,20 @@ def train(
     chosen = method or RECOMMENDED
     if chosen not in METHODS:
         raise typer.BadParameter(f"--method: {chosen!r} is not one of {', '.join(METHODS)}")
+    check_name(name)
+    require_torch(METHODS[chosen]())
     place = locate(collection)
+    place.require_writable()
     truth = own_labels(place) if data is None else read_ground_truth(data)
+    held_truth = None if validation is None else read_ground_truth(validation)
     model, fingerprint = active_model(place)
     encoder = load_encoder(model, fingerprint=fingerprint, threads=available_cores())
     with lookup_where(place, encoder.fingerprint) as stored:
         examples = read_examples(truth, encoder, stored=stored, workers=workers)
         held = None
-        if validation is not None:
+        if held_truth is not None:
             held = read_examples(
-                read_ground_truth(validation),
+                held_truth,
                 encoder,
                 classes=examples.classes,
                 stored=stored,
@@ -109,7 +114,11 @@ def train(
         on_note=note,
     )
     manifest = trained.head.artifact.metadata
-    out(json.dumps(manifest, ensure_ascii=False) if as_json else _summary_of(trained))
+    if as_json:
+        out_json(manifest)
+    else:
+        for line in _summary_of(trained):
+            out(line)
     if skipped:
         raise typer.Exit(SOME_FILES_FAILED)
 
@@ -138,10 +147,13 @@ def concept(
 
     import numpy as np
 
+    from adaptation.artifact_writer import check_name
     from adaptation.concepts import learn_concept
     from search import Engine
 
+    check_name(name)
     with Engine.open(collection) as engine:
+        engine.collection.require_writable()
         with engine.question():
             liked, unliked = (
                 np.array([engine.vector_of(path)[0] for path in paths], np.float32)
@@ -157,7 +169,7 @@ def concept(
             images={"like": like, "unlike": unlike or []},
         )
     if as_json:
-        out(json.dumps(made.artifact.metadata, ensure_ascii=False))
+        out_json(made.artifact.metadata)
     else:
         out(f"{name} is a word now: try `clipdex search {name}`")
 
@@ -171,7 +183,7 @@ def list_learned(collection: options.Collection = None, as_json: options.Json = 
     """
     for manifest in _learned(collection):
         if as_json:
-            out(json.dumps(_summary(manifest), ensure_ascii=False))
+            out_json(_summary(manifest))
         elif "classes" in manifest:
             out(f"{manifest['name']}  {len(manifest['classes']):,} classes, {manifest['method']}")
         else:
@@ -186,7 +198,7 @@ def show(name: Name, collection: options.Collection = None) -> None:
     Example: clipdex adapt show machine-parts
     """
     for manifest in _named(name, collection):
-        out(json.dumps(manifest, ensure_ascii=False, indent=1))
+        out_json(manifest, indent=1)
 
 
 @app.command()
@@ -241,7 +253,7 @@ def _summary(manifest: Any) -> dict[str, Any]:
     return {key: manifest[key] for key in keys if key in manifest}
 
 
-def _summary_of(trained: "Trained") -> str:
+def _summary_of(trained: "Trained") -> list[str]:
     metrics, head = trained.metrics, trained.head
     lines = [f"{head.name}: {len(head.classes):,} classes"]
     if held := metrics["held_out"]:
@@ -256,4 +268,4 @@ def _summary_of(trained: "Trained") -> str:
             f"(zero-shot {measured['zero_shot']:.1%}), calibration error "
             f"{measured['calibration_error']:.1%}"
         )
-    return "\n".join([*lines, f"use it: clipdex label --head {head.name}"])
+    return [*lines, f"use it: clipdex label --head {head.name}"]

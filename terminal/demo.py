@@ -22,6 +22,10 @@ class NoSamplePhotos(ClipdexError):
     """Neither package with sample photos is installed."""
 
 
+class DemoFolderUnwritable(ClipdexError):
+    """The sample photos cannot be copied."""
+
+
 @handle_errors
 def demo(
     folder: Annotated[
@@ -43,25 +47,29 @@ def demo(
     from search.labels.apply import label_collection
     from search.labels.zero_shot import Labeller
 
-    out("\n2. Indexing reads each photo once and stores its CLIP vector:")
+    out()
+    out("2. Indexing reads each photo once and stores its CLIP vector:")
     out(f"   $ clipdex index {photos} --collection {collection}")
     report = build([photos], collection=collection)
     out(
         f"   {report.indexed} indexed, {report.unchanged} unchanged, {report.failed} failed, "
         f"in {report.seconds:.1f} s"
     )
-    out("\n3. Searching compares your words with every photo; the score is a cosine:")
+    out()
+    out("3. Searching compares your words with every photo; the score is a cosine:")
     with Engine.open(collection) as engine:
         for query in QUERIES:
             out(f'   $ clipdex search "{query}" -k 3')
             for hit in engine.search(query, k=3):
                 out(f"     {hit.score:.3f}  {hit.file.name}")
         first = engine.search(QUERIES[0], k=1)[0]
-        out("\n4. An image can be the query, too:")
+        out()
+        out("4. An image can be the query, too:")
         out(f"   $ clipdex similar {photos / first.file.name} -k 3")
         for hit in engine.similar(first.file, k=3):
             out(f"     {hit.score:.3f}  {hit.file.name}")
-        out("\n5. Labels of your own, without training:")
+        out()
+        out("5. Labels of your own, without training:")
         out(f'   $ clipdex label --labels "{LABELS}" --top 1')
         labeller = Labeller(engine.encoder, LABELS.split(","))
         wanted = {hit.id for query in QUERIES for hit in engine.search(query, k=1)}
@@ -70,7 +78,8 @@ def demo(
             if item.path in names:
                 (name, probability), *_ = item.labels
                 out(f"     {Path(item.to_json()['path']).name}: {name} ({probability:.0%})")
-    out(f'\nNow try your own: cd {folder} && clipdex search "your words here"')
+    out()
+    out(f'Now try your own: cd {folder} && clipdex search "your words here"')
 
 
 def _copy_photos(target: Path) -> int:
@@ -78,6 +87,7 @@ def _copy_photos(target: Path) -> int:
 
     Raises:
         NoSamplePhotos: Neither package is installed.
+        DemoFolderUnwritable: They cannot be copied to `target`.
     """
     found = []
     for package, folder in SOURCES:
@@ -89,7 +99,13 @@ def _copy_photos(target: Path) -> int:
         raise NoSamplePhotos(
             "the sample photos are not installed. Run `pip install 'clipdex[demo]'` and try again"
         )
-    target.mkdir(parents=True, exist_ok=True)
-    for file in found:
-        shutil.copyfile(file, target / file.name)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for file in found:
+            shutil.copyfile(file, target / file.name)
+    except OSError as exc:
+        raise DemoFolderUnwritable(
+            f"cannot put the sample photos into {target}: {exc.strerror or exc}. Name a folder "
+            "that you can write to: clipdex demo FOLDER"
+        ) from exc
     return len(found)

@@ -1,10 +1,9 @@
 """The command `clipdex duplicates`."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from . import options
-from .console import handle_errors, note, out
+from .console import handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from indexer.store.records import Content
@@ -51,7 +50,7 @@ def duplicates(
             ]
             if as_json:
                 row = {"group": number, "kind": kind, "images": images}
-                out(json.dumps(row, ensure_ascii=False))
+                out_json(row)
             else:
                 _write(number, kind, images)
         missing = engine.catalog.count_without_thumbnail()

@@ -1,13 +1,12 @@
 """The command `clipdex eval`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from search.evaluation.evaluate import Evaluation
@@ -65,7 +64,7 @@ def evaluate(
 
     from indexer import load_encoder
     from indexer.devices.cpu_count import available_cores
-    from indexer.load import active_model
+    from indexer.load import active_model, obtain
     from indexer.store.collection import locate
     from indexer.store.lookup import lookup_where
     from indexer.store.paths import display
@@ -77,6 +76,9 @@ def evaluate(
     place = locate(collection)
     results: list[Evaluation] = []
     asked = [(name, None) for name in model] if model else [active_model(place)]
+    for name, fingerprint in asked:  # before any of them is measured
+        if fingerprint is None:
+            obtain(name, on_progress=note)
     for name, fingerprint in asked:
         encoder = load_encoder(
             name, fingerprint=fingerprint, threads=available_cores(), on_progress=note
@@ -88,7 +90,7 @@ def evaluate(
                 note(f"skipped {display(path)}: {reason}")
         results.append(measure(dataset, encoder, name=name, templates=template or ()))
         if as_json:
-            out(json.dumps(results[-1].to_json(), ensure_ascii=False))
+            out_json(results[-1].to_json())
     if not as_json:
         _write_table([result.to_json() for result in results])
     if results[0].failed:

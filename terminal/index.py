@@ -1,6 +1,5 @@
 """The command `clipdex index`."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from indexer.encoder import Encoder
@@ -107,6 +106,9 @@ def index(
     from indexer.devices.cpu_count import available_cores
     from indexer.encoder import BatchEncoder
     from indexer.images.decode import Limits
+    from indexer.load import require_device
+    from indexer.scan.diff import resolve
+    from indexer.store.collection import locate
 
     from .progress import ProgressBar
 
@@ -118,6 +120,11 @@ def index(
     )
     if precision == "int8" and device not in ("auto", "cpu"):
         raise typer.BadParameter("--precision int8 runs on the CPU: leave out --device")
+    place = locate(collection)
+    for path in paths:
+        resolve(path, place)
+    place.require_writable()
+    require_device(device)
     if model is not None or device != "auto" or precision is not None:
         encoder = _encoder(
             collection,
@@ -160,7 +167,7 @@ def index(
             if isinstance(encoder, BatchEncoder):
                 encoder.close()
     if as_json:
-        out(json.dumps(report.to_json()))
+        out_json(report.to_json())
     else:
         out(
             f"{report.indexed:,} indexed, {report.reused:,} reused, "

@@ -1,6 +1,5 @@
 """The command `clipdex label`."""
 
-import json
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from indexer.encoder import Encoder
@@ -125,8 +124,10 @@ def label(
 
 
 def _read(file: Path) -> list[str]:
+    from indexer.text_files import read_text
+
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        return read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise typer.BadParameter(f"{file} cannot be read as text: {exc}") from exc
 
@@ -135,25 +136,25 @@ def _write(labelled: "Iterable[Labelled]", as_json: bool, as_csv: bool) -> None:
     from indexer.store.paths import display
     from search.hits import LIKELY
 
-    from .output import csv_line
+    from .output import out_csv
 
     failed = False
     if as_csv:
-        out(csv_line(["path", "label", "probability", "none"]))
+        out_csv("path", "label", "probability", "none")
     for item in labelled:
         path = display(item.path)
         if item.reason is not None:
             failed = True
             note(f"skipped {path}: {item.reason}")
         elif as_json:
-            out(json.dumps(item.to_json(), ensure_ascii=False))
+            out_json(item.to_json())
         elif as_csv:
             for name, probability in item.labels:
-                out(csv_line([path, name, f"{probability:.6f}", item.none]))
+                out_csv(path, name, f"{probability:.6f}", item.none)
         else:
             shown = [f"{name} {probability:.0%}" for name, probability in item.labels]
             if item.none is not None and item.none >= LIKELY:
                 shown.insert(0, f"none of these {item.none:.0%}")
-            out(f"{path}\t{', '.join(shown)}")
+            out(path, ", ".join(shown))
     if failed:
         raise typer.Exit(SOME_FILES_FAILED)

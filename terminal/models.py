@@ -1,13 +1,12 @@
 """The commands `clipdex models ...`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options
-from .console import handle_errors, note, out
+from .console import handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from indexer.load import Known
@@ -37,11 +36,12 @@ def list_models(as_json: options.Json = False) -> None:
 
     known = known_models()
     for one in known:
-        out(json.dumps(_fields(one), ensure_ascii=False) if as_json else _line(one))
+        _write(one, as_json)
     here = {one.bundle.name for one in known}
     others = [one for one in RECOMMENDED if one.name not in here]
     if others and not as_json:
-        out("\nNot here yet, for `clipdex models pull NAME`:")
+        out()
+        out("Not here yet, for `clipdex models pull NAME`:")
     for other in others:
         if as_json:
             fields = {
@@ -51,7 +51,7 @@ def list_models(as_json: options.Json = False) -> None:
                 "licence": other.licence,
                 "use": other.use,
             }
-            out(json.dumps(fields, ensure_ascii=False))
+            out_json(fields)
         else:
             out(f"{other.name}  {other.use}, {other.megabytes:,} MB. {other.licence}")
 
@@ -132,7 +132,7 @@ def verify(
         failed |= not result.good
         if as_json:
             fields = {"name": bundle.name, "good": result.good, "findings": list(result.findings)}
-            out(json.dumps(fields, ensure_ascii=False))
+            out_json(fields)
         else:
             out(f"{bundle.name}  {'good' if result.good else 'BAD'}: {'; '.join(result.findings)}")
     if failed:
@@ -161,8 +161,10 @@ def export(
     """
     from indexer.errors import CompileError
     from indexer.load import find_bundle
+    from indexer.weights.target import require_target
 
     bundle = find_bundle(name)
+    require_target(folder)
     try:
         from indexer.weights.export import export as write
     except ImportError as exc:
@@ -181,7 +183,7 @@ def export(
             "cosine": round(cosine, 7),
             "licence": bundle.licence,
         }
-        out(json.dumps(fields, ensure_ascii=False))
+        out_json(fields)
     else:
         out(f"{folder}  {bundle.name}, {size / 1e6:.0f} MB, cosine {cosine:.6f}. {bundle.licence}")
 
@@ -192,8 +194,14 @@ def _obtain(
     from indexer.load import Known, obtain
 
     bundle = obtain(name, arch=arch, label=label, sha256=sha256, on_progress=note)
-    known = Known(bundle, bundle.bytes)
-    out(json.dumps(_fields(known), ensure_ascii=False) if as_json else _line(known))
+    _write(Known(bundle, bundle.bytes), as_json)
+
+
+def _write(known: "Known", as_json: bool) -> None:
+    if as_json:
+        out_json(_fields(known))
+    else:
+        out(_line(known))
 
 
 def _fields(known: "Known") -> dict[str, object]:

@@ -74,6 +74,13 @@ Templates = Annotated[
         show_default="a photo of a {}",
     ),
 ]
+# scikit-learn's seeds have 32 bits.
+Seed = Annotated[
+    int,
+    typer.Option(
+        min=0, max=2**32 - 1, metavar="N", help="Seed of splits, order and random weights."
+    ),
+]
 Collapse = Annotated[
     bool, typer.Option("--collapse", help="Show only the best of several near-duplicates.")
 ]

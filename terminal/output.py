@@ -2,13 +2,25 @@
 
 import csv
 import io
-import json
+import re
 from collections.abc import Sequence
 from enum import Enum
 
 from search.hits import LIKELY, Hit
 
-from .console import is_terminal, note, out, out_bytes
+from .console import (
+    is_terminal,
+    note,
+    out,
+    out_bytes,
+    out_json,
+    out_raw,
+    visible,
+    writing_output,
+)
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 class Form(Enum):
@@ -21,35 +33,50 @@ class Form(Enum):
     PRINT0 = "print0"
 
 
-def write_hits(hits: Sequence[Hit], form: Form) -> None:
-    """Print the hits; in a pipe, the table of a terminal becomes lines of score, tab and path."""
+def write_hits(hits: Sequence[Hit], form: Form, *, scored: bool = True) -> None:
+    """Print the hits; in a pipe, the table of a terminal becomes lines of score, tab and path.
+
+    Args:
+        hits: What to print.
+        form: How to print it.
+        scored: Whether something was looked for; otherwise the places of scores stay empty.
+    """
     match form:
         case Form.JSON:
             for hit in hits:
-                out(json.dumps(hit.to_json(), ensure_ascii=False))
+                out_json({**hit.to_json(), **({} if scored else {"score": None})})
         case Form.CSV:
-            out(csv_line(["rank", "id", "path", "score", "relevance"]))
+            out_csv("rank", "id", "path", "score", "relevance")
             for hit in hits:
                 relevance = "" if hit.relevance is None else hit.relevance
-                out(csv_line([hit.rank, hit.id, hit.path, f"{hit.score:.6f}", relevance]))
+                out_csv(hit.rank, hit.id, hit.path, f"{hit.score:.6f}" if scored else "", relevance)
         case Form.PATHS | Form.PRINT0:
             end = b"\n" if form is Form.PATHS else b"\0"
             for hit in hits:
                 out_bytes(hit.raw_paths[0] + end)
         case Form.TABLE:
             if is_terminal():
-                _write_table(hits)
+                _write_table(hits, scored)
             else:
                 for hit in hits:
-                    out(f"{hit.score:.3f}\t{hit.path}")
+                    out(f"{hit.score:.3f}" if scored else "", hit.path)
             _say_if_nothing_matches(hits)
 
 
-def csv_line(values: Sequence[object]) -> str:
-    """Return a line of CSV, with quotes where they are needed."""
+def out_csv(*values: object) -> None:
+    """Print a row of CSV.
+
+    A spreadsheet runs what begins like a formula; such a text gets an apostrophe before it.
+    """
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow(values)
-    return buffer.getvalue()
+    cells = [f"'{one}" if isinstance(one, str) and _is_formula(one) else one for one in values]
+    # With this end, cells with either of its characters are quoted, too.
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    out_raw(buffer.getvalue().removesuffix("\r\n") + "\n")
+
+
+def _is_formula(text: str) -> bool:
+    return text.startswith(FORMULA) and not NUMBER.fullmatch(text)
 
 
 def _say_if_nothing_matches(hits: Sequence[Hit]) -> None:
@@ -61,7 +88,7 @@ def _say_if_nothing_matches(hits: Sequence[Hit]) -> None:
         note(f"nothing here seems to match; these come closest ({max(known):.0%} at best)")
 
 
-def _write_table(hits: Sequence[Hit]) -> None:
+def _write_table(hits: Sequence[Hit], scored: bool) -> None:
     if not hits:
         return
     from rich.console import Console
@@ -75,7 +102,7 @@ def _write_table(hits: Sequence[Hit]) -> None:
     table.add_column("image", overflow="fold")
     table.add_column("size", justify="right", style="dim", no_wrap=True)
     for hit in hits:
-        name = Text(hit.path)
+        name = Text(visible(hit.path))
         name.stylize(f"link {hit.file.as_uri()}")
         if len(hit.paths) > 1:
             name.append(f"  and {len(hit.paths) - 1} more", style="dim")
@@ -83,5 +110,7 @@ def _write_table(hits: Sequence[Hit]) -> None:
             name.append(f"  and {len(hit.collapsed)} more like it", style="dim")
         match = "" if hit.relevance is None else f"{hit.relevance:.0%}"
         size = f"{hit.width} x {hit.height}"
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", match, name, size)
-    Console().print(table)
+        score = f"{hit.score:.3f}" if scored else ""
+        table.add_row(str(hit.rank), score, match, name, size)
+    with writing_output():
+        Console().print(table)

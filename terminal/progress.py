@@ -6,6 +6,8 @@ from typing import Self
 
 from indexer.build_collection import Progress
 
+from .console import note, visible
+
 TITLES = {"scan": "Scanning", "index": "Indexing", "publish": "Writing vectors"}
 
 
@@ -69,6 +71,6 @@ class ProgressBar:
     def note(self, text: str) -> None:
         """Print a line above the bar."""
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(visible(text), markup=False, highlight=False)
         else:
-            sys.stderr.write(text + "\n")
+            note(text)

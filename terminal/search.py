@@ -54,16 +54,24 @@ def search(
 
     Texts and images can be mixed: their vectors are added, and those of --not subtracted. Each hit
     has a relevance, the estimated probability that it is what you asked for. The date of an image
-    is when it was taken or, if it does not say, when its file last changed.
+    is when it was taken or, if it does not say, when its file last changed. Without a text and an
+    image, those that meet the other conditions are listed, the newest first.
 
     Example: clipdex search a dog on a beach --not people -k 5
+
+    Example: clipdex search --label "dog>0.8" --since 7d
 
     Example: clipdex search a church --in Italy --since 2024-07 --until 2024-08
     """
     answer_once()
     text = " ".join(words or [])
     if not text.strip() and not images:
-        raise typer.BadParameter("give a text, or an image with --image")
+        if without or min_relevance:
+            raise typer.BadParameter("--not and --min-relevance need a text, or an --image")
+        if not (folders or since or until or exclude or label):
+            raise typer.BadParameter(
+                "give a text, an image with --image, or a condition such as --label or --in"
+            )
     form = _form(as_json, as_csv, paths, print0)
     from search.request import SearchRequest
 
@@ -86,7 +94,7 @@ def search(
             hits = engine.hits(request)
     from .output import write_hits
 
-    write_hits(hits, form)
+    write_hits(hits, form, scored=not request.lists)
 
 
 @handle_errors

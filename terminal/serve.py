@@ -11,12 +11,20 @@ from typing import Annotated, Any
 import typer
 
 from . import options
-from .console import handle_errors, note
+from .console import handle_errors, note, visible
 
 # The defaults are those of `serving.settings.Settings`, repeated here for the help.
 Texts = list[str] | None
 
 BACKLOG = 1024
+
+
+class _OneLine(logging.Formatter):
+    """Formats a message as one line; a traceback may follow it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Return the message, whatever names stand in it."""
+        return visible(super().formatMessage(record))
 
 
 def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
@@ -75,6 +83,15 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 help="A further name that clients use for this server.",
             ),
         ] = None,
+        root_path: Annotated[
+            str,
+            typer.Option(
+                envvar="CLIPDEX_ROOT_PATH",
+                metavar="PATH",
+                help="The path below which a reverse proxy shows this server, such as /photos.",
+                show_default="the proxy's root",
+            ),
+        ] = "",
         cors_origin: Annotated[
             Texts,
             typer.Option(
@@ -191,6 +208,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             api_keys=(*(api_key or ()), *_keys_of(api_key_file)),
             insecure=insecure,
             allow_hosts=tuple(allow_host or ()),
+            root_path=_root_path(root_path),
             cors_origins=tuple(cors_origin or ()),
             allow_index=tuple(_folder(path) for path in allow_index or ()),
             expose_paths=expose_paths,
@@ -255,8 +273,10 @@ def _listen(host: str, port: int) -> socket.socket:
 def _keys_of(file: Path | None) -> list[str]:
     if file is None:
         return []
+    from indexer.text_files import read_text
+
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise typer.BadParameter(f"--api-key-file {file} cannot be read: {exc}") from exc
     return [line.strip() for line in lines if line.strip()]
@@ -268,7 +288,17 @@ def _folder(path: Path) -> Path:
     return path.absolute()
 
 
+def _root_path(text: str) -> str:
+    from serving.settings import ROOT_PATH
+
+    if not ROOT_PATH.fullmatch(text.rstrip("/")):
+        raise typer.BadParameter(f"--root-path {text!r}: it begins with a slash, such as /photos")
+    return text
+
+
 def _log(access: bool) -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("clipdex").setLevel(logging.INFO)
     logging.getLogger("clipdex.access").setLevel(logging.INFO if access else logging.WARNING)

@@ -1,11 +1,10 @@
 """The command `clipdex status`."""
 
-import json
 from dataclasses import asdict
 from itertools import islice
 
 from . import options
-from .console import handle_errors, out
+from .console import handle_errors, out, out_json
 
 FAILURES_SHOWN = 20
 
@@ -22,7 +21,7 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
     with Engine.open(collection) as engine:
         holds = engine.status()
         if as_json:
-            out(json.dumps(asdict(holds), ensure_ascii=False))
+            out_json(asdict(holds))
             return
         out(f"collection  {holds.collection}")
         out(f"images      {holds.images:,} files, {holds.contents:,} different")

@@ -1,6 +1,5 @@
 """The commands `clipdex tags ...`."""
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from adaptation.sidecars import Skipped
@@ -91,9 +90,9 @@ def list_tags(collection: options.Collection = None, as_json: options.Json = Fal
         for label, origin, count in engine.catalog.label_counts():
             fields = {"label": label, "origin": origin, "images": count}
             if as_json:
-                out(json.dumps(fields, ensure_ascii=False))
+                out_json(fields)
             else:
-                out(f"{label}\t{count:,}\t{origin}")
+                out(label, f"{count:,}", origin)
 
 
 @app.command()
@@ -127,7 +126,7 @@ def export(
     from search import Engine
     from search.labels.saved import labels_by_path
 
-    from .output import csv_line
+    from .output import out_csv
 
     with Engine.open(collection) as engine:
         found = labels_by_path(engine.catalog, minimum=min_probability)
@@ -145,18 +144,18 @@ def export(
             _skipped(report.skipped)
             return
     if as_csv:
-        out(csv_line(["path", "label", "probability", "origin"]))
+        out_csv("path", "label", "probability", "origin")
     for path, labels in found.items():
         if as_json:
             rows = [
                 {"label": one.label, "probability": one.probability, "origin": one.origin}
                 for one in labels
             ]
-            out(json.dumps({**path_fields(path), "labels": rows}, ensure_ascii=False))
+            out_json({**path_fields(path), "labels": rows})
             continue
         for one in labels:
             shown = path.decode("utf-8", "replace")
-            out(csv_line([shown, one.label, f"{one.probability:.6f}", one.origin]))
+            out_csv(shown, one.label, f"{one.probability:.6f}", one.origin)
 
 
 @app.command()
@@ -179,7 +178,9 @@ def _images(count: int) -> str:
 
 
 def _skipped(skipped: "list[Skipped]") -> None:
+    from indexer.store.paths import display
+
     for one in skipped:
-        note(f"skipped {os.fsdecode(one.path)}: {one.reason}".encode("utf-8", "replace").decode())
+        note(f"skipped {display(os.fsencode(one.path))}: {one.reason}")
     if skipped:
         raise typer.Exit(SOME_FILES_FAILED)

@@ -1,6 +1,5 @@
 """The commands `clipdex adapt tune` and `clipdex adapt merge`."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out
+from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from adaptation.data.checks import Finding
@@ -51,13 +50,18 @@ def tune(
             help="Other labelled images, on which zero-shot accuracy must not fall by a point.",
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the images.")] = 10,
+    epochs: Annotated[int, typer.Option(min=0, metavar="N", help="Passes over the images.")] = 10,
     rate: Annotated[
         float | None,
-        typer.Option(metavar="R", help="Peak learning rate.", show_default="3e-05, else 1e-03"),
+        typer.Option(
+            min=0, metavar="R", help="Peak learning rate.", show_default="3e-05, else 1e-03"
+        ),
     ] = None,
     warmup: Annotated[
-        float, typer.Option(metavar="S", help="Share of steps in which the learning rate warms up.")
+        float,
+        typer.Option(
+            min=0, max=1, metavar="S", help="Share of steps in which the learning rate warms up."
+        ),
     ] = 0.1,
     batch_size: Annotated[
         int | None,
@@ -80,7 +84,7 @@ def tune(
         typer.Option(metavar="DIR", help="Also write TensorBoard's event files there."),
     ] = None,
     template: options.Templates = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of splits, order and crops.")] = 0,
+    seed: options.Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Go on where a check objects.")] = False,
     device: Annotated[
         str, typer.Option(metavar="D", help="auto, cpu, cuda or mps; cuda:1 for the second.")
@@ -139,8 +143,14 @@ def tune(
     found = [*check_settings(chosen), *check_model(bundle)]
     _objected(found, force)
     with needs_torch():
+        from adaptation.tuning.save_model import require_free
+        from adaptation.tuning.training_log import require_tensorboard
         from adaptation.tuning.tune import RunConfig
         from adaptation.tuning.tune import tune as learn
+    require_free(name)
+    if tensorboard is not None:
+        require_tensorboard(tensorboard)
+    old_truth = read_ground_truth(old) if old else None
     run = RunConfig.on(device, cache_folder() / "tuning" / name, tensorboard)
     encoder = load_encoder(base, fingerprint=bundle.fingerprint, threads=available_cores())
     with lookup_where(place, bundle.fingerprint) as stored:
@@ -148,7 +158,7 @@ def tune(
         known = (
             read_pairs(truth, encoder, stored=stored, workers=workers) if captioned else read(truth)
         )
-        kept = read(read_ground_truth(old)) if old else None
+        kept = read(old_truth) if old_truth else None
     skipped = [*known.skipped, *(kept.skipped if kept else ())]
     for path, reason in skipped:
         note(f"skipped {display(path)}: {reason}")
@@ -170,7 +180,7 @@ def tune(
     )
     if as_json:
         fields = {"name": name, "fingerprint": tuned.bundle.fingerprint, **tuned.bundle.tuned}
-        out(json.dumps({**fields, "epochs": tuned.epochs}, ensure_ascii=False))
+        out_json({**fields, "epochs": tuned.epochs})
     else:
         _tell(tuned, captioned)
     if skipped:

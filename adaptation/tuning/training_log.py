@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.errors import ExamplesError
+from indexer.writable import obstacle
 
 LOG = "log.csv"
 
@@ -20,18 +21,12 @@ class Log:
             events: TensorBoard's folder; None to write no events.
 
         Raises:
-            ExamplesError: TensorBoard is not installed.
+            ExamplesError: TensorBoard is not installed, or the folder is not writable.
         """
         self.folder = folder
         self._events: Any = None
         if events is not None:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError as exc:
-                raise ExamplesError(
-                    "--tensorboard needs the package of that name: pip install tensorboard"
-                ) from exc
-            self._events = SummaryWriter(str(events))
+            self._events = require_tensorboard(events)(str(events))
         self._written = 0
 
     def write(self, history: list[dict[str, float]]) -> None:
@@ -47,3 +42,21 @@ class Log:
                         self._events.add_scalar(name, value, int(metrics["epoch"]))
             self._written = len(history)
             self._events.flush()
+
+
+def require_tensorboard(events: Path) -> Any:
+    """Return TensorBoard's writer, checked before a training whose events it is to write.
+
+    Raises:
+        ExamplesError: TensorBoard is not installed, or `events` is not writable.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as exc:
+        raise ExamplesError(
+            "--tensorboard needs the package of that name: pip install tensorboard"
+        ) from exc
+    reason = obstacle(events)
+    if reason is not None:
+        raise ExamplesError(f"--tensorboard {events}: {reason}")
+    return SummaryWriter

@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from indexer.errors import BundleError, CompileError
 from indexer.model_name import CONFIG, MANIFEST, ModelName
+from indexer.user_folders import user_folder
 
 from .bundle import Bundle
 
@@ -51,9 +52,7 @@ def cache_folder() -> Path:
     named = os.environ.get(ENVIRONMENT)
     if named:
         return Path(named).absolute()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("clipdex", appauthor=False)
+    return user_folder("cache", f"set ${ENVIRONMENT} to a writable one")
 
 
 def models_folder() -> Path:

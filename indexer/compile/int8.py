@@ -120,18 +120,19 @@ def int8(
         ):
             return replace(cached, name=name), Loss(**cached.quantized["loss"])
         on_progress(f"quantizing {base.name} to 8 bits on some of your images, once")
-        made, loss = _make(base, name, sample_pixels(paths, base.image, limits or Limits()))
+        made, loss = _make(base, name, paths, limits or Limits())
         cache.write_record(cache.Record(name, made.fingerprint, base.name, None, []))
     return made, loss
 
 
-def _make(base: Bundle, name: str, pixels: Pixels) -> tuple[Bundle, Loss]:
+def _make(base: Bundle, name: str, paths: Sequence[Path], limits: Limits) -> tuple[Bundle, Loss]:
     try:
         from .quantize import quantize
     except ImportError as exc:
         raise CompileError(
             f"--precision int8 needs one more package ({exc.name}): pip install 'clipdex[int8]'"
         ) from exc
+    pixels = sample_pixels(paths, base.image, limits)
     if len(pixels) < MIN_IMAGES:
         raise CompileError(
             f"--precision int8 is calibrated on your images and needs at least {MIN_IMAGES} of "

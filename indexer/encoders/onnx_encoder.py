@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from indexer.arguments import several
 from indexer.bundles.bundle import Bundle
 from indexer.encoder import Embeddings, Pixels
 from indexer.errors import BundleError, DeviceUnavailable, ModelError, QueryError
@@ -126,12 +127,13 @@ class OnnxEncoder:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def encode_texts(self, texts: list[str]) -> Embeddings:
-        """Encode n texts as `(n, dim)` float32 of unit norm.
+        """Encode n texts, or one, as `(n, dim)` float32 of unit norm.
 
         Raises:
             QueryError: There are no texts.
             BundleError: The model cannot be loaded.
         """
+        texts = list(several(texts))
         if not texts:
             raise QueryError("no text to encode")
         ids = self.tokenizer(texts, cut=self.bundle.text.cut)

@@ -9,6 +9,7 @@ import open_clip
 
 from indexer.errors import CompileError, ModelNotFound
 from indexer.model_name import CONFIG, ModelName
+from indexer.text_files import read_text
 
 from .hub import Hub
 
@@ -88,7 +89,7 @@ def find_source(model_name: ModelName, hub: Hub) -> Source:
 def _layout(name: str, config: Path, weights: Path, tokenizer: str) -> Source:
     """Return the parts of a model in open_clip's layout."""
     try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
+        settings = json.loads(read_text(config))
         return Source(
             name, settings["model_cfg"], weights, tokenizer, settings.get("preprocess_cfg", {})
         )

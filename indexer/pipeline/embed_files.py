@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from indexer.arguments import several
 from indexer.encoder import BatchEncoder, Embeddings, Encoder
 from indexer.errors import RootUnavailable
 from indexer.images.decode import Limits
@@ -103,7 +104,7 @@ def tasks_of(paths: Iterable[Path]) -> tuple[list[Task], list[tuple[bytes, str]]
     """
     tasks: list[Task] = []
     unreadable: list[tuple[bytes, str]] = []
-    for path in paths:
+    for path in several(paths):
         absolute = Path(os.path.abspath(path))
         folder = os.fsencode(absolute)
         try:
@@ -116,6 +117,7 @@ def tasks_of(paths: Iterable[Path]) -> tuple[list[Task], list[tuple[bytes, str]]
                         tasks.append(Task(0, folder, relative, size, mtime_ns))
                     case Unreadable(relative, reason):
                         unreadable.append((os.path.join(folder, relative), reason))
-        except OSError as exc:
-            raise RootUnavailable(f"{path} cannot be read: {exc.strerror or exc}") from exc
+        except (OSError, ValueError) as exc:  # a ValueError: it contains a NUL
+            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+            raise RootUnavailable(f"{path} cannot be read: {reason}") from exc
     return tasks, unreadable

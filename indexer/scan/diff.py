@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.errors import RootUnavailable
+from indexer.store.catalog import Catalog
+from indexer.store.collection import Collection
 from indexer.store.paths import display
 from indexer.store.protocol import StoreWriter
 from indexer.store.records import Scope, file_time, inside, join
@@ -23,17 +26,38 @@ SAMPLE, MOVED_SHARE = 200, 0.9
 TIME_TOLERANCE_NS = 2 * 10**9
 
 
-def resolve(path: Path) -> Path:
+def resolve(path: Path, collection: Collection) -> Path:
     """Return the absolute path with links followed.
+
+    Args:
+        path: The folder or file to index.
+        collection: Where it will be indexed: only what it knows can have been unplugged.
 
     Raises:
         RootUnavailable: There is nothing at this path.
     """
     try:
         return path.resolve(strict=True)
-    except (OSError, RuntimeError) as exc:
+    except (OSError, RuntimeError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        raise RootUnavailable.unplugged(f"{path} is not there ({reason})") from exc
+        what = f"{path} is not there ({reason})"
+        if not isinstance(exc, ValueError) and _is_known(path, collection):
+            raise RootUnavailable.unplugged(what) from exc
+        raise RootUnavailable(
+            f"{what}. Nothing was indexed: give the path of a folder or an image"
+        ) from exc
+
+
+def _is_known(path: Path, collection: Collection) -> bool:
+    """Return whether a collection has roots at a path, above it or below it."""
+    if not collection.exists:
+        return False
+    here = os.fsencode(os.path.realpath(path))
+    with closing(Catalog.open(collection)) as catalog:
+        roots = catalog.roots().values()
+        return any(
+            inside(root, here) is not None or inside(here, root) is not None for root in roots
+        )
 
 
 def scopes_of(

@@ -6,10 +6,13 @@ writer.lock, writer.json   who is writing
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.errors import CollectionNotFound, CollectionStorageError
+from indexer.user_folders import user_folder
+from indexer.writable import obstacle
 
 LOCAL_NAME = ".clipdex"
 ENVIRONMENT = "CLIPDEX_COLLECTION"
@@ -47,6 +50,14 @@ class Collection:
                 "Run `clipdex index FOLDER` first, or name another place with --collection"
             )
 
+    def require_writable(self) -> None:
+        """Raise CollectionStorageError if nothing can be written here, before there is anything."""
+        reason = obstacle(self.folder)
+        if reason is not None:
+            raise CollectionStorageError(
+                f"cannot write to {self.folder}: {reason}. Name a writable place with --collection"
+            )
+
     def create(self) -> None:
         """Make the folder, on a file system that SQLite's write-ahead log can live on."""
         try:
@@ -76,13 +87,13 @@ def locate(explicit: Path | None = None) -> Collection:
     named = os.environ.get(ENVIRONMENT)
     if named:
         return Collection(Path(named).absolute())
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / LOCAL_NAME).is_dir():
-            return Collection(folder / LOCAL_NAME)
-    from platformdirs import user_data_path
-
-    return Collection(user_data_path("clipdex", appauthor=False) / "collection")
+    with suppress(FileNotFoundError):  # the current folder was deleted
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / LOCAL_NAME).is_dir():
+                return Collection(folder / LOCAL_NAME)
+    instead = f"name a collection with --collection or ${ENVIRONMENT}"
+    return Collection(user_folder("data", instead) / "collection")
 
 
 def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:

@@ -27,6 +27,7 @@ from indexer.openclip.loader import load
 from indexer.openclip.sources import TOKENIZER_FILES, WEIGHTS
 
 from .full_model import obtain_model, preprocess_settings
+from .target import require_target
 
 MIN_COSINE = 0.9999
 # Half precision loses a little.
@@ -59,9 +60,7 @@ def export(
         ModelError: The folder is not empty or cannot be written, or the whole model cannot be
             obtained (`obtain_model`).
     """
-    folder = folder.absolute()
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ModelError(f"{folder} exists already: name a new or empty folder")
+    folder = require_target(folder)
     model = obtain_model(bundle, on_progress)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ GroundTruth = dict[bytes, Known]
 """By the images' absolute paths, in the order of the data."""
 
 
-def read_ground_truth(source: Path) -> GroundTruth:
+def read_ground_truth(source: Path | str) -> GroundTruth:
     """Read the images that a source names, whether they exist or not.
 
     Args:
@@ -39,6 +39,7 @@ def read_ground_truth(source: Path) -> GroundTruth:
     Raises:
         GroundTruthError: The source cannot be read or parsed; the message names the line.
     """
+    source = Path(source)
     try:
         if source.is_dir():
             rows = _of_folders(source)

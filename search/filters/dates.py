@@ -1,7 +1,7 @@
 """Parses dates as people write them, for `--since` and `--until`."""
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone
 
 from indexer.errors import QueryError
 from indexer.store.records import Moment
@@ -47,14 +47,17 @@ def until(text: str, *, now: datetime | None = None) -> Moment:
 
 def _moment(text: str, now: datetime | None, *, end: bool) -> Moment:
     try:
-        first, behind, zone = _span(text.strip(), now or datetime.now())
+        first, behind, zone = _span(str(text).strip(), now or datetime.now())
         return _resolved(behind if end else first, zone)
-    except (ValueError, OverflowError, OSError) as exc:
+    except ValueError as exc:
         raise QueryError(f"{text!r} is not a date: use {ACCEPTED}") from exc
 
 
 def _span(text: str, now: datetime) -> tuple[datetime, datetime, timezone | None]:
-    """Return (first moment, first moment after, zone), both on that zone's wall clock."""
+    """Return (first moment, first moment after, zone), both on that zone's wall clock.
+
+    Python's dates go from the year 1 to 9999, and moments beyond are taken for the ends of that.
+    """
     today = datetime(now.year, now.month, now.day)
     day = timedelta(days=1)
     if text.lower() in ("today", "yesterday"):
@@ -63,7 +66,7 @@ def _span(text: str, now: datetime) -> tuple[datetime, datetime, timezone | None
     ago = AGO.fullmatch(text)
     if ago is not None:
         first = _earlier(today, int(ago[1]), ago[2].lower())
-        return first, first + day, None
+        return first, _later(first, day), None
     written = WRITTEN.fullmatch(text)
     if written is None:
         raise ValueError(text)
@@ -72,26 +75,35 @@ def _span(text: str, now: datetime) -> tuple[datetime, datetime, timezone | None
     year, month, *rest = [*given, 1][: max(2, len(given))]
     first = datetime(year, month, *(rest or [1]))  # type: ignore[arg-type]
     if len(given) == 1:
-        behind = datetime(year + 1, 1, 1)
+        behind = datetime(year + 1, 1, 1) if year < MAXYEAR else datetime.max
     elif len(given) == 2:
         behind = _month_later(first)
     else:
         steps = {3: day, 5: timedelta(minutes=1), 6: timedelta(seconds=1)}
-        behind = first + steps[len(given)]
+        behind = _later(first, steps[len(given)])
     return first, behind, _zone(zone) if zone else None
 
 
 def _earlier(today: datetime, count: int, unit: str) -> datetime:
     if unit in "dw":
-        return today - timedelta(days=count * (7 if unit == "w" else 1))
+        days = count * (7 if unit == "w" else 1)
+        return datetime.min if days >= today.toordinal() else today - timedelta(days=days)
     months = 12 * today.year + today.month - 1 - count * (12 if unit == "y" else 1)
+    if months < 12 * MINYEAR:
+        return datetime.min
     first = datetime(months // 12, months % 12 + 1, 1)
     last = (_month_later(first) - timedelta(days=1)).day
     # A month before 31 March is the last day of February.
     return first.replace(day=min(today.day, last))
 
 
+def _later(moment: datetime, step: timedelta) -> datetime:
+    return moment + step if datetime.max - moment > step else datetime.max
+
+
 def _month_later(first: datetime) -> datetime:
+    if (first.year, first.month) == (MAXYEAR, 12):
+        return datetime.max
     return datetime(first.year + first.month // 12, first.month % 12 + 1, 1)
 
 
@@ -104,12 +116,17 @@ def _zone(text: str) -> timezone:
 
 
 def _resolved(moment: datetime, zone: timezone | None) -> Moment:
-    if zone is None:
-        return Moment(_seconds(moment), int(moment.timestamp()), False)
-    aware = moment.replace(tzinfo=zone)
-    instant = _seconds(aware.astimezone(UTC).replace(tzinfo=None))
-    # A file that does not say its zone is assumed to have this machine's.
-    return Moment(_seconds(aware.astimezone().replace(tzinfo=None)), instant, True)
+    wall = _seconds(moment)
+    try:
+        if zone is None:
+            return Moment(wall, int(moment.timestamp()), False)
+        aware = moment.replace(tzinfo=zone)
+        instant = _seconds(aware.astimezone(UTC).replace(tzinfo=None))
+        # A file that does not say its zone is assumed to have this machine's.
+        return Moment(_seconds(aware.astimezone().replace(tzinfo=None)), instant, True)
+    except (ValueError, OverflowError, OSError):
+        # So early or late that a clock of another zone leaves Python's dates, or the system's.
+        return Moment(wall, wall, zone is not None)
 
 
 def _seconds(wall: datetime) -> int:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from indexer.arguments import several
+from indexer.errors import QueryError
 from indexer.scan.exclusions import Exclusions, parse
 from indexer.store.records import FileConditions, Moment, join
 
@@ -30,14 +32,16 @@ class Filter:
     count as being in this machine's zone.
 
     Attributes:
-        folders: The image lies in one of these: paths, or names of folders (`folders.scopes_of`).
+        folders: The image lies in one of these: paths, or names of folders (`folders.scopes_of`);
+            one or several.
         since: A date in one of the forms of `dates.ACCEPTED`.
         until: Likewise; includes all of the day, month or year that it names.
-        exclude: Patterns of files and folders by gitignore's rules, as for indexing.
+        exclude: Patterns of files and folders by gitignore's rules, as for indexing; one or
+            several.
         among: More conditions, each as the content ids `(n,)` that pass.
 
     Raises:
-        QueryError: `since` or `until` is not a date.
+        QueryError: `since` or `until` is not a date, or they are the wrong way round.
         ExclusionError: One of `exclude` is not a pattern.
     """
 
@@ -48,7 +52,13 @@ class Filter:
     among: "Sequence[Ids]" = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        self._moments()
+        object.__setattr__(self, "folders", several(self.folders))
+        object.__setattr__(self, "exclude", several(self.exclude))
+        since, until = self._moments()
+        if since and until and since.wall >= until.wall and since.instant >= until.instant:
+            raise QueryError(
+                f"the dates are the wrong way round: {self.since} comes after {self.until}"
+            )
         for pattern in self.exclude:
             parse(pattern, ())
 

@@ -8,6 +8,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from indexer.arguments import several
 from indexer.store.paths import existing
 from indexer.store.protocol import StoreReader
 from indexer.store.rows import SavedLabel
@@ -64,7 +65,7 @@ def contents_at(catalog: StoreReader, paths: Iterable[Path]) -> list[int]:
         QueryError: Nothing was indexed at one of the paths.
     """
     found: dict[int, None] = {}
-    for path in paths:
+    for path in several(paths):
         for scope in scopes_of(catalog, path):
             found.update(dict.fromkeys(catalog.contents_in(scope)))
     return list(found)

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.arguments import several, valid_text
 from indexer.encoder import Embeddings, Encoder, logit_scale_of, unit
 from indexer.errors import QueryError
 from search.ranking.relevance import Estimator
@@ -43,13 +44,15 @@ class Labeller:
 
         Args:
             encoder: The encoder of the images' vectors.
-            labels: Any words; empty ones and repetitions are dropped.
+            labels: Any words; empty ones and repetitions are dropped. A text is one label.
             templates: Captions with `{}` in place of the label; "a photo of a {}" if empty.
 
         Raises:
             QueryError: There are no labels, or a template has no place for them.
         """
-        self.labels = list(dict.fromkeys(label.strip() for label in labels if label.strip()))
+        self.labels = list(
+            dict.fromkeys(name for one in several(labels) if (name := valid_text(one).strip()))
+        )
         if not self.labels:
             raise QueryError('no labels: name some with --labels "cat,dog" or --labels-file FILE')
         self.weights = class_vectors(encoder, self.labels, templates or DEFAULT_TEMPLATES)
@@ -102,6 +105,7 @@ def class_vectors(encoder: Encoder, labels: Sequence[str], templates: Sequence[s
     Raises:
         QueryError: A template has no place for the label.
     """
+    labels, templates = several(labels), several(templates)
     for template in templates:
         if "{}" not in template:
             raise QueryError(f"the template {template!r} has no {{}} where the label goes")

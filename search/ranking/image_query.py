@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.arguments import several
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import ImageError
 from indexer.images.decode import Limits, decode, read_file
@@ -25,6 +26,8 @@ def read_image(path: Path, limits: Limits) -> bytes:
         return read_file(os.fsencode(path), limits)[1]
     except ImageError as exc:
         raise type(exc)(f"{path}: {exc}") from exc
+    except ValueError as exc:  # not a path, such as one with a NUL
+        raise ImageError(f"{str(path)!r} cannot be read: {exc}") from exc
 
 
 def encode_image_files(
@@ -40,7 +43,7 @@ def encode_image_files(
     """
     limits = limits or Limits()
     vectors = []
-    for file in files:
+    for file in several(files):
         data, name = (
             (file, NAMELESS) if isinstance(file, bytes) else (read_image(file, limits), file)
         )

@@ -4,10 +4,13 @@ import numpy as np
 
 from indexer.store.codec import Ids
 from indexer.store.protocol import StoreReader
+from indexer.store.records import MAX_INTEGER
 from search.hits import Hit
 
 
-def newest(catalog: StoreReader, among: Ids | None, k: int, offset: int) -> list[Hit]:
+def newest(
+    catalog: StoreReader, among: Ids | None, k: int, offset: int, *, collapsed: bool = False
+) -> list[Hit]:
     """Return the hits `offset + 1` to `offset + k`, newest first.
 
     Their score is 0 and they have no relevance, since there is no query.
@@ -17,9 +20,14 @@ def newest(catalog: StoreReader, among: Ids | None, k: int, offset: int) -> list
         among: Only these content ids; None for all.
         k: How many hits.
         offset: How many to skip.
+        collapsed: Show near-duplicates as one hit; k and offset then count groups.
     """
+    if collapsed:
+        from .collapse import collapse
+
+        return collapse(catalog, lambda count: newest(catalog, among, count, 0), k=k, offset=offset)
     if among is None:
-        ids = catalog.newest(k, offset)
+        ids = catalog.newest(min(k, MAX_INTEGER), min(offset, MAX_INTEGER))
     else:
         every = catalog.newest_first()
         ids = every[np.isin(every, among)][offset : offset + k].tolist()

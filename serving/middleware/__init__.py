@@ -12,6 +12,7 @@ from .hosts import HostMiddleware
 from .origin import OriginMiddleware
 from .rate_limit import RateLimitMiddleware
 from .request_limits import RequestLimitsMiddleware
+from .root_path import RootPathMiddleware
 from .security_headers import SecurityHeadersMiddleware
 
 
@@ -31,5 +32,7 @@ def install(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     app.add_middleware(
         RequestLimitsMiddleware, max_body=settings.max_body, body_seconds=settings.body_seconds
     )
+    if settings.root_path:
+        app.add_middleware(RootPathMiddleware, root_path=settings.root_path)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(AccessLogMiddleware, metrics=metrics)

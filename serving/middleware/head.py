@@ -1,5 +1,6 @@
 """HEAD wherever GET is: the same status and headers, without the body."""
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -16,7 +17,16 @@ class HeadMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on one request."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
-            await self.app(scope, receive, send)
+
+            async def send_allowed(message: Message) -> None:
+                if message["type"] == "http.response.start" and message["status"] == 405:
+                    headers = MutableHeaders(scope=message)
+                    allowed = [one.strip() for one in headers.get("allow", "").split(",")]
+                    if "GET" in allowed and "HEAD" not in allowed:
+                        headers["Allow"] = ", ".join([*allowed, "HEAD"])
+                await send(message)
+
+            await self.app(scope, receive, send_allowed)
             return
 
         async def send_headers(message: Message) -> None:

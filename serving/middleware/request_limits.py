@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.errors import Problem, problem_response
 
 MAX_HEADER_BYTES = 16 * 1024
+MAX_DIGITS = 20
 
 
 class _BodyRefused(Exception):
@@ -64,7 +65,9 @@ class RequestLimitsMiddleware:
             detail = f"the headers and URL take {size} bytes: {MAX_HEADER_BYTES} at most"
             return Problem(431, detail)
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self.max_body:
+        # So long a number is above any limit, and Python would refuse to read it.
+        sane = length.isascii() and length.isdigit() and len(length) < MAX_DIGITS
+        if not sane or int(length) > self.max_body:
             return self.too_large
         return None
 

@@ -34,7 +34,7 @@ async def image(service: ServiceDep, number: ImageId) -> responses.ImageAnswer:
         format=details.format,
         taken_at=hit.taken_at,
         size_bytes=details.size,
-        **responses.links(number),
+        **responses.links(number, service.settings.root_path),
     )
 
 

@@ -19,5 +19,6 @@ async def search(service: ServiceDep, request: Request) -> list[dict[str, Any]]:
         asked = request_from_wire(await request.json())
     except (TypeError, ValueError) as exc:
         raise QueryError(f"this is not a search request: {exc}") from exc
-    hits, _ = await service.search.search(asked)
+    answer = service.search.newest if asked.lists else service.search.search
+    hits, _ = await answer(asked)
     return [hit_to_wire(hit) for hit in hits]

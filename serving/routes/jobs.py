@@ -27,7 +27,7 @@ async def index(
 ) -> responses.JobAnswer:
     """Start a job."""
     job = await asyncio.to_thread(service.jobs.start, body.paths)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    response.headers["Location"] = f"{service.settings.root_path}/v1/jobs/{job.id}"
     return responses.JobAnswer.model_validate(job)
 
 

@@ -34,6 +34,9 @@ async def search_json(service: ServiceDep, body: requests.SearchBody) -> respons
     """Search with a JSON body."""
     began = time.perf_counter()
     request = request_of_body(body, absolute=service.settings.expose_paths)
+    if request.lists:
+        hits, total = await service.search.newest(request)
+        return await answer(service, echo(body), hits, total, began, scored=False)
     hits, total = await service.search.search(request)
     return await answer(service, echo(body), hits, total, began)
 
@@ -75,6 +78,9 @@ async def answer(
     return responses.SearchAnswer(
         query=query,
         total=total,
-        hits=[responses.HitAnswer.of(hit, paths, scored=scored) for hit in hits],
+        hits=[
+            responses.HitAnswer.of(hit, paths, root_path=service.settings.root_path, scored=scored)
+            for hit in hits
+        ],
         took_ms=round((time.perf_counter() - began) * 1000, 2),
     )

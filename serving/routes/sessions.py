@@ -3,16 +3,16 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Cookie, Request, Response
+from fastapi import Cookie, Request, Response
 
-from serving.authentication import COOKIE
+from serving.authentication import COOKIE, public_router
 from serving.credentials import SESSION_SECONDS
 from serving.errors import Problem
 from serving.schemas import requests, responses
-from serving.service import ServiceDep
+from serving.service import Service, ServiceDep
 
 # No key is needed here, since this is where one is given.
-router = APIRouter(tags=["sessions"])
+router = public_router("sessions")
 
 SessionToken = Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)]
 
@@ -39,6 +39,7 @@ async def sign_in(service: ServiceDep, body: requests.KeyBody, request: Request)
         COOKIE,
         service.credentials.sign_in(),
         max_age=SESSION_SECONDS,
+        path=_cookie_path(service),
         httponly=True,
         samesite="strict",
         secure=request.url.scheme == "https",
@@ -51,5 +52,10 @@ async def sign_out(service: ServiceDep, token: SessionToken = None) -> Response:
     """End a session."""
     service.credentials.sign_out(token or "")
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, path=_cookie_path(service), httponly=True, samesite="strict")
     return response
+
+
+def _cookie_path(service: Service) -> str:
+    """Return the path that the cookie is for: other programs may be shown beside this one."""
+    return service.settings.root_path or "/"

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from indexer.errors import CollectionNotFound
 from indexer.store.paths import display
 from search import Engine, Status
-from serving.authentication import protected_router
+from serving.authentication import protected_router, public_router
 from serving.schemas import responses
 from serving.service import Service, ServiceDep
 
 # Health checks need no key.
-health = APIRouter(tags=["status"])
+health = public_router("status")
 router = protected_router("status")
 
 

@@ -30,8 +30,8 @@ class HitAnswer(Answer):
     file: str
 
     @classmethod
-    def of(cls, hit: Hit, paths: PathView, *, scored: bool = True) -> Self:
-        """Return a hit as a client may see it."""
+    def of(cls, hit: Hit, paths: PathView, *, root_path: str, scored: bool = True) -> Self:
+        """Return a hit as a client may see it; see `links`."""
         return cls(
             id=hit.id,
             **paths.fields(hit.raw_paths[0]),
@@ -40,7 +40,7 @@ class HitAnswer(Answer):
             width=hit.width,
             height=hit.height,
             taken_at=hit.taken_at,
-            **links(hit.id),
+            **links(hit.id, root_path),
         )
 
 
@@ -224,9 +224,12 @@ class ProblemDocument(BaseModel):
     errors: list[dict[str, str]] | None = None
 
 
-def links(number: int) -> dict[str, str]:
-    """Return where the thumbnail and the file of an image are."""
-    return {
-        "thumbnail": f"/v1/images/{number}/thumbnail?size=320",
-        "file": f"/v1/images/{number}/file",
-    }
+def links(number: int, root_path: str) -> dict[str, str]:
+    """Return where the thumbnail and the file of an image are.
+
+    Args:
+        number: The image's id.
+        root_path: The path below which clients see the server.
+    """
+    image = f"{root_path}/v1/images/{number}"
+    return {"thumbnail": f"{image}/thumbnail?size=320", "file": f"{image}/file"}

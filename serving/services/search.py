@@ -152,7 +152,11 @@ class SearchService:
 
         def newest(engine: Engine) -> tuple[list[Hit], int]:
             return engine.newest(
-                k=request.k, offset=request.offset, filter=request.filter, labels=request.labels
+                k=request.k,
+                offset=request.offset,
+                collapse=request.collapse,
+                filter=request.filter,
+                labels=request.labels,
             )
 
         try:

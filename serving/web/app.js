@@ -49,11 +49,11 @@ function change(part, how = "push") {
 
 function ask(k, offset, signal) {
   const given = parameters(state, k, offset);
-  if (state.image && image.blob) return postImage(`/v1/search/image?${given}`, image.blob, signal);
-  if (!state.like) return get(`/v1/search?${given}`, signal);
+  if (state.image && image.blob) return postImage(`v1/search/image?${given}`, image.blob, signal);
+  if (!state.like) return get(`v1/search?${given}`, signal);
   const body = { image_id: state.like, not: state.without, k, offset, filter: filter(state) };
   if (state.q.trim()) body.text = state.q;
-  return post("/v1/search", body, signal);
+  return post("v1/search", body, signal);
 }
 
 async function search() {
@@ -85,7 +85,7 @@ function draw() {
   );
   if (state.like) {
     chips.unshift(
-      chip("like this", () => change({ like: null }), `/v1/images/${state.like}/thumbnail?size=160`),
+      chip("like this", () => change({ like: null }), `v1/images/${state.like}/thumbnail?size=160`),
     );
   }
   if (state.image) chips.unshift(chip("your image", () => change({ image: false }), image.url));
@@ -119,7 +119,7 @@ async function summarise(answer, signal) {
 
 async function nothing(signal) {
   $("summary").textContent = "";
-  const status = await get("/v1/status", signal);
+  const status = await get("v1/status", signal);
   if (status.images) {
     const clear = isFiltered(state) ? button("Clear filters", () => $("clear").click()) : null;
     say("Nothing here matches", isFiltered(state) ? "No image passes all filters." : "Try other words.", clear);

@@ -34,7 +34,7 @@ export class Filters {
 
   async listFolders() {
     try {
-      const { folders } = await get("/v1/folders");
+      const { folders } = await get("v1/folders");
       $("folders").replaceChildren(
         ...folders.slice(0, 2000).map((one) => make("option", { value: one.path, label: `${one.path} (${number(one.images)})` })),
       );
@@ -87,7 +87,7 @@ export class Filters {
       this.counting = new AbortController();
       try {
         const answer = await post(
-          "/v1/labels/count",
+          "v1/labels/count",
           { labels: words, min_probability: PROBABILITY, filter: conditions },
           this.counting.signal,
         );

@@ -21,13 +21,13 @@ export class JobsPanel {
     $("show-jobs").addEventListener("click", () => this.open());
     $("jobs").querySelector(".close").addEventListener("click", () => $("jobs").close());
     $("start-job").addEventListener("click", () => this.start());
-    $("cancel-job").addEventListener("click", () => remove(`/v1/jobs/${this.id}`));
+    $("cancel-job").addEventListener("click", () => remove(`v1/jobs/${this.id}`));
   }
 
   async open() {
     if (!$("jobs").open) $("jobs").showModal();
     try {
-      const [status, { jobs }] = await Promise.all([get("/v1/status"), get("/v1/jobs")]);
+      const [status, { jobs }] = await Promise.all([get("v1/status"), get("v1/jobs")]);
       const folders = status.can_index;
       $("jobs-about").textContent = folders.length
         ? "New and changed images in these folders are taken in; what was read before is not read again."
@@ -43,7 +43,7 @@ export class JobsPanel {
   async start() {
     $("start-job").disabled = true;
     try {
-      this.follow(await post("/v1/index", {}));
+      this.follow(await post("v1/index", {}));
     } catch (problem) {
       $("start-job").disabled = false;
       $("jobs-about").textContent = problem.message;
@@ -55,7 +55,7 @@ export class JobsPanel {
     this.show(job);
     this.source?.close();
     if (job.state !== "running" && job.state !== "queued") return;
-    const source = new EventSource(`/v1/jobs/${job.id}/events`);
+    const source = new EventSource(`v1/jobs/${job.id}/events`);
     this.source = source;
     source.addEventListener("progress", (event) => this.show(JSON.parse(event.data)));
     source.addEventListener("end", (event) => {
@@ -71,7 +71,7 @@ export class JobsPanel {
 
   async poll() {
     try {
-      this.follow(await get(`/v1/jobs/${this.id}`));
+      this.follow(await get(`v1/jobs/${this.id}`));
     } catch (problem) {
       $("job-report").textContent = problem.message;
     }

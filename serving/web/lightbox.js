@@ -50,25 +50,25 @@ export class Lightbox {
   draw() {
     const { id, path, width, height } = this.hit;
     const shown = $("shown");
-    shown.src = `/v1/images/${id}/thumbnail?size=1600`;
+    shown.src = `v1/images/${id}/thumbnail?size=1600`;
     shown.alt = nameOf(path);
     if (width) this.place(width, height);
     $("shown-name").textContent = nameOf(path);
-    $("open-file").href = `/v1/images/${id}/file`;
+    $("open-file").href = `v1/images/${id}/file`;
     const at = this.position();
     const last = at === this.grid.hits.length - 1 && this.grid.ended;
     // Not `disabled`: a disabled button that has the focus swallows the arrow keys.
     $("previous").setAttribute("aria-disabled", String(at <= 0));
     $("next").setAttribute("aria-disabled", String(at < 0 || last));
     for (const neighbour of [this.grid.hits[at - 1], this.grid.hits[at + 1]]) {
-      if (at >= 0 && neighbour) new Image().src = `/v1/images/${neighbour.id}/thumbnail?size=1600`;
+      if (at >= 0 && neighbour) new Image().src = `v1/images/${neighbour.id}/thumbnail?size=1600`;
     }
   }
 
   async describe(id) {
     let details;
     try {
-      details = await get(`/v1/images/${id}`);
+      details = await get(`v1/images/${id}`);
     } catch (problem) {
       details = null;
       if (this.hit?.id === id) $("details").replaceChildren(make("dd", {}, problem.message));

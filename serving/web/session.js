@@ -14,7 +14,7 @@ export async function watchSession(done) {
   $("sign-in-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
-      await post("/v1/session", { key: $("key").value });
+      await post("v1/session", { key: $("key").value });
     } catch (problem) {
       $("sign-in-problem").textContent = problem.message;
       return;
@@ -25,10 +25,10 @@ export async function watchSession(done) {
     done();
   });
   $("sign-out").addEventListener("click", async () => {
-    await remove("/v1/session");
-    location.assign("/");
+    await remove("v1/session");
+    location.assign("./");
   });
-  const { required, signed_in: inside } = await get("/v1/session");
+  const { required, signed_in: inside } = await get("v1/session");
   $("sign-out").hidden = !(required && inside);
   if (required && !inside) ask();
   return inside;

@@ -49,7 +49,7 @@ export function write(state) {
   if (state.counted.length) made.set("count", state.counted.join(","));
   if (state.open) made.set("open", state.open);
   const text = made.toString();
-  return text ? `/?${text}` : "/";
+  return text ? `./?${text}` : "./";
 }
 
 /** Return the conditions as the API's filter. @param {State} state */

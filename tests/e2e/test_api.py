@@ -83,6 +83,20 @@ def test_search_with_filters_and_without_text(served: Served) -> None:
     ]
 
 
+def test_dates_beyond_all_photos_are_answered(served: Served) -> None:
+    for condition, total in (("until=3000", 6), ("since=1600", 6), ("since=900y", 6),
+                             ("until=1600", 0), ("since=9999", 0), ("until=9999", 6)):  # fmt: skip
+        answer = served.get(f"/v1/search?q=a&{condition}").json()
+        assert (answer["total"], len(answer["hits"])) == (total, total), condition
+
+
+def test_an_image_outside_the_filter_is_not_subtracted(served: Served) -> None:
+    for until, total in (("3000", 5), ("1600", 0)):
+        body = {"image_id": 1, "filter": {"until": until}}
+        answer = served.post("/v1/search", json=body).json()
+        assert (answer["total"], len(answer["hits"])) == (total, total)
+
+
 def test_labels_are_the_command_lines(served: Served, photos_indexed: tuple[Path, Path]) -> None:
     photos = photos_indexed[0]
     done = subprocess.run(
@@ -313,6 +327,13 @@ def test_head_answers_as_get_without_the_body(served: Served, path: str) -> None
     assert {name: value for name, value in head.headers.items() if name not in varying} == {
         name: value for name, value in got.headers.items() if name not in varying
     }
+
+
+def test_a_wrong_method_is_told_the_right_ones(served: Served) -> None:
+    answer = served.post("/v1/status", json={})
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+    assert served.get("/v1/label").headers["allow"] == "POST"
 
 
 def test_head_of_a_stream_ends_at_once(tmp_path: Path) -> None:

@@ -227,7 +227,23 @@ def test_large_and_slow_requests_are_refused(
         "/v1/search?q=a&min_relevance=2",
         "/v1/search?q=a&since=never",
         "/v1/search?q=a&label=cat>7",
+        "/v1/search?q=a&since=2024&until=2023",
+        "/v1/search?q=a&label=cat>1e400",
+        "/v1/search?q=a&k=99999999999999999999999",
+        "/v1/images/1/thumbnail?size=99999999999999999999999",
         "/v1/search?q=a&unknown=1",
+        "/v1/images/1?size=320",
+        "/v1/images/1/similar?foo=1",
+        "/v1/images/1/thumbnail?width=1",
+        "/v1/images/1/file?original=1",
+        "/v1/status?foo",
+        "/v1/models?foo=1",
+        "/v1/folders?foo=1",
+        "/v1/jobs?foo=1",
+        "/v1/session?foo=1",
+        "/healthz?foo=1",
+        "/readyz?foo=1",
+        "/metrics?foo=1",
         "/v1/search?not=a",
         "/v1/search?q=%20",
         "/v1/images/0",
@@ -245,7 +261,13 @@ def test_invalid_parameters_are_refused(served: Served, path: str) -> None:
         b'{"text": "a", "weights": {"text": NaN}}',
         b'{"text": "a", "weights": {"text": Infinity}}',
         b'{"text": "\\ud800"}',
+        b'{"text": "a", "weights": {"text": 1e400}}',
         b'{"text": "a", "k": 1000000000}',
+        b'{"text": "a", "k": %s}' % (b"9" * 400),
+        b'{"image_id": 99999999999999999999999}',
+        b'{"text": "a", "filter": {"in": ["a\\u0000b"]}}',
+        b'{"text": "a", "filter": {"since": "2024", "until": "2023"}}',
+        b'{"text": "a", "filter": {"labels": ["cat>nan"]}}',
         b'{"text": "a", "unknown": 1}',
         b'{"text": "a", "filter": {"unknown": 1}}',
         b'{"image": "no base64!"}',
@@ -354,3 +376,9 @@ def test_security_headers(served: Served) -> None:
     wait_until(lambda: any('"path": "/v1/status"' in line for line in served.log))
     log = [json.loads(line) for line in served.log if line.startswith("{")]
     assert log[-1].keys() == {"request_id", "client", "method", "path", "status", "bytes", "ms"}
+
+
+@pytest.mark.parametrize("path", ["/v1/search", "/v1/search/image", "/v1/label", "/v1/index"])
+def test_unknown_parameters_of_a_post_are_refused(served: Served, path: str) -> None:
+    problem = refused(served.post(f"{path}?foo=1", json={"text": "a"}), 422)
+    assert "foo" in problem["detail"]

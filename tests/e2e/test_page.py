@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from support.proxy import proxied
 from support.servers import Served, serving
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -206,6 +207,35 @@ def test_sign_in_with_a_key(browser: Any, photos_indexed: tuple[Path, Path]) -> 
         page.click("#sign-out")
         playwright.expect(page.locator("#sign-in")).to_be_visible()
         context.close()
+
+
+def test_the_page_works_below_a_path(browser: Any, photos_indexed: tuple[Path, Path]) -> None:
+    with (
+        serving(photos_indexed[1], "--root-path", "/my/photos", "--api-key", "secret") as server,
+        proxied(server.url, "/my/photos", strip=True) as url,
+    ):
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        failed: list[str] = []
+        page.on("response", lambda answer: answer.status == 404 and failed.append(answer.url))
+        page.goto(f"{url}/my/photos/?q=a+cat")
+        page.fill("#key", "secret")
+        page.keyboard.press("Enter")
+        first(page, "chelsea.png")
+        page.fill("#text", "a rocket launch")
+        page.keyboard.press("Enter")
+        first(page, "rocket.jpg")
+        assert page.url == f"{url}/my/photos/?q=a+rocket+launch"
+        while not page.evaluate("document.querySelector('#grid img').naturalWidth"):
+            page.wait_for_timeout(50)
+        page.locator(FIRST_TILE).click()
+        while not page.evaluate("document.querySelector('#shown').naturalWidth"):
+            page.wait_for_timeout(50)
+        page.goto(f"{url}/my/photos/docs")
+        page.wait_for_selector("#docs .opblock")
+        context.close()
+        assert failed == []
 
 
 def test_index_from_the_page(

@@ -38,7 +38,8 @@ def test_wheel_contents(wheel: Path) -> None:
     }
     assert "indexer/pocket/image.onnx.data" in names
     assert {"serving/web/index.html", "serving/web/docs.html"} <= set(names)
-    assert {"search/py.typed", "indexer/py.typed"} <= set(names)
+    packages = ("indexer", "search", "adaptation", "serving", "terminal")
+    assert {f"{package}/py.typed" for package in packages} <= set(names)
     assert any(name.endswith("licenses/NOTICE") for name in names)
     assert wheel.stat().st_size < 60 * 2**20
 

@@ -9,18 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.command import Run, json_lines
-
-# Python runs a `sitecustomize` that it finds on its path before anything else.
-HOOK = """
-import sys
-
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "open_clip", "torchvision", "onnx", "onnxscript"}:
-            raise ImportError(f"{name} is blocked")
-
-sys.meta_path.insert(0, Refuse())
-"""
+from support.without import TORCH, without
 
 REPORT = """
 import atexit, os, sys
@@ -30,9 +19,7 @@ atexit.register(lambda: open(os.environ["IMPORTED"], "w").write("\\n".join(sys.m
 
 @pytest.fixture
 def hooked(tmp_path: Path) -> dict[str, str]:
-    (tmp_path / "hook").mkdir()
-    (tmp_path / "hook" / "sitecustomize.py").write_text(HOOK)
-    return {"PYTHONPATH": str(tmp_path / "hook")}
+    return without(tmp_path / "hook", *TORCH)
 
 
 def test_index_search_similar_and_label_need_neither(

@@ -26,6 +26,7 @@ with Engine.open("./collection") as engine:
 reveal_type(report.indexed)
 """
 WRONG = """
+from indexer import bild
 from search import Engine, Engin
 
 Engine.open().search("a dog", count=5)
@@ -66,6 +67,7 @@ def test_a_users_script_sees_hits(tmp_path: Path, cache: Path) -> None:
 def test_mistakes_of_a_users_script_are_found(tmp_path: Path, cache: Path) -> None:
     code, said = check(tmp_path, WRONG, cache)
     assert code == 1
+    assert 'Module "indexer" has no attribute "bild"' in said, said
     assert 'Module "search" has no attribute "Engin"' in said, said
     assert 'Unexpected keyword argument "count" for "search"' in said, said
     assert 'Argument "k" to "similar" of "Engine" has incompatible type "str"' in said, said

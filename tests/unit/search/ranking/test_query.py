@@ -46,7 +46,5 @@ def test_a_query_without_direction_is_refused(encoder: Encoder, tmp_path: Path) 
             vector(encoder, request)
     with pytest.raises(QueryError, match="cancel"):
         vector(encoder, SearchRequest("dog", without=["dog"]))
-    with pytest.raises(QueryError, match="cancel"):
-        vector(encoder, SearchRequest("dog", text_weight=float("nan")))
     with pytest.raises(ImageError, match="missing"):
         vector(encoder, SearchRequest(images=[tmp_path / "missing.jpg"]))

@@ -1,0 +1,35 @@
+"""What users give: one thing or several, and text in any encoding.
+
+A text is a sequence of its characters and bytes are one of integers, so that either, given where
+several are expected, would be taken apart without a word.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def several(value: Any) -> tuple[Any, ...]:
+    """Return the elements of `value`; a text, path, number or bytes is one element.
+
+    Raises:
+        TypeError: It is neither one of these nor a collection.
+    """
+    if isinstance(value, (str, bytes, Path, int)):
+        return (value,)
+    if isinstance(value, Iterable):
+        return tuple(value)
+    raise TypeError(f"expected one or several, such as a list, not {value!r}")
+
+
+def valid_text(text: str) -> str:
+    """Return a text that can be encoded.
+
+    Where Python could not decode an argument of the command, its bytes may be UTF-8 all the same;
+    those that are not become U+FFFD.
+    """
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "surrogatepass")
+    return data.decode("utf-8", "replace")
