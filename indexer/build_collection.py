@@ -76,8 +76,8 @@ def build(
             beside the vectors that answer searches meanwhile, and that model takes over at the end
             of the run.
         exclude: Patterns of files and folders to leave out, by gitignore's rules
-            (`indexer.scan.exclusions`), one or several; the collection keeps them. Images that it holds there are
-            deleted from it, as by `forget`.
+            (`indexer.scan.exclusions`), one or several; the collection keeps them. Images that it
+            holds there are deleted from it, as by `forget`.
         include: Patterns of earlier runs that are not to be left out any more. A path that was
             forgotten is indexed again when it is named itself.
         retry_failed: Whether to try files again that failed before and have not changed.

@@ -10,7 +10,6 @@ from indexer.encoder import Embeddings, unit
 Ids = NDArray[np.int64]
 """`(n,)`: row ids of contents."""
 
-"""The largest integer that SQLite and the arrays hold."""
 
 Scores = NDArray[np.float32]
 """`(n,)`: cosines."""
