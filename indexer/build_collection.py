@@ -11,6 +11,7 @@ from typing import Self
 from indexer.arguments import several
 from indexer.devices.cpu_count import available_cores
 from indexer.images.decode import Limits
+from indexer.images.formats import READER_VERSION
 from indexer.pipeline.stages import Plan, run
 from indexer.pipeline.writer import BuildReport, Committer, Skipped
 from indexer.scan import diff
@@ -80,7 +81,8 @@ def build(
             holds there are deleted from it, as by `forget`.
         include: Patterns of earlier runs that are not to be left out any more. A path that was
             forgotten is indexed again when it is named itself.
-        retry_failed: Whether to try files again that failed before and have not changed.
+        retry_failed: Whether to try files again that failed before and have not changed; a clipdex
+            that reads more than the one before does so once by itself.
         rehash: Whether to read every file, even if its size and time are as they were.
         prune_vanished: Whether to delete the embeddings of images whose files have vanished, and
             those of former models.
@@ -250,8 +252,12 @@ class _Run:
                 self.on_note(f"--exclude {text!r} matched nothing")
         if changing:
             switch_model.include_rest(self.catalog, scopes)
+        reads_more = any(
+            self.catalog.reader_version(root) < READER_VERSION
+            for root in {scope.root for scope in scopes}
+        )
         total, self.report.unchanged = self.catalog.plan_reading(
-            self.model.fingerprint, retry_failed=retry_failed, rehash=self.rehash
+            self.model.fingerprint, retry_failed=retry_failed or reads_more, rehash=self.rehash
         )
         with self.catalog.transaction():
             for row in self.catalog.unreadable():
@@ -265,6 +271,9 @@ class _Run:
             raise
         with self.catalog.transaction():
             self.report.removed = scan.remove_vanished()
+            for scope in scopes:
+                if not scope.below:
+                    self.catalog.set_reader_version(scope.root, READER_VERSION)
         self._erase(scan, prune_vanished)
         self._publish()
         if changing:

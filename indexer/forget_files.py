@@ -66,8 +66,8 @@ def forget(
             erase(collection, catalog, orphaned)
     if kept and on_note is not None:
         on_note(
-            f"{kept:,} labels of yours are kept for when these images come back; --drop-labels "
-            "deletes them"
+            f"labels of yours that are kept for when these images come back: {kept:,} "
+            "(--drop-labels deletes them)"
         )
     return removed
 

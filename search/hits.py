@@ -123,6 +123,9 @@ class Hit:
             "paths": self.paths,
             "score": round(self.score, 6),
             "relevance": self.relevance,
+            "taken_at": self.taken_at,
+            "width": self.width,
+            "height": self.height,
         }
         if self.collapsed is not None:
             fields["collapsed"] = [

@@ -11,6 +11,9 @@ from typing import Literal
 
 from .isobmff import brands
 
+# Counted up when more files can be read than before, so that those that failed are tried again.
+READER_VERSION = 1
+
 Reader = Literal["pillow", "heif", "raw"]
 
 # The only plugins that Pillow may try: others are risky, as EPS, which starts Ghostscript.

@@ -288,6 +288,12 @@ class StoreWriter(StoreReader, Protocol):
     def set_mounts(self, scope: Scope, places: Mapping[bytes, str]) -> None:
         """Note the places in a scope that lead elsewhere."""
 
+    def reader_version(self, root: int) -> int:
+        """Return the version of the reading of images that a root was last read whole with."""
+
+    def set_reader_version(self, root: int, version: int) -> None:
+        """Note that all of a root was read with this reading of images."""
+
     def is_other_file(self, root: int, path: bytes, size: int, mtime_ns: int) -> bool:
         """Return whether a file, as it is now, was found not to be an image."""
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,20 @@ def test_excluded_images_leave_the_collection(clipdex: Run, photos: Path) -> Non
     index(clipdex, photos)
     expected = {"unchanged": 4, "removed": 1}
     assert index(clipdex, photos, "--exclude", "thumbs") == expected
+
+
+def test_a_clipdex_that_reads_more_tries_failed_files_again(
+    clipdex: Run, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "bad.jpg").write_text("hello")
+    index(clipdex, photos, code=3)
+    assert index(clipdex, photos) == {"unchanged": 5}
+    with sqlite3.connect(tmp_path / "collection" / "catalogue.sqlite3") as catalog:
+        catalog.execute("DELETE FROM state WHERE key LIKE 'reader%'")  # as an older one left it
+    catalog.close()
+    assert index(clipdex, photos / "0.png") == {"unchanged": 1}
+    assert index(clipdex, photos, code=3) == {"unchanged": 4, "failed": 1}
+    assert index(clipdex, photos) == {"unchanged": 5}
 
 
 def test_changed_content_of_equal_size_and_time_is_found(clipdex: Run, photos: Path) -> None:

@@ -281,6 +281,14 @@ class StoreContract:
             assert [one.label for one in store.saved_labels()] == ["pear", "ripe"]
             assert store.count_kept_labels() == 0
 
+    def test_reader_version_is_kept(self) -> None:
+        with self.writing() as store:
+            assert store.reader_version(1) == 0
+            with store.transaction():
+                store.set_reader_version(1, 1)
+                store.set_reader_version(1, 3)
+            assert (store.reader_version(1), store.reader_version(2)) == (3, 0)
+
     def test_exclusions_keep_their_order(self) -> None:
         with self.writing() as store:
             rules = [Exclusion(b"", b"z*", "exclude"), Exclusion(b"/a", b"!/zoo", "exclude"),

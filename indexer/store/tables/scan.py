@@ -179,6 +179,14 @@ class ScanTables(Tables):
             ((scope.root, path, kind) for path, kind in places.items()),
         )
 
+    def reader_version(self, root: int) -> int:
+        """Return the version of the reading of images that a root was last read whole with."""
+        return int(self._value("SELECT value FROM state WHERE key = ?", (f"reader:{root}",)) or 0)
+
+    def set_reader_version(self, root: int, version: int) -> None:
+        """Note that all of a root was read with this reading of images."""
+        self._query("INSERT OR REPLACE INTO state VALUES (?, ?)", (f"reader:{root}", version))
+
     def is_other_file(self, root: int, path: bytes, size: int, mtime_ns: int) -> bool:
         """Return whether a file, as it is now, was found not to be an image."""
         found = self._value(
