@@ -5,8 +5,9 @@ XMP), or otherwise the file's modification time.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,12 @@ class Filter:
         conditions = self._conditions(catalog)
         passing: Iterator[int]
         if self.exclude:
-            passing = (content for content, _, _ in self._files(catalog, conditions))
+            left_out = self._left_out(catalog)
+            passing = (
+                content
+                for content, root, path in catalog.files_meeting(conditions)
+                if not left_out(root, path)
+            )
         else:
             passing = catalog.contents_meeting(conditions)
         found = np.unique(np.fromiter(passing, dtype=np.int64))
@@ -86,12 +92,13 @@ class Filter:
 
     def paths(self, catalog: "StoreReader", ids: Sequence[int]) -> dict[int, set[bytes]]:
         """Return, for each of a few contents, the absolute paths of its files that pass."""
-        conditions = self._conditions(catalog)
+        conditions, left_out = self._conditions(catalog), self._left_out(catalog)
         roots = catalog.roots()
         found: dict[int, set[bytes]] = {}
         for number in ids:
-            for content, root, path in self._files(catalog, conditions, number):
-                found.setdefault(content, set()).add(join(roots[root], path))
+            for content, root, path in catalog.files_meeting(conditions, number):
+                if not left_out(root, path):
+                    found.setdefault(content, set()).add(join(roots[root], path))
         return found
 
     def _conditions(self, catalog: "StoreReader") -> FileConditions:
@@ -105,16 +112,14 @@ class Filter:
             dates.until(self.until) if self.until is not None else None,
         )
 
-    def _files(
-        self, catalog: "StoreReader", conditions: FileConditions, content: int | None = None
-    ) -> Iterator[tuple[int, int, bytes]]:
-        """Yield (content, root, path) of the files that pass; all, or those of one content."""
+    def _left_out(self, catalog: "StoreReader") -> Callable[[int, bytes], bool]:
+        """Return whether a file is left out, by its root and path; each root is prepared once."""
         roots = catalog.roots()
-        left_out: dict[int, Exclusions] = {}
-        for number, root, path in catalog.files_meeting(conditions, content):
-            if root not in left_out:
-                folder = Path(os.fsdecode(roots[root]))
-                rules = [rule for pattern in self.exclude for rule in parse(pattern, [folder])]
-                left_out[root] = Exclusions(roots[root], rules)
-            if not left_out[root].cover_file(path):
-                yield number, root, path
+
+        @cache
+        def of(root: int) -> Exclusions:
+            folder = Path(os.fsdecode(roots[root]))
+            rules = [rule for pattern in self.exclude for rule in parse(pattern, [folder])]
+            return Exclusions(roots[root], rules)
+
+        return lambda root, path: of(root).cover_file(path)
