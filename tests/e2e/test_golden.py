@@ -54,8 +54,9 @@ def test_old_collection_is_indexed_again_without_work(
     clipdex: Run, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     files = list((tmp_path / "collection" / "vectors").iterdir())
-    done = clipdex("index", tmp_path / "photos", "--json")
-    report = json_lines(done)[-1]
-    assert (report["unchanged"], report["indexed"], report["reused"]) == (6, 0, 0)
-    assert (report["removed"], report["failed"]) == (0, 0)
+    # What an older clipdex could not read is tried once more.
+    for code, unchanged, failed in ((3, 5, 1), (0, 6, 0)):
+        report = json_lines(clipdex("index", tmp_path / "photos", "--json", code=code))[-1]
+        assert (report["unchanged"], report["indexed"], report["reused"]) == (unchanged, 0, 0)
+        assert (report["removed"], report["failed"]) == (0, failed)
     assert list((tmp_path / "collection" / "vectors").iterdir()) == files
