@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from indexer.store.catalog import writing
-from indexer.store.collection import Collection
+from indexer.store.collection import Collection, locate
 from indexer.store.paths import comparable
 from indexer.store.protocol import StoreReader, StoreWriter
 from indexer.store.records import SEPARATOR, Scope, inside, join
@@ -18,8 +18,8 @@ from .scan.exclusions import FORGET
 
 
 def forget(
-    collection: Collection,
-    path: Path,
+    collection: Collection | Path | str,
+    path: Path | str,
     *,
     drop_labels: bool = False,
     on_note: Callable[[str], None] | None = None,
@@ -32,7 +32,7 @@ def forget(
     image files themselves are not touched.
 
     Args:
-        collection: The collection to remove from.
+        collection: The collection to remove from, or its folder.
         path: A file or folder.
         drop_labels: Whether to delete the user's labels too.
         on_note: Called with a line of text on what else is to be known.
@@ -43,9 +43,11 @@ def forget(
     Raises:
         CollectionError: The collection holds nothing there.
     """
+    if not isinstance(collection, Collection):
+        collection = locate(Path(collection))
     collection.require()
     with writing(collection, "forget") as catalog:
-        scopes = _scopes(catalog, path)
+        scopes = _scopes(catalog, Path(path))
         if not scopes:
             raise CollectionError(
                 f"the collection holds nothing at {path}. `clipdex status` lists its folders"

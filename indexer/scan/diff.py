@@ -1,5 +1,6 @@
 """Compares what folders hold now with what the catalog knows."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -146,9 +147,12 @@ class Scan:
                     if len(rows) == STEP:
                         yield count
             except OSError as exc:
+                advice = "check its permissions and run the same command again"
+                if exc.errno == errno.EINVAL:  # a pseudo file system
+                    advice = "name a folder of images"
                 raise RootUnavailable(
                     f"{_display(scope)} cannot be read ({exc.strerror or exc}). Nothing was "
-                    "removed; check its permissions and run the same command again"
+                    f"removed; {advice}"
                 ) from exc
             known = self.catalog.count_images(scope)
             if known and count == before and not self._of(scope).used:

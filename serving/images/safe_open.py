@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from indexer.store.records import file_time
 from indexer.store.rows import StoredFile
 from serving.services.errors import NotFound
 
@@ -50,7 +51,7 @@ def _read(file: StoredFile, roots: list[bytes]) -> bytes | None:
     try:
         with open(_open(real), "rb") as opened:
             info = os.fstat(opened.fileno())
-            same = (info.st_size, info.st_mtime_ns) == (file.size, file.mtime_ns)
+            same = (info.st_size, file_time(info)) == (file.size, file.mtime_ns)
             return opened.read(file.size) if stat.S_ISREG(info.st_mode) and same else None
     except OSError:
         return None

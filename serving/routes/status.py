@@ -65,6 +65,7 @@ async def status(service: ServiceDep) -> responses.StatusAnswer:
         index=found.index,
         roots=found.roots if whole else [Path(root).name for root in found.roots],
         can_index=allowed,
+        notes=found.notes,
     )
 
 

@@ -104,7 +104,11 @@ class LabelCountAnswer(Answer):
 
 
 class StatusAnswer(Answer):
-    """What the collection holds. can_index: folders that jobs may read."""
+    """What the collection holds.
+
+    can_index: folders that jobs may read. notes: how many images are not as usual, by what is said
+    of them, such as "partly readable".
+    """
 
     images: int = 0
     contents: int = 0
@@ -115,6 +119,7 @@ class StatusAnswer(Answer):
     index: dict[str, Any] | None = None
     roots: list[str] = []
     can_index: list[str] = []
+    notes: dict[str, int] = {}
 
 
 class ModelAnswer(Answer):
