@@ -181,13 +181,6 @@ class _Exclusions:
             paths: What is indexed: it is not forgotten any more.
         """
         kept = catalog.exclusions()
-        for text, rules in self.include.items():
-            if not set(rules).intersection(kept):
-                listed = ", ".join(sorted({os.fsdecode(one.pattern) for one in kept})) or "nothing"
-                raise ExclusionError(
-                    f"the collection does not exclude {text!r}, so it cannot be included again; "
-                    f"it excludes {listed}"
-                )
         named = [os.fsencode(path) for path in paths]
         back = [
             rule
@@ -195,7 +188,16 @@ class _Exclusions:
             if rule.origin == FORGET
             and any(inside(rule.pattern, path) is not None for path in named)
         ]
-        back += [rule for rules in self.include.values() for rule in rules]
+        for text, rules in self.include.items():
+            patterns = {rule.pattern for rule in rules}  # whichever folder they are counted from
+            found = [rule for rule in kept if rule.origin != FORGET and rule.pattern in patterns]
+            if not found:
+                listed = ", ".join(sorted({os.fsdecode(one.pattern) for one in kept})) or "nothing"
+                raise ExclusionError(
+                    f"the collection does not exclude {text!r}, so it cannot be included again; "
+                    f"it excludes {listed}"
+                )
+            back += found
         with catalog.transaction():
             catalog.remove_exclusions(back)
             catalog.add_exclusions(rule for rules in self.exclude.values() for rule in rules)

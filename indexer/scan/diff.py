@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from indexer.errors import RootUnavailable
+from indexer.errors import ExclusionError, RootUnavailable
 from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.store.paths import display
@@ -24,6 +24,8 @@ STEP = 1000
 # Of so many files of a root that is not there, this share has to be in a folder for it to be that
 # root; times agree as far as file systems keep them (FAT: two seconds).
 SAMPLE, MOVED_SHARE = 200, 0.9
+# With more roots that are not there, only those of a folder's own name are compared with it.
+MANY_AWAY = 50
 TIME_TOLERANCE_NS = 2 * 10**9
 
 
@@ -83,7 +85,12 @@ def scopes_of(
             if _root_above(numbers, folder) is not None:
                 continue
             before = next(
-                (root for root in away if _has_moved(catalog, numbers[root], folder)), b""
+                (
+                    root
+                    for root in _candidates(away, folder)
+                    if _has_moved(catalog, numbers[root], folder)
+                ),
+                b"",
             )
             if before:
                 away.remove(before)
@@ -133,8 +140,15 @@ class Scan:
             How many images were found so far.
 
         Raises:
+            ExclusionError: A scope is left out.
             RootUnavailable: A scope cannot be listed, or held images and is empty now.
         """
+        for scope in self.scopes:
+            if scope.below and self._of(scope).cover_any(scope.below):
+                raise ExclusionError(
+                    f"{_display(scope)} is left out by an earlier --exclude: take that back with "
+                    "--include and its pattern (`clipdex status` lists them)"
+                )
         self.catalog.begin_scan()
         count = 0
         for scope in self.scopes:
@@ -270,10 +284,17 @@ class _Leading:
     unreadable: set[bytes]
 
 
+def _candidates(away: Sequence[bytes], folder: bytes) -> list[bytes]:
+    """Return the roots that a folder may have been: a few, or those of many that have its name."""
+    if len(away) <= MANY_AWAY:
+        return list(away)
+    return [root for root in away if os.path.basename(root) == os.path.basename(folder)]
+
+
 def _has_entries(folder: bytes) -> bool:
     try:
         with os.scandir(folder) as entries:
-            return any(True for _ in entries)
+            return any(not entry.name.startswith(b".") for entry in entries)
     except OSError:
         return False
 

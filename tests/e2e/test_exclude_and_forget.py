@@ -51,6 +51,14 @@ def test_a_pattern_that_matches_nothing_is_reported(clipdex: Run, photos: Path) 
     assert b"not a pattern" in clipdex("index", photos, "--exclude", "/", code=1).stderr
 
 
+def test_an_excluded_folder_cannot_be_named(clipdex: Run, photos: Path) -> None:
+    clipdex("index", photos, "--exclude", "Private/")
+    said = clipdex("index", photos / "Private", code=1).stderr
+    assert b"is left out by an earlier --exclude" in said
+    clipdex("index", photos / "Private", "--include", "Private/")
+    assert len(indexed(clipdex)) == 4
+
+
 def test_what_is_excluded_later_is_erased(clipdex: Run, photos: Path, tmp_path: Path) -> None:
     clipdex("index", photos)
     (report,) = json_lines(clipdex("index", photos, "--exclude", "Private/", "--json"))
