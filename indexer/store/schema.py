@@ -117,6 +117,7 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE contents ADD COLUMN note TEXT;
+    CREATE INDEX contents_with_note ON contents (note) WHERE note IS NOT NULL;
     CREATE TABLE mounts (
         root INTEGER NOT NULL REFERENCES roots (id),
         path BLOB NOT NULL,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.command import COMMAND
+from support.images import make_photo
 from support.shapes import labelled
 
 # The first upload host is looked up some 11 to 14 s after ONNX Runtime was loaded.
@@ -131,9 +132,11 @@ def test_commands_write_and_ask_nowhere_else(traced: Traced, tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_a_server_and_a_compiler_look_nothing_up(traced: Traced, tmp_path: Path) -> None:
-    images = labelled(tmp_path / "images", range(12))  # enough to calibrate 8-bit integers
+    images = labelled(tmp_path / "images", range(12))
+    for number in range(36):  # enough to calibrate 8-bit integers
+        make_photo(tmp_path / "photos" / f"{number}.png", number, (200, 160))
     traced.run("index", images)
     traced.run("serve", "--port", "0", seconds=UPLOAD_SECONDS)
     pytest.importorskip("torch")
     traced.run("adapt", "train", "other", images, "--method", "mlp")
-    traced.run("index", images, "--precision", "int8")
+    traced.run("index", tmp_path / "photos", "--precision", "int8")

@@ -281,6 +281,19 @@ class StoreContract:
             assert [one.label for one in store.saved_labels()] == ["pear", "ripe"]
             assert store.count_kept_labels() == 0
 
+    def test_notes_are_counted(self) -> None:
+        with self.filled() as (store, root, ids):
+            assert store.notes() == []
+            with store.transaction():
+                for seed, note in (
+                    (5, "partly readable"),
+                    (6, "partly readable"),
+                    (7, "stretched"),
+                ):
+                    add(store, root, b"%d.jpg" % seed, replace(content(seed), note=note))
+                store.remove_files(Scope(root, Path("/photos"), b"6.jpg"))
+            assert store.notes() == [("partly readable", 1), ("stretched", 1)]
+
     def test_reader_version_is_kept(self) -> None:
         with self.writing() as store:
             assert store.reader_version(1) == 0
