@@ -282,7 +282,7 @@ class StoreContract:
             assert store.count_kept_labels() == 0
 
     def test_notes_are_counted(self) -> None:
-        with self.filled() as (store, root, ids):
+        with self.filled() as (store, root, _):
             assert store.notes() == []
             with store.transaction():
                 for seed, note in (
