@@ -197,11 +197,13 @@ def _readings(text: str, folders: Sequence[Path]) -> Iterable[tuple[bytes, str]]
         absolute = os.path.abspath(os.path.expanduser(one))
         for folder in folders:
             base = os.fsencode(folder)
+            paths = {absolute, os.path.realpath(absolute)}
+            found = {inside(base, os.fsencode(path)) for path in paths} - {None, b""}
+            for below in found:
+                yield base, "/" + os.fsdecode(below or b"").replace(os.sep, "/") + end
+            if found and os.path.isabs(one):
+                continue  # and not a path below the folder besides
             yield base, "/" + one.lstrip("/")
-            for path in {absolute, os.path.realpath(absolute)}:
-                below = inside(base, os.fsencode(path))
-                if below:
-                    yield base, "/" + os.fsdecode(below).replace(os.sep, "/") + end
             first, _, rest = one.partition("/")
             if rest and comparable(os.fsencode(first)) == comparable(os.fsencode(folder.name)):
                 yield base, "/" + rest
