@@ -11,7 +11,7 @@ from indexer.images.decode import BINARY, NON_BLOCKING
 
 # Pillow reads these formats' headers itself; for the others a native decoder would have to open
 # the file, and those run in processes of their own.
-FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP")
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")
 # Not when it was digitized or changed: a scanner or an export takes different things at once.
 PHOTOGRAPHED = EXIF_TAGS[0][0]
 DAY = 24 * 60 * 60
