@@ -67,8 +67,8 @@ class Comparison:
         if self.scenes < MIN_SCENES:
             found.append(
                 f"the {self.on} are of {self.scenes:,} {'scene' if self.scenes == 1 else 'scenes'} "
-                f"only, so their accuracy may be off by {self.margin:.0%}: images from other "
-                "places and times make it surer"
+                f"only, so their accuracy may be off by {100 * self.margin:.0f} points: "
+                "images of other places and times make it surer"
             )
         if self.accuracy < self.zero_shot and not self.below:
             found.append(f"{self._figures()}, which may be chance")

@@ -263,28 +263,21 @@ def _summary_of(trained: "Trained") -> list[str]:
     metrics, head = trained.metrics, trained.head
     lines = [f"{head.name}: {len(head.classes):,} classes"]
     if held := metrics["held_out"]:
-        lines.append(
-            f"{_figures(held)} held-out examples of {held['scenes']:,} scenes{_rest(held)}"
-        )
+        of = f"held-out examples of {held['scenes']:,} scenes"
+        lines.append(_figures(held, of))
     else:
         lines.append(
             "accuracy unknown, as nothing could be held out (zero-shot "
             f"{metrics['zero_shot']:.1%} on the examples)"
         )
     if measured := metrics["validation"]:
-        lines.append(f"{_figures(measured)} validation images{_rest(measured)}")
+        lines.append(_figures(measured, "validation images"))
     return [*lines, f"use it: clipdex label --head {head.name}"]
 
 
-def _figures(measured: dict[str, Any]) -> str:
+def _figures(measured: dict[str, Any], of: str) -> str:
     return (
-        f"{measured['accuracy']:.1%} ± {100 * measured['margin']:.0f} accuracy on "
-        f"{measured['images']:,}"
-    )
-
-
-def _rest(measured: dict[str, Any]) -> str:
-    return (
-        f" (zero-shot {measured['zero_shot']:.1%}), calibration error "
-        f"{measured['calibration_error']:.1%}"
+        f"{measured['accuracy']:.1%} accuracy on {measured['images']:,} {of}, "
+        f"± {100 * measured['margin']:.0f} points (zero-shot {measured['zero_shot']:.1%}), "
+        f"calibration error {measured['calibration_error']:.1%}"
     )
