@@ -93,11 +93,11 @@ def train(
     )
     findings = check(examples, validation, pairs)
     _refuse(findings, force, on_note, "trains all the same")
-    copies, scenes = _groups(examples, pairs)
+    copies, scenes = _groups([examples], pairs)
     task = replace(task_of(examples, encoder, templates), copies=copies, scenes=scenes)
     choice = choose(method, task, seed)
     fitted = choice.method.fit(task, seed)
-    compared = _compared(choice, task, fitted, validation, pairs)
+    compared = _compared(choice, task, fitted, examples, validation, pairs)
     for note in _notes(task, examples.classes, compared):
         on_note(f"note: {note}")
     below = [found for one in compared.values() if (found := one.finding()) is not None]
@@ -174,24 +174,25 @@ def _refuse(
         on_note(f"warning: {one.message}")
 
 
-def _groups(examples: Examples, pairs: Sequence[Pair], start: int = 0) -> tuple[Scenes, Scenes]:
-    """Return which examples are copies of each other, and which are of one scene.
+def _groups(several: Sequence[Examples], pairs: Sequence[Pair]) -> tuple[Scenes, Scenes]:
+    """Return which images of one or more sets are copies, and which are of one scene.
 
     Args:
-        examples: The examples.
-        pairs: Near-duplicates among these and other images.
-        start: The number that the first example has in the pairs.
+        several: The sets, whose images are numbered one after the other.
+        pairs: Near-duplicates among them and, with higher numbers, others.
     """
-    end = start + len(examples.targets)
-    own = [(left - start, right - start) for left, right in pairs if start <= left and right < end]
-    copies = group_pairs(end - start, own)
-    return copies, scenes_of(examples.vectors, examples.targets, examples.paths, copies)
+    vectors = np.concatenate([one.vectors for one in several])
+    targets = np.concatenate([one.targets for one in several])
+    copies = group_pairs(len(targets), [pair for pair in pairs if max(pair) < len(targets)])
+    paths = [path for one in several for path in one.paths]
+    return copies, scenes_of(vectors, targets, paths, copies)
 
 
 def _compared(
     choice: Choice[Method],
     task: Task,
     fitted: Fitted,
+    examples: Examples,
     validation: Examples | None,
     pairs: Sequence[Pair],
 ) -> dict[str, Comparison]:
@@ -203,10 +204,12 @@ def _compared(
         without = task.zero_shot().correct(task.subset(rows))
         found["held_out"] = compare("held-out examples", right, without, task.scenes[rows])
     if validation is not None:
-        measured = replace(task, vectors=validation.vectors, targets=validation.targets)
-        _, scenes = _groups(validation, pairs, len(task.targets))
+        _, both = _groups([examples, validation], pairs)
+        learned, scenes = both[: len(task.targets)], both[len(task.targets) :]
+        measured = Task(validation.vectors, validation.targets, task.text, task.logit_scale)
         right, without = (one.correct(measured) for one in (fitted, task.zero_shot()))
-        found["validation"] = compare("validation images", right, without, scenes)
+        known = float(np.isin(scenes, learned).mean())
+        found["validation"] = compare("validation images", right, without, scenes, known=known)
     return found
 
 

@@ -45,6 +45,8 @@ def scenes_of(
     targets: Targets,
     paths: Sequence[bytes],
     copies: Scenes | None = None,
+    *,
+    alike: float = ALIKE,
 ) -> Scenes:
     """Return which images belong together.
 
@@ -53,11 +55,12 @@ def scenes_of(
         targets: `(n,)`, the classes; only near-duplicates join images of different ones.
         paths: Of the images; their order in a folder and their capture times count.
         copies: `(n,)`, equal for near-duplicates.
+        alike: What is alike, from 0, as images of different classes are, to 1, identical.
 
     Returns:
         `(n,)`, for each image the number of the first one of its scene.
     """
-    alike = _alike_from(vectors, targets)
+    cosine = _cosine_from(vectors, targets, alike)
     groups = _Groups(vectors)
     if copies is not None:
         for row, first in enumerate(copies.tolist()):
@@ -65,10 +68,10 @@ def scenes_of(
     for left, right in _shot_together(targets, paths):
         groups.join(left, right)
     for left, right in _consecutive(targets, paths):
-        if vectors[left] @ vectors[right] >= alike:
+        if vectors[left] @ vectors[right] >= cosine:
             groups.join(left, right)
-    for left, right in _nearest(vectors, targets, alike):
-        groups.join_if_alike(left, right, alike)
+    for left, right in _nearest(vectors, targets, cosine):
+        groups.join_if_alike(left, right, cosine)
     return groups.numbers()
 
 
@@ -95,11 +98,11 @@ class _Groups:
             self._sums[first] += self._sums[second]
             self._sizes[first] += self._sizes[second]
 
-    def join_if_alike(self, left: int, right: int, alike: float) -> None:
-        """Join two groups if the mean cosine of their images is at least `alike`."""
+    def join_if_alike(self, left: int, right: int, cosine: float) -> None:
+        """Join two groups if the mean cosine of their images is at least `cosine`."""
         one, other = self.first(left), self.first(right)
         pairs = self._sizes[one] * self._sizes[other]
-        if one != other and self._sums[one] @ self._sums[other] >= alike * pairs:
+        if one != other and self._sums[one] @ self._sums[other] >= cosine * pairs:
             self.join(one, other)
 
     def numbers(self) -> Scenes:
@@ -107,7 +110,7 @@ class _Groups:
         return np.array([self.first(row) for row in range(len(self._first))], np.int64)
 
 
-def _alike_from(vectors: Embeddings, targets: Targets) -> float:
+def _cosine_from(vectors: Embeddings, targets: Targets, alike: float) -> float:
     """Return the cosine from which on vectors are alike; of one class, among all its images."""
     count = len(vectors)
     if count < 2:
@@ -124,7 +127,7 @@ def _alike_from(vectors: Embeddings, targets: Targets) -> float:
         ]
     )
     base = max(0.0, float(np.quantile(cosines, BASE)))
-    return base + ALIKE * (1 - base)
+    return base + alike * (1 - base)
 
 
 def _shot_together(targets: Targets, paths: Sequence[bytes]) -> list[tuple[int, int]]:
@@ -157,7 +160,7 @@ def _consecutive(targets: Targets, paths: Sequence[bytes]) -> list[tuple[int, in
     ]
 
 
-def _nearest(vectors: Embeddings, targets: Targets, alike: float) -> list[tuple[int, int]]:
+def _nearest(vectors: Embeddings, targets: Targets, cosine: float) -> list[tuple[int, int]]:
     """Return the alike pairs among each image's nearest of its class, the most alike first."""
     found: list[tuple[NDArray[np.float32], Rows, Rows]] = []
     for number in np.unique(targets):
@@ -170,7 +173,7 @@ def _nearest(vectors: Embeddings, targets: Targets, alike: float) -> list[tuple[
             cosines[here, start + here] = -1
             columns = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
             near = np.take_along_axis(cosines, columns, axis=1)
-            left, which = np.nonzero(near >= alike)
+            left, which = np.nonzero(near >= cosine)
             found.append((near[left, which], rows[start + left], rows[columns[left, which]]))
     if not found:
         return []

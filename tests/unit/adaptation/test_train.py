@@ -146,3 +146,16 @@ def test_nothing_held_out_is_said_beside_zero_shot(tmp_path: Path) -> None:
     trained, notes = learn(tmp_path, data, means(vectors, targets), LinearProbe())
     assert trained.metrics["held_out"] is None
     assert "accuracy is unknown, and that of zero-shot on these examples 100.0%" in notes
+
+
+def test_validation_of_known_scenes_is_said(tmp_path: Path) -> None:
+    vectors, targets, true = bursts(4, 10, 6)
+    texts = means(vectors, targets)
+    shot = np.arange(len(true)) % 6
+    same, other = shot == 0, true % 10 == 0
+    for held, share in ((same, 1.0), (other, 0.0)):
+        validation = examples(vectors[held], targets[held], "/other")
+        data = examples(vectors[~held], targets[~held])
+        trained, notes = learn(tmp_path, data, texts, LinearProbe(c=100.0), validation=validation)
+        assert trained.metrics["validation"]["known_scenes"] == share
+        assert ("of the validation images are of scenes" in notes) == (share > 0)
