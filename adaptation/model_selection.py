@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from adaptation.data.splits import folds
+from adaptation.data.splits import folds, scene_folds
 from search.labels.heads import Floats
 
 from .calibration import log_loss
@@ -27,12 +26,14 @@ class Choice(Generic[M]):
         method: The method.
         logits: `(m, classes)`, of the held-out examples.
         targets: `(m,)`, their classes.
+        rows: `(m,)`, their numbers.
         tried: How many settings were compared.
     """
 
     method: M
     logits: Floats = field(default_factory=lambda: np.empty((0, 0)))
     targets: Targets = field(default_factory=lambda: np.empty(0, np.int64))
+    rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     tried: int = 0
 
     @property
@@ -41,21 +42,21 @@ class Choice(Generic[M]):
         return float((self.logits.argmax(axis=1) == self.targets).mean())
 
 
-def choose(
-    method: M, task: Task, seed: int, *, groups: NDArray[np.int64] | None = None
-) -> Choice[M]:
+def choose(method: M, task: Task, seed: int) -> Choice[M]:
     """Choose the candidate with the best accuracy on held-out examples.
 
     Args:
         method: Its fields that are None are chosen.
-        task: The examples.
+        task: The examples; a scene of them stays in one fold.
         seed: Of the folds and of training.
-        groups: `(n,)`, equal for near-duplicates, which stay in one fold.
 
     Returns:
         The best candidate; of equally accurate ones the one with the higher likelihood.
     """
-    parts = folds(task.targets, seed, groups=groups)
+    if task.scenes is None:
+        parts = folds(task.targets, seed, groups=task.copies)
+    else:
+        parts = scene_folds(task.targets, seed, task.scenes, copies=task.copies)
     candidates = method.candidates(task)
     if not parts:
         return Choice(candidates[len(candidates) // 2])
@@ -72,7 +73,7 @@ def choose(
     while more := chosen.method.refined(number):
         chosen = best(more)
         number += 1
-    return Choice(chosen.method, chosen.logits, chosen.targets, len(tried))
+    return Choice(chosen.method, chosen.logits, chosen.targets, chosen.rows, len(tried))
 
 
 def _held_out(method: M, task: Task, parts: list[tuple[Rows, Rows]], seed: int) -> Choice[M]:
@@ -81,4 +82,5 @@ def _held_out(method: M, task: Task, parts: list[tuple[Rows, Rows]], seed: int) 
         fitted = method.fit(task.subset(training), seed)
         logits.append(fitted.logits(task.vectors[validation]))
         targets.append(task.targets[validation])
-    return Choice(method, np.concatenate(logits), np.concatenate(targets))
+    rows = np.concatenate([validation for _, validation in parts])
+    return Choice(method, np.concatenate(logits), np.concatenate(targets), rows)

@@ -20,6 +20,9 @@ Targets = NDArray[np.int64]
 Rows = NDArray[np.int64]
 """`(m,)`, the numbers of some examples."""
 
+Scenes = NDArray[np.int64]
+"""`(n,)`, equal for examples that belong together, which a split keeps on one side."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -32,6 +35,9 @@ class Task:
         logit_scale: The model's factor of cosines with `text`.
         names: Of the classes; may be missing.
         text_tower: Loads the model's text tower, for methods that learn through it; may be missing.
+        copies: `(n,)`, equal for near-duplicates; None where each example is its own.
+        scenes: `(n,)`, equal for examples of one scene, as `adaptation.data.scenes` finds them;
+            None where only `copies` are known.
     """
 
     vectors: Embeddings
@@ -40,6 +46,8 @@ class Task:
     logit_scale: float
     names: tuple[str, ...] = ()
     text_tower: "Callable[[], TextTower] | None" = None
+    copies: Scenes | None = None
+    scenes: Scenes | None = None
 
     @property
     def classes(self) -> int:
@@ -48,7 +56,18 @@ class Task:
 
     def subset(self, rows: Rows) -> "Task":
         """Return the task with these examples only."""
-        return replace(self, vectors=self.vectors[rows], targets=self.targets[rows])
+        return replace(
+            self,
+            vectors=self.vectors[rows],
+            targets=self.targets[rows],
+            copies=None if self.copies is None else self.copies[rows],
+            scenes=None if self.scenes is None else self.scenes[rows],
+        )
+
+    def zero_shot(self) -> "Fitted":
+        """Return the head that the class names alone make."""
+        weights = self.logit_scale * self.text
+        return Fitted("linear", float32(weights=weights, bias=np.zeros(self.classes)))
 
     def one_hot(self) -> Embeddings:
         """Return `(n, classes)`, 1 where an example belongs to a class, else 0."""
@@ -72,9 +91,14 @@ class Fitted:
         """Return the logits `(n, classes)` of vectors `(n, dim)`."""
         return KINDS[self.kind][0](vectors, self.arrays)
 
+    def correct(self, task: Task) -> NDArray[np.bool_]:
+        """Return `(n,)`, whether the class of a task's example has the highest logit."""
+        right: NDArray[np.bool_] = self.logits(task.vectors).argmax(axis=1) == task.targets
+        return right
+
     def accuracy(self, task: Task) -> float:
         """Return the share of a task's examples whose class has the highest logit."""
-        return float((self.logits(task.vectors).argmax(axis=1) == task.targets).mean())
+        return float(self.correct(task).mean())
 
 
 class Method(Protocol):

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Learn your own classes and words from examples.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What it is called.")]
-Force = Annotated[bool, typer.Option("--force", help="Go on where a check objects.")]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Go on where a check objects, and save what is worse than zero-shot."
+    ),
+]
 
 
 @app.command()
@@ -54,8 +59,9 @@ def train(
 
     The result, a head, is saved in the collection: `clipdex label --head NAME` uses it, and so does
     `clipdex search --label "CLASS>0.8"`. Indexed images are not encoded again. Settings are chosen
-    on held-out examples. The methods tip-adapter-f, mlp, clip-adapter, coop and siamese need
-    clipdex[torch].
+    on held-out examples, and shots of one scene are held out together. A head that is worse there
+    than its class names alone (zero-shot) is not saved. The methods tip-adapter-f, mlp,
+    clip-adapter, coop and siamese need clipdex[torch].
 
     Example: clipdex adapt train machine-parts ./labelled
     """
@@ -257,15 +263,21 @@ def _summary_of(trained: "Trained") -> list[str]:
     metrics, head = trained.metrics, trained.head
     lines = [f"{head.name}: {len(head.classes):,} classes"]
     if held := metrics["held_out"]:
+        of = f"held-out examples of {held['scenes']:,} scenes"
+        lines.append(_figures(held, of))
+    else:
         lines.append(
-            f"{held['accuracy']:.1%} accuracy on {held['images']:,} held-out examples "
-            f"(zero-shot {metrics['zero_shot']:.1%}), calibration error "
-            f"{held['calibration_error']:.1%}"
+            "accuracy unknown, as nothing could be held out (zero-shot "
+            f"{metrics['zero_shot']:.1%} on the examples)"
         )
     if measured := metrics["validation"]:
-        lines.append(
-            f"{measured['accuracy']:.1%} accuracy on {measured['images']:,} validation images "
-            f"(zero-shot {measured['zero_shot']:.1%}), calibration error "
-            f"{measured['calibration_error']:.1%}"
-        )
+        lines.append(_figures(measured, "validation images"))
     return [*lines, f"use it: clipdex label --head {head.name}"]
+
+
+def _figures(measured: dict[str, Any], of: str) -> str:
+    return (
+        f"{measured['accuracy']:.1%} accuracy on {measured['images']:,} {of}, "
+        f"± {100 * measured['margin']:.0f} points (zero-shot {measured['zero_shot']:.1%}), "
+        f"calibration error {measured['calibration_error']:.1%}"
+    )

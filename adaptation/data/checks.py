@@ -23,7 +23,8 @@ class Finding:
     """A fault.
 
     Attributes:
-        check: "too-few", "imbalance", "conflict" or "leak"; checks of settings have others.
+        check: "too-few", "imbalance", "conflict", "leak" or "below-zero-shot"; checks of settings
+            have others.
         message: The fault, where it is and what fixes it.
     """
 
@@ -53,7 +54,7 @@ def _too_few(examples: Examples) -> Finding | None:
         return None
     return Finding(
         "too-few",
-        f"{_named(few)} {'has' if len(few) == 1 else 'have'} fewer than {MIN_EXAMPLES} examples, "
+        f"{named(few)} {'has' if len(few) == 1 else 'have'} fewer than {MIN_EXAMPLES} examples, "
         "so nothing can be held out to choose or measure by: add some",
     )
 
@@ -77,7 +78,7 @@ def _conflict(examples: Examples, pairs: Sequence[Pair]) -> Finding | None:
         return Finding(
             "conflict",
             f"{_images(len(examples.conflicts))} in several classes, such as {display(path)} in "
-            f"{_named(labels)}: leave each in one",
+            f"{named(labels)}: leave each in one",
         )
     twice = [
         pair
@@ -118,6 +119,7 @@ def _images(count: int) -> str:
     return "1 image is" if count == 1 else f"{count:,} images are"
 
 
-def _named(names: Sequence[str]) -> str:
+def named(names: Sequence[str]) -> str:
+    """Return up to three names, quoted, and how many there are besides."""
     shown = ", ".join(repr(name) for name in names[:3])
     return f"{shown} and {len(names) - 3} more classes" if len(names) > 3 else shown

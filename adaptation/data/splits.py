@@ -1,7 +1,7 @@
 """Splits of examples, stratified by class and reproducible by seed.
 
-Images that are near-duplicates of each other always stay on one side: a copy of a training image in
-validation measures memory.
+Images that belong together always stay on one side, near-duplicates and shots of one scene: a copy
+of a training image in validation measures memory.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptation.task import Rows, Targets
+from adaptation.task import Rows, Scenes, Targets
 
 MAX_FOLDS = 5
 # From this many examples on, one fold is enough to choose by.
 ONE_FOLD_FROM = 1500
+# And from this many scenes.
+ONE_FOLD_FROM_SCENES = 750
 
 
 def folds(
@@ -34,19 +36,70 @@ def folds(
         (training, validation) rows of each fold; none where a class has a single group.
     """
     groups = np.arange(len(targets)) if groups is None else groups
-    random = np.random.default_rng(seed)
     own = [np.unique(groups[targets == number]) for number in np.unique(targets)]
     count = min(MAX_FOLDS, *(len(numbers) for numbers in own))
+    return _dealt(targets, groups, own, count, seed, len(targets) >= ONE_FOLD_FROM)
+
+
+def scene_folds(
+    targets: Targets, seed: int, scenes: Scenes, *, copies: Scenes | None = None
+) -> list[tuple[Rows, Rows]]:
+    """Split examples into training and validation rows, up to five times, by scenes.
+
+    A class of a single scene is only trained on. Where each scene is a single image, or the copies
+    of one, the folds are those of `folds`.
+
+    Args:
+        targets: `(n,)`, the class of each example.
+        seed: Of the shuffle.
+        scenes: `(n,)`, equal for examples of one scene.
+        copies: `(n,)`, equal for near-duplicates; by default each example is its own.
+
+    Returns:
+        (training, validation) rows of each fold; none where no class has two scenes.
+    """
+    copies = np.arange(len(targets)) if copies is None else copies
+    classes = np.unique(targets)
+    own = [np.unique(scenes[targets == number]) for number in classes]
+    counts = [len(np.unique(copies[targets == number])) for number in classes]
+    held = [count for count, numbers in zip(counts, own, strict=True) if len(numbers) > 1]
+    if not held:
+        return []
+    enough = sum(map(len, own)) >= ONE_FOLD_FROM_SCENES
+    one_is_enough = len(targets) >= ONE_FOLD_FROM and enough
+    return _dealt(targets, scenes, own, min(MAX_FOLDS, *held), seed, one_is_enough)
+
+
+def _dealt(
+    targets: Targets,
+    groups: Scenes,
+    own: Sequence[Scenes],
+    count: int,
+    seed: int,
+    one_is_enough: bool,
+) -> list[tuple[Rows, Rows]]:
+    """Deal each class's groups out to the folds in turn; a single group is in none.
+
+    Groups of several classes may leave a fold's training part without a class. Such a class is not
+    held out there.
+    """
     if count < 2:
         return []
-    fold_of: dict[int, int] = {}
+    random = np.random.default_rng(seed)
+    fold_of = {int(numbers[0]): -1 for numbers in own if len(numbers) == 1}
     for numbers in own:
-        start = int(random.integers(count))
-        for position, group in enumerate(random.permutation(numbers).tolist()):
-            fold_of.setdefault(group, (start + position) % count)
+        if len(numbers) > 1:
+            start = int(random.integers(count))
+            for position, group in enumerate(random.permutation(numbers).tolist()):
+                fold_of.setdefault(group, (start + position) % count)
     fold = np.array([fold_of[group] for group in groups.tolist()])
-    used = 1 if len(targets) >= ONE_FOLD_FROM else count
-    return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(used)]
+    parts = []
+    for one in range(1 if one_is_enough else count):
+        held = fold == one
+        held &= np.isin(targets, targets[~held])
+        if held.any():
+            parts.append((np.flatnonzero(~held), np.flatnonzero(held)))
+    return parts
 
 
 def take_shots(targets: Targets, shots: int, seed: int) -> Rows:

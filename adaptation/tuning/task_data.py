@@ -1,7 +1,7 @@
 """What a run learns from: labelled or captioned images, split, with their objective."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,10 +10,11 @@ from torch import nn
 from adaptation.data.examples import Examples
 from adaptation.data.near_duplicates import near_duplicates
 from adaptation.data.pairs import Pairs
-from adaptation.data.splits import folds, group_pairs
+from adaptation.data.scenes import scenes_of
+from adaptation.data.splits import folds, group_pairs, scene_folds
 from adaptation.methods.zero_shot_probe import ZeroShotProbe
 from adaptation.model_selection import choose
-from adaptation.task import Rows, Targets, Task
+from adaptation.task import Rows, Scenes, Targets, Task
 from adaptation.train import task_of
 from indexer.bundles.bundle import Bundle
 from indexer.encoder import Encoder
@@ -33,7 +34,7 @@ class TaskData:
     Attributes:
         objective: The loss.
         training: The images to train on.
-        held_out: The images to choose by.
+        held_out: The images to choose by; a scene is held out as a whole.
         key: Equal for the same images, labels or captions, and base model.
     """
 
@@ -53,10 +54,11 @@ def of_examples(
     Raises:
         ExamplesError: Nothing can be held out.
     """
-    parts = _split(examples, examples.targets, seed)
-    head = _head(task_of(examples, encoder, templates).subset(parts[0]))
+    split = _split(examples, examples.targets, seed)
+    task = replace(task_of(examples, encoder, templates), copies=split.copies, scenes=split.scenes)
+    head = _head(task.subset(split.training))
     known = [*examples.classes, str(examples.targets.tolist())]
-    return _task_data(base, Classification(head), examples, examples.targets, parts, known)
+    return _task_data(base, Classification(head), examples, examples.targets, split, known)
 
 
 def of_pairs(base: Bundle, encoder: Encoder, pairs: Pairs, seed: int) -> TaskData:
@@ -65,20 +67,33 @@ def of_pairs(base: Bundle, encoder: Encoder, pairs: Pairs, seed: int) -> TaskDat
     Raises:
         ExamplesError: Nothing can be held out.
     """
-    parts = _split(pairs, np.zeros(len(pairs.paths), np.int64), seed)
+    split = _split(pairs, np.zeros(len(pairs.paths), np.int64), seed)
     objective = Contrastive(encoder.encode_texts(list(pairs.captions)), base.logit_scale)
     known = [*pairs.captions, str(pairs.own.tolist())]
-    return _task_data(base, objective, pairs, pairs.own, parts, known)
+    return _task_data(base, objective, pairs, pairs.own, split, known)
 
 
-def _split(data: Examples | Pairs, strata: Targets, seed: int) -> tuple[Rows, Rows]:
+@dataclass(frozen=True)
+class _Parts:
+    """A split by scenes, and what it goes by."""
+
+    training: Rows
+    held_out: Rows
+    copies: Scenes
+    scenes: Scenes
+
+
+def _split(data: Examples | Pairs, strata: Targets, seed: int) -> _Parts:
     pairs = near_duplicates(data.vectors, data.paths)
-    parts = folds(strata, seed, groups=group_pairs(len(strata), pairs))
+    copies = group_pairs(len(strata), pairs)
+    scenes = scenes_of(data.vectors, strata, data.paths, copies)
+    # Where every class is of one scene, shots of it are better than nothing to stop by.
+    parts = scene_folds(strata, seed, scenes, copies=copies) or folds(strata, seed, groups=copies)
     if not parts:
         raise ExamplesError(
-            "at least two different images of each class are needed, since one is held out"
+            "at least two different images of a class are needed, since one is held out"
         )
-    return parts[0]
+    return _Parts(*parts[0], copies, scenes)
 
 
 def _task_data(
@@ -86,13 +101,16 @@ def _task_data(
     objective: Objective,
     data: Examples | Pairs,
     targets: Targets,
-    parts: tuple[Rows, Rows],
+    split: _Parts,
     known: list[str],
 ) -> TaskData:
     training, held_out = (
         Split(Images([data.paths[row] for row in rows], base.image, Limits()), targets[rows])
-        for rows in parts
+        for rows in (split.training, split.held_out)
     )
+    if (split.scenes != split.copies).any():
+        # Earlier versions held out other images, and their interrupted runs have trained on these.
+        known = [*known, str(split.held_out.tolist())]
     text = "\n".join([base.fingerprint, *known]).encode()
     return TaskData(objective, training, held_out, digest(text + b"".join(data.digests)).hex())
 

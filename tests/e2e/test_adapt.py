@@ -201,6 +201,39 @@ def test_checks_stop_what_would_mislead(clipdex: Run, tmp_path: Path) -> None:
     assert made["warnings"] == []
 
 
+def shots(folder: Path, scenes: range, count: int) -> None:
+    """Shots of drawn scenes, nearer and turned differently: no copies of each other."""
+    for scene in scenes:
+        place = Image.open(draw(folder.parents[1] / "drawn" / f"{scene}.png", "disc", scene))
+        for shot in range(count):
+            random = np.random.default_rng([scene, shot])
+            turned = place.rotate(float(random.uniform(-25, 25)), resample=Image.Resampling.BICUBIC)
+            left, top = random.integers(20, 50, 2).tolist()
+            folder.mkdir(parents=True, exist_ok=True)
+            turned.crop((left, top, left + 90, top + 90)).save(folder / f"{scene}_{shot}.png")
+
+
+def test_shots_of_one_scene_are_held_out_together(clipdex: Run, tmp_path: Path) -> None:
+    # Nothing but its scenes tells one class from the other.
+    for name, scenes in {"first": range(6), "second": range(6, 12)}.items():
+        shots(tmp_path / "data" / name, scenes, 6)
+    done = clipdex("adapt", "train", "two", tmp_path / "data", "--json")
+    (made,) = json_lines(done)
+    held_out = made["metrics"]["held_out"]
+    assert held_out["scenes"] <= 24
+    assert held_out["accuracy"] < 0.8
+    assert b"scenes only, so their accuracy may be off by" in done.stderr
+    said = clipdex("adapt", "train", "two", tmp_path / "data").stdout.decode()
+    assert f"(zero-shot {held_out['zero_shot']:.1%})" in said
+
+
+def test_an_unknown_accuracy_is_said_beside_zero_shot(clipdex: Run, tmp_path: Path) -> None:
+    train = labelled(tmp_path / "train", range(1))
+    done = clipdex("adapt", "train", "shapes", train, "--method", "prototypes", "--force")
+    assert b"accuracy unknown, as nothing could be held out (zero-shot " in done.stdout
+    assert b"the head's accuracy is unknown" in done.stderr
+
+
 @pytest.fixture
 def head(clipdex: Run, tmp_path: Path) -> Path:
     train = labelled(tmp_path / "train", range(4))
