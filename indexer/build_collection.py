@@ -254,12 +254,11 @@ class _Run:
                 self.on_note(f"--exclude {text!r} matched nothing")
         if changing:
             switch_model.include_rest(self.catalog, scopes)
-        reads_more = any(
-            self.catalog.reader_version(root) < READER_VERSION
-            for root in {scope.root for scope in scopes}
-        )
         total, self.report.unchanged = self.catalog.plan_reading(
-            self.model.fingerprint, retry_failed=retry_failed or reads_more, rehash=self.rehash
+            self.model.fingerprint,
+            retry_failed=retry_failed,
+            rehash=self.rehash,
+            reader=READER_VERSION,
         )
         with self.catalog.transaction():
             for row in self.catalog.unreadable():

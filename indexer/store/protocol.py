@@ -260,7 +260,7 @@ class StoreWriter(StoreReader, Protocol):
         """Return the images of a root that lie outside the scopes."""
 
     def plan_reading(
-        self, fingerprint: str, *, retry_failed: bool, rehash: bool
+        self, fingerprint: str, *, retry_failed: bool, rehash: bool, reader: int
     ) -> tuple[int, int]:
         """Choose the files to read; return (how many, how many are as they were)."""
 
@@ -287,9 +287,6 @@ class StoreWriter(StoreReader, Protocol):
 
     def set_mounts(self, scope: Scope, places: Mapping[bytes, str]) -> None:
         """Note the places in a scope that lead elsewhere."""
-
-    def reader_version(self, root: int) -> int:
-        """Return the version of the reading of images that a root was last read whole with."""
 
     def set_reader_version(self, root: int, version: int) -> None:
         """Note that all of a root was read with this reading of images."""

@@ -233,7 +233,9 @@ class StoreContract:
                     FileRow(root, b"locked", -1, -1, reason="cannot be read"),
                 ]
             )
-            assert store.plan_reading(MODEL.fingerprint, retry_failed=False, rehash=False) == (2, 1)
+            assert store.plan_reading(
+                MODEL.fingerprint, retry_failed=False, rehash=False, reader=0
+            ) == (2, 1)
             assert [task.location for task in store.tasks(chunk=1)] == [
                 b"/photos/italy/b.jpg", b"/photos/new.jpg"
             ]  # fmt: skip
@@ -250,7 +252,7 @@ class StoreContract:
         with self.filled() as (store, root, _):
             store.begin_scan()
             store.see([FileRow(root, b"italy", -1, -1, reason="cannot be read")])
-            store.plan_reading(MODEL.fingerprint, retry_failed=False, rehash=False)
+            store.plan_reading(MODEL.fingerprint, retry_failed=False, rehash=False, reader=0)
             with store.transaction():
                 store.find_vanished([Scope(root, Path("/photos"))])
                 assert store.remove_vanished() == 1
@@ -260,7 +262,9 @@ class StoreContract:
         with self.filled() as (store, root, _):
             store.begin_scan()
             store.see([FileRow(root, b"a.jpg", 100, 10**9)])
-            assert store.plan_reading(MODEL.fingerprint, retry_failed=False, rehash=True) == (1, 0)
+            assert store.plan_reading(
+                MODEL.fingerprint, retry_failed=False, rehash=True, reader=0
+            ) == (1, 0)
             assert [task.path for task in store.tasks()] == [b"a.jpg"]
 
     def test_labels_outlive_their_content(self) -> None:
@@ -294,13 +298,19 @@ class StoreContract:
                 store.remove_files(Scope(root, Path("/photos"), b"6.jpg"))
             assert store.notes() == [("partly readable", 1), ("stretched", 1)]
 
-    def test_reader_version_is_kept(self) -> None:
-        with self.writing() as store:
-            assert store.reader_version(1) == 0
+    def test_failed_files_are_read_by_a_newer_reader(self) -> None:
+        with self.filled() as (store, root, _):
             with store.transaction():
-                store.set_reader_version(1, 1)
-                store.set_reader_version(1, 3)
-            assert (store.reader_version(1), store.reader_version(2)) == (3, 0)
+                store.put_file(FileRow(root, b"a.jpg", 100, 10**9, reason="not an image"))
+                store.set_reader_version(root, 1)
+                store.set_reader_version(root, 3)
+            for reader, expected in ((3, (0, 1)), (4, (1, 0))):
+                store.begin_scan()
+                store.see([FileRow(root, b"a.jpg", 100, 10**9)])
+                planned = store.plan_reading(
+                    MODEL.fingerprint, retry_failed=False, rehash=False, reader=reader
+                )
+                assert planned == expected
 
     def test_exclusions_keep_their_order(self) -> None:
         with self.writing() as store:

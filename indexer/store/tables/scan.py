@@ -58,7 +58,7 @@ class ScanTables(Tables):
         return [FileRow(*row) for row in rows]
 
     def plan_reading(
-        self, fingerprint: str, *, retry_failed: bool, rehash: bool
+        self, fingerprint: str, *, retry_failed: bool, rehash: bool, reader: int
     ) -> tuple[int, int]:
         """Choose the files to read: new and changed ones, and those without a vector.
 
@@ -66,6 +66,8 @@ class ScanTables(Tables):
             fingerprint: Of the model whose vectors are wanted.
             retry_failed: Whether to read files that failed before, too.
             rehash: Whether to read every file, even where size and time are as they were.
+            reader: The version of the reading of images; files that failed are read, too, in roots
+                that an older one was used for.
 
         Returns:
             (files to read, files that are as the catalog knows them).
@@ -75,13 +77,14 @@ class ScanTables(Tables):
             "SELECT seen.root, seen.path, files.id IS NULL FROM seen "
             "LEFT JOIN files ON files.root = seen.root AND files.path = seen.path "
             "WHERE seen.reason IS NULL AND (files.id IS NULL OR ? OR files.size <> seen.size "
-            "OR files.mtime_ns <> seen.mtime_ns OR (? AND files.reason IS NOT NULL) "
+            "OR files.mtime_ns <> seen.mtime_ns OR (files.reason IS NOT NULL AND (? OR NOT EXISTS "
+            "(SELECT 1 FROM state WHERE key = 'reader:' || seen.root AND value >= ?))) "
             "OR (files.content IS NOT NULL AND NOT EXISTS (SELECT 1 FROM embeddings "
             "WHERE embeddings.content = files.content AND fingerprint = ?)) "
             # Indexed by a clipdex that made no thumbnails.
             "OR EXISTS (SELECT 1 FROM contents WHERE id = files.content AND sketch IS NULL)) "
             "ORDER BY seen.root, seen.path",
-            (rehash, retry_failed, fingerprint),
+            (rehash, retry_failed, reader, fingerprint),
         )
         to_read: int = self._value("SELECT count(*) FROM todo")
         readable: int = self._value("SELECT count(*) FROM seen WHERE reason IS NULL")
@@ -178,10 +181,6 @@ class ScanTables(Tables):
             "INSERT OR REPLACE INTO mounts VALUES (?, ?, ?)",
             ((scope.root, path, kind) for path, kind in places.items()),
         )
-
-    def reader_version(self, root: int) -> int:
-        """Return the version of the reading of images that a root was last read whole with."""
-        return int(self._value("SELECT value FROM state WHERE key = ?", (f"reader:{root}",)) or 0)
 
     def set_reader_version(self, root: int, version: int) -> None:
         """Note that all of a root was read with this reading of images."""
