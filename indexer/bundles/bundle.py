@@ -13,6 +13,7 @@ Weights that half precision holds without loss are stored in it, and widened on 
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,8 @@ from indexer.images.preprocess import Preprocess
 from indexer.model_name import MANIFEST
 
 FORMAT = 1
+# A bundle's fingerprint, which names its folder in the cache.
+HEX = re.compile(r"[0-9a-f]{32}")
 BANK = "bank.npy"
 FILES = ("image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data")
 TOKENIZERS = {"bpe": "tokenizer.txt", "huggingface": "tokenizer.json"}
@@ -143,10 +146,17 @@ class Bundle:
             raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}") from exc
         except (OSError, ValueError) as exc:
             raise BundleError(f"the manifest of the bundle {folder} is damaged: {exc}") from exc
+        if not isinstance(manifest, dict):
+            raise BundleError(f"the manifest of the bundle {folder} is damaged: it is no object")
         if manifest.get("format") != FORMAT:
             raise BundleError(
                 f"the bundle {folder} has format {manifest.get('format')}, but this clipdex reads "
                 f"{FORMAT}: compile the model again, or upgrade clipdex"
+            )
+        if not HEX.fullmatch(str(manifest.get("fingerprint"))):
+            raise BundleError(
+                f"the manifest of the bundle {folder} is damaged: its fingerprint is not 32 hex "
+                "digits"
             )
         kind = manifest.get("text", {}).get("kind", "bpe")
         files = (*FILES, TOKENIZERS.get(kind, MANIFEST))

@@ -18,7 +18,7 @@ from indexer.errors import BundleError, CompileError
 from indexer.model_name import CONFIG, MANIFEST, ModelName
 from indexer.user_folders import user_folder
 
-from .bundle import Bundle
+from .bundle import HEX, Bundle
 
 ENVIRONMENT = "CLIPDEX_CACHE"
 # The files of a checkpoint in open_clip's layout: weights, configuration, tokenizer.
@@ -112,6 +112,8 @@ def find(model_name: ModelName) -> Bundle | None:
 
 def find_fingerprint(fingerprint: str) -> Bundle | None:
     """Return the bundle of a fingerprint; None if it is missing or incomplete."""
+    if not HEX.fullmatch(fingerprint):
+        return None
     folder = models_folder() / fingerprint
     if not (folder / MANIFEST).is_file():
         return None

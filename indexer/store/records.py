@@ -1,22 +1,42 @@
 """The rows of a collection, as the rest of clipdex sees them."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from indexer.errors import ModelError
 
 SEPARATOR = os.fsencode(os.sep)
 # What SQLite can hold. File systems and people name more: the year 2300, in nanoseconds.
 MAX_INTEGER = 2**63 - 1
 
 
+# What may become a file's name. Bundles' fingerprints are 32 hex digits; other encoders choose.
+FINGERPRINT = re.compile(r"[0-9A-Za-z_-]{1,64}")
+MAX_DIM = 65_536
+
+
 @dataclass(frozen=True)
 class Model:
-    """An encoder whose vectors a collection holds."""
+    """An encoder whose vectors a collection holds.
+
+    Raises:
+        ModelError: The fingerprint could lead out of a folder, or the length is none.
+    """
 
     fingerprint: str
     name: str
     dim: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fingerprint, str) or not FINGERPRINT.fullmatch(self.fingerprint):
+            raise ModelError(
+                f"{self.fingerprint!r} is not a fingerprint: it has 1 to 64 letters, digits, - or _"
+            )
+        if not isinstance(self.dim, int) or not 0 < self.dim <= MAX_DIM:
+            raise ModelError(f"{self.dim!r} is not the length of a model's vectors")
 
 
 @dataclass(frozen=True)

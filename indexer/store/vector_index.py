@@ -7,6 +7,7 @@ comes from the catalog, so a lost, cut or foreign file costs time and nothing el
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,13 +18,13 @@ import faiss
 import numpy as np
 
 from indexer.encoder import Embeddings, unit
-from indexer.errors import CollectionStorageError
+from indexer.errors import CollectionFormatError, CollectionStorageError
 
 from .codec import Ids, Scores
 from .collection import Collection
 from .fp16_index import ROWS, Flat
 from .protocol import StoreReader, StoreWriter
-from .records import VectorFile
+from .records import FINGERPRINT, VectorFile
 
 # Rewriting the file costs its whole size; below this many vectors that is nothing, above it the
 # file is rewritten when at least a twentieth is new and readers top up in memory until then.
@@ -168,8 +169,17 @@ class VectorIndex:
 
 
 def vector_path(collection: Collection, fingerprint: str, generation: int) -> Path:
-    """Return the path of a FAISS file; files of another kind have other names."""
-    return collection.vectors / f"{fingerprint}-{generation}.fp16.faiss"
+    """Return the path of a FAISS file; files of another kind have other names.
+
+    Raises:
+        CollectionFormatError: It would not lie in the collection.
+    """
+    if not FINGERPRINT.fullmatch(fingerprint) or collection.vectors.is_symlink():
+        raise CollectionFormatError(
+            f"{collection.vectors} leads out of the collection, where clipdex writes and removes "
+            "nothing: it was not made by clipdex. Index into another folder with --collection"
+        )
+    return collection.vectors / f"{fingerprint}-{generation:d}.fp16.faiss"
 
 
 def latest_file(
@@ -253,9 +263,11 @@ def erase_vectors(
 def remove_vector_files(
     collection: Collection, fingerprint: str, *, keep: Path | None = None
 ) -> None:
-    """Delete the files of a fingerprint, except `keep`."""
+    """Delete the files of a fingerprint, except `keep`, in any format that clipdex ever wrote."""
+    vector_path(collection, fingerprint, 0)  # raises where that would lead elsewhere
+    own = re.compile(re.escape(fingerprint) + r"-\d+(\.[0-9a-z]+)*\.(faiss|tmp)")
     for old in collection.vectors.glob(f"{fingerprint}-*"):
-        if old != keep:
+        if old != keep and own.fullmatch(old.name):
             with suppress(OSError):  # still mapped by a reader, where the system forbids that
                 old.unlink()
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from indexer.encoder import Embeddings, unit
+from indexer.errors import CollectionFormatError, ModelError
 from indexer.store.codec import Halves, Ids, halves_of, unpacked
 from indexer.store.records import Model, VectorFile
 
@@ -15,7 +16,7 @@ class EmbeddingTables(Tables):
     def active_model(self) -> Model | None:
         """Return the model whose vectors answer searches; None before the first index run."""
         row = self._query("SELECT fingerprint, name, dim FROM models WHERE active").fetchone()
-        return Model(*row) if row else None
+        return _model(row) if row else None
 
     def activate(self, model: Model) -> None:
         """Make `model` the one that answers searches."""
@@ -46,7 +47,7 @@ class EmbeddingTables(Tables):
             "models.fingerprint AND paths > 0) FROM models ORDER BY active DESC, pending DESC"
         )
         return [
-            (Model(*row[:3]), "active" if row[3] else "pending" if row[4] else "former", row[5])
+            (_model(row[:3]), "active" if row[3] else "pending" if row[4] else "former", row[5])
             for row in rows
         ]
 
@@ -56,7 +57,7 @@ class EmbeddingTables(Tables):
         Returns:
             Their fingerprints.
         """
-        former = self._column("SELECT fingerprint FROM models WHERE NOT active AND NOT pending")
+        former = [model.fingerprint for model, state, _ in self.models() if state == "former"]
         for table in ("embeddings", "vector_files", "models"):
             self._many(f"DELETE FROM {table} WHERE fingerprint = ?", [(one,) for one in former])
         return former
@@ -140,7 +141,7 @@ class EmbeddingTables(Tables):
             "WHERE fingerprint = ? ORDER BY generation DESC",
             (fingerprint,),
         )
-        return [VectorFile(*row) for row in rows]
+        return [VectorFile(*map(int, row)) for row in rows]
 
     def publish_vector_file(self, fingerprint: str, file: VectorFile) -> None:
         """Enter a FAISS file in place of the older ones of the same model."""
@@ -152,3 +153,18 @@ class EmbeddingTables(Tables):
             "DELETE FROM vector_files WHERE fingerprint = ? AND generation < ?",
             (fingerprint, file.generation),
         )
+
+
+def _model(row: tuple[str, str, int]) -> Model:
+    """Return a model as the catalog names it.
+
+    Raises:
+        CollectionFormatError: clipdex never names one so.
+    """
+    try:
+        return Model(*row)
+    except ModelError as exc:
+        raise CollectionFormatError(
+            f"the catalog is damaged, or was not written by clipdex: {exc}. Restore it from a "
+            "backup, or remove its folder and index again"
+        ) from exc
