@@ -153,16 +153,16 @@ class Bundle:
                 f"the bundle {folder} has format {manifest.get('format')}, but this clipdex reads "
                 f"{FORMAT}: compile the model again, or upgrade clipdex"
             )
-        if not HEX.fullmatch(str(manifest.get("fingerprint"))):
-            raise BundleError(
-                f"the manifest of the bundle {folder} is damaged: its fingerprint is not 32 hex "
-                "digits"
-            )
         kind = manifest.get("text", {}).get("kind", "bpe")
         files = (*FILES, TOKENIZERS.get(kind, MANIFEST))
         missing = [name for name in files if not (folder / name).is_file()]
         if missing:
             raise BundleError(f"the bundle {folder} lacks {', '.join(missing)}")
+        if not HEX.fullmatch(str(manifest.get("fingerprint"))):
+            raise BundleError(
+                f"the manifest of the bundle {folder} is damaged: its fingerprint is not 32 hex "
+                "digits"
+            )
         try:
             return cls(
                 folder,
