@@ -64,7 +64,7 @@ def forget(
                 if drop_labels:
                     catalog.remove_own_labels(orphaned)
                 kept = catalog.count_own_labels(orphaned)
-                prune(catalog, contents)
+                prune(catalog, orphaned)
             erase(collection, catalog, orphaned)
     if kept and on_note is not None:
         on_note(

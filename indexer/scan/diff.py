@@ -252,7 +252,10 @@ class Scan:
         for path, kind in {**before, **leading.now}.items():
             place = Scope(scope.root, scope.location, path)
             location = os.path.join(os.fsencode(scope.location), path)
-            if path in leading.unreadable or self._of(scope).cover_any(path):
+            if self._of(scope).cover_any(path):
+                continue
+            if path in leading.unreadable:
+                after[path] = kind  # it may well be away the next time
                 continue
             known = self.catalog.count_images(place)
             if not known or self.catalog.saw_known_file(place):

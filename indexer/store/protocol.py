@@ -242,9 +242,6 @@ class StoreWriter(StoreReader, Protocol):
     def remove_own_labels(self, contents: Iterable[int]) -> None:
         """Forget what the user said of these contents."""
 
-    def remove_kept_labels(self) -> int:
-        """Delete the labels of contents that are not here any more; return how many."""
-
     # One scan of the disk, compared with what is known.
 
     def begin_scan(self) -> None:

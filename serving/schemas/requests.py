@@ -14,10 +14,12 @@ from pydantic import (
     model_validator,
 )
 
+from indexer.store.records import MAX_INTEGER
+
 MAX_HITS = 500
 THUMBNAIL_SIZES = (160, 320, 640, 1600)
 MAX_OFFSET = 10_000_000
-MAX_ID = 2**63 - 1
+MAX_ID = MAX_INTEGER
 
 
 def _is_text(value: str) -> str:

@@ -56,10 +56,6 @@ class LabelTables(Tables):
         count: int = self._value("SELECT count(*) FROM kept_labels")
         return count
 
-    def remove_kept_labels(self) -> int:
-        """Delete the labels of contents that are not in the collection; return how many."""
-        return self._query("DELETE FROM kept_labels").rowcount
-
     def saved_labels(self, *, minimum: float = 0.0) -> "list[SavedLabel]":
         """Return the labels of images that have a file, by image, likeliest first.
 
