@@ -1,5 +1,9 @@
 """The user's own folders, where nothing else was named."""
 
+import os
+import stat
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -28,3 +32,57 @@ def user_folder(kind: Literal["data", "cache"], instead: str) -> Path:
     if not folder.is_absolute():
         raise HomeUnknown(unknown)
     return folder
+
+
+def runtime_folder() -> Path | None:
+    """Return the folder of this user's sockets; None if there is none that is the user's alone.
+
+    It is $XDG_RUNTIME_DIR/clipdex or what takes its place. Another user of the machine may have
+    made what lies at that path, or may be able to move it away.
+    """
+    folder = _runtime_path()
+    alone = folder is not None and _is_private(folder) and _is_safe_place(folder.parent)
+    return folder if alone else None
+
+
+def make_runtime_folder() -> None:
+    """Make the folder of this user's sockets, if it can be made."""
+    folder = _runtime_path()
+    if folder is not None:
+        with suppress(OSError):
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _runtime_path() -> Path | None:
+    if os.name == "nt":
+        return None
+    from platformdirs import user_runtime_path
+
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of taking another place than usual
+            folder = user_runtime_path("clipdex", appauthor=False)
+    except RuntimeError:  # no home folder
+        return None
+    return folder if folder.is_absolute() else None
+
+
+def _is_private(folder: Path) -> bool:
+    try:
+        info = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o077
+
+
+def _is_safe_place(folder: Path) -> bool:
+    """Return whether only this user and root can move away what the user has made there."""
+    try:
+        info = folder.lstat()
+    except OSError:
+        return False
+    if not stat.S_ISDIR(info.st_mode):
+        return False
+    if info.st_mode & stat.S_ISVTX:  # as in /tmp
+        return True
+    return info.st_uid in (0, os.geteuid()) and not info.st_mode & 0o022

@@ -2,27 +2,54 @@
 
 Imports nothing large: a command that asks a server pays for no model, no NumPy and no FAISS. What
 goes over the wire, requests and hits, is mapped to JSON and back here.
+
+The server listens at a Unix socket in a folder that only this user can enter, named by the
+collection's path. Nothing in the collection says where a server is: a collection that came from
+elsewhere must not be able to choose who gets to read the user's words.
 """
 
 import base64
+import hashlib
 import json
+import math
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
+from indexer.user_folders import runtime_folder
 from search.filters.filter import Filter
 
 from .hits import Hit
 from .request import SearchRequest
 
-PATH = "/internal/search"
-CONNECT_SECONDS = 0.2
+# A question, and its answer, as a whole.
 ANSWER_SECONDS = 10.0
+MAX_REQUEST_BYTES = 2**20
+MAX_ANSWER_BYTES = 64 * 2**20
+
+
+class WireError(ValueError):
+    """A message that is not what the other side writes."""
+
+
+def socket_path(collection: Path) -> Path | None:
+    """Return where a server of a collection listens for the commands of this user.
+
+    Returns:
+        The path, at which nothing need listen; None where the system has no Unix sockets or no
+        folder for this user alone.
+    """
+    folder = runtime_folder() if hasattr(socket, "AF_UNIX") else None
+    if folder is None:
+        return None
+    name = hashlib.blake2b(os.fsencode(os.path.realpath(collection)), digest_size=16).hexdigest()
+    return folder / f"{name}.sock"
 
 
 def ask_server(collection: Path, request: SearchRequest) -> list[Hit] | None:
-    """Ask the server that has announced itself in the collection's folder.
+    """Ask the server of a collection that this user has started.
 
     Args:
         collection: The collection's folder.
@@ -32,15 +59,13 @@ def ask_server(collection: Path, request: SearchRequest) -> list[Hit] | None:
         The hits, or None when there is no server or it cannot answer: the caller then searches
         by itself.
     """
-    if request.images:
+    path = None if request.images else socket_path(collection)
+    if path is None or not path.exists():
         return None
     try:
-        server = json.loads((collection / "server.json").read_text())
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server["host"], server["host"])
-        body = json.dumps(request_to_wire(request)).encode()
-        answer = _post((host, int(server["port"])), str(server["secret"]), body)
-        return [hit_from_wire(wire) for wire in json.loads(answer)] if answer is not None else None
-    except (OSError, ValueError, KeyError, TypeError):
+        answer = json.loads(_exchange(path, json.dumps(request_to_wire(request)).encode()))
+        return None if answer is None else [hit_from_wire(wire) for wire in _list(answer)]
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -93,37 +118,84 @@ def hit_to_wire(hit: Hit) -> dict[str, Any]:
     }
 
 
-def hit_from_wire(wire: dict[str, Any]) -> Hit:
-    """Return the hit that `hit_to_wire` has described."""
-    collapsed = wire["collapsed"]
-    return Hit(
-        **{
-            **wire,
-            "raw_paths": tuple(base64.b64decode(path) for path in wire["raw_paths"]),
-            "file_times": tuple(wire["file_times"]),
-            "collapsed": None
-            if collapsed is None
-            else tuple(hit_from_wire(one) for one in collapsed),
-        }
-    )
+def hit_from_wire(wire: Any) -> Hit:
+    """Return the hit that `hit_to_wire` has described.
 
-
-def _post(address: tuple[str, int], secret: str, body: bytes) -> bytes | None:
-    """Return the body of a 200, or None.
-
-    Written by hand because `http.client` takes longer to import than the server to answer.
+    Raises:
+        WireError: It is not such a description.
     """
-    head = (
-        f"POST {PATH} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    if not isinstance(wire, dict) or wire.keys() != Hit.__dataclass_fields__.keys():
+        raise WireError("a hit has other fields")
+    relevance, collapsed = wire["relevance"], wire["collapsed"]
+    paths = tuple(_path(path) for path in _list(wire["raw_paths"]))
+    if not paths:
+        raise WireError("a hit has no path")
+    return Hit(
+        rank=_integer(wire["rank"]),
+        id=_integer(wire["id"]),
+        raw_paths=paths,
+        score=_number(wire["score"]),
+        relevance=None if relevance is None else _number(relevance),
+        width=_integer(wire["width"]),
+        height=_integer(wire["height"]),
+        file_times=tuple(_integer(moment) for moment in _list(wire["file_times"])),
+        capture_seconds=_integer_or_none(wire["capture_seconds"]),
+        capture_offset=_integer_or_none(wire["capture_offset"]),
+        collapsed=None if collapsed is None else tuple(map(hit_from_wire, _list(collapsed))),
     )
-    with socket.create_connection(address, CONNECT_SECONDS) as connection:
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise WireError("a list is missing")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int or abs(value) >= 2**63:
+        raise WireError("an integer is missing")
+    return value
+
+
+def _integer_or_none(value: Any) -> int | None:
+    return None if value is None else _integer(value)
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise WireError("a number is missing")
+    return float(value)
+
+
+def _path(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise WireError("a path is missing")
+    path = base64.b64decode(value, validate=True)
+    if not os.path.isabs(path) or b"\0" in path:
+        raise WireError("a path is not absolute")
+    return path
+
+
+def _exchange(path: Path, request: bytes) -> bytes:
+    """Send a message, and return the answer.
+
+    Raises:
+        OSError: Nothing listens there, or the answer takes too long.
+        WireError: One of them is too large.
+    """
+    if len(request) > MAX_REQUEST_BYTES:
+        raise WireError("the request is too large")
+    deadline = time.monotonic() + ANSWER_SECONDS
+    received = bytearray()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(ANSWER_SECONDS)
-        connection.sendall(head.encode("ascii") + body)
-        received = bytearray()
+        connection.connect(os.fspath(path))
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
         while part := connection.recv(65536):
             received += part
-    status, _, rest = bytes(received).partition(b"\r\n")
-    if status.split()[1:2] != [b"200"]:
-        return None
-    return rest.partition(b"\r\n\r\n")[2]
+            if len(received) > MAX_ANSWER_BYTES:
+                raise WireError("the answer is too large")
+            # Each part has what is left of the time for all of them.
+            connection.settimeout(max(deadline - time.monotonic(), 1e-3))
+    return bytes(received)

@@ -1,8 +1,9 @@
-"""Who may use a route: clients with a key or a session, or this machine's user.
+"""Who may use a route: clients with a key or a session.
 
 Keys come in headers only: URLs end up in logs, histories and referrers.
 """
 
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,7 +15,8 @@ from fastapi.params import Cookie, Header, Path
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 
-from .credentials import Credentials
+from .clients import client_of
+from .credentials import Credentials, TooManyGuesses
 from .errors import Problem
 
 COOKIE = "clipdex_session"
@@ -40,15 +42,15 @@ async def require_key(request: Request) -> None:
     """Refuse a request without a key or a session, if the server has keys.
 
     Raises:
-        Problem: 401.
+        Problem: 401, or 429 after too many wrong keys.
     """
     credentials: Credentials = request.app.state.service.credentials
     if not credentials.required:
         return
-    key = await key_of(request)
-    if key and (credentials.knows_key(key) or credentials.is_local(key)):
-        return
     if credentials.knows_session(await cookie(request) or ""):
+        return
+    key = await key_of(request)
+    if key and check_key(request, key):
         return
     detail = "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY"
     query = parse_qsl(request.scope["query_string"].decode("latin-1"))
@@ -57,15 +59,18 @@ async def require_key(request: Request) -> None:
     raise Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-async def require_local(request: Request) -> None:
-    """Refuse a request without the secret of this machine's user.
+def check_key(request: Request, key: str) -> bool:
+    """Return whether a key is one of the server's.
 
     Raises:
-        Problem: 404, as for a route that does not exist.
+        Problem: 429; the client has guessed too often.
     """
     credentials: Credentials = request.app.state.service.credentials
-    if not credentials.is_local(await key_of(request)):
-        raise Problem(404, "Not Found")
+    try:
+        return credentials.knows_key(key, client_of(request.scope))
+    except TooManyGuesses as exc:
+        headers = {"Retry-After": str(math.ceil(exc.seconds))}
+        raise Problem(429, str(exc), headers=headers) from exc
 
 
 class StrictRoute(APIRoute):

@@ -1,4 +1,4 @@
-"""API keys, the page's sessions, and the secret that this machine's user has.
+"""API keys and the page's sessions.
 
 Keys are compared in constant time. The page exchanges a key for a session cookie, since `<img>` and
 EventSource send no headers.
@@ -10,9 +10,26 @@ import secrets
 import time
 from collections.abc import Iterable
 
+from .token_buckets import TokenBuckets
+
 COOKIE = "clipdex_session"
 SESSION_SECONDS = 7 * 24 * 3600
 MAX_SESSIONS = 10_000
+# Wrong keys of one client: so many at once, and then ten a minute.
+MAX_GUESSES = 10
+GUESSES_PER_SECOND = 1 / 6
+
+
+class TooManyGuesses(Exception):
+    """A client has sent too many wrong keys.
+
+    Args:
+        seconds: How long it has to wait.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"too many wrong keys: wait {seconds:.0f} s")
+        self.seconds = seconds
 
 
 class Credentials:
@@ -23,23 +40,33 @@ class Credentials:
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
-        self._keys = [_digest(key) for key in keys if key]
+        self._keys = [_digest(key) for key in keys]
         self._sessions: dict[bytes, float] = {}
-        self.local_secret = secrets.token_urlsafe(32)
+        self._guesses = TokenBuckets(GUESSES_PER_SECOND, burst=MAX_GUESSES)
 
     @property
     def required(self) -> bool:
         """Whether clients need a key."""
         return bool(self._keys)
 
-    def knows_key(self, key: str) -> bool:
-        """Return whether it is one of the keys, in a time that does not depend on which."""
-        digest = _digest(key)
-        return bool(sum([hmac.compare_digest(digest, known) for known in self._keys]))
+    def knows_key(self, key: str, client: str) -> bool:
+        """Return whether it is one of the keys, in a time that does not depend on which.
 
-    def is_local(self, secret: str) -> bool:
-        """Return whether it is the secret that the server has written for this machine's user."""
-        return hmac.compare_digest(_digest(secret), _digest(self.local_secret))
+        Args:
+            key: What a client has sent.
+            client: The client's address, for which wrong keys are counted.
+
+        Raises:
+            TooManyGuesses: The client has sent too many wrong keys: this one is not looked at.
+        """
+        wait = self._guesses.seconds_until(client)
+        if wait:
+            raise TooManyGuesses(wait)
+        digest = _digest(key)
+        known = bool(sum([hmac.compare_digest(digest, known) for known in self._keys]))
+        if not known:
+            self._guesses.take(client)
+        return known
 
     def sign_in(self) -> str:
         """Begin a session, and return its token."""

@@ -117,7 +117,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ClipdexError)
     async def refused(request: Request, exc: ClipdexError) -> JSONResponse:
-        return problem_response(request.scope, problem_of(exc, request.scope.get("root_path", "")))
+        problem = problem_of(exc, request.scope.get("root_path", ""))
+        # Errors name folders of this machine.
+        problem.detail = request.app.state.service.folders.text(problem.detail)
+        return problem_response(request.scope, problem)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, exc: HTTPException) -> JSONResponse:

@@ -8,17 +8,19 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 
+from indexer.bundles.cache import cache_folder
 from indexer.errors import CollectionNotFound
 from indexer.store.collection import locate
 from search import Engine
 from serving.images.responses import ImageResponses
+from serving.schemas.paths import FolderNames
 from serving.services.engine_pool import EnginePool
 from serving.services.errors import InsecureAddress
 from serving.services.jobs import Jobs
 from serving.services.search import SearchService
 
 from .credentials import Credentials
-from .discovery import announce, withdraw
+from .local_socket import answering_commands
 from .metrics import Metrics
 from .settings import Settings
 
@@ -34,6 +36,7 @@ class Service:
         search: Answers searches, and encodes.
         images: Thumbnails and files.
         jobs: Index jobs.
+        folders: How clients see the folders of this machine.
     """
 
     settings: Settings
@@ -42,6 +45,7 @@ class Service:
     search: SearchService
     images: ImageResponses
     jobs: Jobs
+    folders: FolderNames
 
 
 def check_address(settings: Settings) -> None:
@@ -68,7 +72,10 @@ def make_service(settings: Settings, metrics: Metrics) -> Service:
     search = SearchService(engines, settings, metrics)
     jobs = Jobs(collection, settings.allow_index, settings.limits)
     credentials = Credentials(settings.api_keys)
-    return Service(settings, credentials, metrics, search, ImageResponses(search, settings), jobs)
+    images = ImageResponses(search, settings)
+    known = [collection.folder, cache_folder(), *jobs.allowed]
+    folders = FolderNames(known, whole=settings.expose_paths)
+    return Service(settings, credentials, metrics, search, images, jobs, folders)
 
 
 @asynccontextmanager
@@ -87,16 +94,10 @@ async def running(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIt
             await service.search.run_with_images(lambda: service.images.thumbnails.sweep(ids))
     except CollectionNotFound:
         pass
-    announced = announce(
-        service.search.engines.collection,
-        settings.host,
-        settings.port,
-        service.credentials.local_secret,
-    )
     try:
-        yield
+        async with answering_commands(service.search):
+            yield
     finally:
-        withdraw(announced)
         service.jobs.close()
         service.search.close()
         service.search.engines.close()

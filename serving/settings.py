@@ -1,5 +1,6 @@
 """How a server is set up. `clipdex serve` has an option and a variable for each of these."""
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,16 @@ from indexer.errors import ClipdexError
 from indexer.images.decode import Limits
 
 ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[\w.~-]+)*", re.ASCII)
+
+API_KEY = re.compile(r"[!-~]+")
+
+
+class InvalidKey(ClipdexError):
+    """An API key that no client could send, or that anybody could."""
+
+
+class InvalidProxy(ClipdexError):
+    """A trusted proxy that is not an address."""
 
 
 class InvalidRootPath(ClipdexError):
@@ -22,10 +33,13 @@ class Settings:
         collection: Its folder; found as `indexer.store.collection.locate` does when None.
         host: Address or name to listen at; also a name that the server answers to.
         port: Port to listen at.
-        api_keys: Any of them lets a client in; without any, all clients are let in.
+        api_keys: Any of them lets a client in; without any, all clients are let in. Each is made
+            of printable ASCII characters, as headers are.
         insecure: Whether a public address without a key is intended.
         allow_hosts: Names that clients call the server by, beside localhost, this machine's name
             and plain addresses.
+        trusted_proxies: Addresses and networks of reverse proxies, whose X-Forwarded-For and
+            X-Forwarded-Proto say who the client is.
         root_path: The path below which a reverse proxy shows the server, such as "/photos".
         cors_origins: Other sites whose pages may use the server.
         allow_index: Folders that index jobs may read.
@@ -47,6 +61,7 @@ class Settings:
     api_keys: tuple[str, ...] = ()
     insecure: bool = False
     allow_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     root_path: str = ""
     cors_origins: tuple[str, ...] = ()
     allow_index: tuple[Path, ...] = ()
@@ -62,6 +77,19 @@ class Settings:
     workers: int = 2
 
     def __post_init__(self) -> None:
+        for key in self.api_keys:
+            if not API_KEY.fullmatch(key):
+                raise InvalidKey(
+                    "an API key is empty, or has characters that headers cannot carry: it is made "
+                    "of letters, digits and punctuation, such as `openssl rand -hex 32` prints"
+                )
+        for proxy in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as exc:
+                raise InvalidProxy(
+                    f"{proxy!r} is not the address of a proxy, such as 127.0.0.1 or 172.16.0.0/12"
+                ) from exc
         root_path = self.root_path.rstrip("/")
         if not ROOT_PATH.fullmatch(root_path):
             raise InvalidRootPath(

@@ -135,13 +135,9 @@ def similar(
 def _from_server(collection: Path | None, request: "SearchRequest") -> "list[Hit] | None":
     """Return the hits of a running server of this collection, if there is one."""
     from indexer.store.collection import locate
-
-    folder = locate(collection).folder
-    if not (folder / "server.json").exists():
-        return None
     from search.client import ask_server
 
-    return ask_server(folder, request)
+    return ask_server(locate(collection).folder, request)
 
 
 def _filter(

@@ -83,6 +83,15 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 help="A further name that clients use for this server.",
             ),
         ] = None,
+        trusted_proxy: Annotated[
+            Texts,
+            typer.Option(
+                envvar="CLIPDEX_TRUSTED_PROXY",
+                metavar="ADDRESS",
+                help="A reverse proxy, or a network of them, whose X-Forwarded-For says who the "
+                "client is.",
+            ),
+        ] = None,
         root_path: Annotated[
             str,
             typer.Option(
@@ -205,9 +214,10 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             collection=collection,
             host=host,
             port=port,
-            api_keys=(*(api_key or ()), *_keys_of(api_key_file)),
+            api_keys=_keys(api_key, api_key_file),
             insecure=insecure,
             allow_hosts=tuple(allow_host or ()),
+            trusted_proxies=tuple(trusted_proxy or ()),
             root_path=_root_path(root_path),
             cors_origins=tuple(cors_origin or ()),
             allow_index=tuple(_folder(path) for path in allow_index or ()),
@@ -233,20 +243,12 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
 
 
 def _run(app: Any, settings: Any, listening: socket.socket) -> None:
-    import uvicorn
+    from serving.connections import LimitedServer
 
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     note(f"clipdex is at http://{shown}:{settings.port} (Ctrl-C ends it)")
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # Requests in progress, and jobs, have this long to end.
-        timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=32 * 1024,
-    )
-    uvicorn.Server(config).run(sockets=[listening])
+    server = LimitedServer(app, trusted_proxies=settings.trusted_proxies)
+    server.run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -270,16 +272,24 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _keys_of(file: Path | None) -> list[str]:
+def _keys(named: Texts, file: Path | None) -> tuple[str, ...]:
+    """Return the keys of the options and the variables; one that is there gives at least one."""
+    if not named and "CLIPDEX_API_KEY" in os.environ:
+        raise typer.BadParameter("$CLIPDEX_API_KEY is empty: set it to a key, or unset it")
     if file is None:
-        return []
+        if "CLIPDEX_API_KEY_FILE" in os.environ:
+            raise typer.BadParameter("$CLIPDEX_API_KEY_FILE is empty: name a file, or unset it")
+        return tuple(named or ())
     from indexer.text_files import read_text
 
     try:
         lines = read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise typer.BadParameter(f"--api-key-file {file} cannot be read: {exc}") from exc
-    return [line.strip() for line in lines if line.strip()]
+    keys = [line.strip() for line in lines if line.strip()]
+    if not keys:
+        raise typer.BadParameter(f"--api-key-file {file} holds no key: write one on each line")
+    return (*(named or ()), *keys)
 
 
 def _folder(path: Path) -> Path:
@@ -297,8 +307,11 @@ def _root_path(text: str) -> str:
 
 
 def _log(access: bool) -> None:
+    from serving.log_limits import RepeatFilter
+
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine())
+    handler.addFilter(RepeatFilter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("clipdex").setLevel(logging.INFO)
     logging.getLogger("clipdex.access").setLevel(logging.INFO if access else logging.WARNING)

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from serving.metrics import Metrics
 from serving.settings import Settings
@@ -26,7 +27,8 @@ def install(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key"],
         )
-    app.add_middleware(RateLimitMiddleware, rate=settings.rate_limit)
+    if settings.rate_limit:
+        app.add_middleware(RateLimitMiddleware, rate=settings.rate_limit)
     app.add_middleware(OriginMiddleware, allowed=settings.cors_origins)
     app.add_middleware(HostMiddleware, own=settings.host, allowed=settings.allow_hosts)
     app.add_middleware(
@@ -36,3 +38,5 @@ def install(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
         app.add_middleware(RootPathMiddleware, root_path=settings.root_path)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(AccessLogMiddleware, metrics=metrics)
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))

@@ -1,6 +1,6 @@
 """The routes: one module a resource, no logic."""
 
-from . import docs, embeddings, images, internal, jobs, labels, page, search, sessions, status
+from . import docs, embeddings, images, jobs, labels, page, search, sessions, status
 
 ROUTERS = (
     page.router,
@@ -13,5 +13,4 @@ ROUTERS = (
     embeddings.router,
     jobs.router,
     sessions.router,
-    internal.router,
 )

@@ -1,7 +1,6 @@
 """Index jobs."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated
@@ -11,7 +10,8 @@ from fastapi.responses import StreamingResponse
 
 from serving.authentication import protected_router
 from serving.schemas import requests, responses
-from serving.service import ServiceDep
+from serving.service import Service, ServiceDep
+from serving.services.jobs import Job
 
 router = protected_router("jobs")
 
@@ -26,27 +26,28 @@ async def index(
     service: ServiceDep, body: requests.IndexBody, response: Response
 ) -> responses.JobAnswer:
     """Start a job."""
-    job = await asyncio.to_thread(service.jobs.start, body.paths)
+    paths = [service.folders.find(path) for path in body.paths]
+    job = await asyncio.to_thread(service.jobs.start, paths)
     response.headers["Location"] = f"{service.settings.root_path}/v1/jobs/{job.id}"
-    return responses.JobAnswer.model_validate(job)
+    return _answer(service, job)
 
 
 @router.get("/v1/jobs", summary="The last index jobs")
 async def jobs(service: ServiceDep) -> responses.JobsAnswer:
     """Return the jobs that are remembered, newest first."""
-    return responses.JobsAnswer.model_validate({"jobs": service.jobs.all()})
+    return responses.JobsAnswer(jobs=[_answer(service, job) for job in service.jobs.all()])
 
 
 @router.get("/v1/jobs/{id}", summary="An index job")
 async def job(service: ServiceDep, number: JobId) -> responses.JobAnswer:
     """Return a job."""
-    return responses.JobAnswer.model_validate(service.jobs.get(number))
+    return _answer(service, service.jobs.get(number))
 
 
 @router.delete("/v1/jobs/{id}", summary="Cancel an index job; what it committed is kept")
 async def cancel(service: ServiceDep, number: JobId) -> responses.JobAnswer:
     """Ask a job to end."""
-    return responses.JobAnswer.model_validate(service.jobs.cancel(number))
+    return _answer(service, service.jobs.cancel(number))
 
 
 @router.get(
@@ -63,7 +64,7 @@ async def events(service: ServiceDep, number: JobId) -> StreamingResponse:
         last = ""
         while True:
             running = watched.running
-            data = json.dumps(asdict(watched), ensure_ascii=False)
+            data = _answer(service, watched).model_dump_json()
             if data != last:
                 yield f"event: {'progress' if running else 'end'}\ndata: {data}\n\n"
                 last = data
@@ -72,3 +73,18 @@ async def events(service: ServiceDep, number: JobId) -> StreamingResponse:
             await asyncio.sleep(EVENT_SECONDS)
 
     return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+def _answer(service: Service, job: Job) -> responses.JobAnswer:
+    """Return a job as clients may see it."""
+    seen = service.folders.text
+    return responses.JobAnswer.model_validate(
+        asdict(job)
+        | {
+            "paths": [seen(path) for path in job.paths],
+            "error": job.error and seen(job.error),
+            "skipped": [
+                {"path": seen(one["path"]), "reason": seen(one["reason"])} for one in job.skipped
+            ],
+        }
+    )

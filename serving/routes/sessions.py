@@ -1,11 +1,10 @@
 """The page's sessions: a key is exchanged for a cookie that scripts cannot read."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import Cookie, Request, Response
 
-from serving.authentication import COOKIE, public_router
+from serving.authentication import COOKIE, check_key, public_router
 from serving.credentials import SESSION_SECONDS
 from serving.errors import Problem
 from serving.schemas import requests, responses
@@ -15,9 +14,6 @@ from serving.service import Service, ServiceDep
 router = public_router("sessions")
 
 SessionToken = Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)]
-
-# Guessing keys has to take long.
-WRONG_KEY_SECONDS = 0.5
 
 
 @router.get("/v1/session", summary="Is a key needed, and was one given?")
@@ -31,8 +27,7 @@ async def session(service: ServiceDep, token: SessionToken = None) -> responses.
 @router.post("/v1/session", summary="Exchange a key for a cookie", status_code=204)
 async def sign_in(service: ServiceDep, body: requests.KeyBody, request: Request) -> Response:
     """Begin a session."""
-    if service.credentials.required and not service.credentials.knows_key(body.key):
-        await asyncio.sleep(WRONG_KEY_SECONDS)
+    if service.credentials.required and not check_key(request, body.key):
         raise Problem(401, "this is not a key of this server")
     response = Response(status_code=204)
     response.set_cookie(

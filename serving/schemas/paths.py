@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from indexer.store.paths import display, path_fields
 
@@ -37,3 +38,33 @@ class PathView:
             if path.startswith(root):
                 return path[len(root) :]
         return os.path.basename(path)
+
+
+class FolderNames:
+    """Names folders without saying where they lie, or whole where clients may know that.
+
+    Args:
+        folders: Absolute paths of folders, each known to clients by its own name.
+        whole: Whether to show whole paths.
+    """
+
+    def __init__(self, folders: Iterable[Path], *, whole: bool) -> None:
+        self._folders = sorted(set(folders), key=lambda folder: len(str(folder)), reverse=True)
+        self._whole = whole
+
+    def text(self, text: str) -> str:
+        """Return a text, such as a path or an error, with each of the folders by its name."""
+        if self._whole:
+            return text
+        for folder in self._folders:
+            if folder.name:
+                text = text.replace(str(folder), folder.name)
+        return text
+
+    def find(self, name: str) -> str:
+        """Return the path that a client means: `text` of it, or a path."""
+        first, _, rest = name.partition("/")
+        for folder in reversed(self._folders):
+            if folder.name == first and not os.path.isabs(name):
+                return os.path.join(folder, rest) if rest else str(folder)
+        return name
