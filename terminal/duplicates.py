@@ -32,7 +32,7 @@ def duplicates(
     from search.duplicates.groups import find_groups
     from search.duplicates.thumbnails import THRESHOLD
 
-    with Engine.open(collection) as engine:
+    with Engine.open(collection) as engine, engine.question():
         groups = find_groups(engine, threshold=threshold or THRESHOLD)
         near = [{group.first: 1.0, **group.members} for group in groups]
         grouped = {number for members in near for number in members}
