@@ -32,6 +32,8 @@ from .schema import MIGRATIONS, OVERLAYS, check_version, migrate, version_of
 LOCK_SECONDS = 10.0
 # A disk with less room than this is full: SQLite reports some of its failures as "disk I/O error".
 LEAST_ROOM = 1 << 20
+# SQLite's paths have 512 bytes, those of its journals included.
+MAX_PATH = 512 - len("/catalogue.sqlite3-journal") - 1
 # How often a catalog that changes while it is copied is copied again.
 MAX_COPIES = 3
 
@@ -183,6 +185,8 @@ def connect_writer(path: Path, place: str) -> Connection:
         CollectionStorageError: It cannot be written, or the disk is full.
     """
     _require_content(path, place)
+    if not path.exists() and any((path.parent / "vectors").glob("*.faiss")):
+        say(f"{place} has vectors and no catalog: it was removed, and a new one is begun")
     connection = _connect(path, place, "mode=rwc")
     with _closed_on_error(connection):
         check_version(connection, place)
@@ -428,6 +432,12 @@ def translation(error: sqlite3.Error, place: str) -> CollectionError:
         return CollectionStorageError(
             f"cannot write to {place}: it is read-only for this user. Index as its owner, or "
             "name another place with --collection"
+        )
+    length = len(os.fsencode(place))
+    if name.startswith("SQLITE_CANTOPEN") and length > MAX_PATH:
+        return CollectionStorageError(
+            f"the path of {place} is too long for a catalog: {length} bytes, and SQLite takes "
+            f"{MAX_PATH}. Name another place with --collection"
         )
     if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_NOMEM")):
         return CollectionStorageError(

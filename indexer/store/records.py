@@ -143,7 +143,7 @@ def join(root: bytes, path: bytes) -> bytes:
     if not path:
         return root
     parts = path.split(SEPARATOR)
-    if os.path.isabs(path) or b".." in parts or b"\0" in path:
+    if not os.path.isabs(root) or os.path.isabs(path) or b".." in parts or b"\0" in path:
         raise CollectionFormatError(
             f"the catalog is damaged or was not written by clipdex: it holds the path {path!r} in "
             f"the folder {os.fsdecode(root)}. Restore it from a backup, or index the photos into "
