@@ -440,20 +440,30 @@ class Engine:
 
     def _encode(self, query: Query) -> EncodedQuery:
         """Encode a query, opening the index on another core meanwhile."""
-        encoder = self.encoder
         if self._index is not None:
-            return query.encode(encoder)
+            return query.encode(self.encoder)
+        from indexer.store.vector_file import check_ahead
+
+        def check_file() -> None:
+            with suppress(Exception):
+                check_ahead(self.collection, self.catalog, self.model)
 
         def open_index() -> None:
             with suppress(Exception):  # raised again where the index is asked for
                 _ = self.index
 
-        opening = Thread(target=open_index)
-        opening.start()
+        # The file is checked while the encoder and FAISS are loaded.
+        checking, opening = Thread(target=check_file), Thread(target=open_index)
+        checking.start()
         try:
-            return query.encode(encoder)
+            encoder = self.encoder
+            opening.start()
+            try:
+                return query.encode(encoder)
+            finally:
+                opening.join()
         finally:
-            opening.join()
+            checking.join()
 
     def vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
         """Return the vector `(dim,)` of an image, and its id if it is in the collection.

@@ -6,15 +6,12 @@ damage as well: SQLite itself takes any value in any column.
 """
 
 import os
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from indexer.errors import (
     CollectionChanged,
@@ -27,6 +24,9 @@ from indexer.errors import (
 from indexer.notices import say
 
 from .schema import MIGRATIONS, OVERLAYS, check_version, migrate, version_of
+
+if TYPE_CHECKING:  # a search from the command line has no use for it
+    import tempfile
 
 # How long a statement waits for another program that has locked the file.
 LOCK_SECONDS = 10.0
@@ -340,6 +340,10 @@ def _copied(path: Path, place: str) -> Connection:
     Raises:
         OSError: One cannot be read, or there is no room for the copy.
     """
+    import shutil
+    import tempfile
+    from datetime import datetime
+
     folder = tempfile.TemporaryDirectory(prefix="clipdex-")
     copy = Path(folder.name) / path.name
     try:
@@ -477,6 +481,8 @@ def until_unchanged(work: Callable[P, T]) -> Callable[P, T]:
 
 def _room(place: str) -> int:
     try:
+        import shutil
+
         return shutil.disk_usage(place).free
     except OSError:
         return LEAST_ROOM

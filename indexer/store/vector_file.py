@@ -8,6 +8,7 @@ blocks do not have the checksums that the catalog holds.
 import mmap
 import os
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,15 +16,41 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from indexer.errors import CollectionFormatError
+
+from .collection import Collection
+from .protocol import StoreReader
+from .records import FINGERPRINT, Model
+
 if TYPE_CHECKING:
     from .codec import Halves, Ids
 
-# Bytes a checksum stands for, and of a checksum.
-BLOCK = 1 << 20
+# Bytes a checksum stands for, and of a checksum. Between blocks, a thread waits for its turn with
+# the one that encodes the query: smaller blocks cost a search more than their hashing.
+BLOCK = 1 << 26
 DIGEST = 16
 # FAISS's numbers for what the index is made of: half precision, inner products.
 QT_FP16, METRIC_INNER_PRODUCT = 4, 0
 UNUSED = 1 << 20
+
+# What `fault` found, for the files that it looked at last.
+MAX_KNOWN = 8
+_known: dict[tuple[Path, tuple[int, ...] | None, int, int, bytes], str | None] = {}
+_looking = threading.Lock()
+
+
+def vector_path(collection: Collection, fingerprint: str, generation: int) -> Path:
+    """Return the path of a FAISS file; files of another kind have other names.
+
+    Raises:
+        CollectionFormatError: It would not lie in the collection.
+    """
+    if not FINGERPRINT.fullmatch(fingerprint) or collection.vectors.is_symlink():
+        raise CollectionFormatError(
+            f"{collection.vectors} leads out of the collection, where clipdex writes and removes "
+            "nothing: it was not made by clipdex. Index into another folder with --collection"
+        )
+    return collection.vectors / f"{fingerprint}-{generation:d}.fp16.faiss"
 
 
 def header(count: int, dim: int) -> bytes:
@@ -69,7 +96,28 @@ def digests_of(path: Path) -> bytes:
 
 
 def fault(path: Path, count: int, dim: int, digests: bytes) -> str | None:
-    """Return what is wrong with a file that should hold `count` vectors; None if nothing is."""
+    """Return what is wrong with a file that should hold `count` vectors; None if nothing is.
+
+    A file that was looked at before in this process, and not touched since, is not read again.
+    """
+    with _looking:
+        key = path, state(path), count, dim, digests
+        if key not in _known:
+            while len(_known) >= MAX_KNOWN:
+                del _known[next(iter(_known))]
+            _known[key] = _fault(path, count, dim, digests)
+        return _known[key]
+
+
+def check_ahead(collection: Collection, catalog: StoreReader, model: Model) -> None:
+    """Look at the published file, so that `fault` knows it already: it takes time, and no FAISS."""
+    for file in catalog.vector_files(model.fingerprint)[:1]:
+        if file.digests is not None:
+            path = vector_path(collection, model.fingerprint, file.generation)
+            fault(path, file.vectors, model.dim, file.digests)
+
+
+def _fault(path: Path, count: int, dim: int, digests: bytes) -> str | None:
     try:
         size = path.stat().st_size
         if size != size_of(count, dim):

@@ -20,7 +20,7 @@ import faiss
 import numpy as np
 
 from indexer.encoder import Embeddings, unit
-from indexer.errors import CollectionFormatError, CollectionLocked, CollectionStorageError
+from indexer.errors import CollectionLocked, CollectionStorageError
 from indexer.notices import say
 
 from . import vector_file
@@ -28,7 +28,8 @@ from .codec import Ids, Scores, damaged_row
 from .collection import Collection
 from .fp16_index import ROWS, Flat
 from .protocol import StoreReader, StoreWriter
-from .records import FINGERPRINT, Model, VectorFile
+from .records import Model, VectorFile
+from .vector_file import vector_path
 
 # Rewriting the file costs its whole size; below this many vectors that is nothing, above it the
 # file is rewritten when at least a twentieth is new and readers top up in memory until then.
@@ -222,20 +223,6 @@ class VectorIndex:
             count += int(kept.sum())
             sampled.append(part.halves[::step][kept[::step]].astype(np.float32))
         return np.concatenate(sampled[1:] or sampled), count
-
-
-def vector_path(collection: Collection, fingerprint: str, generation: int) -> Path:
-    """Return the path of a FAISS file; files of another kind have other names.
-
-    Raises:
-        CollectionFormatError: It would not lie in the collection.
-    """
-    if not FINGERPRINT.fullmatch(fingerprint) or collection.vectors.is_symlink():
-        raise CollectionFormatError(
-            f"{collection.vectors} leads out of the collection, where clipdex writes and removes "
-            "nothing: it was not made by clipdex. Index into another folder with --collection"
-        )
-    return collection.vectors / f"{fingerprint}-{generation:d}.fp16.faiss"
 
 
 def published_file(
