@@ -25,8 +25,8 @@ from .records import FINGERPRINT, Model
 if TYPE_CHECKING:
     from .codec import Halves, Ids
 
-# Bytes a checksum stands for, and of a checksum. Between blocks, a thread waits for its turn with
-# the one that encodes the query: smaller blocks cost a search more than their hashing.
+# Bytes a checksum stands for, and of a checksum. Large, since after each block the thread has to
+# wait for its turn with the one that loads the encoder.
 BLOCK = 1 << 26
 DIGEST = 16
 # FAISS's numbers for what the index is made of: half precision, inner products.
