@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from indexer.encoder import Embeddings, Encoder
-from indexer.errors import CollectionNotFound, FingerprintMismatch, ImageNotFound
+from indexer.errors import (
+    CollectionFormatError,
+    CollectionNotFound,
+    FingerprintMismatch,
+    ImageNotFound,
+)
 from indexer.load import find_bundle, load_encoder, require_fingerprint
 from indexer.store.catalog import Catalog
 from indexer.store.codec import Ids
@@ -502,6 +507,12 @@ class Engine:
         if active is not None and active.fingerprint != self.model.fingerprint:
             self.model, self._encoder = active, None
             self._index = self._estimator = None
-        yield
+        place = str(self.collection.folder)
+        try:
+            yield
+        except CollectionFormatError as exc:
+            if self.catalog.is_current:
+                raise
+            raise changed(place) from exc  # half of it was of one state, half of another
         if not self.catalog.is_current:
-            raise changed(str(self.collection.folder))
+            raise changed(place)

@@ -6,7 +6,6 @@ blocks do not have the checksums that the catalog holds.
 """
 
 import mmap
-import os
 import struct
 import threading
 from collections.abc import Iterator
@@ -78,8 +77,6 @@ def write(path: Path, ids: "Ids", halves: "Halves") -> None:
             file.write(halves[start : start + 16_384].astype("<f2", copy=False).tobytes())
         file.write(struct.pack("<Q", len(ids)))
         file.write(ids.astype("<i8", copy=False).tobytes())
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def digests_of(path: Path) -> bytes:

@@ -301,7 +301,7 @@ def publish(
     except OSError as exc:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = exc.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
         raise CollectionStorageError(
             f"cannot write the vector file {path.name} in {collection.vectors}: "
             f"{'the disk is full' if full else exc.strerror or exc}. The catalog holds every "
