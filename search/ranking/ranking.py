@@ -1,6 +1,6 @@
 """From a query's vector to a page of hits."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ import numpy as np
 
 from indexer.encoder import Embeddings
 from indexer.errors import QueryError
-from indexer.store.codec import Ids, Scores
+from indexer.store.codec import Ids, Scores, damaged_row
 from indexer.store.protocol import StoreReader
 from indexer.store.records import Model
 from search.hits import Hit
@@ -99,13 +99,16 @@ class Ranking:
 
     def _hits(self, count: int) -> list[Hit]:
         hidden = [*self.catalog.without_files(), *self.leave_out]
-        scores, ids = self.index.search(self.vector, count, without=hidden, among=self.among)
-        stored = self.catalog.embeddings_of(self.model.fingerprint, ids.tolist())
-        if not self._agree(scores, ids, stored):
-            self.index.read_catalog(self.catalog, self.model.fingerprint, self.model.dim)
+        for again in (False, True):
+            if again:
+                self.index.read_catalog(self.catalog, self.model.fingerprint, self.model.dim)
             scores, ids = self.index.search(self.vector, count, without=hidden, among=self.among)
             stored = self.catalog.embeddings_of(self.model.fingerprint, ids.tolist())
-        contents = self.catalog.contents(ids.tolist())
+            contents = self.catalog.contents(ids.tolist())  # last: what is gone by now has neither
+            if self._agree(scores, ids, stored, contents):
+                break
+        else:
+            raise damaged_row("its vectors are not the same when they are read twice")
         relevance = self._relevance(scores, ids, stored)
         hits: list[Hit] = []
         for score, number in zip(scores.tolist(), ids.tolist(), strict=True):
@@ -114,12 +117,18 @@ class Ranking:
                 hits.append(Hit.of(content, score, relevance.get(number)))
         return hits
 
-    def _agree(self, scores: Scores, ids: Ids, stored: dict[int, Embeddings]) -> bool:
+    def _agree(
+        self,
+        scores: Scores,
+        ids: Ids,
+        stored: dict[int, Embeddings],
+        contents: Container[int],
+    ) -> bool:
         """Return whether the scores are those of the vectors that the catalog holds."""
         return all(
-            abs(float(stored[number] @ self.vector) - score) < SCORE_TOLERANCE
+            number in stored and abs(float(stored[number] @ self.vector) - score) < SCORE_TOLERANCE
             for number, score in zip(ids.tolist(), scores.tolist(), strict=True)
-            if number in stored
+            if number in contents
         )
 
     def _relevance(
@@ -130,6 +139,8 @@ class Ranking:
             return {}
         known = np.array([number in stored for number in ids.tolist()])
         ids, scores = ids[known], scores[known]
+        if not len(ids):
+            return {}
         vectors = np.stack([stored[number] for number in ids.tolist()])
         estimates = self.estimator.hits(self.kind, scores, vectors, self._spread)
         return dict(zip(ids.tolist(), estimates.round(4).tolist(), strict=True))
