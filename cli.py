@@ -14,6 +14,7 @@ from terminal import (
     forget,
     index,
     label,
+    migrate,
     models,
     once,
     search,
@@ -47,6 +48,7 @@ app.command()(duplicates.duplicates)
 app.command("eval")(evaluate.evaluate)
 app.command()(status.status)
 app.command()(forget.forget)
+app.command()(migrate.migrate)
 app.command()(serve.command(_create_app))
 app.command()(demo.demo)
 app.add_typer(models.app, name="models")

@@ -6,6 +6,7 @@
     │   ├── CollectionLocked        another process is writing
     │   ├── CollectionFormatError   from a newer clipdex, damaged, or not a catalog at all
     │   ├── CollectionStorageError  disk full, read-only, network filesystem
+    │   ├── CollectionChanged       changed by others while it was read
     │   └── FingerprintMismatch     the collection and the query have different models
     ├── RootUnavailable             a folder that was indexed is missing, unreadable or empty
     ├── ExclusionError              a pattern of what to leave out is not one
@@ -60,6 +61,10 @@ class CollectionFormatError(CollectionError):
 
 class CollectionStorageError(CollectionError):
     """The collection's disk is full, read-only or unsuitable."""
+
+
+class CollectionChanged(CollectionError):
+    """The collection was changed while it was read without its log; the next try sees all."""
 
 
 class FingerprintMismatch(CollectionError):

@@ -1,11 +1,12 @@
 """Removing images from a collection, together with everything that was made of them."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from indexer.store.catalog import writing
 from indexer.store.collection import Collection, locate
+from indexer.store.database import format_copies
 from indexer.store.paths import comparable
 from indexer.store.protocol import StoreReader, StoreWriter
 from indexer.store.records import SEPARATOR, Scope, inside, join
@@ -64,8 +65,8 @@ def forget(
                 if drop_labels:
                     catalog.remove_own_labels(orphaned)
                 kept = catalog.count_own_labels(orphaned)
-                prune(catalog, orphaned)
-            erase(collection, catalog, orphaned)
+                gone = prune(catalog, orphaned)
+            erase(collection, catalog, gone)
     if kept and on_note is not None:
         on_note(
             f"labels of yours that are kept for when these images come back: {kept:,} "
@@ -74,7 +75,7 @@ def forget(
     return removed
 
 
-def prune(catalog: StoreWriter, among: Sequence[int] | None = None) -> list[int]:
+def prune(catalog: StoreWriter, among: Sequence[int] | None = None) -> dict[int, bytes]:
     """Delete the contents that no file holds any more; call this inside a transaction.
 
     Args:
@@ -82,21 +83,31 @@ def prune(catalog: StoreWriter, among: Sequence[int] | None = None) -> list[int]
         among: Only these contents; None for all.
 
     Returns:
-        Those that were deleted; `erase` removes what else there is of them.
+        Ids and hashes of those that were deleted; `erase` removes what else there is of them.
     """
-    orphaned = catalog.without_files(among)
+    orphaned = catalog.digests(catalog.without_files(among))
     if orphaned:
         catalog.remove_contents(orphaned, catalog.next_generation())
     return orphaned
 
 
-def erase(collection: Collection, catalog: StoreReader, contents: Sequence[int]) -> None:
-    """Delete what is kept of deleted contents outside the catalog: thumbnails and vectors."""
+def erase(collection: Collection, catalog: StoreWriter, contents: Mapping[int, bytes]) -> None:
+    """Delete what is kept of deleted contents outside the catalog.
+
+    That is thumbnails, vectors, and the copies of the catalog from before its format was changed.
+
+    Args:
+        collection: The collection.
+        catalog: Its catalog.
+        contents: Hashes by id.
+    """
     if not contents:
         return
-    remove_thumbnails(collection, contents)
+    remove_thumbnails(collection, contents.values())
+    for copy in format_copies(collection.catalog):
+        copy.unlink(missing_ok=True)
     for model, _, _ in catalog.models():
-        erase_vectors(collection, catalog, model.fingerprint, contents)
+        erase_vectors(collection, catalog, model, list(contents))
 
 
 def _scopes(catalog: StoreReader, path: Path) -> list[Scope]:

@@ -15,6 +15,7 @@ COMMANDS = (
     ("eval",),
     ("status",),
     ("forget",),
+    ("migrate",),
     ("models", "list"),
     ("models", "pull"),
     ("models", "add"),

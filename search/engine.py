@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from indexer.encoder import Embeddings, Encoder
-from indexer.errors import CollectionNotFound, FingerprintMismatch, ImageNotFound
+from indexer.errors import (
+    CollectionFormatError,
+    CollectionNotFound,
+    FingerprintMismatch,
+    ImageNotFound,
+)
 from indexer.load import find_bundle, load_encoder, require_fingerprint
 from indexer.store.catalog import Catalog
 from indexer.store.codec import Ids
 from indexer.store.collection import Collection, locate
-from indexer.store.database import translated
+from indexer.store.database import changed, until_unchanged
 from indexer.store.protocol import StoreReader
 from indexer.store.records import MAX_INTEGER, Model
 from search.labels.concepts import expand_concepts
@@ -96,8 +101,7 @@ class Engine:
         place = locate(Path(collection) if collection is not None else None)
         catalog = Catalog.open(place)
         try:
-            with translated(str(place.folder)):
-                model = catalog.active_model()
+            model = catalog.active_model()
             if model is None:
                 raise CollectionNotFound(
                     f"the collection at {place.folder} is empty: run `clipdex index FOLDER` first"
@@ -182,6 +186,7 @@ class Engine:
             )
         )
 
+    @until_unchanged
     def hits(self, request: SearchRequest) -> list[Hit]:
         """Answer a request; see `search`."""
         if request.lists:
@@ -199,6 +204,7 @@ class Engine:
             passing = self._passing(request.filter, request.labels)
             return self._ranking(vector, encoded.query.kind, request.ids, passing).page(request)
 
+    @until_unchanged
     def similar(
         self,
         image: Path | str | int,
@@ -242,6 +248,7 @@ class Engine:
             passing = self._passing(request.filter, request.labels)
             return self._ranking(vector, "image", own, passing).page(request)
 
+    @until_unchanged
     def rank(
         self,
         vector: Embeddings,
@@ -282,6 +289,7 @@ class Engine:
             passing = self._passing(request.filter, request.labels)
             return self._ranking(vector, kind, (), passing).page(request)
 
+    @until_unchanged
     def answer(self, encoded: EncodedQuery) -> tuple[list[Hit], int]:
         """Answer a query that was encoded elsewhere, such as together with those of other clients.
 
@@ -304,6 +312,7 @@ class Engine:
             ranking = self._ranking(vector, encoded.query.kind, request.ids, passing)
             return ranking.page(request), self._count(passing, without=request.ids)
 
+    @until_unchanged
     def newest(
         self,
         *,
@@ -386,22 +395,33 @@ class Engine:
         """The vectors as they are committed now."""
         from indexer.store.vector_index import VectorIndex
 
-        if self._index is None or (
-            time.monotonic() - self._opened >= self._staleness
-            and self._index.generation != self.catalog.generation()
-        ):
+        behind = self._index is None or not self._index.is_current
+        if not behind and time.monotonic() - self._opened >= self._staleness:
+            behind = self._index is not None and self._index.generation != self.catalog.generation()
+        if self._index is None or behind:
             self._index = VectorIndex.open(
                 self.collection, self.catalog, self.model.fingerprint, self.model.dim
             )
             self._opened = time.monotonic()
         return self._index
 
+    @until_unchanged
     def status(self) -> "Status":
         """Return what the collection holds."""
         with self.question():
             from .status import Status
 
             return Status.of(self.collection, self.catalog, self.model)
+
+    def check_vectors(self) -> None:
+        """Look at the vector file, and have it written again if it is damaged."""
+        from indexer.store.vector_index import published_file
+
+        _, damage = published_file(
+            self.collection, self.catalog, self.model.fingerprint, self.model.dim
+        )
+        if damage is not None:
+            _ = self.index
 
     def stored(self, digest: bytes) -> tuple[int, Embeddings] | None:
         """Return the id and the vector `(dim,)` of the content with this hash, if there is one."""
@@ -425,20 +445,30 @@ class Engine:
 
     def _encode(self, query: Query) -> EncodedQuery:
         """Encode a query, opening the index on another core meanwhile."""
-        encoder = self.encoder
         if self._index is not None:
-            return query.encode(encoder)
+            return query.encode(self.encoder)
+        from indexer.store.vector_file import check_ahead
+
+        def check_file() -> None:
+            with suppress(Exception):
+                check_ahead(self.collection, self.catalog, self.model)
 
         def open_index() -> None:
             with suppress(Exception):  # raised again where the index is asked for
                 _ = self.index
 
-        opening = Thread(target=open_index)
-        opening.start()
+        # The file is checked while the encoder and FAISS are loaded.
+        checking, opening = Thread(target=check_file), Thread(target=open_index)
+        checking.start()
         try:
-            return query.encode(encoder)
+            encoder = self.encoder
+            opening.start()
+            try:
+                return query.encode(encoder)
+            finally:
+                opening.join()
         finally:
-            opening.join()
+            checking.join()
 
     def vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
         """Return the vector `(dim,)` of an image, and its id if it is in the collection.
@@ -465,10 +495,24 @@ class Engine:
 
     @contextmanager
     def question(self) -> Iterator[None]:
-        """Read within this block: one model answers all of it, the one active as it begins."""
-        with translated(str(self.collection.folder)):
-            active = self.catalog.active_model() if self._follows else None
-            if active is not None and active.fingerprint != self.model.fingerprint:
-                self.model, self._encoder = active, None
-                self._index = self._estimator = None
+        """Read within this block: one model answers all of it, the one active as it begins.
+
+        Raises:
+            CollectionChanged: The collection was changed meanwhile, and is read in a way that does
+                not show it whole; whatever was read in the block does not count.
+        """
+        if self.catalog.refresh():
+            self._index = None
+        active = self.catalog.active_model() if self._follows else None
+        if active is not None and active.fingerprint != self.model.fingerprint:
+            self.model, self._encoder = active, None
+            self._index = self._estimator = None
+        place = str(self.collection.folder)
+        try:
             yield
+        except CollectionFormatError as exc:
+            if self.catalog.is_current:
+                raise
+            raise changed(place) from exc  # half of it was of one state, half of another
+        if not self.catalog.is_current:
+            raise changed(place)

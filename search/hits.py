@@ -35,6 +35,7 @@ class Hit:
         capture_seconds: When the photo was taken, if it says so: seconds of the wall clock there
             since 1970, as if that were UTC.
         capture_offset: Minutes by which that wall clock is east of UTC, if the photo says so.
+        digest: The content's hash; empty where a server that was asked did not say.
         collapsed: The near-duplicates that this hit stands for; None when none were looked for.
     """
 
@@ -49,6 +50,7 @@ class Hit:
     capture_seconds: int | None = None
     capture_offset: int | None = None
     collapsed: "tuple[Hit, ...] | None" = None
+    digest: bytes = b""
 
     @classmethod
     def of(cls, content: "Content", score: float, relevance: float | None) -> Self:
@@ -65,6 +67,7 @@ class Hit:
             tuple(content.file_times[at] for at in there),
             content.capture_seconds,
             content.capture_offset,
+            digest=content.digest,
         )
 
     def ranked(self, rank: int) -> Self:

@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI, Request
 from indexer.bundles.cache import cache_folder
 from indexer.errors import CollectionNotFound
 from indexer.store.collection import locate
+from indexer.store.thumbnail_files import keep_thumbnails, thumbnails_folder
 from search import Engine
 from serving.images.responses import ImageResponses
 from serving.schemas.paths import FolderNames
@@ -84,14 +85,16 @@ async def running(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIt
     service = make_service(settings, metrics)
     app.state.service = service
 
-    def known(engine: Engine) -> set[int]:
-        return set(engine.catalog.image_ids())
+    def known(engine: Engine) -> list[bytes]:
+        with engine.question():
+            return list(engine.catalog.digests().values())
 
     try:
         await service.search.warm_up()
-        if service.images.thumbnails.folder.exists():
-            ids = await service.search.engines.run(known)
-            await service.search.run_with_images(lambda: service.images.thumbnails.sweep(ids))
+        place = service.search.engines.collection
+        if thumbnails_folder(place).exists():
+            contents = await service.search.engines.run(known)
+            await service.search.run_with_images(lambda: keep_thumbnails(place, contents))
     except CollectionNotFound:
         pass
     try:

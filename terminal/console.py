@@ -21,6 +21,7 @@ import typer
 
 from indexer.arguments import valid_text
 from indexer.errors import ClipdexError
+from indexer.notices import listen
 
 FAILED = 1
 SOME_FILES_FAILED = 3
@@ -98,12 +99,16 @@ def writing_output() -> Iterator[None]:
 
 
 def prepare_streams() -> None:
-    """Make the streams usable, whatever encoding they have and if one of them is closed."""
+    """Make the streams usable, whatever encoding they have and if one of them is closed.
+
+    What the packages have to say is printed as a message from then on.
+    """
     if sys.stdout is None:
         # Opened for reading, it refuses what is written to it, as a closed stream does.
         sys.stdout = _stream(os.O_RDONLY)
     if sys.stderr is None:
         sys.stderr = _stream(os.O_WRONLY)
+    listen(note)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

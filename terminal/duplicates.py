@@ -27,12 +27,13 @@ def duplicates(
 
     Example: clipdex duplicates --json
     """
+    from indexer.store.codec import damaged_row
     from indexer.store.paths import existing
     from search import Engine
     from search.duplicates.groups import find_groups
     from search.duplicates.thumbnails import THRESHOLD
 
-    with Engine.open(collection) as engine:
+    with Engine.open(collection) as engine, engine.question():
         groups = find_groups(engine, threshold=threshold or THRESHOLD)
         near = [{group.first: 1.0, **group.members} for group in groups]
         grouped = {number for members in near for number in members}
@@ -43,6 +44,9 @@ def duplicates(
         # A copy that is not there any more, as on a drive that was mounted elsewhere, is none.
         listed += [("identical", {number: 1.0}) for number in copied if len(there[number]) > 1]
         sizes = engine.catalog.file_sizes(list(contents))
+        lost = next((number for number in (*grouped, *copied) if number not in sizes), None)
+        if lost is not None:
+            raise damaged_row(f"image {lost} has no file")
         for number, (kind, members) in enumerate(listed, start=1):
             images = [
                 _image(contents[one], there[one], sizes[one], similarity)

@@ -105,7 +105,8 @@ def label(
             if learnt is not None:
                 learnt.artifact.require(engine.model.fingerprint, model)
             labeller = learnt or Labeller(load(), names, template or ())
-            _write(label_collection(engine, labeller, top=top), as_json, as_csv)
+            with engine.question():
+                _write(label_collection(engine, labeller, top=top), as_json, as_csv)
             if save and learnt is not None:
                 saved = labels_by_head(engine, learnt)
                 with write_transaction(engine.collection, "label") as catalog:

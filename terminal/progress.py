@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from indexer.build_collection import Progress
+from indexer.notices import listen
 
 from .console import note, visible
 
@@ -42,6 +43,7 @@ class ProgressBar:
     def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
+            listen(self.note)
         return self
 
     def __exit__(
@@ -51,6 +53,7 @@ class ProgressBar:
         trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
+            listen(note)
             self._bar.stop()
 
     def update(self, progress: Progress) -> None:

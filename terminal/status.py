@@ -19,6 +19,7 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
     from search import Engine
 
     with Engine.open(collection) as engine:
+        engine.check_vectors()
         holds = engine.status()
         if as_json:
             out_json(asdict(holds))

@@ -86,7 +86,7 @@ def list_tags(collection: options.Collection = None, as_json: options.Json = Fal
     """
     from search import Engine
 
-    with Engine.open(collection) as engine:
+    with Engine.open(collection) as engine, engine.question():
         for label, origin, count in engine.catalog.label_counts():
             fields = {"label": label, "origin": origin, "images": count}
             if as_json:
@@ -128,7 +128,7 @@ def export(
 
     from .output import out_csv
 
-    with Engine.open(collection) as engine:
+    with Engine.open(collection) as engine, engine.question():
         found = labels_by_path(engine.catalog, minimum=min_probability)
         if as_xmp:
             from adaptation.sidecars import Tags, write

@@ -5,11 +5,11 @@ leaves the last whole transaction. `Catalog` is the SQLite store behind the face
 `indexer.store.protocol`; its statements stand in one module for each group of tables.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Self
 
+from indexer.errors import CollectionNotFound
 from indexer.store.tables.contents import ContentTables
 from indexer.store.tables.embeddings import EmbeddingTables
 from indexer.store.tables.files import FileTables
@@ -17,14 +17,14 @@ from indexer.store.tables.labels import LabelTables
 from indexer.store.tables.scan import ScanTables
 
 from .collection import Collection
-from .database import connect_reader, connect_writer, translated
+from .database import Connection, connect_reader, connect_writer
 from .lock import writer_lock
 
 
 class Catalog(EmbeddingTables, ContentTables, FileTables, LabelTables, ScanTables):
     """A connection to one collection's catalog: a `StoreReader`, or a `StoreWriter`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._counted: tuple[int, int] | None = None
 
@@ -37,14 +37,36 @@ class Catalog(EmbeddingTables, ContentTables, FileTables, LabelTables, ScanTable
             CollectionFormatError: It is older or newer than this clipdex, or not a catalog.
             CollectionStorageError: It cannot be read.
         """
-        place = str(collection.folder)
         collection.require()
-        with translated(place):
-            return cls(connect_reader(collection.catalog, place))
+        return cls(connect_reader(collection.catalog, str(collection.folder)))
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what was read until now is what lies at the catalog's path."""
+        return self._connection.is_current
+
+    def refresh(self) -> bool:
+        """Open the catalog anew if it is not current: replaced, or changed where it has no log.
+
+        Returns:
+            Whether it was opened anew, so that nothing that was read before counts any more.
+
+        Raises:
+            CollectionError: It cannot be opened any more.
+        """
+        if self._connection.is_current:
+            return False
+        path, place = self._connection.path, self._connection.place
+        if not path.is_file():
+            raise CollectionNotFound(f"no collection at {place}: it was removed")
+        fresh = connect_reader(path, place)
+        self._connection.close()
+        self._connection, self._counted = fresh, None
+        return True
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -101,7 +123,6 @@ def writing(collection: Collection, purpose: str) -> Iterator[Catalog]:
     place = str(collection.folder)
     with (
         writer_lock(collection, purpose),
-        translated(place),
         closing(Catalog(connect_writer(collection.catalog, place))) as catalog,
     ):
         yield catalog

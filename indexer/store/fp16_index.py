@@ -4,6 +4,7 @@ It holds the same numbers as the catalog, so nothing is lost. The cost of a sear
 reading memory, and half precision needs half as much as single precision.
 """
 
+import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from indexer.encoder import Embeddings, unit
 
+from . import vector_file
 from .codec import Halves, Ids, Scores
 
 # Vectors that are widened at a time: 32 MiB of 512 dimensions.
@@ -68,24 +70,27 @@ class Flat:
 
     @classmethod
     def map(cls, path: Path) -> Self | None:
-        """Map a file that `write` made; None if FAISS cannot read it."""
+        """Map a file that `write` made, and that was checked; None if FAISS cannot read it."""
         try:
-            return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
-        except RuntimeError:
+            with open(path, "rb") as file:
+                # FAISS takes no name that is not text: the open file has one that is.
+                name = str(path)
+                if not name.isascii() and os.path.exists(f"/proc/self/fd/{file.fileno()}"):
+                    name = f"/proc/self/fd/{file.fileno()}"
+                return cls(faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC))
+        except (RuntimeError, OSError, TypeError):
             return None
 
     def write(self, path: Path) -> None:
         """Write the index.
 
         Raises:
-            RuntimeError: FAISS cannot write the file.
+            OSError: The file cannot be written.
         """
-        faiss.write_index(self.index, str(path))
+        vector_file.write(path, self.ids, self.halves)
 
     def erase(self, path: Path, ids: Iterable[int]) -> bool:
         """Overwrite vectors with zeros in the file that this index is mapped from.
-
-        FAISS writes the vectors, the number of ids and the ids last.
 
         Args:
             path: The file.
@@ -96,7 +101,7 @@ class Flat:
         """
         rows = np.flatnonzero(np.isin(self.ids, np.fromiter(ids, dtype=np.int64)))
         width = self.halves.shape[1] * self.halves.itemsize
-        first = path.stat().st_size - (self.size * (width + 8) + 8)
+        first = len(vector_file.header(*self.halves.shape))
         with open(path, "r+b") as file:
             for row in rows.tolist():
                 file.seek(first + row * width)

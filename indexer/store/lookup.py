@@ -9,7 +9,6 @@ from indexer.encoder import Embeddings
 
 from .catalog import Catalog
 from .collection import Collection
-from .database import translated
 
 
 @contextmanager
@@ -18,7 +17,7 @@ def lookup_where(collection: Collection, fingerprint: str) -> Iterator["Lookup |
     if not collection.exists:
         yield None
         return
-    with translated(str(collection.folder)), Lookup(collection, fingerprint) as stored:
+    with Lookup(collection, fingerprint) as stored:
         yield stored
 
 

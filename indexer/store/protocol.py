@@ -27,6 +27,13 @@ class StoreReader(Protocol):
     def close(self) -> None:
         """Let go of the collection."""
 
+    @property
+    def is_current(self) -> bool:
+        """Whether what is read is what lies at the collection's place now."""
+
+    def refresh(self) -> bool:
+        """Open the collection anew if it is not current; return whether that was so."""
+
     def snapshot(self) -> AbstractContextManager[None]:
         """Read one state inside, whatever is committed meanwhile."""
 
@@ -77,6 +84,9 @@ class StoreReader(Protocol):
 
     def digest_and_format(self, content: int) -> tuple[bytes, str] | None:
         """Return (hash, format) of a content that has a file; None where there is none."""
+
+    def digests(self, among: Sequence[int] | None = None) -> dict[int, bytes]:
+        """Return the hashes of all contents, or of some, by id."""
 
     def image_ids(self) -> list[int]:
         """Return the contents that have a file."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.errors import ModelError
+from indexer.errors import CollectionFormatError, ModelError
 
 SEPARATOR = os.fsencode(os.sep)
 # What SQLite can hold. File systems and people name more: the year 2300, in nanoseconds.
@@ -45,6 +45,7 @@ class Content:
 
     Attributes:
         id: Its number, never used again.
+        digest: The content hash.
         paths: Absolute paths as raw bytes, oldest entry first.
         width: In pixels, upright.
         height: In pixels, upright.
@@ -55,6 +56,7 @@ class Content:
     """
 
     id: int
+    digest: bytes
     paths: tuple[bytes, ...]
     width: int
     height: int
@@ -71,11 +73,14 @@ class VectorFile:
         generation: The last commit whose vectors it holds.
         vectors: How many it holds.
         size: In bytes.
+        digests: The checksums of its blocks, as `vector_file.digests_of` makes them; None where an
+            older clipdex wrote it, so that it cannot be checked.
     """
 
     generation: int
     vectors: int
     size: int
+    digests: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,21 @@ def inside(folder: bytes, path: bytes) -> bytes | None:
 
 
 def join(root: bytes, path: bytes) -> bytes:
-    """Return the absolute path of a file of a root, or of the root itself."""
-    return os.path.join(root, path) if path else root
+    """Return the absolute path of a file of a root, or of the root itself.
+
+    Raises:
+        CollectionFormatError: It would lie elsewhere: no scan finds such a path.
+    """
+    if not path:
+        return root
+    parts = path.split(SEPARATOR)
+    if not os.path.isabs(root) or os.path.isabs(path) or b".." in parts or b"\0" in path:
+        raise CollectionFormatError(
+            f"the catalog is damaged or was not written by clipdex: it holds the path {path!r} in "
+            f"the folder {os.fsdecode(root)}. Restore it from a backup, or index the photos into "
+            "another folder with --collection"
+        )
+    return os.path.join(root, path)
 
 
 def file_time(info: os.stat_result) -> int:

@@ -3,8 +3,9 @@
 Apart from `records`, since a search from the command line pays for each class that it loads.
 """
 
-import os
 from dataclasses import dataclass
+
+from .records import join
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Task:
     @property
     def location(self) -> bytes:
         """The absolute path."""
-        return os.path.join(self.folder, self.path)
+        return join(self.folder, self.path)
 
 
 @dataclass(frozen=True)

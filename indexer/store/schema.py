@@ -27,7 +27,8 @@ APPLICATION_ID = 0x636C7064  # "clpd"
 # other_files  files whose first bytes are no image's, so that they are not read in every scan
 # exclusions   what later scans leave out: gitignore patterns ("exclude"), counted from the folder
 #              `base`, or from every root where that is empty; and absolute paths ("forget")
-# vector_files FAISS files that are complete: a file that is not in this table is not trusted
+# vector_files FAISS files that are complete: a file that is not in this table is not trusted, nor
+#              one whose blocks have other checksums than its `digests`
 # state        generation: counts the commits that changed embeddings
 MIGRATIONS = (
     """
@@ -146,16 +147,24 @@ MIGRATIONS = (
         PRIMARY KEY (hash, label, origin)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE vector_files ADD COLUMN digests BLOB;
+    """,
 )
 
+_WITHOUT_DIGESTS = """
+    CREATE TEMP VIEW vector_files AS SELECT *, NULL AS digests FROM main.vector_files;
+"""
 # What a reader of an older catalog puts over it, which it does not change: an older format that is
-# not named here has to be migrated by an index run first.
+# not named here has to be migrated first.
 OVERLAYS = {
-    3: """
+    3: f"""
     CREATE TEMP VIEW contents AS SELECT *, NULL AS note FROM main.contents;
     CREATE TEMP TABLE exclusions (id INTEGER, base BLOB, pattern BLOB, origin TEXT);
     CREATE TEMP TABLE kept_labels (hash BLOB, label TEXT, origin TEXT, probability REAL);
+    {_WITHOUT_DIGESTS}
     """,
+    4: _WITHOUT_DIGESTS,
 }
 
 

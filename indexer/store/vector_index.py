@@ -2,15 +2,17 @@
 
 A file holds all vectors of one fingerprint up to one generation. Readers map it, add what the
 catalog has committed since (a small index in memory) and leave out what was removed. A file is
-trusted only when the catalog lists it with the size that it has on disk; otherwise everything
-comes from the catalog, so a lost, cut or foreign file costs time and nothing else.
+trusted only when the catalog lists it and its layout and the checksums of its blocks are those that
+were written. Otherwise everything comes from the catalog, and the file is written again by whoever
+may: a lost, damaged or foreign file costs time and nothing else.
 """
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,13 +20,16 @@ import faiss
 import numpy as np
 
 from indexer.encoder import Embeddings, unit
-from indexer.errors import CollectionFormatError, CollectionStorageError
+from indexer.errors import CollectionLocked, CollectionStorageError
+from indexer.notices import say
 
-from .codec import Ids, Scores
+from . import vector_file
+from .codec import Ids, Scores, damaged_row
 from .collection import Collection
 from .fp16_index import ROWS, Flat
 from .protocol import StoreReader, StoreWriter
-from .records import FINGERPRINT, VectorFile
+from .records import Model, VectorFile
+from .vector_file import vector_path
 
 # Rewriting the file costs its whole size; below this many vectors that is nothing, above it the
 # file is rewritten when at least a twentieth is new and readers top up in memory until then.
@@ -50,31 +55,83 @@ class Spread:
 class VectorIndex:
     """Exact inner-product search over the vectors of one fingerprint at one generation."""
 
-    def __init__(self, parts: list[Flat], removed: Iterable[int], generation: int) -> None:
+    def __init__(
+        self,
+        parts: list[Flat],
+        removed: Iterable[int],
+        generation: int,
+        mapped: tuple[Path, tuple[int, ...] | None] | None = None,
+    ) -> None:
         self.parts = parts
         self.removed = frozenset(removed)
         self.generation = generation
+        self._mapped = mapped
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that is mapped has not been touched since it was checked."""
+        return self._mapped is None or vector_file.state(self._mapped[0]) == self._mapped[1]
 
     @classmethod
     def open(
         cls, collection: Collection, catalog: StoreReader, fingerprint: str, dim: int
     ) -> "VectorIndex":
-        """Open the vectors of a fingerprint as the catalog has them now."""
+        """Open the vectors of a fingerprint as the catalog has them now.
+
+        A published file that is damaged is written again, where this process may write.
+
+        Raises:
+            CollectionFormatError: The catalog itself is damaged.
+        """
+        opened, damage = cls._open(collection, catalog, fingerprint, dim)
+        if damage is not None:
+            # It may have been erased from, or replaced, between the catalog's word and the look.
+            opened, damage = cls._open(collection, catalog, fingerprint, dim)
+        if damage is not None and _write_again(collection, fingerprint, dim, damage):
+            opened, _ = cls._open(collection, catalog, fingerprint, dim)
+        return opened
+
+    def read_catalog(self, catalog: StoreReader, fingerprint: str, dim: int) -> None:
+        """Read all vectors from the catalog, since what is in memory differs from it, and say so.
+
+        That happens when a mapped file is written to after it was checked.
+        """
+        with catalog.snapshot():
+            whole = _collect(catalog, fingerprint, dim, 0)
+            self.generation = catalog.generation()
+        self.parts, self.removed = [] if whole is None else [whole], frozenset()
+        self._mapped = None
+        self.__dict__.pop("_sample", None)
+        say(
+            f"the vectors of {fingerprint} in memory differ from those of the catalog: they were "
+            "read from it again"
+        )
+
+    @classmethod
+    def _open(
+        cls, collection: Collection, catalog: StoreReader, fingerprint: str, dim: int
+    ) -> tuple["VectorIndex", str | None]:
+        """Return the index, and what is wrong with the published file."""
         with catalog.snapshot():
             generation = catalog.generation()
-            published = latest_file(collection, catalog, fingerprint)
-            base = None
-            if published is not None:
-                base = Flat.map(vector_path(collection, fingerprint, published.generation))
-            if base is not None and published and base.size != published.vectors:
-                base = None  # not what the catalog says
-            since = published.generation if published and base is not None else 0
+            base, mapped, since, damage = None, None, 0, None
+            for file in catalog.vector_files(fingerprint)[:1]:
+                if file.digests is None:  # of an older clipdex: nothing says whether it is whole
+                    continue
+                path = vector_path(collection, fingerprint, file.generation)
+                mapped = path, vector_file.state(path)
+                found = vector_file.fault(path, file.vectors, dim, file.digests)
+                if found is None:
+                    base = Flat.map(path)
+                    since = file.generation if base is not None else 0
+                else:
+                    damage = f"{path.name} {found}"
             parts = [] if base is None else [base]
             recent = _collect(catalog, fingerprint, dim, since)
             if recent is not None:
                 parts.append(recent)
             removed = catalog.tombstoned(since=since) if base is not None else []
-        return cls(parts, removed, generation)
+        return cls(parts, removed, generation, mapped if base is not None else None), damage
 
     def search(
         self,
@@ -168,29 +225,36 @@ class VectorIndex:
         return np.concatenate(sampled[1:] or sampled), count
 
 
-def vector_path(collection: Collection, fingerprint: str, generation: int) -> Path:
-    """Return the path of a FAISS file; files of another kind have other names.
+def published_file(
+    collection: Collection, catalog: StoreReader, fingerprint: str, dim: int
+) -> tuple[VectorFile | None, str | None]:
+    """Return the newest published file if it is whole, else what is wrong with it.
 
-    Raises:
-        CollectionFormatError: It would not lie in the collection.
+    A file of an older clipdex, which cannot be checked, is neither.
     """
-    if not FINGERPRINT.fullmatch(fingerprint) or collection.vectors.is_symlink():
-        raise CollectionFormatError(
-            f"{collection.vectors} leads out of the collection, where clipdex writes and removes "
-            "nothing: it was not made by clipdex. Index into another folder with --collection"
+    for file in catalog.vector_files(fingerprint)[:1]:
+        if file.digests is not None:
+            path = vector_path(collection, fingerprint, file.generation)
+            found = vector_file.fault(path, file.vectors, dim, file.digests)
+            return (file, None) if found is None else (None, f"{path.name} {found}")
+    return None, None
+
+
+def _write_again(collection: Collection, fingerprint: str, dim: int, damage: str) -> bool:
+    """Write the file of a fingerprint again for a reader, and say so; return whether it was."""
+    from .catalog import writing
+
+    place = collection.vectors
+    try:
+        with writing(collection, "repair") as catalog:
+            publish(collection, catalog, fingerprint, dim)
+    except (CollectionLocked, CollectionStorageError):
+        say(
+            f"the vector file {damage}. It cannot be written in {place} now: answers come from the "
+            "catalog, which holds every vector, and take longer"
         )
-    return collection.vectors / f"{fingerprint}-{generation:d}.fp16.faiss"
-
-
-def latest_file(
-    collection: Collection, catalog: StoreReader, fingerprint: str
-) -> VectorFile | None:
-    """Return the newest published file that has the size on disk that it was written with."""
-    for file in catalog.vector_files(fingerprint):
-        with suppress(OSError):
-            if vector_path(collection, fingerprint, file.generation).stat().st_size == file.size:
-                return file
-    return None
+        return False
+    return True
 
 
 def publish(
@@ -217,7 +281,7 @@ def publish(
     """
     generation = catalog.generation()
     total = catalog.count_embeddings(fingerprint)
-    published = latest_file(collection, catalog, fingerprint)
+    published, damage = published_file(collection, catalog, fingerprint, dim)
     if published is not None:
         added = catalog.count_embeddings(fingerprint, since=published.generation)
         behind = added + len(catalog.tombstoned(since=published.generation))
@@ -230,34 +294,47 @@ def publish(
     assert index is not None
     temporary = path.with_suffix(".tmp")
     try:
+        collection.vectors.mkdir(exist_ok=True)
         index.write(temporary)
-        size = temporary.stat().st_size
+        size, digests = temporary.stat().st_size, vector_file.digests_of(temporary)
         os.replace(temporary, path)
-    except (RuntimeError, OSError) as exc:
-        temporary.unlink(missing_ok=True)
+    except OSError as exc:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        full = exc.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
         raise CollectionStorageError(
-            f"cannot write the vector file {path.name} in {collection.vectors}: disk full? The "
-            "catalog holds every vector; free some space and run the same command again"
+            f"cannot write the vector file {path.name} in {collection.vectors}: "
+            f"{'the disk is full' if full else exc.strerror or exc}. The catalog holds every "
+            f"vector; {'free some space' if full else 'mend that'} and run the same command again"
         ) from exc
     with catalog.transaction():
-        catalog.publish_vector_file(fingerprint, VectorFile(generation, total, size))
+        catalog.publish_vector_file(fingerprint, VectorFile(generation, total, size, digests))
     remove_vector_files(collection, fingerprint, keep=path)
+    if damage is not None:
+        say(f"the vector file {damage}: it was written again from the catalog")
 
 
 def erase_vectors(
-    collection: Collection, catalog: StoreReader, fingerprint: str, ids: Sequence[int]
+    collection: Collection, catalog: StoreWriter, model: Model, ids: Sequence[int]
 ) -> None:
-    """Overwrite vectors of contents that were removed in the published files.
+    """Overwrite vectors of contents that were removed in the published files of a model.
 
     A file in which that fails is deleted: the catalog holds the other vectors, and the next index
     run writes it again.
     """
-    for file in catalog.vector_files(fingerprint):
-        path = vector_path(collection, fingerprint, file.generation)
+    for file in catalog.vector_files(model.fingerprint):
+        path = vector_path(collection, model.fingerprint, file.generation)
         with suppress(OSError):
-            flat = Flat.map(path)
+            whole = file.digests is not None and not vector_file.fault(
+                path, file.vectors, model.dim, file.digests
+            )
+            flat = Flat.map(path) if whole else None
             if flat is None or not flat.erase(path, ids):
                 path.unlink()
+                continue
+            erased = replace(file, digests=vector_file.digests_of(path))
+            with catalog.transaction():
+                catalog.publish_vector_file(model.fingerprint, erased)
 
 
 def remove_vector_files(
@@ -287,9 +364,13 @@ def _collect(
     index = Flat.empty(total, dim)
     done = 0
     for numbers, chunk in catalog.halves(fingerprint, since=since):
+        if chunk.shape[1] != dim or done + len(numbers) > total:
+            raise damaged_row(f"its vectors are not {total:,} of {dim} components each")
         index.halves[done : done + len(numbers)] = chunk
         index.ids[done : done + len(numbers)] = numbers
         done += len(numbers)
         if progress is not None:
             progress(done, total)
+    if done != total:
+        raise damaged_row(f"{total:,} vectors are counted and {done:,} found")
     return index

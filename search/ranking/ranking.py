@@ -1,6 +1,6 @@
 """From a query's vector to a page of hits."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ import numpy as np
 
 from indexer.encoder import Embeddings
 from indexer.errors import QueryError
-from indexer.store.codec import Ids, Scores
+from indexer.store.codec import Ids, Scores, damaged_row
 from indexer.store.protocol import StoreReader
 from indexer.store.records import Model
 from search.hits import Hit
@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # loaded when they are needed
     from indexer.store.vector_index import Spread, VectorIndex
     from search.filters.filter import Filter
 
+# By how much a score may differ from that of the vector in the catalog: rounding moves it less.
+SCORE_TOLERANCE = 1e-4
 # Hits that are ranked at once when there is a minimum relevance.
 RELEVANT_PAGE = 256
 
@@ -97,9 +99,17 @@ class Ranking:
 
     def _hits(self, count: int) -> list[Hit]:
         hidden = [*self.catalog.without_files(), *self.leave_out]
-        scores, ids = self.index.search(self.vector, count, without=hidden, among=self.among)
-        contents = self.catalog.contents(ids.tolist())
-        relevance = self._relevance(scores, ids)
+        for again in (False, True):
+            if again:
+                self.index.read_catalog(self.catalog, self.model.fingerprint, self.model.dim)
+            scores, ids = self.index.search(self.vector, count, without=hidden, among=self.among)
+            stored = self.catalog.embeddings_of(self.model.fingerprint, ids.tolist())
+            contents = self.catalog.contents(ids.tolist())  # last: what is gone by now has neither
+            if self._agree(scores, ids, stored, contents):
+                break
+        else:
+            raise damaged_row("its vectors are not the same when they are read twice")
+        relevance = self._relevance(scores, ids, stored)
         hits: list[Hit] = []
         for score, number in zip(scores.tolist(), ids.tolist(), strict=True):
             content = contents.get(number)
@@ -107,13 +117,30 @@ class Ranking:
                 hits.append(Hit.of(content, score, relevance.get(number)))
         return hits
 
-    def _relevance(self, scores: Scores, ids: Ids) -> dict[int, float]:
+    def _agree(
+        self,
+        scores: Scores,
+        ids: Ids,
+        stored: dict[int, Embeddings],
+        contents: Container[int],
+    ) -> bool:
+        """Return whether the scores are those of the vectors that the catalog holds."""
+        return all(
+            number in stored and abs(float(stored[number] @ self.vector) - score) < SCORE_TOLERANCE
+            for number, score in zip(ids.tolist(), scores.tolist(), strict=True)
+            if number in contents
+        )
+
+    def _relevance(
+        self, scores: Scores, ids: Ids, stored: dict[int, Embeddings]
+    ) -> dict[int, float]:
         """Return P(match) by content id; empty where the model has no estimate."""
         if self.estimator is None or not len(ids):
             return {}
-        stored = self.catalog.embeddings_of(self.model.fingerprint, ids.tolist())
         known = np.array([number in stored for number in ids.tolist()])
         ids, scores = ids[known], scores[known]
+        if not len(ids):
+            return {}
         vectors = np.stack([stored[number] for number in ids.tolist()])
         estimates = self.estimator.hits(self.kind, scores, vectors, self._spread)
         return dict(zip(ids.tolist(), estimates.round(4).tolist(), strict=True))

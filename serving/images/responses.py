@@ -8,13 +8,15 @@ from fastapi import Response
 
 from indexer.errors import ImageNotFound
 from indexer.store.rows import StoredFile
+from indexer.store.thumbnail_files import read_thumbnail, write_thumbnail
 from search import Engine
+from serving.schemas.responses import version_of
 from serving.services.search import SearchService
 from serving.settings import Settings
 
 from .safe_open import read_first
 from .strip_metadata import Unstrippable, strip_metadata
-from .thumbnails import PREVIEW_SIDE, Thumbnails, webp
+from .thumbnails import PREVIEW_SIDE, webp
 
 # Formats that browsers show as they are.
 MEDIA_TYPES = {
@@ -26,8 +28,10 @@ MEDIA_TYPES = {
     "AVIF": "image/avif",
     "BMP": "image/bmp",
 }
-# A content's image never changes: an id stands for its bytes.
+# What a URL names by its content's hash never changes. A number alone means another image when the
+# collection was removed and another one made in its place, so that the client has to ask.
 FOREVER = "private, max-age=31536000, immutable"
+ASK_AGAIN = "private, no-cache"
 # A file that is opened on its own must not run anything.
 SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -51,15 +55,18 @@ class ImageResponses:
     def __init__(self, search: SearchService, settings: Settings) -> None:
         self.search = search
         self.settings = settings
-        self.thumbnails = Thumbnails(search.engines.collection)
+        self.collection = search.engines.collection
 
-    async def thumbnail(self, number: int, size: int, etag: str | None) -> Response:
+    async def thumbnail(
+        self, number: int, size: int, etag: str | None, version: str | None = None
+    ) -> Response:
         """Return a WebP of an image.
 
         Args:
             number: The image's id.
             size: Maximum of the longer side, in pixels.
             etag: The client's If-None-Match header.
+            version: The content that the client means, as `version_of` names it.
 
         Raises:
             ImageNotFound: No image has this id.
@@ -68,22 +75,23 @@ class ImageResponses:
         """
         known = await self._known(number)
         own = f'"{known.digest.hex()[:32]}-{size}"'
+        headers = _headers(own, known, version)
         if _matches(etag, own):
-            return _not_modified(own)
+            return Response(status_code=304, headers=headers)
 
         def make() -> bytes:
-            data = self.thumbnails.read(number, size)
+            data = read_thumbnail(self.collection, known.digest, size)
             if data is None:
                 file, original = read_first(known.files, known.roots)
                 with self.search.metrics.seconds.labels("thumbnail").time():
                     data = webp(original, size, self.settings.limits, name=file.path)
-                self.thumbnails.write(number, size, data)
+                write_thumbnail(self.collection, known.digest, size, data)
             return data
 
         data = await self.search.run_with_images(make)
-        return Response(data, media_type="image/webp", headers=_headers(own))
+        return Response(data, media_type="image/webp", headers=headers)
 
-    async def file(self, number: int, etag: str | None) -> Response:
+    async def file(self, number: int, etag: str | None, version: str | None = None) -> Response:
         """Return an image's file without its metadata.
 
         Where the metadata cannot be removed, or browsers cannot show the format, a WebP stands for
@@ -92,6 +100,7 @@ class ImageResponses:
         Args:
             number: The image's id.
             etag: The client's If-None-Match header.
+            version: The content that the client means, as `version_of` names it.
 
         Raises:
             ImageNotFound: No image has this id.
@@ -99,8 +108,9 @@ class ImageResponses:
         """
         known = await self._known(number)
         own = f'"{known.digest.hex()[:32]}-file{"-original" * self.settings.originals}"'
+        cached = _headers(own, known, version)
         if _matches(etag, own):
-            return _not_modified(own)
+            return Response(status_code=304, headers=cached)
 
         def make() -> tuple[StoredFile, bytes, str]:
             file, data = read_first(known.files, known.roots)
@@ -118,7 +128,7 @@ class ImageResponses:
 
         file, data, media = await self.search.run_with_images(make)
         name = quote(os.path.basename(file.path).decode("utf-8", "replace"), safe="")
-        headers = _headers(own) | {
+        headers = cached | {
             "Content-Disposition": f"inline; filename*=UTF-8''{name}",
             "Content-Security-Policy": SANDBOX,
         }
@@ -139,12 +149,9 @@ class ImageResponses:
         return known
 
 
-def _headers(etag: str) -> dict[str, str]:
-    return {"ETag": etag, "Cache-Control": FOREVER}
-
-
-def _not_modified(etag: str) -> Response:
-    return Response(status_code=304, headers=_headers(etag))
+def _headers(etag: str, known: _Known, version: str | None) -> dict[str, str]:
+    lasting = version is not None and version == version_of(known.digest)
+    return {"ETag": etag, "Cache-Control": FOREVER if lasting else ASK_AGAIN}
 
 
 def _matches(asked: str | None, own: str) -> bool:

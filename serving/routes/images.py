@@ -3,7 +3,7 @@
 import time
 from typing import Annotated
 
-from fastapi import Header, Path, Response
+from fastapi import Header, Path, Query, Response
 
 from serving.authentication import protected_router
 from serving.schemas import requests, responses
@@ -17,6 +17,16 @@ router = protected_router("images")
 
 ImageId = Annotated[int, Path(alias="id", ge=1, le=requests.MAX_ID)]
 IfNoneMatch = Annotated[str | None, Header()]
+Version = Annotated[
+    str | None,
+    Query(
+        alias="v",
+        max_length=64,
+        description="The content that is meant, as `thumbnail` and `file` of a hit name it: the "
+        "answer may be kept for ever then. Without it, or where the id has another content by "
+        "now, clients have to ask again.",
+    ),
+]
 
 
 @router.get("/v1/images/{id}", summary="An image's metadata")
@@ -34,7 +44,7 @@ async def image(service: ServiceDep, number: ImageId) -> responses.ImageAnswer:
         format=details.format,
         taken_at=hit.taken_at,
         size_bytes=details.size,
-        **responses.links(number, service.settings.root_path),
+        **responses.links(number, hit.digest, service.settings.root_path),
     )
 
 
@@ -49,9 +59,10 @@ async def thumbnail(
     number: ImageId,
     size: requests.ThumbnailSize = 320,
     if_none_match: IfNoneMatch = None,
+    version: Version = None,
 ) -> Response:
     """Return a thumbnail."""
-    return await service.images.thumbnail(number, size, if_none_match)
+    return await service.images.thumbnail(number, size, if_none_match, version)
 
 
 @router.get(
@@ -60,9 +71,14 @@ async def thumbnail(
     response_class=Response,
     responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not modified."}},
 )
-async def file(service: ServiceDep, number: ImageId, if_none_match: IfNoneMatch = None) -> Response:
+async def file(
+    service: ServiceDep,
+    number: ImageId,
+    if_none_match: IfNoneMatch = None,
+    version: Version = None,
+) -> Response:
     """Return the file."""
-    return await service.images.file(number, if_none_match)
+    return await service.images.file(number, if_none_match, version)
 
 
 @router.get("/v1/images/{id}/similar", summary="The images most like one")

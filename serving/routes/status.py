@@ -80,7 +80,7 @@ async def models(service: ServiceDep) -> responses.ModelsAnswer:
 async def folders(service: ServiceDep) -> responses.FoldersAnswer:
     """Return the folders."""
     try:
-        found = await service.search.engines.run(lambda engine: engine.catalog.folders())
+        found = await service.search.engines.run(_folders)
     except CollectionNotFound:
         found = []
     return responses.FoldersAnswer(
@@ -93,3 +93,8 @@ async def _status(service: Service) -> Status | None:
         return await service.search.engines.run(Engine.status)
     except CollectionNotFound:
         return None
+
+
+def _folders(engine: Engine) -> list[tuple[bytes, int]]:
+    with engine.question():
+        return engine.catalog.folders()

@@ -40,7 +40,7 @@ class HitAnswer(Answer):
             width=hit.width,
             height=hit.height,
             taken_at=hit.taken_at,
-            **links(hit.id, root_path),
+            **links(hit.id, hit.digest, root_path),
         )
 
 
@@ -229,12 +229,19 @@ class ProblemDocument(BaseModel):
     errors: list[dict[str, str]] | None = None
 
 
-def links(number: int, root_path: str) -> dict[str, str]:
+def version_of(digest: bytes) -> str:
+    """Return what names a content in a URL, which may be kept for ever then."""
+    return digest.hex()[:16]
+
+
+def links(number: int, digest: bytes, root_path: str) -> dict[str, str]:
     """Return where the thumbnail and the file of an image are.
 
     Args:
         number: The image's id.
+        digest: Its content's hash.
         root_path: The path below which clients see the server.
     """
     image = f"{root_path}/v1/images/{number}"
-    return {"thumbnail": f"{image}/thumbnail?size=320", "file": f"{image}/file"}
+    version = f"v={version_of(digest)}"
+    return {"thumbnail": f"{image}/thumbnail?size=320&{version}", "file": f"{image}/file?{version}"}

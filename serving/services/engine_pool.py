@@ -10,6 +10,7 @@ from typing import TypeVar
 from indexer.encoder import Encoder
 from indexer.load import load_encoder
 from indexer.store.collection import Collection
+from indexer.store.database import until_unchanged
 from indexer.store.records import Model
 from search import Engine
 
@@ -58,7 +59,8 @@ class EnginePool:
         self._pending += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, lambda: work(self._engine()))
+            read = until_unchanged(lambda: work(self._engine()))
+            return await loop.run_in_executor(self._pool, read)
         finally:
             self._pending -= 1
 

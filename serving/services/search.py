@@ -174,7 +174,7 @@ class SearchService:
         old = time.monotonic() - self._roots_read > STALENESS
         if (paths and old) or not all(self._paths.covers(path) for path in paths):
             self._roots_read = time.monotonic()
-            roots = await self.engines.run(lambda engine: list(engine.catalog.roots().values()))
+            roots = await self.engines.run(_roots)
             self._paths = PathView(roots, whole=False)
         return self._paths
 
@@ -247,3 +247,8 @@ class SearchService:
                 return engine.answer(encoded)
 
         return await self.engines.run(rank)
+
+
+def _roots(engine: Engine) -> list[bytes]:
+    with engine.question():
+        return list(engine.catalog.roots().values())

@@ -85,7 +85,7 @@ export class Grid {
       decoding: "async",
       width: hit.width,
       height: hit.height,
-      srcset: `${hit.thumbnail}, ${hit.thumbnail.replace("320", "640")} 2x`,
+      srcset: `${hit.thumbnail}, ${hit.thumbnail.replace("size=320", "size=640")} 2x`,
       src: hit.thumbnail,
     });
     const shown = make("span", { className: "name" }, name + match);

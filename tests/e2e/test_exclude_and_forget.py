@@ -85,10 +85,11 @@ def test_forgotten_means_every_byte(clipdex: Run, photos: Path, tmp_path: Path) 
         digest, thumbnail, vector = catalog.execute(query, (hit["id"],)).fetchone()
     catalog.close()
     for size in (200, 640):
-        path = thumbnail_path(Collection(folder), hit["id"], size)
+        path = thumbnail_path(Collection(folder), digest, size)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"a thumbnail")
-    kept = thumbnail_path(Collection(folder), hit["id"] + 1, 640)
+    kept = thumbnail_path(Collection(folder), bytes(16), 640)
+    kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_bytes(b"another image's")
 
     def traces() -> set[str]:

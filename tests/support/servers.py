@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,10 +56,12 @@ class Served:
 
 
 @contextmanager
-def serving(collection: Path, *options: object, **environment: str) -> Iterator[Served]:
-    """The installed command, on a port that is free, until the block ends."""
+def serving(
+    collection: Path, *options: object, prefix: Sequence[str] = (), **environment: str
+) -> Iterator[Served]:
+    """The installed command, behind `prefix`, on a port that is free, until the block ends."""
     process = subprocess.Popen(
-        [COMMAND, "serve", "--port", "0", "--collection", collection, *map(str, options)],
+        [*prefix, COMMAND, "serve", "--port", "0", "--collection", collection, *map(str, options)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -461,3 +461,25 @@ class StoreContract:
                     store.publish_vector_file(MODEL.fingerprint, VectorFile(generation, 3, 99))
             assert store.vector_files(MODEL.fingerprint) == [VectorFile(2, 3, 99)]
             assert store.vector_files(OTHER.fingerprint) == []
+
+    def test_hashes_come_by_id(self) -> None:
+        with self.filled() as (store, _, ids):
+            assert store.digests() == dict(zip(ids, (b"%016d" % n for n in (1, 2, 3)), strict=True))
+            assert store.digests([ids[1], 99]) == {ids[1]: b"%016d" % 2}
+            assert store.contents(ids)[ids[0]].digest == b"%016d" % 1
+
+    def test_what_is_read_is_current(self) -> None:
+        with self.filled() as (store, _, _):
+            assert store.is_current
+            assert not store.refresh()
+            with self.reading() as reader:
+                assert reader.is_current
+                assert not reader.refresh()
+                assert reader.counts() == store.counts()
+
+    def test_checksums_of_a_vector_file_come_back(self) -> None:
+        with self.filled() as (store, _, _):
+            file = VectorFile(1, 3, 99, b"x" * 16)
+            with store.transaction():
+                store.publish_vector_file(MODEL.fingerprint, file)
+            assert store.vector_files(MODEL.fingerprint) == [file]

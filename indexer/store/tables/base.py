@@ -2,9 +2,12 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from indexer.store.records import SEPARATOR, Scope
+
+if TYPE_CHECKING:
+    from indexer.store.database import Connection
 
 # SQLite takes 32,766 parameters a statement and 1,000 conditions joined by OR.
 MAX_PARAMETERS = 500
@@ -20,7 +23,7 @@ Condition = tuple[str, tuple[object, ...]]
 class Tables:
     """Statements over one connection; the base of each group of tables."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: "Connection") -> None:
         self._connection = connection
 
     def _query(self, statement: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.store.clock import latest_believable
-from indexer.store.codec import Ids
+from indexer.store.codec import Ids, damaged_row
 from indexer.store.records import Content, join
 
 from .base import OWN, Tables
@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # a search from the command line has no use for them
     from indexer.store.rows import NewContent
 
 THUMBNAIL_SIDE = 32
+
+# The year 1, in seconds since 1970; times to come are not believed, whatever they are.
+EARLIEST = -62_135_596_800
 
 GrayThumbnails = NDArray[np.uint8]
 """`(n, THUMBNAIL_SIDE, THUMBNAIL_SIDE)` luminance, 0 to 255."""
@@ -40,18 +43,19 @@ class ContentTables(Tables):
     def contents(self, ids: Sequence[int]) -> dict[int, Content]:
         """Return the contents of these ids that still have a file."""
         found: dict[int, Content] = {}
-        for content, width, height, root, path, changed, *captured in self._by_ids(
-            "SELECT contents.id, width, height, roots.path, files.path, mtime_ns, taken_at, "
+        for content, digest, width, height, root, path, changed, *captured in self._by_ids(
+            "SELECT contents.id, hash, width, height, roots.path, files.path, mtime_ns, taken_at, "
             "taken_offset FROM files "
             "JOIN contents ON contents.id = files.content "
             "JOIN roots ON roots.id = files.root "
             "WHERE files.content IN ({ids}) ORDER BY files.id",
             ids,
         ):
+            _check_capture(content, *captured)
             earlier = found.get(content)
             paths = (*(earlier.paths if earlier else ()), join(root, path))
             times = (*(earlier.file_times if earlier else ()), changed)
-            found[content] = Content(content, paths, width, height, times, *captured)
+            found[content] = Content(content, digest, paths, width, height, times, *captured)
         return found
 
     def digest_and_format(self, content: int) -> tuple[bytes, str] | None:
@@ -60,6 +64,13 @@ class ContentTables(Tables):
             "SELECT hash, format FROM contents WHERE id = ? AND paths > 0", (content,)
         ).fetchone()
         return found
+
+    def digests(self, among: Sequence[int] | None = None) -> dict[int, bytes]:
+        """Return the hashes of all contents, or of some, by id."""
+        query = "SELECT id, hash FROM contents"
+        if among is None:
+            return dict(self._query(query))
+        return dict(self._by_ids(f"{query} WHERE id IN ({{ids}})", among))
 
     def image_ids(self) -> list[int]:
         """Return the contents that have a file."""
@@ -163,6 +174,9 @@ class ContentTables(Tables):
         )
         rows = sorted(found, key=lambda row: (-row[2], row[0]))
         ids = np.array([row[0] for row in rows], dtype=np.int64)
+        for number, sketch, _ in rows:
+            if len(sketch) != THUMBNAIL_SIDE**2:
+                raise damaged_row(f"the gray thumbnail of image {number} has {len(sketch)} bytes")
         packed = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8)
         return ids, packed.reshape(len(rows), THUMBNAIL_SIDE, THUMBNAIL_SIDE)
 
@@ -176,3 +190,13 @@ class ContentTables(Tables):
         """Return how many images an older clipdex indexed, which made no thumbnails."""
         count: int = self._value("SELECT count(*) FROM contents WHERE paths > 0 AND sketch IS NULL")
         return count
+
+
+def _check_capture(content: int, seconds: int | None, offset: int | None) -> None:
+    """Check that a capture time is one that a calendar holds.
+
+    Raises:
+        CollectionFormatError: It is not.
+    """
+    if (seconds or 0) < EARLIEST or abs(offset or 0) >= 24 * 60:
+        raise damaged_row(f"the capture time of image {content} is {seconds}, {offset}")

@@ -81,13 +81,21 @@ class EmbeddingTables(Tables):
         self, fingerprint: str, *, since: int = 0, chunk: int = 1024
     ) -> Iterator[tuple[Ids, Halves]]:
         """Yield (ids `(n,)`, vectors as they are stored) of generations after `since`."""
+        dim = self._dim(fingerprint)
         cursor = self._query(
             "SELECT content, vector FROM embeddings "
             "WHERE fingerprint = ? AND generation > ? ORDER BY generation, content",
             (fingerprint, since),
         )
         while rows := cursor.fetchmany(chunk):
-            yield halves_of(rows)
+            yield halves_of(rows, dim)
+
+    def _dim(self, fingerprint: str) -> int | None:
+        """Return the length of a model's vectors; None where the catalog names no such model."""
+        dim: int | None = self._value(
+            "SELECT dim FROM models WHERE fingerprint = ?", (fingerprint,)
+        )
+        return dim
 
     def embeddings_of(self, fingerprint: str, ids: Sequence[int]) -> dict[int, Embeddings]:
         """Return the vector `(dim,)` of each of these contents that has one."""
@@ -101,7 +109,7 @@ class EmbeddingTables(Tables):
         )
         if not rows:
             return {}
-        numbers, vectors = unpacked(rows)
+        numbers, vectors = unpacked(rows, self._dim(fingerprint))
         return dict(zip(numbers.tolist(), vectors, strict=True))
 
     def embedding_by_digest(self, fingerprint: str, digest: bytes) -> Embeddings | None:
@@ -111,7 +119,7 @@ class EmbeddingTables(Tables):
             "WHERE hash = ? AND fingerprint = ?",
             (digest, fingerprint),
         ).fetchone()
-        return None if row is None else unpacked([row])[1][0]
+        return None if row is None else unpacked([row], self._dim(fingerprint))[1][0]
 
     def is_encoded(self, fingerprint: str, digest: bytes) -> bool:
         """Return whether the content with this hash has both its vector and its thumbnail."""
@@ -137,17 +145,18 @@ class EmbeddingTables(Tables):
     def vector_files(self, fingerprint: str) -> list[VectorFile]:
         """Return the FAISS files that were published, newest first."""
         rows = self._query(
-            "SELECT generation, vectors, bytes FROM vector_files "
+            "SELECT generation, vectors, bytes, digests FROM vector_files "
             "WHERE fingerprint = ? ORDER BY generation DESC",
             (fingerprint,),
         )
-        return [VectorFile(*map(int, row)) for row in rows]
+        return [VectorFile(*row) for row in rows]
 
     def publish_vector_file(self, fingerprint: str, file: VectorFile) -> None:
         """Enter a FAISS file in place of the older ones of the same model."""
         self._query(
-            "INSERT OR REPLACE INTO vector_files VALUES (?, ?, ?, ?)",
-            (fingerprint, file.generation, file.vectors, file.size),
+            "INSERT OR REPLACE INTO vector_files "
+            "(fingerprint, generation, vectors, bytes, digests) VALUES (?, ?, ?, ?, ?)",
+            (fingerprint, file.generation, file.vectors, file.size, file.digests),
         )
         self._query(
             "DELETE FROM vector_files WHERE fingerprint = ? AND generation < ?",
@@ -166,5 +175,5 @@ def _model(row: tuple[str, str, int]) -> Model:
     except ModelError as exc:
         raise CollectionFormatError(
             f"the catalog is damaged, or was not written by clipdex: {exc}. Restore it from a "
-            "backup, or remove its folder and index again"
+            "backup, or index the photos into another folder with --collection"
         ) from exc

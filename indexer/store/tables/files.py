@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from indexer.store.clock import latest_believable
+from indexer.store.codec import damaged_row
 from indexer.store.records import MAX_INTEGER, SEPARATOR, FileConditions, Moment, Scope, join
 
 from .base import MAX_SCOPES, Condition, Tables, any_of, scope_condition
@@ -21,8 +22,16 @@ class FileTables(Tables):
     """The tables `roots` and `files`."""
 
     def roots(self) -> dict[int, bytes]:
-        """Return the indexed folders by id."""
-        return dict(self._query("SELECT id, path FROM roots ORDER BY path").fetchall())
+        """Return the indexed folders by id.
+
+        Raises:
+            CollectionFormatError: One is not an absolute path.
+        """
+        found = dict(self._query("SELECT id, path FROM roots ORDER BY path").fetchall())
+        for path in found.values():
+            if not os.path.isabs(path) or b"\0" in path:
+                raise damaged_row(f"the folder {path!r} is not an absolute path")
+        return found
 
     def add_root(self, folder: bytes) -> int:
         """Enter a root, which takes in the roots below it.

@@ -8,6 +8,7 @@ import pytest
 
 from indexer.encoder import unit
 from indexer.store.fp16_index import Flat
+from indexer.store.vector_file import digests_of, fault, size_of
 
 DIM = 64
 
@@ -89,3 +90,17 @@ def test_scores_of_chosen_ids_are_exact(share: float) -> None:
     assert held.tolist() == among.tolist()
     truth = dict(zip(ids.tolist(), brute_force(vectors, vectors[0]).tolist(), strict=True))
     assert np.allclose(scores, [truth[number] for number in among.tolist()], atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_the_file_is_what_faiss_writes(count: int, tmp_path: Path) -> None:
+    flat = Flat.of(*crowded(count))
+    flat.write(tmp_path / "ours")
+    faiss.write_index(flat.index, str(tmp_path / "theirs"))
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    assert (tmp_path / "ours").stat().st_size == size_of(count, DIM)
+    digests = digests_of(tmp_path / "ours")
+    assert fault(tmp_path / "ours", count, DIM, digests) is None
+    assert "bytes" in str(fault(tmp_path / "ours", count + 1, DIM, digests))
+    assert "checksums" in str(fault(tmp_path / "ours", count, DIM, bytes(len(digests))))
+    assert "missing" in str(fault(tmp_path / "none", count, DIM, digests))

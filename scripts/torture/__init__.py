@@ -1,0 +1,1 @@
+"""Programs that damage what clipdex reads, and count what comes of it."""
