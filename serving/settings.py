@@ -10,7 +10,8 @@ from indexer.images.decode import Limits
 
 ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[\w.~-]+)*", re.ASCII)
 
-API_KEY = re.compile(r"[!-~]+")
+# What headers carry; servers and clients take off spaces around it.
+API_KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 class InvalidKey(ClipdexError):
@@ -81,7 +82,7 @@ class Settings:
             if not API_KEY.fullmatch(key):
                 raise InvalidKey(
                     "an API key is empty, or has characters that headers cannot carry: it is made "
-                    "of letters, digits and punctuation, such as `openssl rand -hex 32` prints"
+                    "of ASCII letters, digits and punctuation, as `openssl rand -hex 32` prints it"
                 )
         for proxy in self.trusted_proxies:
             try:

@@ -277,8 +277,6 @@ def _keys(named: Texts, file: Path | None) -> tuple[str, ...]:
     if not named and "CLIPDEX_API_KEY" in os.environ:
         raise typer.BadParameter("$CLIPDEX_API_KEY is empty: set it to a key, or unset it")
     if file is None:
-        if "CLIPDEX_API_KEY_FILE" in os.environ:
-            raise typer.BadParameter("$CLIPDEX_API_KEY_FILE is empty: name a file, or unset it")
         return tuple(named or ())
     from indexer.text_files import read_text
 

@@ -10,8 +10,6 @@ from serving.token_buckets import TokenBuckets
 
 # A client may save up this many seconds' worth of requests: a page of thumbnails comes at once.
 BURST_SECONDS = 10.0
-# A monitor that asks whether the server is alive must not be told to come back later.
-UNLIMITED = "/healthz"
 
 
 class RateLimitMiddleware:
@@ -28,7 +26,7 @@ class RateLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on one request, or refuse it."""
-        if scope["type"] == "http" and scope["path"] != UNLIMITED:
+        if scope["type"] == "http":
             client = client_of(scope)
             wait = self._buckets.seconds_until(client)
             if wait:
