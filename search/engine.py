@@ -200,7 +200,7 @@ class Engine:
         with self.question():
             query = expand_concepts(Query.of(request), self.collection.folder, self.model)
             encoded = self._encode(query)
-            vector = encoded.vector(self._stored(request.ids))
+            vector = encoded.vector(self.vectors_of(request.ids))
             passing = self._passing(request.filter, request.labels)
             return self._ranking(vector, encoded.query.kind, request.ids, passing).page(request)
 
@@ -307,10 +307,10 @@ class Engine:
                 raise FingerprintMismatch(
                     f"the collection has changed to the model {self.model.name}: ask again"
                 )
-            vector = encoded.vector(self._stored(request.ids))
+            vector = encoded.vector(self.vectors_of(request.ids))
             passing = self._passing(request.filter, request.labels)
             ranking = self._ranking(vector, encoded.query.kind, request.ids, passing)
-            return ranking.page(request), self._count(passing, without=request.ids)
+            return ranking.page(request), ranking.count
 
     @until_unchanged
     def newest(
@@ -368,13 +368,12 @@ class Engine:
             among = matching if among is None else np.intersect1d(among, matching)
         return among
 
-    def _count(self, passing: Ids | None, without: Sequence[int] = ()) -> int:
-        """Return how many of the images that pass can be hits; None for all images."""
+    def _count(self, passing: Ids | None) -> int:
+        """Return how many of the images that pass have a file; None for all images."""
         if passing is None:
-            return self.catalog.image_count() - len(self.catalog.contents(list(set(without))))
+            return self.catalog.image_count()
         # A label is looked for in all vectors, also of images whose files have vanished.
-        never = [*self.catalog.without_files(), *without]
-        return len(np.setdiff1d(passing, np.array(never, dtype=np.int64)))
+        return len(np.setdiff1d(passing, np.array(self.catalog.without_files(), dtype=np.int64)))
 
     def images_with_label(self, label: str, probability: float) -> Ids:
         """Return the ids `(n,)` of the images that show a label with a probability above this."""
@@ -431,15 +430,20 @@ class Engine:
         found = self.catalog.embeddings_of(self.model.fingerprint, [content])
         return (content, found[content]) if found else None
 
-    def _stored(self, ids: Sequence[int]) -> Embeddings:
-        """Return the vectors `(n, dim)` of contents, by their ids."""
+    def vectors_of(self, ids: Sequence[int]) -> Embeddings:
+        """Return the vectors `(n, dim)` of images, by their ids.
+
+        Raises:
+            ImageNotFound: No image has one of the ids, or none has it any more.
+        """
         if not ids:
             return np.zeros((0, self.model.dim), dtype=np.float32)
         # SQLite's ids have 64 bits; nothing has a larger one.
         possible = [number for number in ids if 0 < number <= MAX_INTEGER]
         found = self.catalog.embeddings_of(self.model.fingerprint, possible)
+        there = self.catalog.contents(possible)  # the vector outlives the files until it is pruned
         for number in ids:
-            if number not in found:
+            if number not in found or number not in there:
                 raise ImageNotFound(f"no image has the id {number}")
         return np.stack([found[number] for number in ids])
 
@@ -481,7 +485,7 @@ class Engine:
             ImageError: The file cannot be read.
         """
         if isinstance(image, int):
-            return self._stored([image])[0], [image]
+            return self.vectors_of([image])[0], [image]
         from indexer.images.decode import Limits
         from indexer.store.content_hash import digest
         from search.ranking.image_query import encode_bytes, read_image

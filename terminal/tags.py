@@ -39,15 +39,22 @@ def add(
 
     Example: clipdex tags add pear ./orchard/IMG_0815.jpg
     """
+    from adaptation.sidecars.tags import unwritable
+    from indexer.arguments import valid_text
     from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
     from indexer.store.rows import SavedLabel
     from indexer.store.tables.base import OWN
     from search.labels.saved import contents_at
 
-    label = label.strip()
+    label = valid_text(label).strip()
     if not label:
         raise typer.BadParameter("the label is empty")
+    character = unwritable(label)
+    if character is not None:
+        raise typer.BadParameter(
+            f"the label contains the control character U+{ord(character):04X}: leave it out"
+        )
     with write_transaction(locate(collection), "tags add") as catalog:
         contents = contents_at(catalog, paths)
         count = catalog.save_labels(SavedLabel(number, label, 1.0, OWN) for number in contents)
@@ -132,8 +139,15 @@ def export(
         found = labels_by_path(engine.catalog, minimum=min_probability)
         if as_xmp:
             from adaptation.sidecars import Tags, write
+            from adaptation.sidecars.tags import unwritable
 
-            tags: Tags = {path: [(one.label,) for one in labels] for path, labels in found.items()}
+            tags: Tags = {
+                path: [(one.label,) for one in labels if not unwritable(one.label)]
+                for path, labels in found.items()
+            }
+            names = {one.label for labels in found.values() for one in labels}
+            for name in sorted(filter(unwritable, names)):
+                note(f"left out the label {name!r}, which XMP cannot hold")
             journal = engine.collection.folder / "sidecars"
             report = write(tags, journal, dry_run=dry_run, naming="stem" if stem else "full")
             would = "would be " if dry_run else ""

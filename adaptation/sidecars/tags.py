@@ -48,15 +48,23 @@ def digikam(tag: Tag) -> str:
     return "/".join(level.replace("|", "\\").replace("/", "\\") for level in tag)
 
 
+def unwritable(text: str) -> str | None:
+    """Return the first character of a text that a sidecar cannot hold; None if there is none."""
+    for character in text:
+        if unicodedata.category(character) in _REFUSED or character in _NO_CHARACTERS:
+            return character
+    return None
+
+
 def _checked(tag: Tag | str) -> Tag:
     # A string is a sequence of strings, too, and would become a tag of its letters.
     levels = () if isinstance(tag, str) else tuple(level.strip() for level in tag)
     if not all(levels) or not levels:
         raise TagError(f"{tag!r} is not a tag: it needs at least one level, and none may be empty")
-    for character in "".join(levels):
-        if unicodedata.category(character) in _REFUSED or character in _NO_CHARACTERS:
-            raise TagError(
-                f"{'/'.join(levels)!r} contains the character U+{ord(character):04X}, which a "
-                "sidecar cannot. Remove it from the label"
-            )
+    character = unwritable("".join(levels))
+    if character is not None:
+        raise TagError(
+            f"{'/'.join(levels)!r} contains the character U+{ord(character):04X}, which a sidecar "
+            "cannot. Remove it from the label"
+        )
     return levels

@@ -171,6 +171,22 @@ class VectorIndex:
         order = np.lexsort((all_ids, -all_scores))[:count]
         return all_scores[order], all_ids[order]
 
+    def count(self, *, among: Ids | None = None, without: Iterable[int] = ()) -> int:
+        """Return how many vectors `search` chooses from.
+
+        Args:
+            among: As of `search`.
+            without: As of `search`.
+        """
+        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        if among is not None:
+            among = np.setdiff1d(among, excluded)
+            return sum(int(np.isin(part.ids, among).sum()) for part in self.parts)
+        held = sum(part.size for part in self.parts)
+        if not excluded.size:
+            return held
+        return held - sum(int(np.isin(part.ids, excluded).sum()) for part in self.parts)
+
     def _among(self, query: Embeddings, count: int, among: Ids) -> list[tuple[Scores, Ids]]:
         """Return what each part finds among ids, which are ascending and without duplicates."""
         if not among.size:

@@ -98,7 +98,7 @@ class Ranking:
             count *= 4
 
     def _hits(self, count: int) -> list[Hit]:
-        hidden = [*self.catalog.without_files(), *self.leave_out]
+        hidden = self._hidden
         for again in (False, True):
             if again:
                 self.index.read_catalog(self.catalog, self.model.fingerprint, self.model.dim)
@@ -144,6 +144,15 @@ class Ranking:
         vectors = np.stack([stored[number] for number in ids.tolist()])
         estimates = self.estimator.hits(self.kind, scores, vectors, self._spread)
         return dict(zip(ids.tolist(), estimates.round(4).tolist(), strict=True))
+
+    @property
+    def count(self) -> int:
+        """How many images there are to rank: those that the vectors in memory are of."""
+        return self.index.count(among=self.among, without=self._hidden)
+
+    @property
+    def _hidden(self) -> list[int]:
+        return [*self.catalog.without_files(), *self.leave_out]
 
     @cached_property
     def _spread(self) -> "Spread":

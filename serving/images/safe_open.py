@@ -45,10 +45,11 @@ def read_first(files: Iterable[StoredFile], roots: Iterable[bytes]) -> tuple[Sto
 
 
 def _read(file: StoredFile, roots: list[bytes]) -> bytes | None:
-    real = os.path.realpath(file.path)
-    if not any(real.startswith(root.rstrip(SEPARATOR) + SEPARATOR) for root in roots):
-        return None
     try:
+        # What is a link as it is looked at, and none as it is read, is an error.
+        real = os.path.realpath(file.path)
+        if not any(real.startswith(root.rstrip(SEPARATOR) + SEPARATOR) for root in roots):
+            return None
         with open(_open(real), "rb") as opened:
             info = os.fstat(opened.fileno())
             same = (info.st_size, file_time(info)) == (file.size, file.mtime_ns)

@@ -158,7 +158,10 @@ class Jobs:
         """Return the folder with links followed; it must be allowed as written and as followed."""
         if "\0" in path or not os.path.isabs(path):
             raise QueryError("paths: absolute paths of folders are needed")
-        real = Path(os.path.realpath(path))
+        try:
+            real = Path(os.path.realpath(path))
+        except OSError as exc:  # a folder that is replaced by a link meanwhile
+            raise NotFound("there is no such folder") from exc
         written = Path(os.path.normpath(path))
         for folder in self.allowed:
             if real.is_relative_to(folder) and (

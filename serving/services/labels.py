@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from indexer.encoder import Embeddings, Encoder
-from indexer.errors import CollectionNotFound, ImageNotFound
+from indexer.encoder import Encoder
+from indexer.errors import CollectionNotFound
 from indexer.store.records import Model
 from search import Engine, Filter
 from search.labels.artifact import names
@@ -113,11 +113,7 @@ async def _label_stored(
 ) -> list[Answer]:
     def label(engine: Engine) -> list[Answer]:
         with engine.question():
-            found = engine.catalog.embeddings_of(engine.model.fingerprint, list(numbers))
-            for number in numbers:
-                if number not in found:
-                    raise ImageNotFound(f"no image has the id {number}")
-            vectors: Embeddings = np.stack([found[number] for number in numbers])
+            vectors = engine.vectors_of(numbers)
             return make(engine.encoder, engine.model).best(vectors, top)
 
     return await service.engines.run(label)
