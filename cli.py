@@ -1,28 +1,11 @@
 """The `clipdex` command; `python cli.py index ./photos` works too."""
 
-import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from terminal import signals
 
-from terminal import (
-    adapt,
-    console,
-    demo,
-    duplicates,
-    evaluate,
-    forget,
-    index,
-    label,
-    migrate,
-    models,
-    once,
-    search,
-    serve,
-    status,
-    tags,
-    tune,
-)
+if TYPE_CHECKING:
+    import typer
 
 
 def _create_app(settings: Any) -> Any:
@@ -31,65 +14,94 @@ def _create_app(settings: Any) -> Any:
     return create_app(settings)
 
 
-app = typer.Typer(
-    name="clipdex",
-    help="Find photos by what they show: offline, from the terminal and the browser.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(index.index)
-app.command()(search.search)
-app.command()(search.similar)
-app.command()(label.label)
-app.command()(duplicates.duplicates)
-app.command("eval")(evaluate.evaluate)
-app.command()(status.status)
-app.command()(forget.forget)
-app.command()(migrate.migrate)
-app.command()(serve.command(_create_app))
-app.command()(demo.demo)
-app.add_typer(models.app, name="models")
-adapt.app.command()(tune.tune)
-adapt.app.command()(tune.merge)
-app.add_typer(adapt.app, name="adapt")
-app.add_typer(tags.app, name="tags")
+def assemble() -> "typer.Typer":
+    """Return the Typer application with all commands, which takes a moment to load."""
+    import os
 
+    import typer
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
+    from terminal import (
+        adapt,
+        demo,
+        duplicates,
+        evaluate,
+        forget,
+        index,
+        label,
+        migrate,
+        models,
+        search,
+        serve,
+        status,
+        tags,
+        tune,
+    )
 
-        typer.echo(f"clipdex {version('clipdex')}")
-        raise typer.Exit
+    app = typer.Typer(
+        name="clipdex",
+        help="Find photos by what they show: offline, from the terminal and the browser.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
 
+    def version(wanted: bool) -> None:
+        if wanted:
+            from importlib.metadata import version
 
-@app.callback()
-def main(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    _: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    """Find photos by what they show: offline, from the terminal and the browser."""
-    if debug:
-        os.environ["CLIPDEX_DEBUG"] = "1"
+            typer.echo(f"clipdex {version('clipdex')}")
+            raise typer.Exit
+
+    def main(
+        debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+        _: Annotated[
+            bool,
+            typer.Option("--version", callback=version, is_eager=True, help="Show the version."),
+        ] = False,
+    ) -> None:
+        """Find photos by what they show: offline, from the terminal and the browser."""
+        if debug:
+            os.environ["CLIPDEX_DEBUG"] = "1"
+
+    app.callback()(main)
+    app.command()(index.index)
+    app.command()(search.search)
+    app.command()(search.similar)
+    app.command()(label.label)
+    app.command()(duplicates.duplicates)
+    app.command("eval")(evaluate.evaluate)
+    app.command()(status.status)
+    app.command()(forget.forget)
+    app.command()(migrate.migrate)
+    app.command()(serve.command(_create_app))
+    app.command()(demo.demo)
+    app.add_typer(models.app, name="models")
+    adapt.app.command()(tune.tune)
+    adapt.app.command()(tune.merge)
+    app.add_typer(adapt.app, name="adapt")
+    app.add_typer(tags.app, name="tags")
+    return app
 
 
 def run() -> None:
     """Run the command; the entry point of the console script."""
+    signals.prepare()
+    import typer
+
+    from terminal import console, once
+
     console.prepare_streams()
     try:
         # Help and version are printed by Typer, outside any command.
         with console.reported_errors():
-            app()
+            assemble()()
     except typer.Exit as failed:
+        once.leave(failed.exit_code)
         raise SystemExit(failed.exit_code) from None
     except SystemExit as status:
-        once.leave(status)
+        once.leave(status.code)
         raise
 
 

@@ -12,8 +12,9 @@ import logging
 import socket
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import h11
@@ -214,9 +215,16 @@ class LimitedServer(Server):
     Args:
         app: The application.
         trusted_proxies: Addresses and networks of proxies, which speak for many clients.
+        on_second_signal: What ends the process when it was asked to end and asked again.
     """
 
-    def __init__(self, app: Any, *, trusted_proxies: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        trusted_proxies: Iterable[str] = (),
+        on_second_signal: Callable[[int], None] | None = None,
+    ) -> None:
         config = Config(
             app,
             http=_Protocol,
@@ -232,7 +240,14 @@ class LimitedServer(Server):
         )
         super().__init__(config)
         self._trusted = tuple(trusted_proxies)
+        self._on_second_signal = on_second_signal
         self._working: list[asyncio.Task[None]] = []
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End, once the requests in progress have ended."""
+        if self.should_exit and self._on_second_signal is not None:
+            self._on_second_signal(sig)
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Load the application, and begin to accept."""

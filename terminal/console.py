@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
 from io import TextIOWrapper
-from typing import Any, ParamSpec
+from typing import Any, NoReturn, ParamSpec
 
 import typer
 
@@ -23,9 +23,10 @@ from indexer.arguments import valid_text
 from indexer.errors import ClipdexError
 from indexer.notices import listen
 
+from . import signals
+
 FAILED = 1
 SOME_FILES_FAILED = 3
-INTERRUPTED = 130
 # C0 and C1 controls, separators of lines and paragraphs, and what reorders text around it.
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
@@ -123,7 +124,7 @@ def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         _require_numbers(kwargs)
-        with reported_errors():
+        with reported_errors(), signals.unwinding():
             command(*args, **kwargs)
             with writing_output():
                 sys.stdout.flush()
@@ -142,8 +143,7 @@ def reported_errors() -> Iterator[None]:
         # The reader, such as `head`, has enough; Python must not complain as it closes stdout.
         _give_up_stdout()
     except KeyboardInterrupt as exc:
-        note("interrupted")
-        raise typer.Exit(INTERRUPTED) from exc
+        _interrupted(exc, str(exc))
     except typer.BadParameter as exc:
         exc.message = visible(exc.message)
         raise
@@ -152,6 +152,8 @@ def reported_errors() -> Iterator[None]:
     except OSError as exc:
         _fail(_reason(exc), exc)
     except Exception as exc:
+        if signals.received():  # it came where a library makes another error of it
+            _interrupted(exc)
         _fail(
             f"a fault of clipdex ({type(exc).__name__}: {exc}); `clipdex --debug` before the same "
             "command shows where, for a report",
@@ -162,6 +164,12 @@ def reported_errors() -> Iterator[None]:
 def debugging() -> bool:
     """Return whether `--debug` or $CLIPDEX_DEBUG asks for tracebacks."""
     return os.environ.get("CLIPDEX_DEBUG", "") not in ("", "0")
+
+
+def _interrupted(error: BaseException, what_now: str = "") -> NoReturn:
+    with suppress(OutputFailed, BrokenPipeError):
+        note(f"{signals.word()}: {what_now}" if what_now else signals.word())
+    raise typer.Exit(signals.exit_code()) from error
 
 
 def _fail(message: str, error: Exception) -> None:

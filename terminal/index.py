@@ -160,9 +160,10 @@ def index(
                 on_skip=report_skip,
                 on_note=progress.note,
             )
-        except KeyboardInterrupt:
-            progress.note("What was indexed so far is kept; run the same command to continue.")
-            raise
+        except KeyboardInterrupt as exc:
+            raise KeyboardInterrupt(
+                "what was indexed so far is kept; run the same command to continue"
+            ) from exc
         finally:
             if isinstance(encoder, BatchEncoder):
                 encoder.close()

@@ -8,6 +8,9 @@ import atexit
 import gc
 import os
 import sys
+from contextlib import suppress
+
+from . import signals
 
 _once = False
 
@@ -16,15 +19,24 @@ def answer_once() -> None:
     """Prepare the process for ending with its answer; call this before loading anything large."""
     global _once
     _once = True
+    signals.end_at_once()
     gc.disable()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def leave(status: SystemExit) -> None:
-    """End the process at once if `answer_once` was called; all output has been written by then."""
-    if not _once or not (status.code is None or isinstance(status.code, int)):
+def leave(code: object) -> None:
+    """End the process at once if it has nothing left to do; all output has been written by then.
+
+    That is so if `answer_once` was called. After an interrupt, threads of native libraries are
+    still at work, and abort the process where Python takes down what they use.
+
+    Args:
+        code: As of SystemExit.
+    """
+    if not (_once or signals.received()) or not (code is None or isinstance(code, int)):
         return
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status.code or 0)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code or 0)
