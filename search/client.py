@@ -114,6 +114,7 @@ def hit_to_wire(hit: Hit) -> dict[str, Any]:
     return {
         **vars(hit),
         "raw_paths": [base64.b64encode(path).decode("ascii") for path in hit.raw_paths],
+        "digest": hit.digest.hex(),
         "collapsed": None if hit.collapsed is None else [hit_to_wire(one) for one in hit.collapsed],
     }
 
@@ -142,6 +143,7 @@ def hit_from_wire(wire: Any) -> Hit:
         capture_seconds=_integer_or_none(wire["capture_seconds"]),
         capture_offset=_integer_or_none(wire["capture_offset"]),
         collapsed=None if collapsed is None else tuple(map(hit_from_wire, _list(collapsed))),
+        digest=bytes.fromhex(_text(wire["digest"])),
     )
 
 
@@ -167,10 +169,14 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _path(value: Any) -> bytes:
+def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise WireError("a path is missing")
-    path = base64.b64decode(value, validate=True)
+        raise WireError("a text is missing")
+    return value
+
+
+def _path(value: Any) -> bytes:
+    path = base64.b64decode(_text(value), validate=True)
     if not os.path.isabs(path) or b"\0" in path:
         raise WireError("a path is not absolute")
     return path

@@ -35,8 +35,8 @@ class Hit:
         capture_seconds: When the photo was taken, if it says so: seconds of the wall clock there
             since 1970, as if that were UTC.
         capture_offset: Minutes by which that wall clock is east of UTC, if the photo says so.
-        digest: The content's hash; empty where a server that was asked did not say.
         collapsed: The near-duplicates that this hit stands for; None when none were looked for.
+        digest: The content's hash.
     """
 
     rank: int

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from indexer.arguments import valid_text
+
 from . import options
 from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
@@ -40,7 +42,6 @@ def add(
     Example: clipdex tags add pear ./orchard/IMG_0815.jpg
     """
     from adaptation.sidecars.tags import unwritable
-    from indexer.arguments import valid_text
     from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
     from indexer.store.rows import SavedLabel
@@ -79,6 +80,7 @@ def remove(
     from indexer.store.collection import locate
     from search.labels.saved import contents_at
 
+    label = valid_text(label)
     with write_transaction(locate(collection), "tags remove") as catalog:
         count = catalog.remove_label(label, contents_at(catalog, paths) if paths else None)
     out(f"{label}: removed from {_images(count)}")

@@ -20,7 +20,7 @@ def served(
 ) -> Iterator[Served]:
     """A server of six real photos, which nothing may be added to.
 
-    Its collection is a copy, so that no other server takes its place in `server.json`.
+    Its collection is a copy, so that no other server answers its commands.
     """
     photos, indexed = photos_indexed
     collection = tmp_path_factory.mktemp("served") / "collection"

@@ -3,7 +3,9 @@
 import base64
 import io
 import json
+import os
 import shutil
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -15,6 +17,7 @@ from PIL import Image
 
 from indexer.load import load_encoder
 from search import Engine
+from search.client import socket_path
 from support.command import COMMAND
 from support.images import make_photo
 from support.servers import Served, serving
@@ -165,7 +168,7 @@ def test_search_uses_a_running_server(
         return subprocess.run(command, capture_output=True, check=True).stdout
 
     def answered() -> int:
-        return len([line for line in served.log if "/internal/search" in line])
+        return len([line for line in served.log if '"command": "search"' in line])
 
     before = answered()
     warm = [search("-k", "3"), search("--in", str(photos_indexed[0]), "--label", "cat>0.5")]
@@ -173,7 +176,6 @@ def test_search_uses_a_running_server(
     assert answered() == before + 2
     copy = tmp_path / "copy"  # the same collection without a server
     shutil.copytree(collection, copy)
-    (copy / "server.json").unlink()
     alone = subprocess.run(
         [COMMAND, "search", "a cat", "--json", "--collection", copy, "-k", "3"],
         capture_output=True,
@@ -184,9 +186,13 @@ def test_search_uses_a_running_server(
     ]
     assert len(warm[1].splitlines()) == 1
     # A server that is gone without a word is no hindrance.
-    (copy / "server.json").write_text('{"pid": 1, "host": "127.0.0.1", "port": 9, "secret": "x"}')
+    path = socket_path(copy)
+    assert path is not None
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(os.fspath(path))
     command = [COMMAND, "search", "a cat", "--json", "--collection", copy, "-k", "3"]
     assert subprocess.run(command, capture_output=True, check=True).stdout == alone
+    path.unlink()
 
 
 def test_new_images_are_found_without_a_restart(tmp_path: Path) -> None:
