@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request
 
 from indexer.errors import CollectionNotFound
+from indexer.images.memory_budget import BUDGET
 from indexer.store.collection import locate
 from search import Engine
 from serving.images.responses import ImageResponses
@@ -76,6 +77,7 @@ async def running(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIt
     """Hold a service while the application runs; the model is loaded before the first client."""
     service = make_service(settings, metrics)
     app.state.service = service
+    BUDGET.split(2 if settings.allow_index else 1)  # with an index job's process
 
     def known(engine: Engine) -> set[int]:
         return set(engine.catalog.image_ids())
