@@ -46,7 +46,8 @@ class Child:
         self._alive: int | None = None
         if os.name == "posix":
             read, self._alive = os.pipe()
-        code = f"import sys; sys.path[:] = {_search_path()!r}; {entry.format(alive=read)}"
+        serve = entry.replace("{alive}", str(read))
+        code = f"import sys; sys.path[:] = {_search_path()!r}; {serve}"
         options: dict[str, Any] = {}
         if os.name == "posix":
             # A group of its own: Ctrl-C is left to the parent.

@@ -9,7 +9,9 @@ import atexit
 import os
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -24,6 +26,8 @@ from indexer.store.tables.contents import THUMBNAIL_SIDE
 
 from .child import Child, Died, numbers
 from .frames import Bytes, FrameError
+
+T = TypeVar("T")
 
 # How often the seconds of all busy children are counted.
 TICK = 1.0
@@ -74,13 +78,15 @@ class Pool:
             ImageError: The image cannot be decoded, or has ended its child; the text is why.
         """
         request = _request(limits, name) | {"at_least": at_least, "preprocess": None}
-        said, found = self._ask(request, data, claim, None, name)
-        with _Checked(data, name):
+
+        def parse(said: dict[str, Any], found: Bytes) -> Decoded:
             width, height = numbers(said.get("size"), 2, MAX_SIDE)
             if not width or not height or len(found) != 3 * width * height:
                 raise FrameError("not as large as it says")
             image = Image.frombytes("RGB", (width, height), found.data)
             return Decoded(image, *_about(said))
+
+        return self._ask(_Question(request, data, name, claim, None, parse))
 
     def prepare(
         self, data: bytes, limits: Limits, claim: Claim, preprocess: Preprocess, *, name: bytes
@@ -100,61 +106,56 @@ class Pool:
         request = _request(limits, name) | {"at_least": None, "preprocess": preprocess.to_json()}
         shape = (3, *preprocess.size)
         size, gray = int(np.prod(shape)), THUMBNAIL_SIDE**2
-        said, found = self._ask(request, data, claim, size + gray, name)
-        with _Checked(data, name):
+
+        def parse(said: dict[str, Any], found: Bytes) -> Prepared:
             if len(found) != size + gray:
                 raise FrameError("not as large as it was asked for")
-            return Prepared(
-                found[:size].reshape(shape).copy(), found[size:].tobytes(), *_about(said)
-            )
+            pixels = found[:size].reshape(shape)
+            return Prepared(pixels, found[size:].tobytes(), *_about(said))
 
-    def _ask(
-        self, request: dict[str, Any], data: bytes, claim: Claim, max_bytes: int | None, name: bytes
-    ) -> tuple[dict[str, Any], Bytes]:
-        with _Checked(data, name):
-            said, found = self._ask_twice(request, data, claim, max_bytes, name)
-            for kind, error in ERRORS.items():
-                if kind in said:
-                    raise error(_text(said[kind]))
-            if "memory" in said:
-                raise ImageError(OUT_OF_MEMORY)
-            return said, found
+        return self._ask(_Question(request, data, name, claim, size + gray, parse))
 
-    def _ask_twice(
-        self, request: dict[str, Any], data: bytes, claim: Claim, max_bytes: int | None, name: bytes
-    ) -> tuple[dict[str, Any], Bytes]:
+    def _ask(self, question: "_Question[T]") -> T:
         """Ask a child, then a fresh one if it dies or lacks memory: earlier files may be why."""
         child = self._take()
         fresh = child.fresh
         try:
-            said, found = self._ask_one(child, request, data, claim, max_bytes)
-            if fresh or "memory" not in said:
-                return said, found
+            try:
+                return self._ask_one(child, question)
+            except _NoMemory:
+                if fresh:
+                    raise
+            except Died as died:
+                if not died.again:
+                    raise
+            return self._ask_one(self._start(), question)
+        except _NoMemory as exc:
+            raise ImageError(OUT_OF_MEMORY) from exc
         except Died as died:
-            if not died.again:
-                raise ImageError(f"its {kind_of(data, name)} decoder {died}") from died
-        try:
-            return self._ask_one(self._start(), request, data, claim, max_bytes)
-        except Died as died:
-            raise ImageError(f"its {kind_of(data, name)} decoder {died}") from died
+            raise ImageError(f"its {question.kind} decoder {died}") from died
+        except FrameError as exc:
+            raise ImageError(f"its {question.kind} decoder gave no sensible answer") from exc
 
-    def _ask_one(
-        self,
-        child: Child,
-        request: dict[str, Any],
-        data: bytes,
-        claim: Claim,
-        max_bytes: int | None,
-    ) -> tuple[dict[str, Any], Bytes]:
+    def _ask_one(self, child: Child, question: "_Question[T]") -> T:
         with self._lock:
             self._busy.add(child)
             self._begin_watch()
             self._change.notify()
         whole = False
         try:
-            said, found = child.ask(request, data, claim, max_bytes)
-            whole = "memory" not in said
-            return said, found
+            said, found = child.ask(
+                question.request, question.data, question.claim, question.max_bytes
+            )
+            if "memory" in said:
+                raise _NoMemory
+            for kind, error in ERRORS.items():
+                if kind in said:
+                    text = _text(said[kind])
+                    whole = True
+                    raise error(text)
+            answer = question.parse(said, found)
+            whole = True
+            return answer
         finally:
             with self._lock:
                 self._busy.discard(child)
@@ -214,20 +215,34 @@ class Pool:
         self._begin()
 
 
-class _Checked:
-    """Reports what a child must not have answered as a damaged file."""
+class _NoMemory(Exception):
+    """A child could not have the memory that a decoder wanted."""
 
-    def __init__(self, data: bytes, name: bytes) -> None:
-        self._data, self._name = data, name
 
-    def __enter__(self) -> None:
-        pass
+@dataclass(frozen=True)
+class _Question(Generic[T]):
+    """What a child is asked, and how its answer is read.
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, FrameError):
-            raise ImageError(
-                f"its {kind_of(self._data, self._name)} decoder gave no sensible answer"
-            ) from error
+    Attributes:
+        request: Says how to decode.
+        data: The bytes of the file.
+        name: Its name.
+        claim: Is called with the memory that decoding takes.
+        max_bytes: The most bytes that may come back; None: as many as are claimed.
+        parse: Checks the answer and its bytes; raises FrameError.
+    """
+
+    request: dict[str, Any]
+    data: bytes
+    name: bytes
+    claim: Claim
+    max_bytes: int | None
+    parse: Callable[[dict[str, Any], Bytes], T]
+
+    @property
+    def kind(self) -> str:
+        """The file's format, for an error."""
+        return kind_of(self.data, self.name)
 
 
 def _request(limits: Limits, name: bytes) -> dict[str, Any]:
