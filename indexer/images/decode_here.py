@@ -44,10 +44,13 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 TRANSPOSED = (5, 6, 7, 8)
-# Bytes of memory for each pixel, until the image is upright and in sRGB: at least what
-# `benchmarks/isolated.py` measures. Pillow takes 4 for any but gray, and each conversion again.
+# Bytes of memory that each pixel takes until it is in a model's input. Pillow keeps 4 of any but
+# gray, and each conversion as many again: a profile, an orientation, alpha on white. At least what
+# benchmarks/isolated.py measures, and that with a profile and an orientation.
 OPAQUE, TRANSPARENT, RECOVERED, DEVELOPED = 16, 28, 48, 16
-OF_FORMAT = {"HEIF": 24, "AVIF": 24, "JPEG2000": 48, "TIFF": 48}
+OF_FORMAT = {"WEBP": 24, "HEIF": 24, "AVIF": 24, "JPEG2000": 40}
+# A TIFF's numbers of 16 and more bits are computed with as 64.
+DEEP_MODES, DEEP = ("I", "F", "I;16", "I;16B", "I;16L"), 48
 # And for those of a progressive JPEG at its full size: libjpeg's coefficients of three channels.
 COEFFICIENTS = 6
 # libjpeg's reduced scales.
@@ -174,7 +177,7 @@ def _decode_tiff(data: bytes, bounds: Bounds) -> Decoded:
     try:
         page = tiff.read(
             data,
-            lambda width, height: bounds.check(width, height, OF_FORMAT["TIFF"]),
+            lambda width, height: bounds.check(width, height, DEEP),
             bounds.limits.max_pixels,
         )
     except (ImageTooLarge, ImageFormatUnknown, MemoryError):
@@ -304,8 +307,8 @@ def _in_frame(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None
 
 def _bytes_per_pixel(image: Image.Image) -> int:
     """Return how much memory an opened image will take, in bytes for each of its pixels."""
-    clear = image.mode in ("LA", "PA", "RGBA", "P") or "transparency" in image.info
-    usual = TRANSPARENT if clear else OPAQUE
+    clear = image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info
+    usual = DEEP if image.mode in DEEP_MODES else TRANSPARENT if clear else OPAQUE
     return max(usual, OF_FORMAT.get(image.format or "", 0))
 
 
