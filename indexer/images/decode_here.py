@@ -45,9 +45,10 @@ TURNS = {
 }
 TRANSPOSED = (5, 6, 7, 8)
 # Bytes of memory that each pixel takes until it is in a model's input. Pillow keeps 4 of any but
-# gray, and each conversion as many again: a profile, an orientation, alpha on white. At least what
-# benchmarks/isolated.py measures, and that with a profile and an orientation.
-OPAQUE, TRANSPARENT, RECOVERED, DEVELOPED = 16, 28, 48, 16
+# gray, and each conversion as many again: an orientation, alpha on white, a profile. At least what
+# benchmarks/isolated.py measures.
+OPAQUE, TRANSPARENT, RECOVERED, DEVELOPED = 12, 20, 48, 16
+PROFILED = {OPAQUE: 4, TRANSPARENT: 8}
 OF_FORMAT = {"WEBP": 24, "HEIF": 24, "AVIF": 24, "JPEG2000": 40}
 # A TIFF's numbers of 16 and more bits are computed with as 64.
 DEEP_MODES, DEEP = ("I", "F", "I;16", "I;16B", "I;16L"), 48
@@ -100,15 +101,8 @@ def decode_here(
     """
     if not data:
         raise ImageError("empty file")
-    bounds = Bounds(limits, claim)
     try:
-        reader = reader_of(data, name)
-        if reader == "raw":
-            return _decode_raw(data, bounds, at_least)
-        if reader == "heif":
-            with _open_heif(data) as image:
-                return _decode(image, bounds, at_least)
-        return _decode_pillow(data, bounds, at_least)
+        decoded = _decode_by_reader(data, Bounds(limits, claim), at_least, name)
     except ImageError:
         raise
     except UnidentifiedImageError as exc:
@@ -119,6 +113,21 @@ def decode_here(
         raise ImageError("too large for this machine's memory") from exc
     except Exception as exc:  # a damaged file surfaces as almost any error of a decoder
         raise ImageError(f"damaged: {exc or type(exc).__name__}") from exc
+    if not (decoded.image.width and decoded.image.height):
+        raise ImageError("damaged: it has no pixels")
+    return decoded
+
+
+def _decode_by_reader(
+    data: bytes, bounds: Bounds, at_least: tuple[int, int] | None, name: bytes
+) -> Decoded:
+    reader = reader_of(data, name)
+    if reader == "raw":
+        return _decode_raw(data, bounds, at_least)
+    if reader == "heif":
+        with _open_heif(data) as image:
+            return _decode(image, bounds, at_least)
+    return _decode_pillow(data, bounds, at_least)
 
 
 def _decode_pillow(data: bytes, bounds: Bounds, at_least: tuple[int, int] | None) -> Decoded:
@@ -308,7 +317,11 @@ def _in_frame(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None
 def _bytes_per_pixel(image: Image.Image) -> int:
     """Return how much memory an opened image will take, in bytes for each of its pixels."""
     clear = image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info
-    usual = DEEP if image.mode in DEEP_MODES else TRANSPARENT if clear else OPAQUE
+    usual = TRANSPARENT if clear else OPAQUE
+    if image.info.get("icc_profile"):
+        usual += PROFILED[usual]
+    if image.mode in DEEP_MODES:
+        usual = DEEP
     return max(usual, OF_FORMAT.get(image.format or "", 0))
 
 

@@ -6,6 +6,7 @@ small images do not keep a large one waiting for ever. A claim that grows is giv
 nobody waits for another who waits too.
 """
 
+import os
 import threading
 from collections import deque
 from types import TracebackType
@@ -27,6 +28,10 @@ class Budget:
     def __init__(self, total: int | None = None) -> None:
         self._total = total
         self._parts = 1
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the claims of the process from which this one was forked."""
         self._used = 0
         self._queue: deque[object] = deque()
         self._change = threading.Condition()
@@ -114,3 +119,5 @@ class BudgetClaim:
 
 
 BUDGET = Budget()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=BUDGET.forget)

@@ -13,9 +13,9 @@ from indexer.images.decoded import Claim
 
 from .frames import Bytes, FrameError, receive, send
 
-# Seconds that a file may take, and how many more for each megapixel. The slowest decoder, JPEG
-# 2000, takes 0.2 s a megapixel here: a machine that is thirty times slower or busier is waited for.
-SECONDS, SECONDS_A_MEGAPIXEL = 60, 6
+# Seconds that a file may take, and how many more for each megapixel. The slowest decoder, of JPEG
+# 2000, takes 0.25 a megapixel: a machine that is 16 times slower or busier is waited for.
+SECONDS, SECONDS_A_MEGAPIXEL = 60, 4
 # Seconds that a process which has closed its pipe is given to end.
 ENDING = 5.0
 # Bytes that a pipe holds, under Linux: more than what a model needs of an image.
@@ -48,9 +48,11 @@ class Child:
             read, self._alive = os.pipe()
         serve = entry.replace("{alive}", str(read))
         code = f"import sys; sys.path[:] = {_search_path()!r}; {serve}"
-        options: dict[str, Any] = {}
+        # A group of its own: Ctrl-C is left to the parent.
+        options: dict[str, Any] = {
+            "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+        }
         if os.name == "posix":
-            # A group of its own: Ctrl-C is left to the parent.
             options = {"pass_fds": (read,), "process_group": 0}
         try:
             # -P: what lies in the current folder is not to be imported.

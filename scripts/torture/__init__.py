@@ -1,0 +1,1 @@
+"""Tries to break clipdex: hostile files by the thousand."""
