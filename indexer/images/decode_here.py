@@ -186,7 +186,7 @@ def _decode_tiff(data: bytes, bounds: Bounds) -> Decoded:
     try:
         page = tiff.read(
             data,
-            lambda width, height: bounds.check(width, height, DEEP),
+            lambda width, height, all_of: bounds.check(width, height, DEEP, 2 * all_of),
             bounds.limits.max_pixels,
         )
     except (ImageTooLarge, ImageFormatUnknown, MemoryError):

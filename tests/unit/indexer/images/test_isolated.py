@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -420,3 +421,20 @@ def test_a_forked_process_has_children_of_its_own(ppm: bytes) -> None:
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
     assert done.returncode == 0
+
+
+def test_all_channels_of_a_tiff_are_claimed() -> None:
+    tifffile = pytest.importorskip("tifffile")
+    channels, buffer, claimed = np.ones((300, 16, 16), np.uint16), BytesIO(), []
+    tifffile.imwrite(buffer, channels, photometric="minisblack", planarconfig="separate")
+    decode_here(buffer.getvalue(), Limits(), lambda *claim: claimed.append(claim))
+    assert claimed[-1][:2] == (16, 16)
+    assert claimed[-1][2] > channels.nbytes
+
+
+def test_an_image_without_pixels_is_damaged() -> None:
+    data = saved(Image.new("RGB", (8, 8)), "TIFF")
+    at = data.index(b"\x01\x01\x04\x00")  # its height
+    data = data[: at + 8] + b"\0\0\0\0" + data[at + 12 :]
+    with pytest.raises(ImageError, match="^damaged: it has no pixels$"):
+        prepare(data, Limits(), MODEL)
