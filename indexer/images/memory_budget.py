@@ -12,10 +12,13 @@ from collections import deque
 from types import TracebackType
 
 from indexer.devices.memory import available_memory
+from indexer.devices.memory_trim import trim_memory
 from indexer.errors import ImageTooLarge
 
 # Of the machine's or the container's memory.
 SHARE = 0.5
+# A claim before which freed memory is given back to the system, which takes a millisecond.
+LARGE = 256 * 2**20
 
 
 class Budget:
@@ -99,6 +102,9 @@ class BudgetClaim:
         self.give_back()
         self._budget.take(size, width, height)
         self.size = size
+        if size >= LARGE:
+            # What other threads' images have freed is still held, by each for itself.
+            trim_memory()
 
     def give_back(self) -> None:
         """Give everything back."""
