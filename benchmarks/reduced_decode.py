@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from indexer.encoder import Pixels
-from indexer.images import decode as decoding
+from indexer.images import decode_here as decoding
 from indexer.images.decode import Limits, decode
 from indexer.images.preprocess import preprocess_of
 from indexer.load import load_encoder

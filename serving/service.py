@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Request
 
 from indexer.bundles.cache import cache_folder
 from indexer.errors import CollectionNotFound
+from indexer.images.memory_budget import BUDGET
 from indexer.store.collection import locate
 from indexer.store.thumbnail_files import keep_thumbnails, thumbnails_folder
 from search import Engine
@@ -84,6 +85,7 @@ async def running(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIt
     """Hold a service while the application runs; the model is loaded before the first client."""
     service = make_service(settings, metrics)
     app.state.service = service
+    BUDGET.split(2 if settings.allow_index else 1)  # with an index job's process
 
     def known(engine: Engine) -> list[bytes]:
         with engine.question():

@@ -17,7 +17,7 @@ from indexer.bundles.bundle import Bundle
 from indexer.encoder import Embeddings, Pixels
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import CompileError, ImageError
-from indexer.images.decode import Limits, decode, read_file
+from indexer.images.decode import Limits, prepare, read_file
 from indexer.images.preprocess import Preprocess
 from indexer.model_name import INT8_SUFFIX
 from indexer.scan.walk import Found, walk
@@ -221,10 +221,10 @@ def sample_pixels(paths: Sequence[Path], preprocess: Preprocess, limits: Limits)
     for file in even:
         try:
             _, data = read_file(file, limits)
-            decoded = decode(data, limits, at_least=preprocess.size, name=file)
+            found = prepare(data, limits, preprocess, name=file)
         except ImageError:
             continue
-        pixels.append(preprocess.pixels(decoded.image))
+        pixels.append(found.pixels)
     return np.stack(pixels) if pixels else np.empty((0, 3, *preprocess.size), np.uint8)
 
 

@@ -4,8 +4,7 @@ import math
 import os
 from pathlib import Path
 
-CONTROL_GROUPS = Path("/sys/fs/cgroup")
-OWN_GROUP = Path("/proc/self/cgroup")
+from .control_groups import MOUNTED, OWN, control_groups
 
 
 def available_cores() -> int:
@@ -22,7 +21,7 @@ def available_cores() -> int:
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
-def processor_quota(mounted: Path = CONTROL_GROUPS, own: Path = OWN_GROUP) -> float | None:
+def processor_quota(mounted: Path = MOUNTED, own: Path = OWN) -> float | None:
     """Return the processor seconds per second that this process's control groups allow.
 
     Source: Linux, Documentation/admin-guide/cgroup-v2.rst (`cpu.max`), scheduler/sched-bwc.rst.
@@ -34,19 +33,7 @@ def processor_quota(mounted: Path = CONTROL_GROUPS, own: Path = OWN_GROUP) -> fl
     Returns:
         None if there is no limit.
     """
-    try:
-        entries = [line.split(":", 2) for line in own.read_text().splitlines()]
-    except OSError:
-        return None
-    quotas = []
-    for _, controllers, path in entries:
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        folder = mounted / controllers / path.lstrip("/")
-        for group in (folder, *folder.parents):
-            quotas.append(_quota(group))
-            if group == mounted:
-                break
+    quotas = [_quota(group) for group in control_groups("cpu", mounted, own)]
     return min((quota for quota in quotas if quota is not None), default=None)
 
 

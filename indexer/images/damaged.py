@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .formats import PILLOW
+from .formats import plugins_for
 from .png import SIGNATURE, Png
 from .profiles import set_png_profile
 
@@ -245,7 +245,7 @@ def _loaded_twice(
 
 
 def _open(data: bytes) -> Image.Image:
-    return Image.open(BytesIO(data), formats=PILLOW)
+    return Image.open(BytesIO(data), formats=plugins_for(data))
 
 
 def _load_over(image: Image.Image, fill: int) -> bool:

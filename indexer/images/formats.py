@@ -20,6 +20,10 @@ Reader = Literal["pillow", "heif", "raw"]
 # JPEG opens MPO too, and PPM the whole PNM family.
 PILLOW = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "AVIF")
 
+# Those whose decoders have been fuzzed for years (OSS-Fuzz), so that they may run in any process.
+FUZZED = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+JPEG = b"\xff\xd8\xff"
+
 COMMON = frozenset(
     b".jpg .jpeg .jpe .jfif .jfi .jif .pjpeg .pjp .jps .mpo .jpg_large .jpeg_large .jpg_orig "
     b".png .apng .webp .gif .bmp .dib .tif .tiff .btf .tf8 "
@@ -35,7 +39,7 @@ EXTENSIONS = COMMON | RAW
 # Each byte order, and BigTIFF, whose offsets have 64 bits.
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAGIC = (
-    b"\xff\xd8\xff",
+    JPEG,
     b"\x89PNG\r\n\x1a\n",
     b"GIF87a",
     b"GIF89a",
@@ -74,6 +78,39 @@ def looks_like_image(head: bytes) -> bool:
     if head[4:8] != b"ftyp":
         return head[6:14] == CRW
     return not brands(head).isdisjoint(HEIF_BRANDS | AVIF_BRANDS | {CANON_RAW})
+
+
+def is_fuzzed(data: bytes) -> bool:
+    """Return whether Pillow opens a file with one of the `FUZZED` decoders, or with none."""
+    return data.startswith((JPEG, b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", BMP)) or (
+        data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    )
+
+
+def is_decoded_here(data: bytes, name: bytes) -> bool:
+    """Return whether a file may be decoded in the process that asks for it."""
+    return is_fuzzed(data) and reader_of(data, name) == "pillow"
+
+
+def plugins_for(data: bytes) -> tuple[str, ...]:
+    """Return which of Pillow's plugins may open a file."""
+    return FUZZED if is_fuzzed(data) else PILLOW
+
+
+def kind_of(data: bytes, name: bytes) -> str:
+    """Return what people call the format of a file that is not decoded in its reader's process."""
+    kinds = brands(data[:HEAD])
+    if reader_of(data, name) == "raw":
+        return "RAW"
+    if kinds & AVIF_BRANDS:
+        return "AVIF"
+    if kinds & HEIF_BRANDS:
+        return "HEIC"
+    if data.startswith(TIFF):
+        return "TIFF"
+    if data.startswith(MAGIC[-2:]):
+        return "JPEG 2000"
+    return "PNM" if data.startswith(b"P") else "image"
 
 
 def is_image_name(name: bytes) -> bool:

@@ -137,12 +137,13 @@ def is_nearly_black(image: Image.Image) -> bool:
     return deep and max(high for _, high in _extrema(image)) < 255 * NEARLY_BLACK
 
 
-def read(data: bytes, check: Callable[[int, int], None], max_pixels: int) -> TiffImage:
+def read(data: bytes, check: Callable[[int, int, int], None], max_pixels: int) -> TiffImage:
     """Decode the first page with tifffile.
 
     Args:
         data: The bytes of the file.
-        check: Is called with the (width, height) before pixels are decoded, and raises.
+        check: Is called with the width, the height, and how many bytes all channels take, before
+            pixels are decoded, and raises.
         max_pixels: The limit behind it.
 
     Raises:
@@ -155,8 +156,8 @@ def read(data: bytes, check: Callable[[int, int], None], max_pixels: int) -> Tif
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with tifffile.TiffFile(BytesIO(data)) as file:
         page = file.pages.first
-        check(page.imagewidth, page.imagelength)
-        _check_bytes(page, data, max_pixels)
+        check(page.imagewidth, page.imagelength, 0)
+        check(page.imagewidth, page.imagelength, _checked_bytes(page, data, max_pixels))
         values, missing = _values(page, data)
         # (planes, depth, height, width, samples), one of planes and samples being 1.
         flat = values[:, 0]
@@ -200,8 +201,8 @@ def _layout(page: "TiffPage") -> str:
     return f"{page.bitspersample}-bit {name} in {page.samplesperpixel} channels{planes}"
 
 
-def _check_bytes(page: "TiffPage", data: bytes, max_pixels: int) -> None:
-    """Check what decoding will allocate: all channels, and what compressed data says it holds."""
+def _checked_bytes(page: "TiffPage", data: bytes, max_pixels: int) -> int:
+    """Return what all channels take, and check that and what compressed data says it holds."""
     if page.dtype is None:
         raise ImageError(f"a TIFF of {_layout(page)} is more than clipdex reads: convert it")
     size = int(np.prod(page.shaped, dtype=object)) * page.dtype.itemsize
@@ -216,10 +217,11 @@ def _check_bytes(page: "TiffPage", data: bytes, max_pixels: int) -> None:
     elif page.compression in LZMA:
         inflater = lzma.LZMADecompressor
     else:
-        return
+        return size
     chunk = int(np.prod(page.chunks, dtype=object)) * page.dtype.itemsize
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         _check_inflated(inflater(), data[offset : offset + count], 2 * chunk + PIECE)
+    return size
 
 
 def _check_inflated(inflater: Any, packed: bytes, most: int) -> None:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from indexer.encoder import Embeddings, Pixels
 from indexer.errors import ImageError
 from indexer.images.capture_time import CaptureTime
-from indexer.images.decode import Limits, decode, read_file
-from indexer.images.gray_thumbnail import gray_thumbnail
+from indexer.images.decode import Limits, prepare, read_file
 from indexer.images.preprocess import Preprocess
 from indexer.store.content_hash import digest
 from indexer.store.records import file_time
@@ -83,19 +82,19 @@ def read(task: Task, preprocess: Preprocess, limits: Limits, known: Known) -> Re
         key = digest(data)
         if known(key):
             return Read(task, info.st_size, file_time(info), key)
-        decoded = decode(data, limits, at_least=preprocess.size, name=task.path)
+        found = prepare(data, limits, preprocess, name=task.path)
         return Read(
             task,
             info.st_size,
             file_time(info),
             key,
-            preprocess.pixels(decoded.image),
-            decoded.width,
-            decoded.height,
-            decoded.format,
-            decoded.captured,
-            gray_thumbnail(decoded.image),
-            "; ".join(decoded.notes) or None,
+            found.pixels,
+            found.width,
+            found.height,
+            found.format,
+            found.captured,
+            found.thumbnail,
+            "; ".join(found.notes) or None,
         )
     except (ImageError, MemoryError) as exc:
         reason = str(exc) or "too large for this machine's memory"

@@ -9,7 +9,7 @@ import numpy as np
 from indexer.arguments import several
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import ImageError
-from indexer.images.decode import Limits, decode, read_file
+from indexer.images.decode import Limits, prepare, read_file
 from indexer.images.preprocess import preprocess_of
 
 # What errors call an image that came without a file.
@@ -62,7 +62,7 @@ def encode_bytes(encoder: Encoder, data: bytes, name: Path, limits: Limits) -> E
     """
     preprocess = preprocess_of(encoder)
     try:
-        decoded = decode(data, limits, at_least=preprocess.size, name=os.fsencode(name))
+        found = prepare(data, limits, preprocess, name=os.fsencode(name))
     except ImageError as exc:
         raise type(exc)(f"{name}: {exc}") from exc
-    return encoder.encode_images(preprocess.pixels(decoded.image)[np.newaxis])
+    return encoder.encode_images(found.pixels[np.newaxis])

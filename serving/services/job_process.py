@@ -11,6 +11,7 @@ from indexer.build_collection import Progress
 from indexer.devices.processes import end_with_parent
 from indexer.errors import ClipdexError
 from indexer.images.decode import Limits
+from indexer.images.memory_budget import BUDGET
 
 # Seconds between two reports of progress.
 REPORT_SECONDS = 0.1
@@ -30,6 +31,7 @@ def run_job(connection: Connection, paths: list[Path], collection: Path, limits:
         limits: Largest files and images to decode.
     """
     end_with_parent()
+    BUDGET.split(2)  # with the server
     cancelled = threading.Event()
 
     def listen() -> None:

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +18,7 @@ import numpy as np
 from indexer.devices.processes import end_with_parent
 from indexer.encoder import Embeddings
 from indexer.errors import ClipdexError, ModelError, WorkerLost
+from indexer.images.memory_budget import BUDGET
 from indexer.pipeline.read import Read, Reading
 from indexer.store.rows import Task
 
@@ -49,11 +51,13 @@ class Run:
         reading: What is done to each task.
         decoders: Processes that decode.
         pinned: Whether pixels are copied into page-locked memory, for a CUDA device.
+        sharing: Processes that decode in the whole run, which share the memory for it.
     """
 
     reading: Reading
     decoders: int
     pinned: bool
+    sharing: int = 1
 
 
 class Files:
@@ -113,7 +117,7 @@ def _serve(connection: Connection, run: Run, encoder: TensorEncoder) -> None:
         collate_fn=collate,
         pin_memory=run.pinned,
         multiprocessing_context="spawn",
-        worker_init_fn=_begin_decoder,
+        worker_init_fn=partial(_begin_decoder, run.sharing),
     )
     try:
         for reads, pixels in loader:
@@ -142,9 +146,10 @@ def _send(connection: Connection, message: object) -> None:
         block(signal.SIG_SETMASK, before)
 
 
-def _begin_decoder(number: int) -> None:
+def _begin_decoder(sharing: int, number: int) -> None:
     # torch's own watch misses a parent that ends while its workers start.
     end_with_parent()
+    BUDGET.split(sharing)
 
 
 def _sendable(exc: Exception) -> ClipdexError:

@@ -132,7 +132,7 @@ class GpuEncoder(OnnxEncoder):
         each = max(1, decoders // len(self._processes))
         pinned = self.devices[0].startswith("cuda")
         for worker in self._processes:
-            worker.send(Run(reading, each, pinned))
+            worker.send(Run(reading, each, pinned, each * len(self._processes)))
         # A DataLoader takes in this many chunks, and one more, before it gives the first result.
         ahead = len(self._processes) * (each * PREFETCH + 2)
         chunks = _chunks(tasks, self._chunk_size(ahead))

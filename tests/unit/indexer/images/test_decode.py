@@ -8,6 +8,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from indexer.errors import ImageError
 from indexer.images.decode import Limits, decode, read_file
+from indexer.images.decode_here import decode_here
 from support.images import dng
 
 
@@ -138,4 +139,4 @@ def test_without_rawpy_a_raw_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     data = dng(Image.new("RGB", (300, 200), "orange"))
     monkeypatch.setitem(sys.modules, "rawpy", None)
     with pytest.raises(ImageError, match=r"pip install 'clipdex\[raw\]'"):
-        decode(data, Limits(), name=b"a.dng")
+        decode_here(data, Limits(), lambda *_: None, name=b"a.dng")

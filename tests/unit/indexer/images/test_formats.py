@@ -233,7 +233,7 @@ def test_pixel_limit_of_each_format(
 ) -> None:
     data = WRITERS[format_name](photo)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
-    monkeypatch.setattr("indexer.images.decode.to_srgb", lambda image: pytest.fail("decoded"))
+    monkeypatch.setattr("indexer.images.decode_here.to_srgb", lambda image: pytest.fail("decoded"))
     with pytest.raises(ImageError, match=r"300 x 200 pixels .*--max-pixels"):
         decode(data, Limits(max_pixels=1000), name=NAMES.get(format_name, b""))
 
