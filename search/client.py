@@ -11,6 +11,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from indexer.json_files import Fields, read_json
 from search.filters.filter import Filter
 
 from .hits import Hit
@@ -19,6 +20,8 @@ from .request import SearchRequest
 PATH = "/internal/search"
 CONNECT_SECONDS = 0.2
 ANSWER_SECONDS = 10.0
+# Where to reach a server that listens everywhere.
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def ask_server(collection: Path, request: SearchRequest) -> list[Hit] | None:
@@ -35,12 +38,13 @@ def ask_server(collection: Path, request: SearchRequest) -> list[Hit] | None:
     if request.images:
         return None
     try:
-        server = json.loads((collection / "server.json").read_text())
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server["host"], server["host"])
+        server = Fields(read_json(collection / "server.json"))
+        host = server.text("host")
+        address = _LOCAL.get(host, host), server.integer("port", 1, 65_535)
         body = json.dumps(request_to_wire(request)).encode()
-        answer = _post((host, int(server["port"])), str(server["secret"]), body)
+        answer = _post(address, server.text("secret"), body)
         return [hit_from_wire(wire) for wire in json.loads(answer)] if answer is not None else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
