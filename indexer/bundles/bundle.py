@@ -222,6 +222,9 @@ class Bundle:
             architecture=fields.object("architecture", {}),
         )
         fields.nothing_else("format")
+        lost = [key for key in sums if not (folder / Path(key).name).is_file()]
+        if lost:
+            raise ValueError(f"it lists {', '.join(lost)}, which the folder lacks")
         return made
 
     @property

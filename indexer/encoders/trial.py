@@ -29,7 +29,12 @@ WALL_TO_PROCESSOR = 4
 TOO_LONG = (-24, -9)
 # Bump this when trials have to be repeated.
 VERSION = "1"
-CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {}.trial_process import main; main()"
+CHILD = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from indexer.encoders.trial_process import main
+main()
+"""
 
 
 def files_of(bundle: Bundle, graph: str) -> tuple[str, ...]:
@@ -72,7 +77,7 @@ def _try(bundle: Bundle, graph: str) -> None:
     size = sum((bundle.folder / name).stat().st_size for name in files_of(bundle, graph)) / 1e6
     seconds = int(SECONDS + size / MEGABYTES_A_SECOND)
     megabytes = int(MEGABYTES + TIMES_THE_FILES * size)
-    command = [sys.executable, "-P", "-c", CHILD.format(__package__), json.dumps(sys.path)]
+    command = [sys.executable, "-P", "-c", CHILD, json.dumps(sys.path)]
     command += [os.fspath(bundle.folder), graph, str(seconds), str(megabytes)]
     what = f"the model {bundle.name}: {graph} in {bundle.folder}"
     too_long = f"{what} was stopped: one {_thing(graph)} took it more than {seconds} s"
