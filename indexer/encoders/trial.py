@@ -77,8 +77,8 @@ def _try(bundle: Bundle, graph: str) -> None:
     size = sum((bundle.folder / name).stat().st_size for name in files_of(bundle, graph)) / 1e6
     seconds = int(SECONDS + size / MEGABYTES_A_SECOND)
     megabytes = int(MEGABYTES + TIMES_THE_FILES * size)
-    command = [sys.executable, "-P", "-c", CHILD, json.dumps(sys.path)]
-    command += [os.fspath(bundle.folder), graph, str(seconds), str(megabytes)]
+    what_to_do = [os.fspath(bundle.folder), bundle.name, graph, seconds, megabytes]
+    command = [sys.executable, "-P", "-c", CHILD, *map(json.dumps, (sys.path, what_to_do))]
     what = f"the model {bundle.name}: {graph} in {bundle.folder}"
     too_long = f"{what} was stopped: one {_thing(graph)} took it more than {seconds} s"
     try:

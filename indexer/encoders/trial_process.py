@@ -5,6 +5,7 @@ import mmap
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,11 @@ LOOPS = {b"Loop", b"Scan", b"SequenceMap"}
 
 def main() -> None:
     """Try a graph in this process, which was started for that, and say how it went."""
-    folder, graph, seconds, megabytes = sys.argv[2:]
-    _limit(int(seconds), int(megabytes))
+    folder, name, graph, seconds, megabytes = json.loads(sys.argv[2])
+    _limit(seconds, megabytes)
     answer = {"outcome": "runs"}
     try:
-        bundle = Bundle.load(Path(folder))
+        bundle = replace(Bundle.load(Path(folder)), name=name)
         if loop := next(_loops(bundle.folder / graph), None):
             raise BundleError(
                 f"{bundle.folder / graph} has a {loop}: how long that takes cannot be known before"
