@@ -112,7 +112,14 @@ def test_a_users_own_encoder_is_checked(tmp_path: Path, photos: Path) -> None:
         build([photos], collection=tmp_path / "c", encoder=Broken())
 
 
-@pytest.mark.parametrize("name", sorted(GRAPHS))
+@pytest.mark.parametrize(
+    "name",
+    # Twenty seconds of a core, which is the limit.
+    [
+        pytest.param(one, marks=[pytest.mark.long] if one == "slow steps" else [])
+        for one in sorted(GRAPHS)
+    ],
+)
 def test_graphs_without_end_are_stopped(
     name: str, clipdex: Run, photos: Path, tmp_path: Path
 ) -> None:
