@@ -7,7 +7,6 @@ files are read each time. `clipdex models verify` always reads them.
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -133,6 +132,8 @@ class Remembered:
             },
             "tried": self.tried,
         }
+        import tempfile
+
         with suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             handle, beside = tempfile.mkstemp(".new", dir=self.file.parent)

@@ -9,11 +9,14 @@ import onnxruntime as ort
 
 from indexer.arguments import several
 from indexer.bundles.bundle import Bundle
+from indexer.bundles.checksums import require_intact
 from indexer.encoder import Embeddings, Pixels, require_unit
 from indexer.errors import BundleError, DeviceUnavailable, ModelError, QueryError
 from indexer.images.preprocess import Preprocess
 from indexer.tokenizers.bpe import TokenIds
 from indexer.tokenizers.load import Tokenizer, load_tokenizer
+
+from .trial import require_runnable
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -172,6 +175,8 @@ class OnnxEncoder:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
+        if not self._made_here:
+            require_intact(self.bundle, self.bundle.text.file)
         return load_tokenizer(self.bundle)
 
     @cached_property
@@ -194,8 +199,6 @@ class OnnxEncoder:
 
     def _session(self, file: str, options: ort.SessionOptions) -> ort.InferenceSession:
         if not self._made_here:
-            from .trial import require_runnable
-
             require_runnable(self.bundle, file)
         options.log_severity_level = 3
         # Waiting threads sleep, since the decoders need the cores.

@@ -8,7 +8,6 @@ long they take may depend on the image.
 
 import json
 import os
-import subprocess
 import sys
 
 from blake3 import blake3
@@ -74,6 +73,8 @@ _tried: set[str] = set()
 
 def _try(bundle: Bundle, graph: str) -> None:
     """Run a graph in another process; raise BundleError if it fails or takes too much."""
+    import subprocess  # here, since a search that needs no trial starts quicker without it
+
     size = sum((bundle.folder / name).stat().st_size for name in files_of(bundle, graph)) / 1e6
     seconds = int(SECONDS + size / MEGABYTES_A_SECOND)
     megabytes = int(MEGABYTES + TIMES_THE_FILES * size)

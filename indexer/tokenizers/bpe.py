@@ -102,9 +102,14 @@ class TextTokenizer:
             end: The id of the end token.
             pad: The id of padding.
             specials: Special tokens that may be typed, such as `<end_of_text>`, and their ids.
+
+        Raises:
+            ValueError: The file does not hold merges.
         """
         characters, *merges = file.read_text(encoding="utf-8").splitlines()
         self._bytes = {character: number for number, character in enumerate(characters.split())}
+        if len(self._bytes) != 256:
+            raise ValueError(f"its first line has {len(self._bytes)} characters, not 256")
         self._ranks = {merge: rank for rank, merge in enumerate(merges)}
         self._clean = CLEANERS[clean]
         self._specials = specials

@@ -117,9 +117,15 @@ def main() -> int:
                         outcome = bench.outcome(file, way, command, expected, chance)
                         counts[outcome] += 1
                         if outcome in FAULTS:
-                            print(f"{outcome}: {way.__name__} {what}/{file.name}, {command[:3]}")
-    print(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
+                            say(f"{outcome}: {way.__name__} {what}/{file.name}, {command[0]}")
+    say(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
     return int(any(counts[fault] for fault in FAULTS))
+
+
+def say(line: str) -> None:
+    """Print a line."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 class Bench:

@@ -213,12 +213,12 @@ def names(folder: Path) -> list[str]:
     Half-written ones, whose names start with a dot, are left out.
     """
     try:
-        found = [entry.name for entry in os.scandir(folder) if _is_artifact(entry.path)]
+        found = [entry.name for entry in os.scandir(folder) if is_artifact(entry.path)]
     except OSError:
         return []
     return sorted(name for name in found if not name.startswith("."))
 
 
-def _is_artifact(folder: str) -> bool:
+def is_artifact(folder: Path | str) -> bool:
     """Return whether a folder holds a manifest or arrays, whatever is in them."""
     return any(os.path.lexists(os.path.join(folder, name)) for name in (MANIFEST, ARRAYS))

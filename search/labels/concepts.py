@@ -4,7 +4,6 @@ In a query a concept's name is a word like any other. `@name` always means the c
 error if there is none of that name.
 """
 
-import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from indexer.errors import ArtifactError, QueryError
 from indexer.store.records import Model
 from search.ranking.query import Query
 
-from .artifact import CONCEPT, MANIFEST, Artifact, load, names, require_dim, require_shapes
+from .artifact import CONCEPT, Artifact, is_artifact, load, names, require_dim, require_shapes
 
 KIND = CONCEPT
 # Longer words are not looked up: `adaptation.artifact_writer` allows none.
@@ -103,4 +102,4 @@ def find_concept(collection: Path, name: str) -> Concept | None:
     if len(name) > MAX_NAME:
         return None
     folder = concepts_folder(collection) / name
-    return Concept.load(folder) if os.path.lexists(folder / MANIFEST) else None
+    return Concept.load(folder) if is_artifact(folder) else None

@@ -13,9 +13,9 @@ from indexer.encoder import Embeddings, unit
 from indexer.errors import ArtifactError
 
 from .artifact import (
-    MANIFEST,
     Arrays,
     Artifact,
+    is_artifact,
     load,
     names,
     read_manifest,
@@ -254,7 +254,7 @@ def find_head(collection: Path, name: str) -> Head:
     """
     own = heads_folder(collection) / name
     for place in [own, Path(name)] if os.sep not in name else [Path(name)]:
-        if os.path.lexists(place / MANIFEST):
+        if is_artifact(place):
             return Head.load(place)
     known = ", ".join(names(heads_folder(collection))) or "none yet, see `clipdex adapt train -h`"
     raise ArtifactError(f"no such head: {name}. There are: {known}")
