@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from blake3 import blake3
-
 from indexer.errors import BundleError, CompileError
 from indexer.json_files import Fields, read_json
 from indexer.model_name import CONFIG, MANIFEST, ModelName
@@ -164,6 +162,8 @@ def compiling(name: str) -> Iterator[None]:
 
 
 def _record_file(name: str) -> Path:
+    from blake3 import blake3
+
     return models_folder() / "names" / f"{blake3(name.encode()).hexdigest(length=16)}.json"
 
 

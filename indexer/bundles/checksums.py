@@ -13,8 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blake3 import blake3
-
 from indexer.errors import BundleError, ClipdexError
 from indexer.json_files import Fields, read_json
 from indexer.model_name import BUILT_IN_FOLDER
@@ -84,6 +82,8 @@ class Remembered:
     def of(cls, bundle: Bundle) -> "Remembered":
         """Read what is remembered of a bundle: nothing, where that is missing or damaged."""
         try:
+            from blake3 import blake3  # `hashlib` takes longer to import, for OpenSSL
+
             name = blake3(os.fsencode(os.path.abspath(bundle.folder))).hexdigest(length=16)
             file = cache_folder() / "checked" / f"{name}.json"
         except ClipdexError:  # the user has no home folder
@@ -157,6 +157,8 @@ def _stamp(file: Path) -> tuple[int, ...]:
 
 
 def _digest(file: Path) -> str:
+    from blake3 import blake3
+
     hasher = blake3(max_threads=blake3.AUTO)
     hasher.update_mmap(file)
     return hasher.hexdigest()

@@ -10,8 +10,6 @@ import json
 import os
 import sys
 
-from blake3 import blake3
-
 from indexer.bundles.bundle import Bundle
 from indexer.bundles.checksums import Remembered, require_intact
 from indexer.errors import BundleError
@@ -55,6 +53,8 @@ def require_runnable(bundle: Bundle, graph: str) -> None:
     digests = require_intact(bundle, *files_of(bundle, graph))
     if bundle.folder == BUILT_IN_FOLDER or not sys.executable:
         return
+    from blake3 import blake3
+
     settings = bundle.image if graph == "image.onnx" else bundle.text
     parts = [VERSION, graph, str(bundle.dim), repr(settings), *digests.values()]
     key = blake3("\n".join(parts).encode("utf-8", "replace")).hexdigest()
