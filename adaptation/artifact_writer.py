@@ -71,10 +71,11 @@ def save(folders: Path, name: str, metadata: Mapping[str, Any], arrays: Arrays) 
 
 
 def remove(folder: Path) -> None:
-    """Delete an artifact's folder."""
+    """Delete an artifact's folder, whatever it holds; of a link, the link."""
     with _storage(folder):
-        # The manifest first, so that a half-removed artifact is not listed.
-        (folder / MANIFEST).unlink()
+        if folder.is_symlink() or not folder.is_dir():
+            folder.unlink()
+            return
         shutil.rmtree(folder)
 
 

@@ -25,7 +25,7 @@ from indexer.store.rows import Exclusion
 from indexer.store.vector_index import publish, remove_vector_files
 
 from . import switch_model
-from .encoder import BatchEncoder, Encoder, name_of
+from .encoder import BatchEncoder, Encoder, name_of, require_unit
 from .errors import ExclusionError, ModelNotFound
 from .forget_files import erase, prune
 from .load import BUILT_IN, find_bundle, load_encoder
@@ -321,6 +321,10 @@ class _Run:
             ) as batches,
         ):
             for batch in batches:
+                if batch.vectors is not None:
+                    require_unit(
+                        batch.vectors, len(batch.fresh), self.model.dim, name_of(self.encoder)
+                    )
                 with self.catalog.transaction():
                     self.committer.commit(batch)
                 done += len(batch.files)

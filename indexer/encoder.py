@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import VectorsError
+
 if TYPE_CHECKING:
     from indexer.bundles.bundle import Bundle
     from indexer.images.preprocess import Preprocess
@@ -89,6 +91,8 @@ class BatchEncoder(Encoder, Protocol):
         """End what `prepare` started."""
 
 
+# How far a vector's norm may be from 1: what rounding in half precision makes of it, and more.
+MAX_NORM_ERROR = 0.01
 # OpenAI's CLIP starts from it.
 DEFAULT_LOGIT_SCALE = 1 / 0.07
 
@@ -109,3 +113,37 @@ def unit(vectors: NDArray[Any]) -> Embeddings:
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
     scaled: Embeddings = rows / np.maximum(norms, np.float32(1e-12))
     return scaled
+
+
+def require_unit(vectors: object, rows: int, dim: int, model: str) -> Embeddings:
+    """Check what a model gives, before anything is stored or compared.
+
+    Args:
+        vectors: Should be `(rows, dim)` finite numbers, each row of unit norm.
+        rows: How many images or texts were encoded.
+        dim: Length of the model's vectors.
+        model: Its name, for the error.
+
+    Returns:
+        The vectors.
+
+    Raises:
+        VectorsError: They are something else.
+    """
+    array: Embeddings = np.asarray(vectors)
+    if array.shape != (rows, dim) or array.dtype.kind != "f":
+        raise VectorsError(
+            f"the model {model} is damaged: for {rows} images or texts it gives "
+            f"{' x '.join(map(str, array.shape))} values of {array.dtype}, not {rows} x {dim} "
+            "numbers"
+        )
+    squares = np.einsum("nd,nd->n", array, array, dtype=np.float32)
+    # Not so where one is not a number.
+    good = np.abs(np.sqrt(squares) - 1) <= MAX_NORM_ERROR
+    if not good.all():
+        raise VectorsError(
+            f"the model {model} is damaged: {np.count_nonzero(~good):,} of {rows:,} vectors "
+            f"{'are not finite' if not np.isfinite(squares).all() else 'have no unit length'}. "
+            "Nothing of them is stored. `clipdex models verify` checks the model's files"
+        )
+    return array

@@ -20,6 +20,7 @@
     │   ├── BundleError             a compiled model's files are incomplete or damaged
     │   ├── DownloadError           a model's files cannot be fetched, or are not the hub's
     │   ├── CompileError            a model cannot be compiled, or differs from open_clip
+    │   ├── VectorsError            what a model gives are no unit vectors
     │   ├── DeviceUnavailable       this machine does not have the requested device
     │   └── OutOfMemory             a batch does not fit into a device's memory
     ├── ArtifactError               a head or concept is missing, damaged or was changed
@@ -125,6 +126,10 @@ class DownloadError(ModelError):
 
 class CompileError(ModelError):
     """A model cannot be compiled, or its bundle differs from open_clip."""
+
+
+class VectorsError(ModelError):
+    """What a model gives are no unit vectors of its dimension."""
 
 
 class DeviceUnavailable(ModelError):

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from indexer.errors import ArtifactError
+
 from . import options
 from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
@@ -187,13 +189,22 @@ def list_learned(collection: options.Collection = None, as_json: options.Json = 
 
     Example: clipdex adapt list
     """
-    for manifest in _learned(collection):
+    failed = False
+    for folder in _folders(collection):
+        try:
+            manifest = _manifest(folder)
+        except ArtifactError as exc:
+            failed = True
+            note(f"skipped {folder.name}: {exc}, or `clipdex adapt remove` it")
+            continue
         if as_json:
             out_json(_summary(manifest))
         elif "classes" in manifest:
             out(f"{manifest['name']}  {len(manifest['classes']):,} classes, {manifest['method']}")
         else:
             out(f"{manifest['name']}  a concept of {len(manifest['images']['like'])} images")
+    if failed:
+        raise typer.Exit(SOME_FILES_FAILED)
 
 
 @app.command()
@@ -203,8 +214,8 @@ def show(name: Name, collection: options.Collection = None) -> None:
 
     Example: clipdex adapt show machine-parts
     """
-    for manifest in _named(name, collection):
-        out_json(manifest, indent=1)
+    for folder in _named(name, collection):
+        out_json(_manifest(folder), indent=1)
 
 
 @app.command()
@@ -218,35 +229,36 @@ def remove(name: Name, collection: options.Collection = None) -> None:
     from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
     from indexer.store.tables.labels import head_origin
-    from search.labels.concepts import concepts_folder
-    from search.labels.heads import heads_folder
 
     place = locate(collection)
-    _named(name, collection)
-    for folder in (heads_folder(place.folder) / name, concepts_folder(place.folder) / name):
-        if folder.exists():
-            delete(folder)
+    for folder in _named(name, collection):
+        delete(folder)
     if place.exists:
         with write_transaction(place, "adapt remove") as catalog:
             catalog.remove_labels_of(head_origin(name))
     out(f"{name} removed")
 
 
-def _learned(collection: Path | None) -> list[dict[str, Any]]:
+def _folders(collection: Path | None) -> list[Path]:
+    """Return the folders of all heads, then of all concepts, whether they can be read or not."""
     from indexer.store.collection import locate
-    from search.labels.artifact import names, read_manifest
+    from search.labels.artifact import names
     from search.labels.concepts import concepts_folder
     from search.labels.heads import heads_folder
 
     place = locate(collection).folder
     folders = (heads_folder(place), concepts_folder(place))
-    return [read_manifest(folder / name) for folder in folders for name in names(folder)]
+    return [folder / name for folder in folders for name in names(folder)]
 
 
-def _named(name: str, collection: Path | None) -> list[dict[str, Any]]:
-    from indexer.errors import ArtifactError
+def _manifest(folder: Path) -> dict[str, Any]:
+    from search.labels.artifact import read_manifest
 
-    found = [manifest for manifest in _learned(collection) if manifest["name"] == name]
+    return read_manifest(folder)
+
+
+def _named(name: str, collection: Path | None) -> list[Path]:
+    found = [folder for folder in _folders(collection) if folder.name == name]
     if not found:
         raise ArtifactError(
             f"no head or concept is called {name} here: `clipdex adapt list` lists those there are"

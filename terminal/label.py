@@ -10,6 +10,9 @@ import typer
 from . import options
 from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
+# Encoding as many takes a quarter of an hour; ImageNet's largest list has 21,841.
+MAX_LABELS = 100_000
+
 if TYPE_CHECKING:
     from indexer.encoder import Encoder
     from search.labels.apply import Labelled
@@ -128,9 +131,16 @@ def _read(file: Path) -> list[str]:
     from indexer.text_files import read_text
 
     try:
-        return read_text(file).splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
+        lines = read_text(file).splitlines()
+    except OSError as exc:
+        raise typer.BadParameter(f"{file} cannot be read: {exc.strerror or exc}") from exc
+    except UnicodeDecodeError as exc:
         raise typer.BadParameter(f"{file} cannot be read as text: {exc}") from exc
+    if len(lines) > MAX_LABELS:
+        raise typer.BadParameter(
+            f"{file} has {len(lines):,} labels, and at most {MAX_LABELS:,} can be compared"
+        )
+    return lines
 
 
 def _write(labelled: "Iterable[Labelled]", as_json: bool, as_csv: bool) -> None:

@@ -195,5 +195,13 @@ def _writing_errors(folder: Path) -> Iterator[None]:
 def _reading_errors(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as exc:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        StopIteration,
+        RecursionError,
+    ) as exc:
         raise JournalError(f"the journal in {folder} cannot be read: {exc}") from exc

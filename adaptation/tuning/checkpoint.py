@@ -74,7 +74,7 @@ def read_state(folder: Path, identity: Identity) -> State | None:
         if {name: metadata[name] for name in identity} != identity:
             return None
         tensors = load_file(str(file))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
         return None
     moments: Moments = {}
     for name, value in tensors.items():

@@ -17,13 +17,14 @@ import re
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 
 from indexer.encoder import Embeddings, unit
 from indexer.errors import BundleError
-from indexer.images.preprocess import Preprocess
+from indexer.images.preprocess import RESAMPLING, Preprocess, ResizeMode
+from indexer.json_files import Fields, read_json
 from indexer.model_name import MANIFEST
 
 FORMAT = 1
@@ -32,6 +33,16 @@ HEX = re.compile(r"[0-9a-f]{32}")
 BANK = "bank.npy"
 FILES = ("image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data")
 TOKENIZERS = {"bpe": "tokenizer.txt", "huggingface": "tokenizer.json"}
+# The keys of `tokenizers.bpe.CLEANERS`.
+CLEANERS = ("lower", "whitespace", "canonicalize")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+# Far above those of any model, and far below what fills the memory.
+MAX_DIM = 65_536
+MAX_SIDE = 4_096
+MAX_CONTEXT = 32_768
+MAX_ID = 2**31 - 1
+# How many coefficients each kind of estimate has.
+RELEVANCE = {"text": 4, "image": 4, "mixed": 4, "label": 3}
 
 
 @dataclass(frozen=True)
@@ -67,11 +78,27 @@ class TextSettings:
         """Return the settings in a manifest's object.
 
         Raises:
-            KeyError: The kind of tokenizer is unknown.
+            ValueError: One is missing or makes no sense.
         """
-        clips = settings.get("clips")
-        made = cls(**{**settings, "clips": tuple(clips) if clips else None})
-        _ = TOKENIZERS[made.kind]
+        fields = Fields(settings, "'text'")
+        clips = None
+        if fields.has("clips"):
+            start, end, pad, last = fields.integers("clips", 4, 0, MAX_ID)
+            clips = start, end, pad, last
+        specials = fields.fields("specials", {})
+        made = cls(
+            context_length=fields.integer("context_length", 3, MAX_CONTEXT),
+            cut=fields.flag("cut"),
+            clean=fields.text("clean", among=CLEANERS),
+            pad=fields.integer("pad", 0, MAX_ID),
+            kind=fields.text("kind", "bpe", among=TOKENIZERS),
+            start=fields.integer("start", 0, MAX_ID, 0),
+            end=fields.integer("end", 0, MAX_ID, 0),
+            specials={key: specials.integer(key, 0, MAX_ID) for key in specials},
+            blank=fields.integer("blank", 0, MAX_ID, None),
+            clips=clips,
+        )
+        fields.nothing_else("clips")
         return made
 
     @property
@@ -126,12 +153,18 @@ class Bundle:
     @cached_property
     def bank(self) -> Embeddings | None:
         """The vectors of captions of everything, `(captions, dim)`; None in a bundle without."""
+        file = self.folder / BANK
         try:
-            return unit(np.load(self.folder / BANK, allow_pickle=False))
+            bank = unit(np.load(file, allow_pickle=False, max_header_size=1_000))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as exc:
-            raise BundleError(f"{self.folder / BANK} is damaged: {exc}") from exc
+        except Exception as exc:  # NumPy's parser of headers raises many kinds
+            raise BundleError(f"{file} is damaged: {exc}") from exc
+        if bank.ndim != 2 or not len(bank) or bank.shape[1] != self.dim:
+            raise BundleError(f"{file} is damaged: it does not hold vectors of {self.dim} numbers")
+        if not np.isfinite(bank).all():
+            raise BundleError(f"{file} is damaged: it holds numbers that are none")
+        return bank
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -140,40 +173,59 @@ class Bundle:
         Raises:
             BundleError: A file is missing, or the manifest is damaged or of another format.
         """
+        damaged = f"the manifest of the bundle {folder} is damaged"
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = read_json(folder / MANIFEST)
         except FileNotFoundError as exc:
             raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}") from exc
         except (OSError, ValueError) as exc:
-            raise BundleError(f"the manifest of the bundle {folder} is damaged: {exc}") from exc
+            raise BundleError(f"{damaged}: {exc}") from exc
         if not isinstance(manifest, dict):
-            raise BundleError(f"the manifest of the bundle {folder} is damaged: it is no object")
+            raise BundleError(f"{damaged}: it is not an object")
         if manifest.get("format") != FORMAT:
             raise BundleError(
-                f"the bundle {folder} has format {manifest.get('format')}, but this clipdex reads "
-                f"{FORMAT}: compile the model again, or upgrade clipdex"
+                f"the bundle {folder} has format {str(manifest.get('format'))[:40]}, but this "
+                f"clipdex reads {FORMAT}: compile the model again, or upgrade clipdex"
             )
-        kind = manifest.get("text", {}).get("kind", "bpe")
-        files = (*FILES, TOKENIZERS.get(kind, MANIFEST))
-        missing = [name for name in files if not (folder / name).is_file()]
+        text = manifest.get("text")
+        kind = text.get("kind", "bpe") if isinstance(text, dict) else None
+        tokenizer = TOKENIZERS.get(kind, MANIFEST) if isinstance(kind, str) else MANIFEST
+        missing = [name for name in (*FILES, tokenizer) if not (folder / name).is_file()]
         if missing:
             raise BundleError(f"the bundle {folder} lacks {', '.join(missing)}")
         if not HEX.fullmatch(str(manifest.get("fingerprint"))):
-            raise BundleError(
-                f"the manifest of the bundle {folder} is damaged: its fingerprint is not 32 hex "
-                "digits"
-            )
+            raise BundleError(f"{damaged}: its fingerprint is not 32 hex digits")
         try:
-            return cls(
-                folder,
-                **{
-                    **{key: value for key, value in manifest.items() if key != "format"},
-                    "image": Preprocess.from_json(manifest["image"]),
-                    "text": TextSettings.from_json(manifest["text"]),
-                },
-            )
-        except (KeyError, TypeError) as exc:
-            raise BundleError(f"the manifest of the bundle {folder} is incomplete: {exc}") from exc
+            return cls._from_fields(folder, Fields(manifest))
+        except ValueError as exc:
+            raise BundleError(f"{damaged}: {exc}") from exc
+
+    @classmethod
+    def _from_fields(cls, folder: Path, fields: Fields) -> Self:
+        """Return the bundle of a manifest; raise ValueError if an entry makes no sense."""
+        sums = fields.fields("checksums", {})
+        made = cls(
+            folder=folder,
+            name=fields.text("name"),
+            fingerprint=fields.text("fingerprint", pattern=HEX),
+            dim=fields.integer("dim", 1, MAX_DIM),
+            logit_scale=fields.number("logit_scale", positive=True),
+            logit_bias=fields.number("logit_bias", None),
+            image=_preprocess(fields.fields("image")),
+            text=TextSettings.from_json(fields.object("text")),
+            source=fields.text("source"),
+            licence=fields.text("licence"),
+            relevance=_relevance(fields.object("relevance", {})),
+            checksums={key: sums.text(key, pattern=DIGEST) for key in sums},
+            quantized=fields.object("quantized", {}),
+            tuned=fields.object("tuned", {}),
+            architecture=fields.object("architecture", {}),
+        )
+        fields.nothing_else("format")
+        lost = [key for key in sums if not (folder / Path(key).name).is_file()]
+        if lost:
+            raise ValueError(f"it lists {', '.join(lost)}, which the folder lacks")
+        return made
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -197,3 +249,26 @@ class Bundle:
         del manifest["folder"]
         text = json.dumps(manifest, indent=1, ensure_ascii=False)
         (self.folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _preprocess(fields: Fields) -> Preprocess:
+    """Return the image settings in a manifest; raise ValueError if one makes no sense."""
+    fields.integers("size", 2, 1, MAX_SIDE)
+    std = fields.numbers("std", 3)
+    if min(std) <= 0:
+        raise ValueError("'std' is not above 0")
+    fields.numbers("mean", 3)
+    fields.text("resize_mode", "shortest", among=get_args(ResizeMode))
+    fields.text("interpolation", "bicubic", among=RESAMPLING)
+    fields.integer("fill_color", 0, 255, 0)
+    fields.nothing_else()
+    return Preprocess.from_json(fields.values)
+
+
+def _relevance(coefficients: dict[str, Any]) -> dict[str, Any]:
+    """Return the coefficients of the estimates; raise ValueError if some are not numbers."""
+    fields = Fields(coefficients, "'relevance'")
+    for kind, count in RELEVANCE.items():
+        if coefficients:
+            fields.numbers(kind, count)
+    return coefficients

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from blake3 import blake3
-
 from indexer.errors import BundleError, CompileError
+from indexer.json_files import Fields, read_json
 from indexer.model_name import CONFIG, MANIFEST, ModelName
 from indexer.user_folders import user_folder
 
@@ -75,11 +74,25 @@ def stamp(model_name: ModelName) -> Stamp:
 def read_record(name: str) -> Record | None:
     """Return what a name was compiled to; None if it was not."""
     try:
-        fields = json.loads(_record_file(name).read_text(encoding="utf-8"))
-        fields["stamp"] = [tuple(entry) for entry in fields["stamp"]]
-        return Record(**fields)
-    except (OSError, ValueError, TypeError, KeyError):
+        return _record(Fields(read_json(_record_file(name))))
+    except (OSError, ValueError):
         return None
+
+
+def _record(fields: Fields) -> Record:
+    """Return the record in a file; raise ValueError if it is not one."""
+    stamp: Stamp = []
+    for entry in fields.items("stamp"):
+        if not isinstance(entry, list) or list(map(type, entry)) != [str, int, int]:
+            raise ValueError("'stamp' does not list files")
+        stamp.append((entry[0], entry[1], entry[2]))
+    return Record(
+        name=fields.text("name"),
+        fingerprint=fields.text("fingerprint", pattern=HEX),
+        source=fields.text("source"),
+        arch=fields.text("arch", None),
+        stamp=stamp,
+    )
 
 
 def write_record(record: Record) -> None:
@@ -149,12 +162,13 @@ def compiling(name: str) -> Iterator[None]:
 
 
 def _record_file(name: str) -> Path:
+    from blake3 import blake3
+
     return models_folder() / "names" / f"{blake3(name.encode()).hexdigest(length=16)}.json"
 
 
 def _name_in(file: Path) -> str | None:
     try:
-        name = json.loads(file.read_text(encoding="utf-8"))["name"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return Fields(read_json(file)).text("name")
+    except (OSError, ValueError):
         return None
-    return str(name)

@@ -146,7 +146,7 @@ def _write(
         architecture=loaded.config,
     )
     on_progress("encoding the caption bank")
-    write_bank(OnnxEncoder(bundle, device="cpu"), folder)
+    write_bank(OnnxEncoder(bundle, device="cpu", made_here=True), folder)
     bundle = replace(bundle, checksums=digests(bundle))
     bundle.save()
     return bundle

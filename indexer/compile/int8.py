@@ -145,7 +145,7 @@ def _make(base: Bundle, name: str, paths: Sequence[Path], limits: Limits) -> tup
         full = OnnxEncoder(base, device="cpu")
         for kept in KEPT:
             made = quantize(base, calibrated, work, name, kept=kept)
-            loss = measure(full, OnnxEncoder(made, device="cpu"), measured)
+            loss = measure(full, OnnxEncoder(made, device="cpu", made_here=True), measured)
             if loss.refusal is None:
                 break
         else:

@@ -9,11 +9,14 @@ import onnxruntime as ort
 
 from indexer.arguments import several
 from indexer.bundles.bundle import Bundle
-from indexer.encoder import Embeddings, Pixels
+from indexer.bundles.checksums import require_intact
+from indexer.encoder import Embeddings, Pixels, require_unit
 from indexer.errors import BundleError, DeviceUnavailable, ModelError, QueryError
 from indexer.images.preprocess import Preprocess
 from indexer.tokenizers.bpe import TokenIds
 from indexer.tokenizers.load import Tokenizer, load_tokenizer
+
+from .trial import require_runnable
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -46,7 +49,14 @@ class OnnxEncoder:
     many cores on one batch.
     """
 
-    def __init__(self, bundle: Bundle, *, device: str = "auto", threads: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        threads: int = 1,
+        made_here: bool = False,
+    ) -> None:
         """Choose how to run the bundle.
 
         Args:
@@ -54,6 +64,8 @@ class OnnxEncoder:
             device: "auto" (CUDA if ONNX Runtime has it, otherwise the CPU), "cpu", "cuda" or
                 "mps".
             threads: Cores to use.
+            made_here: Whether this process has just made the bundle, so that its files need no
+                check.
 
         Raises:
             DeviceUnavailable: ONNX Runtime does not support the device.
@@ -71,6 +83,7 @@ class OnnxEncoder:
         self.batch_size = CPU_FIXED_BATCH if device == "cpu" else DEVICE_FIXED_BATCH
         self._threads = max(1, threads // self.workers)
         self._text_runs = 0
+        self._made_here = made_here
         # The processor time of a thread with helpers does not say what a batch costs.
         tunable = device == "cpu" and self._threads == 1 and not bundle.quantized
         self.batch_sizes = CPU_BATCHES_TO_TRY if tunable else (self.batch_size,)
@@ -115,7 +128,8 @@ class OnnxEncoder:
         """Encode `(n, 3, h, w)` uint8 as `(n, dim)` float32 of unit norm.
 
         Raises:
-            BundleError: The model cannot be loaded.
+            BundleError: The model's files are damaged, or it cannot be loaded.
+            VectorsError: What it gives are no unit vectors.
             ModelError: The model failed, perhaps because memory ran out.
         """
         # In 8 bits a batch shares one scale, so a vector would depend on its neighbors.
@@ -130,8 +144,9 @@ class OnnxEncoder:
         """Encode n texts, or one, as `(n, dim)` float32 of unit norm.
 
         Raises:
-            QueryError: There are no texts.
-            BundleError: The model cannot be loaded.
+            QueryError: There are no texts, or a word is too long.
+            BundleError: The model's files are damaged, or it cannot be loaded.
+            VectorsError: What it gives are no unit vectors.
         """
         texts = list(several(texts))
         if not texts:
@@ -160,6 +175,8 @@ class OnnxEncoder:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
+        if not self._made_here:
+            require_intact(self.bundle, self.bundle.text.file)
         return load_tokenizer(self.bundle)
 
     @cached_property
@@ -181,6 +198,8 @@ class OnnxEncoder:
         return self._session("text.onnx", _text_options())
 
     def _session(self, file: str, options: ort.SessionOptions) -> ort.InferenceSession:
+        if not self._made_here:
+            require_runnable(self.bundle, file)
         options.log_severity_level = 3
         # Waiting threads sleep, since the decoders need the cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -201,7 +220,7 @@ class OnnxEncoder:
                 f"the model {self.name} failed on a batch of {len(values)}: {exc}. If memory ran "
                 "out, try a smaller --batch-size"
             ) from exc
-        return vectors
+        return require_unit(vectors, len(values), self.dim, self.name)
 
 
 def _text_options() -> ort.SessionOptions:

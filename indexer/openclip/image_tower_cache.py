@@ -22,6 +22,7 @@ from torch import nn
 
 from indexer.bundles import cache
 from indexer.errors import CompileError
+from indexer.json_files import read_json
 from indexer.model_name import CONFIG
 
 from .image_tower import build_visual
@@ -76,12 +77,20 @@ def read_tower(mark: str) -> nn.Module | None:
     """
     folder = cache.models_folder() / mark / FOLDER
     try:
-        manifest = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        manifest = read_json(folder / CONFIG)
         if manifest["fingerprint"] != mark or manifest["blake3"] != _digest(folder / WEIGHTS):
             return None
         visual = build_visual(manifest["model_cfg"])
         visual.load_state_dict(load_file(str(folder / WEIGHTS)), strict=True)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        SafetensorError,
+    ):
         return None  # it is made again
     return visual
 

@@ -9,11 +9,15 @@ import html
 import string
 import sys
 from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Regex, pre_tokenizers
+
+from indexer.errors import QueryError
 
 TokenIds = NDArray[np.int64]
 """`(n, length)`, each row one text, padded on the right."""
@@ -22,6 +26,8 @@ TokenIds = NDArray[np.int64]
 WORD = r"(?i:'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)"
 END_OF_WORD = "</w>"
 NEVER = sys.maxsize
+# In bytes of UTF-8. Merging as many takes two seconds.
+MAX_WORD = 500_000
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -96,9 +102,14 @@ class TextTokenizer:
             end: The id of the end token.
             pad: The id of padding.
             specials: Special tokens that may be typed, such as `<end_of_text>`, and their ids.
+
+        Raises:
+            ValueError: The file does not hold merges.
         """
         characters, *merges = file.read_text(encoding="utf-8").splitlines()
         self._bytes = {character: number for number, character in enumerate(characters.split())}
+        if len(self._bytes) != 256:
+            raise ValueError(f"its first line has {len(self._bytes)} characters, not 256")
         self._ranks = {merge: rank for rank, merge in enumerate(merges)}
         self._clean = CLEANERS[clean]
         self._specials = specials
@@ -113,40 +124,76 @@ class TextTokenizer:
         self.context_length = context_length
         self.start, self.end, self.pad = start, end, pad
 
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of one text, without the start and end tokens."""
+    def encode(self, text: str, *, longest: int = NEVER) -> list[int]:
+        """Return the ids of one text, without the start and end tokens.
+
+        Args:
+            text: The text.
+            longest: Leave out words that begin after this many ids.
+
+        Raises:
+            QueryError: A word is too long.
+        """
         ids: list[int] = []
-        for word, _ in self._words.pre_tokenize_str(self._clean(text)):
-            if word in self._specials:
-                ids.append(self._specials[word])
-            else:
-                ids.extend(self._merge(word))
+        # No word reaches over a space, which is all the white space that cleaning leaves.
+        for part in self._clean(text).split(" "):
+            for word, _ in self._words.pre_tokenize_str(part):
+                if len(ids) >= longest:
+                    return ids
+                if word in self._specials:
+                    ids.append(self._specials[word])
+                else:
+                    ids.extend(self._merge(word))
         return ids
 
     def _merge(self, word: str) -> list[int]:
-        """Return the ids of a word: its neighbors are merged, best merge first, while possible."""
+        """Return the ids of a word: its neighbors are merged, best merge first, while possible.
+
+        The first of equal merges comes first. A heap holds the possible ones, so that a word of n
+        letters takes n log n steps; those that another merge has made impossible stay in it until
+        they come up.
+        """
+        if len(word) > MAX_WORD:
+            raise QueryError(f"a word has {len(word):,} letters: at most {MAX_WORD:,} are read")
         tokens = [*word[:-1], word[-1] + END_OF_WORD]
         ids = [self._bytes[character] for character in word]
         ids[-1] += len(self._bytes)
-        ranks = [self._rank(tokens, at) for at in range(len(tokens) - 1)]
-        while ranks and (best := min(ranks)) != NEVER:
-            at = ranks.index(best)
-            tokens[at : at + 2] = [tokens[at] + tokens[at + 1]]
-            ids[at : at + 2] = [2 * len(self._bytes) + best]
-            del ranks[at]
-            for place in (at - 1, at):
-                if 0 <= place < len(ranks):
-                    ranks[place] = self._rank(tokens, place)
-        return ids
+        count = len(tokens)
+        # The tokens as a linked list: the places of each one's neighbors. An empty one is merged.
+        before, after = list(range(-1, count - 1)), list(range(1, count + 1))
+        ranks = self._ranks
+        possible = [
+            (rank, at)
+            for at, pair in enumerate(pairwise(tokens))
+            if (rank := ranks.get(" ".join(pair), NEVER)) != NEVER
+        ]
+        heapify(possible)
+        while possible:
+            rank, at = heappop(possible)
+            right = after[at]
+            if right >= count or not tokens[at] or self._rank(tokens, at, right) != rank:
+                continue
+            tokens[at] += tokens[right]
+            ids[at] = 2 * len(self._bytes) + rank
+            tokens[right] = ""
+            after[at] = after[right]
+            if after[at] < count:
+                before[after[at]] = at
+            for left, other in ((before[at], at), (at, after[at])):
+                if left >= 0 and other < count:
+                    new = self._rank(tokens, left, other)
+                    if new != NEVER:
+                        heappush(possible, (new, left))
+        return [one for one, token in zip(ids, tokens, strict=True) if token]
 
-    def _rank(self, tokens: list[str], at: int) -> int:
-        return self._ranks.get(f"{tokens[at]} {tokens[at + 1]}", NEVER)
+    def _rank(self, tokens: list[str], left: int, right: int) -> int:
+        return self._ranks.get(f"{tokens[left]} {tokens[right]}", NEVER)
 
     def __call__(self, texts: list[str], *, cut: bool = False) -> TokenIds:
         """Return ids `(n, context_length)`; with `cut`, only as long as the longest text."""
         rows = []
         for text in texts:
-            ids = [self.start, *self.encode(text), self.end]
+            ids = [self.start, *self.encode(text, longest=self.context_length), self.end]
             if len(ids) > self.context_length:
                 ids = [*ids[: self.context_length - 1], self.end]
             rows.append(ids)

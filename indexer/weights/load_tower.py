@@ -7,6 +7,7 @@ from torch import nn
 
 from indexer.bundles import cache
 from indexer.bundles.bundle import Bundle
+from indexer.bundles.checksums import require_intact
 from indexer.compile.tokenizer_export import convert_tokenizer
 from indexer.devices.torch_device import find_device
 from indexer.encoders.gpu.torch_encoder import TorchEncoder
@@ -31,6 +32,7 @@ def obtain_tower(bundle: Bundle, on_progress: Report = lambda line: None) -> nn.
         on_progress: Called with a line of text on what is being done.
 
     Raises:
+        BundleError: The bundle's files are damaged.
         ModelError: The weights cannot be found.
     """
     # The processes of other GPUs wait, and then read the cache.
@@ -38,6 +40,7 @@ def obtain_tower(bundle: Bundle, on_progress: Report = lambda line: None) -> nn.
         cached = read_tower(bundle.fingerprint)
         if cached is not None:
             return cached
+        require_intact(bundle, "image.onnx", "image.onnx.data")
         try:
             visual, config = tower_from_graph(bundle), bundle.architecture
         except ModelError as exc:

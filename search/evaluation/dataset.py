@@ -1,7 +1,7 @@
 """Reads the labels or captions of a user's own images from a folder, a CSV file or JSONL."""
 
 import csv
-import json
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from indexer.errors import GroundTruthError
+from indexer.json_files import parse_json
 from indexer.scan.walk import Found, walk
+from indexer.text_files import read_text
+
+# Of a CSV or JSONL file: millions of images.
+MAX_MEGABYTES = 1_000
 
 FORMS = (
     "a folder with one folder per class, a CSV with the header path,label or path,caption, or "
@@ -76,7 +81,7 @@ def _of_folders(source: Path) -> Iterator[Row]:
 
 
 def _of_csv(source: Path) -> Iterator[Row]:
-    with open(source, encoding="utf-8-sig", newline="") as file:
+    with io.StringIO(read_text(source, megabytes=MAX_MEGABYTES), newline="") as file:
         reader = csv.DictReader(file, strict=True)
         header = [name.strip() for name in reader.fieldnames or ()]
         if "path" not in header or not {"label", "caption"} & set(header):
@@ -98,13 +103,13 @@ def _of_csv(source: Path) -> Iterator[Row]:
 
 
 def _of_jsonl(source: Path) -> Iterator[Row]:
-    with open(source, encoding="utf-8-sig") as file:
+    with io.StringIO(read_text(source, megabytes=MAX_MEGABYTES), newline=None) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             place = f"{source}, line {number}"
             try:
-                row = json.loads(line)
+                row = parse_json(line)
             except ValueError as exc:
                 raise GroundTruthError(f"{place} is not JSON: {exc}") from exc
             image = row.get("image") if isinstance(row, dict) else None

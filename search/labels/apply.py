@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexer.encoder import Encoder
+from indexer.encoder import Embeddings, Encoder, name_of, require_unit
 from indexer.images.decode import Limits
 from indexer.pipeline.embed_files import embed_files, tasks_of
 from indexer.store.lookup import Lookup
 from indexer.store.paths import existing, path_fields
 
-from .zero_shot import Labels
+from .zero_shot import Answer, Labels
 
 if TYPE_CHECKING:  # the engine stands above
     from search.engine import Engine
@@ -89,6 +89,11 @@ def label_files(
     Raises:
         RootUnavailable: One of the paths does not exist.
     """
+
+    def answers(vectors: Embeddings) -> list[Answer]:
+        checked = require_unit(vectors, len(vectors), encoder.dim, name_of(encoder))
+        return labeller.best(checked, top)
+
     tasks, unreadable = tasks_of(paths)
     with ExitStack() as stack:
         stored = (
@@ -99,7 +104,7 @@ def label_files(
         for file in embed_files(
             tasks,
             encoder,
-            lambda vectors: labeller.best(vectors, top),
+            answers,
             stored=stored,
             workers=workers,
             limits=limits,

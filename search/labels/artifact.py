@@ -6,6 +6,7 @@ are refused, and nothing is unpickled. `adaptation/artifact_writer.py` writes th
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.errors import ArtifactError, FingerprintMismatch
+from indexer.json_files import Fields, read_json
+from indexer.text_files import read_bytes
 
 FORMAT = 1
 MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
 # What earlier versions called entries of the manifest, and of its metrics.
 EARLIER_NAMES = {"figures": "metrics", "pictures": "images"}
+# Far above what `clipdex adapt` writes, and far below what fills the memory.
+MAX_MEGABYTES = 4_000
+CONCEPT = "concept"
 CHANGED = "{} is not what `clipdex adapt` wrote: its files were changed. Learn it again"
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -71,12 +77,15 @@ def load(folder: Path) -> Artifact:
 
     manifest = read_manifest(folder)
     try:
-        packed = (folder / ARRAYS).read_bytes()
+        packed = read_bytes(folder / ARRAYS, megabytes=MAX_MEGABYTES, pipes=False)
     except OSError as exc:
         raise ArtifactError(f"{folder} cannot be read: {exc}") from exc
     if manifest.get("arrays") != digest(packed).hex():
         raise ArtifactError(CHANGED.format(folder))
     arrays = unpack(packed, folder)
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ArtifactError(f"{folder} is damaged: {name!r} does not hold finite numbers")
     return Artifact(manifest["name"], manifest["kind"], manifest["fingerprint"], arrays, manifest)
 
 
@@ -87,7 +96,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ArtifactError: It is missing, damaged or changed.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = read_json(folder / MANIFEST)
     except (OSError, ValueError) as exc:
         raise ArtifactError(f"{folder} cannot be read: {exc}") from exc
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -95,15 +104,36 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} is of another format than this clipdex's ({FORMAT}): learn it again, or "
             "upgrade clipdex"
         )
-    if manifest.get("digest") != manifest_digest(manifest):
-        raise ArtifactError(CHANGED.format(folder))
-    current = _renamed(manifest)
+    try:
+        if manifest.get("digest") != manifest_digest(manifest):
+            raise ArtifactError(CHANGED.format(folder))
+        current = _renamed(manifest)
+        _check(Fields(current))
+    except ValueError as exc:
+        raise ArtifactError(f"{folder} is damaged: {exc}") from exc
     if "metrics" in current:
         current["metrics"] = {
             key: _renamed(value) if isinstance(value, dict) else value
             for key, value in current["metrics"].items()
         }
     return current
+
+
+def _check(fields: Fields) -> None:
+    """Raise ValueError if an entry that clipdex uses is missing or makes no sense."""
+    for key in ("name", "kind", "fingerprint", "arrays"):
+        fields.text(key)
+    for key in ("model", "made", "method"):
+        fields.text(key, "")
+    fields.object("metrics", {})
+    if fields.text("kind") == CONCEPT:
+        fields.fields("images").texts("like")
+        return
+    fields.text("method")
+    fields.number("temperature", positive=True)
+    classes = fields.texts("classes")
+    if not classes or len(set(classes)) < len(classes):
+        raise ValueError("'classes' is empty or names one twice")
 
 
 def _renamed(entries: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,12 +146,11 @@ def unpack(packed: bytes, place: Path) -> Arrays:
     Raises:
         ArtifactError: The bytes are damaged.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load as unpacked
 
     try:
         arrays: dict[str, NDArray[np.float32]] = unpacked(packed)
-    except SafetensorError as exc:
+    except Exception as exc:  # also of kinds of numbers that NumPy lacks
         raise ArtifactError(f"the arrays in {place} cannot be read: {exc}") from exc
     return arrays
 
@@ -134,10 +163,62 @@ def manifest_digest(manifest: Mapping[str, Any]) -> str:
     return digest(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hex()
 
 
+def require_shapes(
+    arrays: Arrays, shapes: Mapping[str, tuple[str, ...]], place: Path, **sizes: int
+) -> dict[str, int]:
+    """Check that arrays fit each other.
+
+    Args:
+        arrays: By name.
+        shapes: The names of each array's sides; sides of one name are equally long.
+        place: Where they are from, for the error.
+        sizes: The sides that are known.
+
+    Returns:
+        The length of each side.
+
+    Raises:
+        ArtifactError: One is missing, empty or does not fit.
+    """
+    for name, sides in shapes.items():
+        array = arrays.get(name)
+        if array is None:
+            raise ArtifactError(f"{place} is damaged: it has no {name!r}")
+        expected = tuple(
+            sizes.setdefault(side, length) for side, length in zip(sides, array.shape, strict=False)
+        )
+        if array.ndim != len(sides) or array.shape != expected or not array.size:
+            raise ArtifactError(
+                f"{place} is damaged: {name!r} has the shape {array.shape}, which does not fit"
+            )
+    return sizes
+
+
+def require_dim(dim: int, own: int, place: str) -> None:
+    """Check that vectors are as long as those that an artifact was learnt from.
+
+    Raises:
+        ArtifactError: They are not.
+    """
+    if dim != own:
+        raise ArtifactError(
+            f"{place} is damaged: it is for vectors of {own:,} numbers, and the model's have "
+            f"{dim:,}. Learn it again"
+        )
+
+
 def names(folder: Path) -> list[str]:
     """Return the names of a folder's artifacts in ascending order.
 
     Half-written ones, whose names start with a dot, are left out.
     """
-    found = (place.parent.name for place in folder.glob(f"*/{MANIFEST}"))
+    try:
+        found = [entry.name for entry in os.scandir(folder) if is_artifact(entry.path)]
+    except OSError:
+        return []
     return sorted(name for name in found if not name.startswith("."))
+
+
+def is_artifact(folder: Path | str) -> bool:
+    """Return whether a folder holds a manifest or arrays, whatever is in them."""
+    return any(os.path.lexists(os.path.join(folder, name)) for name in (MANIFEST, ARRAYS))

@@ -9,14 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from indexer.encoder import Embeddings
+import numpy as np
+
+from indexer.encoder import MAX_NORM_ERROR, Embeddings
 from indexer.errors import ArtifactError, QueryError
 from indexer.store.records import Model
 from search.ranking.query import Query
 
-from .artifact import MANIFEST, Artifact, load, names
+from .artifact import CONCEPT, Artifact, is_artifact, load, names, require_dim, require_shapes
 
-KIND = "concept"
+KIND = CONCEPT
+# Longer words are not looked up: `adaptation.artifact_writer` allows none.
+MAX_NAME = 64
 WORD = re.compile(r"(?<!\S)@?[\w][\w.-]*(?!\S)")
 
 
@@ -40,9 +44,13 @@ class Concept:
             ArtifactError: It is missing, damaged or changed, or not a concept.
         """
         found = load(folder)
-        if found.kind != KIND or "vector" not in found.arrays:
+        if found.kind != KIND:
             raise ArtifactError(f"{folder} does not hold a concept")
-        return cls(found, found.arrays["vector"])
+        require_shapes(found.arrays, {"vector": ("dim",)}, folder)
+        vector = found.arrays["vector"]
+        if abs(float(np.linalg.norm(vector)) - 1) > MAX_NORM_ERROR:
+            raise ArtifactError(f"{folder} is damaged: its vector has no unit length")
+        return cls(found, vector)
 
 
 def concepts_folder(collection: Path) -> Path:
@@ -77,6 +85,7 @@ def expand_concepts(query: Query, collection: Path, model: Model) -> Query:
             known = ", ".join(names(folder)) or "none yet, see `clipdex adapt concept --help`"
             raise QueryError(f"no such concept: {name}. There are: {known}")
         concept.artifact.require(model.fingerprint, model.name)
+        require_dim(model.dim, len(concept.vector), f"the concept {name}")
         found.append(concept.vector)
         return ""
 
@@ -90,5 +99,7 @@ def find_concept(collection: Path, name: str) -> Concept | None:
     Raises:
         ArtifactError: It is damaged or changed.
     """
+    if len(name) > MAX_NAME:
+        return None
     folder = concepts_folder(collection) / name
-    return Concept.load(folder) if (folder / MANIFEST).exists() else None
+    return Concept.load(folder) if is_artifact(folder) else None

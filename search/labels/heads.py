@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from indexer.encoder import Embeddings, unit
 from indexer.errors import ArtifactError
 
-from .artifact import MANIFEST, Arrays, Artifact, load, names, read_manifest
+from .artifact import (
+    Arrays,
+    Artifact,
+    is_artifact,
+    load,
+    names,
+    read_manifest,
+    require_dim,
+    require_shapes,
+)
 
 # So that a class without votes still has a logarithm.
 MIN_VOTE = 1e-6
@@ -70,15 +79,55 @@ def adapter(vectors: Embeddings, arrays: Arrays) -> Floats:
     return np.asarray(mixed @ arrays["weights"].T, dtype=np.float64)
 
 
-KINDS: dict[str, tuple[Callable[[Embeddings, Arrays], Floats], tuple[str, ...]]] = {
-    "linear": (linear, ("weights", "bias")),
-    "mlp": (mlp, ("weights_in", "bias_in", "weights_out", "bias_out")),
-    "cache": (cache, ("weights", "keys", "values", "alpha", "beta")),
-    "neighbours": (neighbours, ("keys", "values", "k", "temperature")),
-    "adapter": (adapter, ("weights_in", "weights_out", "ratio", "weights")),
-    "projected": (projected, ("projection", "means", "scale")),
+Shapes = dict[str, tuple[str, ...]]
+
+KINDS: dict[str, tuple[Callable[[Embeddings, Arrays], Floats], Shapes]] = {
+    "linear": (linear, {"weights": ("classes", "dim"), "bias": ("classes",)}),
+    "mlp": (
+        mlp,
+        {
+            "weights_in": ("hidden", "dim"),
+            "bias_in": ("hidden",),
+            "weights_out": ("classes", "hidden"),
+            "bias_out": ("classes",),
+        },
+    ),
+    "cache": (
+        cache,
+        {
+            "weights": ("classes", "dim"),
+            "keys": ("examples", "dim"),
+            "values": ("examples", "classes"),
+            "alpha": ("one",),
+            "beta": ("one",),
+        },
+    ),
+    "neighbours": (
+        neighbours,
+        {
+            "keys": ("examples", "dim"),
+            "values": ("examples", "classes"),
+            "k": ("one",),
+            "temperature": ("one",),
+        },
+    ),
+    "adapter": (
+        adapter,
+        {
+            "weights_in": ("hidden", "dim"),
+            "weights_out": ("dim", "hidden"),
+            "ratio": ("one",),
+            "weights": ("classes", "dim"),
+        },
+    ),
+    "projected": (
+        projected,
+        {"projection": ("projected", "dim"), "means": ("classes", "projected"), "scale": ("one",)},
+    ),
 }
 """Each kind's logits `(n, classes)` of unit vectors `(n, dim)`, and the arrays that it reads."""
+
+REJECTION: Shapes = {"centres": ("classes", "dim"), "rejection": ("two",)}
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
@@ -100,11 +149,13 @@ class Head:
         artifact: What its folder holds.
         classes: The labels.
         temperature: What logits are divided by.
+        dim: Length of the vectors.
     """
 
     artifact: Artifact
     classes: tuple[str, ...]
     temperature: float
+    dim: int
 
     @property
     def name(self) -> str:
@@ -116,7 +167,12 @@ class Head:
         return self.artifact.arrays
 
     def logits(self, vectors: Embeddings) -> Floats:
-        """Return logits `(n, classes)` of unit vectors `(n, dim)`, before the temperature."""
+        """Return logits `(n, classes)` of unit vectors `(n, dim)`, before the temperature.
+
+        Raises:
+            ArtifactError: The head is for vectors of another length.
+        """
+        require_dim(vectors.shape[1], self.dim, f"the head {self.name}")
         return KINDS[self.artifact.kind][0](vectors, self._arrays)
 
     def probabilities(self, vectors: Embeddings) -> Floats:
@@ -159,9 +215,23 @@ class Head:
             ArtifactError: It is missing, damaged or changed, or not of a known kind.
         """
         found = load(folder)
-        if found.kind not in KINDS or not set(KINDS[found.kind][1]) <= found.arrays.keys():
+        if found.kind not in KINDS:
             raise ArtifactError(f"{folder} does not hold a head of a kind that this clipdex knows")
-        return cls(found, tuple(found.metadata["classes"]), float(found.metadata["temperature"]))
+        classes = tuple(found.metadata["classes"])
+        shapes = KINDS[found.kind][1]
+        if "rejection" in found.arrays:
+            shapes = {**shapes, **REJECTION}
+        known = {"classes": len(classes), "one": 1, "two": 2}
+        dim = require_shapes(found.arrays, shapes, folder, **known)["dim"]
+        if found.kind == "neighbours":
+            _check_neighbours(found.arrays, folder)
+        return cls(found, classes, float(found.metadata["temperature"]), dim)
+
+
+def _check_neighbours(arrays: Arrays, folder: Path) -> None:
+    """Raise ArtifactError if no neighbors can be counted."""
+    if arrays["k"][0] < 1 or arrays["temperature"][0] <= 0:
+        raise ArtifactError(f"{folder} is damaged: 'k' and 'temperature' have to be above 0")
 
 
 def none_of_these(vectors: Embeddings, centres: Embeddings, rejection: Embeddings) -> Floats:
@@ -184,20 +254,29 @@ def find_head(collection: Path, name: str) -> Head:
     """
     own = heads_folder(collection) / name
     for place in [own, Path(name)] if os.sep not in name else [Path(name)]:
-        if (place / MANIFEST).exists():
+        if is_artifact(place):
             return Head.load(place)
     known = ", ".join(names(heads_folder(collection))) or "none yet, see `clipdex adapt train -h`"
     raise ArtifactError(f"no such head: {name}. There are: {known}")
 
 
 def head_with(collection: Path, label: str, fingerprint: str) -> Head | None:
-    """Return the newest head for a fingerprint that knows a label; None if there is none."""
+    """Return the newest head for a fingerprint that knows a label; None if there is none.
+
+    Raises:
+        ArtifactError: No head that can be read knows it, and one cannot be read.
+    """
     folder = heads_folder(collection)
-    known = [read_manifest(folder / name) for name in names(folder)]
-    fitting = [
-        manifest
-        for manifest in known
-        if label in manifest["classes"] and manifest["fingerprint"] == fingerprint
-    ]
-    newest = max(fitting, key=lambda one: str(one.get("made")), default=None)
-    return Head.load(folder / newest["name"]) if newest else None
+    fitting: list[tuple[str, str]] = []
+    broken: ArtifactError | None = None
+    for name in names(folder):
+        try:
+            manifest = read_manifest(folder / name)
+        except ArtifactError as exc:
+            broken = broken or exc
+            continue
+        if label in manifest.get("classes", ()) and manifest["fingerprint"] == fingerprint:
+            fitting.append((str(manifest.get("made")), name))
+    if not fitting and broken is not None:  # it may be the one that knows the label
+        raise ArtifactError(f"{broken}, or `clipdex adapt remove` it") from broken
+    return Head.load(folder / max(fitting)[1]) if fitting else None

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.arguments import several, valid_text
-from indexer.encoder import Embeddings, Encoder, logit_scale_of, unit
+from indexer.encoder import Embeddings, Encoder, logit_scale_of, name_of, require_unit, unit
 from indexer.errors import QueryError
 from search.ranking.relevance import Estimator
 
@@ -104,11 +104,12 @@ def class_vectors(encoder: Encoder, labels: Sequence[str], templates: Sequence[s
 
     Raises:
         QueryError: A template has no place for the label.
+        VectorsError: What the encoder gives are no unit vectors.
     """
     labels, templates = several(labels), several(templates)
     for template in templates:
         if "{}" not in template:
             raise QueryError(f"the template {template!r} has no {{}} where the label goes")
     texts = [template.replace("{}", label) for label in labels for template in templates]
-    vectors = encoder.encode_texts(texts)
+    vectors = require_unit(encoder.encode_texts(texts), len(texts), encoder.dim, name_of(encoder))
     return unit(vectors.reshape(len(labels), len(templates), -1).mean(axis=1))

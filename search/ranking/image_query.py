@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.arguments import several
-from indexer.encoder import Embeddings, Encoder
+from indexer.encoder import Embeddings, Encoder, name_of, require_unit
 from indexer.errors import ImageError
 from indexer.images.decode import Limits, prepare, read_file
 from indexer.images.preprocess import preprocess_of
@@ -59,10 +59,12 @@ def encode_bytes(encoder: Encoder, data: bytes, name: Path, limits: Limits) -> E
 
     Raises:
         ImageError: The bytes cannot be decoded; the message starts with `name`.
+        VectorsError: What the encoder gives is not a unit vector.
     """
     preprocess = preprocess_of(encoder)
     try:
         found = prepare(data, limits, preprocess, name=os.fsencode(name))
     except ImageError as exc:
         raise type(exc)(f"{name}: {exc}") from exc
-    return encoder.encode_images(found.pixels[np.newaxis])
+    vectors = encoder.encode_images(found.pixels[np.newaxis])
+    return require_unit(vectors, 1, encoder.dim, name_of(encoder))

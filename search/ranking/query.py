@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from indexer.encoder import Embeddings, Encoder, unit
+from indexer.encoder import Embeddings, Encoder, name_of, require_unit, unit
 from indexer.errors import QueryError
 from search.request import SearchRequest
 
@@ -62,10 +62,13 @@ class Query:
 
         Raises:
             ImageError: An image cannot be read; the message names it.
+            VectorsError: What the encoder gives are no unit vectors.
         """
         texts = images = np.zeros((0, encoder.dim), dtype=np.float32)
         if self.texts:
-            texts = encoder.encode_texts(self.texts)
+            texts = require_unit(
+                encoder.encode_texts(self.texts), len(self.texts), encoder.dim, name_of(encoder)
+            )
         if self.files:
             from .image_query import encode_image_files
 

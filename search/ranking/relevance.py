@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.bundles.bundle import Bundle
+from indexer.bundles.bundle import BANK, Bundle
+from indexer.bundles.checksums import require_intact
 from indexer.encoder import BundleEncoder, Embeddings, Encoder
 from indexer.store.codec import Scores
 
@@ -93,11 +94,16 @@ class Estimator:
 
     @classmethod
     def of(cls, model: Encoder | Bundle) -> "Estimator | None":
-        """Return the estimator of an encoder or a bundle, or None if it has none."""
+        """Return the estimator of an encoder or a bundle, or None if it has none.
+
+        Raises:
+            BundleError: The captions' vectors are damaged.
+        """
         if isinstance(model, BundleEncoder):
             model = model.bundle
         if not isinstance(model, Bundle) or not model.relevance or model.bank is None:
             return None
+        require_intact(model, BANK)
         return cls(model.bank, model.relevance)
 
     def hits(self, kind: str, scores: Scores, vectors: Embeddings, spread: "Spread") -> Floats:

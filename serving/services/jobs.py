@@ -21,6 +21,7 @@ from typing import Any
 from indexer.devices.processes import SPAWN, sheltered
 from indexer.errors import QueryError
 from indexer.images.decode import Limits
+from indexer.json_files import Fields, read_json
 from indexer.store.collection import Collection
 from indexer.store.paths import display
 
@@ -32,6 +33,7 @@ log = logging.getLogger("clipdex.jobs")
 KEPT = 20
 MAX_SKIPPED = 100
 RUNNING = ("queued", "running")
+STATES = (*RUNNING, "done", "failed", "cancelled", "interrupted")
 
 
 @dataclass
@@ -242,10 +244,10 @@ class Jobs:
 
     def _remembered(self) -> dict[str, Job]:
         try:
-            jobs = [Job(**fields) for fields in json.loads(self._file.read_text())]
+            jobs = [_job(fields) for fields in _list(read_json(self._file))]
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, TypeError) as exc:
+        except (OSError, ValueError) as exc:
             log.warning("%s cannot be read (%s): earlier jobs are forgotten", self._file, exc)
             return {}
         for job in jobs:
@@ -254,6 +256,34 @@ class Jobs:
                 job.end("interrupted")
                 log.warning("job %s was interrupted: the server ended while it ran", job.id)
         return {job.id: job for job in jobs}
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("it is not a list")
+    return value
+
+
+def _job(value: object) -> Job:
+    """Return a job as it was written; raise ValueError if it is not one."""
+    fields = Fields(value, "a job")
+    skipped = [Fields(one, "an entry of 'skipped'") for one in fields.items("skipped")]
+    made = Job(
+        id=fields.text("id"),
+        paths=list(fields.texts("paths")),
+        created_at=fields.text("created_at"),
+        state=fields.text("state", among=STATES),
+        stage=fields.text("stage", None),
+        done=fields.integer("done", 0, 2**63),
+        total=fields.integer("total", 0, 2**63),
+        images_per_second=fields.number("images_per_second"),
+        report=fields.object("report") if fields.has("report") else None,
+        error=fields.text("error", None),
+        skipped=[{key: one.text(key) for key in one} for one in skipped],
+        finished_at=fields.text("finished_at", None),
+    )
+    fields.nothing_else("report")
+    return made
 
 
 def _now() -> str:

@@ -15,7 +15,7 @@ from indexer.devices.torch_device import (
     release_cache,
     translated,
 )
-from indexer.encoder import Embeddings, Pixels
+from indexer.encoder import Embeddings, Pixels, require_unit
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import OutOfMemory
 from indexer.openclip.image_tower import ImageTower
@@ -77,6 +77,7 @@ class TorchEncoder(OnnxEncoder):
 
         Raises:
             OutOfMemory: One image alone does not fit.
+            VectorsError: What the model gives are no unit vectors.
             ModelError: The model failed.
         """
         vectors = np.empty((len(pixels), self.dim), np.float32)
@@ -98,7 +99,7 @@ class TorchEncoder(OnnxEncoder):
         if bad.any() and self.precision != "fp32":
             # Numbers beyond half precision's range: a few images' own, or all of a model's.
             vectors[bad] = self._in_float32(pixels[torch.from_numpy(bad)])
-        return vectors
+        return require_unit(vectors, len(pixels), self.dim, self.name)
 
     def settle_precision(self) -> float:
         """Use the first of the present precision and those after it that keeps the vectors.

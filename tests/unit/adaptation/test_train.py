@@ -11,7 +11,7 @@ from adaptation.methods.linear_probe import LinearProbe
 from adaptation.methods.prototypes import Prototypes
 from adaptation.task import Method
 from adaptation.train import Trained, train
-from indexer.encoder import Embeddings
+from indexer.encoder import Embeddings, unit
 from indexer.errors import ExamplesError
 from indexer.store.collection import Collection
 from indexer.testing import FakeEncoder
@@ -25,7 +25,7 @@ class Named(FakeEncoder):
 
     def __init__(self, texts: Embeddings) -> None:
         super().__init__(dim=DIM)
-        self.texts = texts
+        self.texts = unit(texts)
 
     def encode_texts(self, texts: list[str]) -> Embeddings:
         return np.stack([self.texts[int(text.split("number ")[1][0])] for text in texts])
