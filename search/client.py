@@ -15,6 +15,7 @@ import math
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +98,19 @@ def request_to_wire(request: SearchRequest) -> dict[str, Any]:
     }
 
 
-def request_from_wire(wire: dict[str, Any]) -> SearchRequest:
+def request_from_wire(wire: Any) -> SearchRequest:
     """Return the request that `request_to_wire` has described.
 
     Raises:
         QueryError: A number or a date makes no sense.
-        TypeError, ValueError: It is not such a description.
+        WireError: It is not such a description.
     """
-    chosen = Filter(**wire["filter"]) if wire.get("filter") else None
-    labels = [(str(label), float(probability)) for label, probability in wire.get("labels", ())]
-    return SearchRequest(**{**wire, "filter": chosen or None, "labels": labels})
+    try:
+        chosen = Filter(**wire["filter"]) if wire.get("filter") else None
+        labels = [(_text(label), _number(probability)) for label, probability in wire["labels"]]
+        return SearchRequest(**{**wire, "filter": chosen or None, "labels": labels})
+    except (TypeError, ValueError, LookupError, AttributeError) as exc:
+        raise WireError(f"not a request: {exc}") from exc
 
 
 def hit_to_wire(hit: Hit) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def hit_from_wire(wire: Any) -> Hit:
         capture_seconds=_integer_or_none(wire["capture_seconds"]),
         capture_offset=_integer_or_none(wire["capture_offset"]),
         collapsed=None if collapsed is None else tuple(map(hit_from_wire, _list(collapsed))),
-        digest=bytes.fromhex(_text(wire["digest"])),
+        digest=_bytes(wire["digest"], bytes.fromhex),
     )
 
 
@@ -175,8 +179,15 @@ def _text(value: Any) -> str:
     return value
 
 
+def _bytes(value: Any, decode: Callable[[str], bytes]) -> bytes:
+    try:
+        return decode(_text(value))
+    except ValueError as exc:
+        raise WireError(f"bytes are missing: {exc}") from exc
+
+
 def _path(value: Any) -> bytes:
-    path = base64.b64decode(_text(value), validate=True)
+    path = _bytes(value, base64.b64decode)
     if not os.path.isabs(path) or b"\0" in path:
         raise WireError("a path is not absolute")
     return path

@@ -85,7 +85,7 @@ class _Commands:
             asked = request_from_wire(json.loads(question))
             search = self._search.newest if asked.lists else self._search.search
             hits, _ = await search(asked)
-        except (ClipdexError, TypeError, ValueError, KeyError, AttributeError, RecursionError):
+        except (ClipdexError, ValueError, RecursionError):
             return None  # the command searches by itself, and says what is wrong
         return [hit_to_wire(hit) for hit in hits]
 
