@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from terminal import signals
+import indexer  # noqa: F401  # tells dependencies to send nothing, before one is imported
+from terminal import process
 
 if TYPE_CHECKING:
     import typer
@@ -87,10 +88,10 @@ def assemble() -> "typer.Typer":
 
 def run() -> None:
     """Run the command; the entry point of the console script."""
-    signals.prepare()
+    process.prepare()
     import typer
 
-    from terminal import console, once
+    from terminal import console
 
     console.prepare_streams()
     try:
@@ -98,10 +99,10 @@ def run() -> None:
         with console.reported_errors():
             assemble()()
     except typer.Exit as failed:
-        once.leave(failed.exit_code)
+        process.finish(failed.exit_code)
         raise SystemExit(failed.exit_code) from None
     except SystemExit as status:
-        once.leave(status.code)
+        process.finish(status.code)
         raise
 
 

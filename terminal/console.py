@@ -23,7 +23,7 @@ from indexer.arguments import valid_text
 from indexer.errors import ClipdexError
 from indexer.notices import listen
 
-from . import signals
+from . import process
 
 FAILED = 1
 SOME_FILES_FAILED = 3
@@ -124,7 +124,7 @@ def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         _require_numbers(kwargs)
-        with reported_errors(), signals.unwinding():
+        with reported_errors(), process.unwinding():
             command(*args, **kwargs)
             with writing_output():
                 sys.stdout.flush()
@@ -152,7 +152,7 @@ def reported_errors() -> Iterator[None]:
     except OSError as exc:
         _fail(_reason(exc), exc)
     except Exception as exc:
-        if signals.received():  # it came where a library makes another error of it
+        if process.received():  # it came where a library makes another error of it
             _interrupted(exc)
         _fail(
             f"a fault of clipdex ({type(exc).__name__}: {exc}); `clipdex --debug` before the same "
@@ -168,8 +168,8 @@ def debugging() -> bool:
 
 def _interrupted(error: BaseException, what_now: str = "") -> NoReturn:
     with suppress(OutputFailed, BrokenPipeError):
-        note(f"{signals.word()}: {what_now}" if what_now else signals.word())
-    raise typer.Exit(signals.exit_code()) from error
+        note(f"{process.word()}: {what_now}" if what_now else process.word())
+    raise typer.Exit(process.exit_code()) from error
 
 
 def _fail(message: str, error: Exception) -> None:

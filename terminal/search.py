@@ -7,7 +7,7 @@ import typer
 
 from . import options
 from .console import handle_errors
-from .once import answer_once
+from .process import answer_once
 
 if TYPE_CHECKING:
     from search.filters.filter import Filter

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import options, signals
+from . import options, process
 from .console import handle_errors, note, visible
 
 # The defaults are those of `serving.settings.Settings`, repeated here for the help.
@@ -248,7 +248,7 @@ def _run(app: Any, settings: Any, listening: socket.socket) -> None:
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     note(f"clipdex is at http://{shown}:{settings.port} (Ctrl-C ends it)")
     server = LimitedServer(
-        app, trusted_proxies=settings.trusted_proxies, on_second_signal=signals.leave
+        app, trusted_proxies=settings.trusted_proxies, on_second_signal=process.leave
     )
     server.run(sockets=[listening])
 

@@ -26,8 +26,7 @@ async def index(
     service: ServiceDep, body: requests.IndexBody, response: Response
 ) -> responses.JobAnswer:
     """Start a job."""
-    paths = [service.folders.find(path) for path in body.paths]
-    job = await asyncio.to_thread(service.jobs.start, paths)
+    job = await asyncio.to_thread(service.jobs.start, body.paths)
     response.headers["Location"] = f"{service.settings.root_path}/v1/jobs/{job.id}"
     return _answer(service, job)
 

@@ -60,11 +60,3 @@ class FolderNames:
             if folder.name:
                 text = text.replace(str(folder), folder.name)
         return text
-
-    def find(self, name: str) -> str:
-        """Return the path that a client means: `text` of it, or a path."""
-        first, _, rest = name.partition("/")
-        for folder in reversed(self._folders):
-            if folder.name == first and not os.path.isabs(name):
-                return os.path.join(folder, rest) if rest else str(folder)
-        return name

@@ -76,7 +76,7 @@ def test_the_path_itself_leads_to_the_page(shown: Served) -> None:
 def test_a_search_on_this_machine_asks_the_server(clipdex: Run, shown: Served) -> None:
     count = len(shown.log)
     clipdex("search", "a cat", "--collection", shown.collection)
-    assert any("/internal/search" in line for line in shown.log[count:])
+    assert any('"command": "search"' in line for line in shown.log[count:])
 
 
 @pytest.mark.parametrize("wrong", ["photos", "/a//b", "/a?b", "/../a", "/a/.", "http://a/b", "/é"])

@@ -115,8 +115,7 @@ def test_ctrl_c_ends_the_gpu_processes(
         _, messages = running.communicate(timeout=300)
     assert running.returncode == 130, messages
     assert messages.decode().splitlines() == [
-        "What was indexed so far is kept; run the same command to continue.",
-        "interrupted",
+        "interrupted: what was indexed so far is kept; run the same command to continue",
     ]
     assert len(children) >= 5
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))

