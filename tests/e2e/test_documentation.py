@@ -28,6 +28,7 @@ NOT_RUN = {
     "uv tool install": "installs from a package registry; test_wheel.py installs the wheel",
     "pip install": "installs from a package registry; test_wheel.py installs the wheel",
     "docker ": "needs Docker",
+    ".venv/bin/python -m scripts.torture": "takes hours; test_torture.py runs short forms",
     "clipdex models pull": "needs a hub; test_hub.py pulls from one of its own",
     "clipdex index ./photos --model ViT-B-32/laion2b_s34b_b79k": "needs a hub, as above",
     "clipdex models add ./finetuned.safetensors": "compiles 600 MB; test_compiler.py compiles less",
