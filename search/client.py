@@ -2,14 +2,9 @@
 
 Imports nothing large: a command that asks a server pays for no model, no NumPy and no FAISS. What
 goes over the wire, requests and hits, is mapped to JSON and back here.
-
-The server listens at a Unix socket in a folder that only this user can enter, named by the
-collection's path. Nothing in the collection says where a server is: a collection that came from
-elsewhere must not be able to choose who gets to read the user's words.
 """
 
 import base64
-import hashlib
 import json
 import math
 import os
@@ -19,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from indexer.user_folders import runtime_folder
 from search.filters.filter import Filter
 
 from .hits import Hit
 from .request import SearchRequest
+from .socket_path import socket_path
 
 # A question, and its answer, as a whole.
 ANSWER_SECONDS = 10.0
@@ -33,20 +28,6 @@ MAX_ANSWER_BYTES = 64 * 2**20
 
 class WireError(ValueError):
     """A message that is not what the other side writes."""
-
-
-def socket_path(collection: Path) -> Path | None:
-    """Return where a server of a collection listens for the commands of this user.
-
-    Returns:
-        The path, at which nothing need listen; None where the system has no Unix sockets or no
-        folder for this user alone.
-    """
-    folder = runtime_folder() if hasattr(socket, "AF_UNIX") else None
-    if folder is None:
-        return None
-    name = hashlib.blake2b(os.fsencode(os.path.realpath(collection)), digest_size=16).hexdigest()
-    return folder / f"{name}.sock"
 
 
 def ask_server(collection: Path, request: SearchRequest) -> list[Hit] | None:

@@ -2,7 +2,7 @@
 
 `clipdex search` asks a running server of its collection, which has the model loaded, rather than
 loading it itself. The folder of the socket lets in this user only, so that no secret is needed; see
-`search.client` for where it lies and what is said.
+`search.socket_path` for where it lies, and `search.client` for what is said.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from search.client import (
     MAX_REQUEST_BYTES,
     hit_to_wire,
     request_from_wire,
-    socket_path,
 )
+from search.socket_path import socket_path
 from serving.services.search import SearchService
 
 log = logging.getLogger("clipdex.access")

@@ -135,9 +135,15 @@ def similar(
 def _from_server(collection: Path | None, request: "SearchRequest") -> "list[Hit] | None":
     """Return the hits of a running server of this collection, if there is one."""
     from indexer.store.collection import locate
+    from search.socket_path import socket_path
+
+    folder = locate(collection).folder
+    path = socket_path(folder)
+    if path is None or not path.exists():
+        return None
     from search.client import ask_server
 
-    return ask_server(locate(collection).folder, request)
+    return ask_server(folder, request)
 
 
 def _filter(

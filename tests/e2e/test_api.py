@@ -17,7 +17,7 @@ from PIL import Image
 
 from indexer.load import load_encoder
 from search import Engine
-from search.client import socket_path
+from search.socket_path import socket_path
 from support.command import COMMAND
 from support.images import make_photo
 from support.servers import Served, serving

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from search.client import socket_path
+from search.socket_path import socket_path
 from support.command import COMMAND, json_lines
 from support.images import make_photo
 from support.servers import Served, serving
