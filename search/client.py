@@ -6,14 +6,14 @@ goes over the wire, requests and hits, is mapped to JSON and back here.
 
 import base64
 import json
-import math
 import os
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from indexer.json_files import Fields, parse_json
+from indexer.store.records import MAX_INTEGER
 from search.filters.filter import Filter
 
 from .hits import Hit
@@ -45,9 +45,9 @@ def ask_server(collection: Path, request: SearchRequest) -> list[Hit] | None:
     if path is None or not path.exists():
         return None
     try:
-        answer = json.loads(_exchange(path, json.dumps(request_to_wire(request)).encode()))
-        return None if answer is None else [hit_from_wire(wire) for wire in _list(answer)]
-    except (OSError, ValueError, RecursionError):
+        answer = parse_json(_exchange(path, json.dumps(request_to_wire(request)).encode()))
+        return list(map(hit_from_wire, answer)) if isinstance(answer, list) else None
+    except (OSError, ValueError):
         return None
 
 
@@ -88,7 +88,7 @@ def request_from_wire(wire: Any) -> SearchRequest:
     """
     try:
         chosen = Filter(**wire["filter"]) if wire.get("filter") else None
-        labels = [(_text(label), _number(probability)) for label, probability in wire["labels"]]
+        labels = [(str(label), float(probability)) for label, probability in wire["labels"]]
         return SearchRequest(**{**wire, "filter": chosen or None, "labels": labels})
     except (TypeError, ValueError, LookupError, AttributeError) as exc:
         raise WireError(f"not a request: {exc}") from exc
@@ -110,65 +110,35 @@ def hit_from_wire(wire: Any) -> Hit:
     Raises:
         WireError: It is not such a description.
     """
-    if not isinstance(wire, dict) or wire.keys() != Hit.__dataclass_fields__.keys():
-        raise WireError("a hit has other fields")
-    relevance, collapsed = wire["relevance"], wire["collapsed"]
-    paths = tuple(_path(path) for path in _list(wire["raw_paths"]))
-    if not paths:
-        raise WireError("a hit has no path")
-    return Hit(
-        rank=_integer(wire["rank"]),
-        id=_integer(wire["id"]),
-        raw_paths=paths,
-        score=_number(wire["score"]),
-        relevance=None if relevance is None else _number(relevance),
-        width=_integer(wire["width"]),
-        height=_integer(wire["height"]),
-        file_times=tuple(_integer(moment) for moment in _list(wire["file_times"])),
-        capture_seconds=_integer_or_none(wire["capture_seconds"]),
-        capture_offset=_integer_or_none(wire["capture_offset"]),
-        collapsed=None if collapsed is None else tuple(map(hit_from_wire, _list(collapsed))),
-        digest=_bytes(wire["digest"], bytes.fromhex),
-    )
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise WireError("a list is missing")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if type(value) is not int or abs(value) >= 2**63:
-        raise WireError("an integer is missing")
-    return value
-
-
-def _integer_or_none(value: Any) -> int | None:
-    return None if value is None else _integer(value)
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise WireError("a number is missing")
-    return float(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise WireError("a text is missing")
-    return value
-
-
-def _bytes(value: Any, decode: Callable[[str], bytes]) -> bytes:
     try:
-        return decode(_text(value))
+        hit = Fields(wire, "a hit")
+        if hit.values.keys() != Hit.__dataclass_fields__.keys():
+            raise WireError("a hit has other entries")
+        paths, times = hit.texts("raw_paths"), hit.items("file_times")
+        if not paths:
+            raise WireError("a hit has no path")
+        return Hit(
+            rank=hit.integer("rank", 0, MAX_INTEGER),
+            id=hit.integer("id", 0, MAX_INTEGER),
+            raw_paths=tuple(map(_path, paths)),
+            score=hit.number("score"),
+            relevance=hit.number("relevance", None),
+            width=hit.integer("width", 0, MAX_INTEGER),
+            height=hit.integer("height", 0, MAX_INTEGER),
+            file_times=hit.integers("file_times", len(times), -MAX_INTEGER, MAX_INTEGER),
+            capture_seconds=hit.integer("capture_seconds", -MAX_INTEGER, MAX_INTEGER, None),
+            capture_offset=hit.integer("capture_offset", -MAX_INTEGER, MAX_INTEGER, None),
+            collapsed=tuple(map(hit_from_wire, hit.items("collapsed")))
+            if hit.has("collapsed")
+            else None,
+            digest=bytes.fromhex(hit.text("digest")),
+        )
     except ValueError as exc:
-        raise WireError(f"bytes are missing: {exc}") from exc
+        raise WireError(f"not a hit: {exc}") from exc
 
 
-def _path(value: Any) -> bytes:
-    path = _bytes(value, base64.b64decode)
+def _path(text: str) -> bytes:
+    path = base64.b64decode(text, validate=True)
     if not os.path.isabs(path) or b"\0" in path:
         raise WireError("a path is not absolute")
     return path

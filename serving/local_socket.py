@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from indexer.errors import ClipdexError
+from indexer.json_files import parse_json
 from indexer.user_folders import make_runtime_folder
 from search.client import (
     ANSWER_SECONDS,
@@ -82,10 +83,10 @@ class _Commands:
 
     async def _hits(self, question: bytes) -> list[dict[str, object]] | None:
         try:
-            asked = request_from_wire(json.loads(question))
+            asked = request_from_wire(parse_json(question))
             search = self._search.newest if asked.lists else self._search.search
             hits, _ = await search(asked)
-        except (ClipdexError, ValueError, RecursionError):
+        except (ClipdexError, ValueError):
             return None  # the command searches by itself, and says what is wrong
         return [hit_to_wire(hit) for hit in hits]
 

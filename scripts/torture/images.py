@@ -29,6 +29,8 @@ from indexer.images.decode import Limits, prepare
 from indexer.images.isolated.pool import POOL
 from indexer.images.preprocess import Preprocess
 
+from .report import say
+
 SIZES = ((64, 48), (131, 97))
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'></x:xmpmeta>"
 # Small, so that a mutated header cannot make a run last for hours.
@@ -279,12 +281,11 @@ def main() -> int:
                     (asked.keep / f"{kind}-{sum(counts.values())}").write_bytes(data)
             totals.update(counts)
             columns = ", ".join(f"{counts[came]} {came}" for came in (DECODED, REFUSED, CRASHED))
-            sys.stdout.write(f"{kind}: {columns}, {counts[FAULT]} faults\n")
+            say(f"{kind}: {columns}, {counts[FAULT]} faults")
             for reason, count in endings.most_common():
-                sys.stdout.write(f"    {count} x {reason}\n")
-            sys.stdout.flush()
+                say(f"    {count} x {reason}")
     POOL.close()
-    sys.stdout.write(f"{totals.total()} files, {faults} faults\n")
+    say(f"{totals.total()} files, {faults} faults")
     return 1 if faults else 0
 
 

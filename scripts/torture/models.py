@@ -28,6 +28,8 @@ from adaptation.artifact_writer import save
 from indexer.bundles.bundle import Bundle
 from indexer.model_name import BUILT_IN_FOLDER
 
+from .report import say
+
 COMMAND = Path(sys.executable).parent / "clipdex"
 HANGS_AFTER = 300
 FAULTS = ("traceback", "hangs", "other")
@@ -120,12 +122,6 @@ def main() -> int:
                             say(f"{outcome}: {way.__name__} {what}/{file.name}, {command[0]}")
     say(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
     return int(any(counts[fault] for fault in FAULTS))
-
-
-def say(line: str) -> None:
-    """Print a line."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 class Bench:

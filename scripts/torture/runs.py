@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .server import make_image, say
+from .report import say
+from .server import make_image
 
 COMMAND = Path(sys.executable).parent / "clipdex"
 IMAGES = 60

@@ -29,6 +29,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from .report import say
+
 COMMAND = Path(sys.executable).parent / "clipdex"
 KEY = "torture"
 RIGHT = {"Authorization": f"Bearer {KEY}"}
@@ -176,12 +178,6 @@ class Attack:
             return f"exit code {done.returncode}"
 
         return once
-
-
-def say(line: str) -> None:
-    """Print a line."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def make_image(path: Path, seed: int) -> None:

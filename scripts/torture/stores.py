@@ -24,6 +24,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .report import say
+
 COMMAND = Path(sys.executable).parent / "clipdex"
 CATALOG = "catalogue.sqlite3"
 PAGE = 4096
@@ -137,12 +139,6 @@ def outcome(before: str, code: int, output: str, messages: str) -> str:
     return "same answer" if output == before else "silent other answer"
 
 
-def report(line: str) -> None:
-    """Print a line at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
 def main() -> None:
     """Damage files, run commands, print counts."""
     parser = argparse.ArgumentParser()
@@ -176,9 +172,9 @@ def main() -> None:
                         kind = outcome(before[command], *found)
                         counts[kind] += 1
                         if kind in (*FAULTS, "said, other answer"):
-                            report(f"{kind}: {command} with {name} {damage.__name__}: {found[2]}")
+                            say(f"{kind}: {command} with {name} {damage.__name__}: {found[2]}")
     for kind, count in counts.most_common():
-        report(f"{count:5} {kind}")
+        say(f"{count:5} {kind}")
     sys.exit(any(counts[kind] for kind in FAULTS))
 
 
