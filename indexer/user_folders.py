@@ -2,12 +2,17 @@
 
 import os
 import stat
-import warnings
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from indexer.errors import HomeUnknown
+
+_XDG = {
+    "data": ("XDG_DATA_HOME", "~/.local/share"),
+    "cache": ("XDG_CACHE_HOME", "~/.cache"),
+}
 
 
 def user_folder(kind: Literal["data", "cache"], instead: str) -> Path:
@@ -20,25 +25,40 @@ def user_folder(kind: Literal["data", "cache"], instead: str) -> Path:
     Raises:
         HomeUnknown: The user has no home folder, as in some containers.
     """
-    from platformdirs import user_cache_path, user_data_path
-
-    find = user_data_path if kind == "data" else user_cache_path
     unknown = f"this user has no home folder for clipdex's {kind}: {instead}"
     try:
-        folder = find("clipdex", appauthor=False)
+        folder = _xdg_folder(kind) if sys.platform == "linux" else _platform_folder(kind)
     except RuntimeError as exc:
         raise HomeUnknown(unknown) from exc
-    # Older platformdirs return a path that begins with a ~, which nothing replaces.
+    # What a home folder that is not known leaves is a path that begins with a ~.
     if not folder.is_absolute():
         raise HomeUnknown(unknown)
     return folder
 
 
+def _xdg_folder(kind: Literal["data", "cache"]) -> Path:
+    """Return the folder as platformdirs does, whose import takes 4 ms of a search's 190 ms.
+
+    Source: XDG Base Directory Specification 0.8.
+    """
+    variable, usual = _XDG[kind]
+    named = os.environ.get(variable, "")
+    return Path(named if named.strip() else os.path.expanduser(usual)) / "clipdex"
+
+
+def _platform_folder(kind: Literal["data", "cache"]) -> Path:
+    from platformdirs import user_cache_path, user_data_path
+
+    find = user_data_path if kind == "data" else user_cache_path
+    return find("clipdex", appauthor=False)
+
+
 def runtime_folder() -> Path | None:
     """Return the folder of this user's sockets; None if there is none that is the user's alone.
 
-    It is $XDG_RUNTIME_DIR/clipdex or what takes its place. Another user of the machine may have
-    made what lies at that path, or may be able to move it away.
+    It is `clipdex` in $XDG_RUNTIME_DIR, or in /run/user/<uid>; without them `clipdex-<uid>` among
+    the temporary files. Another user of the machine may have made what lies at that path, or may
+    be able to move it away.
     """
     folder = _runtime_path()
     alone = folder is not None and _is_private(folder) and _is_safe_place(folder.parent)
@@ -57,13 +77,12 @@ def make_runtime_folder() -> None:
 def _runtime_path() -> Path | None:
     if os.name == "nt":
         return None
-    from platformdirs import user_runtime_path
-
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of taking another place than usual
-            folder = user_runtime_path("clipdex", appauthor=False)
-    except RuntimeError:  # no home folder
-        return None
+    user = os.geteuid()
+    named = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{user}"
+    if os.path.isdir(named):
+        folder = Path(named) / "clipdex"
+    else:
+        folder = Path(os.environ.get("TMPDIR") or "/tmp") / f"clipdex-{user}"
     return folder if folder.is_absolute() else None
 
 

@@ -7,7 +7,6 @@ that little is imported here.
 """
 
 import os
-import socket
 from pathlib import Path
 
 from indexer.store.content_hash import digest
@@ -21,7 +20,7 @@ def socket_path(collection: Path) -> Path | None:
         The path, at which nothing need listen; None where the system has no Unix sockets or no
         folder for this user alone.
     """
-    folder = runtime_folder() if hasattr(socket, "AF_UNIX") else None
+    folder = runtime_folder()
     if folder is None:
         return None
     return folder / f"{digest(os.fsencode(os.path.realpath(collection))).hex()}.sock"

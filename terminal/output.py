@@ -1,6 +1,5 @@
 """Prints hits in the form that the user asked for."""
 
-import csv
 import io
 import re
 from collections.abc import Sequence
@@ -68,6 +67,8 @@ def out_csv(*values: object) -> None:
 
     A spreadsheet runs what begins like a formula; such a text gets an apostrophe before it.
     """
+    import csv
+
     buffer = io.StringIO()
     cells = [f"'{one}" if isinstance(one, str) and _is_formula(one) else one for one in values]
     # With this end, cells with either of its characters are quoted, too.

@@ -2,16 +2,18 @@
 
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options, process
 from .console import handle_errors, note, visible
+
+if TYPE_CHECKING:
+    import socket
 
 # The defaults are those of `serving.settings.Settings`, repeated here for the help.
 Texts = list[str] | None
@@ -242,7 +244,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
     return serve
 
 
-def _run(app: Any, settings: Any, listening: socket.socket) -> None:
+def _run(app: Any, settings: Any, listening: "socket.socket") -> None:
     from serving.connections import LimitedServer
 
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -253,7 +255,9 @@ def _run(app: Any, settings: Any, listening: socket.socket) -> None:
     server.run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> "socket.socket":
+    import socket
+
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Only with the protocol's number does asyncio set TCP_NODELAY; without it, answers wait for
     # the client's acknowledgements, which come 40 ms late.

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from indexer.errors import BundleError, ClipdexError
@@ -80,14 +81,23 @@ class Remembered:
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Remembered":
-        """Read what is remembered of a bundle: nothing, where that is missing or damaged."""
-        try:
-            from blake3 import blake3  # `hashlib` takes longer to import, for OpenSSL
+        """Return what is remembered of a bundle: nothing, where that is missing or damaged."""
+        from blake3 import blake3  # `hashlib` takes longer to import, for OpenSSL
 
-            name = blake3(os.fsencode(os.path.abspath(bundle.folder))).hexdigest(length=16)
-            file = cache_folder() / "checked" / f"{name}.json"
+        try:
+            folder = cache_folder() / "checked"
         except ClipdexError:  # the user has no home folder
             return cls(None)
+        name = blake3(os.fsencode(os.path.abspath(bundle.folder))).hexdigest(length=16)
+        file = folder / f"{name}.json"
+        try:
+            return cls._read(file, _stamp(file))
+        except OSError:
+            return cls(file)
+
+    @classmethod
+    @lru_cache(maxsize=8)  # a search asks three times
+    def _read(cls, file: Path, _: tuple[int, ...]) -> "Remembered":
         try:
             fields = Fields(read_json(file))
             entries, tried = fields.fields("files"), fields.fields("tried")

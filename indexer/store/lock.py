@@ -6,14 +6,16 @@ the owner for whoever has to wait.
 
 import json
 import os
-import socket
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from indexer.errors import CollectionLocked, CollectionStorageError
+from indexer.json_files import Fields, read_json
 
 from .collection import Collection
+from .records import MAX_INTEGER
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def writer_lock(collection: Collection, purpose: str) -> Iterator[None]:
     try:
         fields = {
             "pid": os.getpid(),
-            "host": socket.gethostname(),
+            "host": platform.node(),
             "purpose": purpose,
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -62,10 +64,10 @@ def writer_lock(collection: Collection, purpose: str) -> Iterator[None]:
 
 def _owner(collection: Collection) -> str:
     try:
-        fields = json.loads((collection.folder / "writer.json").read_text())
+        fields = Fields(read_json(collection.folder / "writer.json"))
         return (
-            f"`clipdex {fields['purpose']}` (process {fields['pid']} on {fields['host']}, "
-            f"since {fields['since']})"
+            f"`clipdex {fields.text('purpose')}` (process {fields.integer('pid', 0, MAX_INTEGER)} "
+            f"on {fields.text('host')}, since {fields.text('since')})"
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
         return "another process"

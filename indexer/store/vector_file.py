@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
@@ -31,6 +31,12 @@ DIGEST = 16
 # FAISS's numbers for what the index is made of: half precision, inner products.
 QT_FP16, METRIC_INNER_PRODUCT = 4, 0
 UNUSED = 1 << 20
+# All of a file is read, so that its pages are mapped at once where that is possible.
+_MAPPING: dict[str, Any] = (
+    {"flags": mmap.MAP_SHARED | mmap.MAP_POPULATE, "prot": mmap.PROT_READ}
+    if hasattr(mmap, "MAP_POPULATE")
+    else {"access": mmap.ACCESS_READ}
+)
 
 # What `fault` found, for the files that it looked at last.
 MAX_KNOWN = 8
@@ -144,7 +150,7 @@ def state(path: Path) -> tuple[int, ...] | None:
 def _mapped(path: Path) -> Iterator[memoryview]:
     with (
         open(path, "rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        mmap.mmap(file.fileno(), 0, **_MAPPING) as mapped,
         memoryview(mapped) as view,
     ):
         yield view

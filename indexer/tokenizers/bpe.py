@@ -5,7 +5,6 @@ Cleaning is done in Python, as in open_clip, since Python and Rust differ on `lo
 Source: open_clip `tokenizer.py` (`basic_clean`, `whitespace_clean`, `canonicalize_text`).
 """
 
-import html
 import string
 import sys
 from collections.abc import Callable
@@ -59,7 +58,9 @@ def _basic_clean(text: str) -> str:
     # Text from a command line may hold lone surrogates, which no tokenizer can encode.
     text = text.encode("utf-8", "replace").decode("utf-8")
     if not (text.isascii() and text.isprintable()) or "&" in text:
-        import ftfy  # only where needed: the import costs a cold search 50 ms
+        import html  # only where needed: the imports cost a cold search 50 ms
+
+        import ftfy
 
         text = ftfy.fix_text(text)
         text = html.unescape(html.unescape(text))
