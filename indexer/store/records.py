@@ -142,8 +142,9 @@ def join(root: bytes, path: bytes) -> bytes:
     """
     if not path:
         return root
-    parts = path.split(SEPARATOR)
-    if not os.path.isabs(root) or os.path.isabs(path) or b".." in parts or b"\0" in path:
+    # Most paths hold no two dots at all, and are not split.
+    climbs = b".." in path and b".." in path.split(SEPARATOR)
+    if not os.path.isabs(root) or os.path.isabs(path) or climbs or b"\0" in path:
         raise CollectionFormatError(
             f"the catalog is damaged or was not written by clipdex: it holds the path {path!r} in "
             f"the folder {os.fsdecode(root)}. Restore it from a backup, or index the photos into "

@@ -150,7 +150,7 @@ class Ranking:
         """How many images there are to rank: those that the vectors in memory are of."""
         return self.index.count(among=self.among, without=self._hidden)
 
-    @property
+    @cached_property
     def _hidden(self) -> list[int]:
         return [*self.catalog.without_files(), *self.leave_out]
 

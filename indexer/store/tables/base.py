@@ -53,7 +53,7 @@ class Tables:
         for start in range(0, len(ids), MAX_PARAMETERS):
             chunk = [int(number) for number in ids[start : start + MAX_PARAMETERS]]
             marks = ", ".join("?" * len(chunk))
-            yield from self._query(statement.replace("{ids}", marks), (*before, *chunk))
+            yield from self._query(statement.replace("{ids}", marks), (*before, *chunk)).fetchall()
 
 
 def scope_condition(scope: Scope) -> Condition:

@@ -10,6 +10,9 @@ from indexer.store.records import Model, VectorFile
 from .base import Tables
 
 
+DIM = "SELECT dim FROM models WHERE fingerprint = ?"
+
+
 class EmbeddingTables(Tables):
     """The tables `models`, `embeddings`, `tombstones`, `vector_files` and `state`."""
 
@@ -92,24 +95,22 @@ class EmbeddingTables(Tables):
 
     def _dim(self, fingerprint: str) -> int | None:
         """Return the length of a model's vectors; None where the catalog names no such model."""
-        dim: int | None = self._value(
-            "SELECT dim FROM models WHERE fingerprint = ?", (fingerprint,)
-        )
+        dim: int | None = self._value(DIM, (fingerprint,))
         return dim
 
     def embeddings_of(self, fingerprint: str, ids: Sequence[int]) -> dict[int, Embeddings]:
         """Return the vector `(dim,)` of each of these contents that has one."""
         rows = list(
             self._by_ids(
-                "SELECT content, vector FROM embeddings "
+                f"SELECT content, vector, ({DIM}) FROM embeddings "
                 "WHERE fingerprint = ? AND content IN ({ids})",
                 ids,
-                (fingerprint,),
+                (fingerprint, fingerprint),
             )
         )
         if not rows:
             return {}
-        numbers, vectors = unpacked(rows, self._dim(fingerprint))
+        numbers, vectors = unpacked(rows, rows[0][2])
         return dict(zip(numbers.tolist(), vectors, strict=True))
 
     def embedding_by_digest(self, fingerprint: str, digest: bytes) -> Embeddings | None:

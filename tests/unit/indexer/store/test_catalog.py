@@ -1,4 +1,6 @@
+import gc
 import sqlite3
+import weakref
 from contextlib import closing
 from pathlib import Path
 
@@ -127,3 +129,13 @@ def test_a_locked_database_is_an_error(
         other.close()
     report = build([tmp_path / "photos"], collection=collection.folder, encoder=FakeEncoder())
     assert (report.indexed, report.unchanged) == (1, 1)
+
+
+def test_a_catalog_that_is_asked_for_long_keeps_no_cursors(collection: Collection) -> None:
+    catalog = Catalog.open(collection)
+    for _ in range(3_000):
+        catalog.generation()
+    # sqlite3 keeps weak references to a connection's cursors, and drops the dead ones now and then.
+    dead = [one for one in gc.get_objects() if type(one) is weakref.ref and one() is None]
+    assert len(dead) < 1_000
+    catalog.close()
