@@ -9,7 +9,6 @@ from indexer.store.records import Model, VectorFile
 
 from .base import Tables
 
-
 DIM = "SELECT dim FROM models WHERE fingerprint = ?"
 
 
