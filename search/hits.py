@@ -53,11 +53,11 @@ class Hit:
     digest: bytes = b""
 
     @classmethod
-    def of(cls, content: "Content", score: float, relevance: float | None) -> Self:
-        """Return a hit that has no rank yet, at the paths where the content is now."""
+    def of(cls, content: "Content", score: float, relevance: float | None, rank: int = 0) -> Self:
+        """Return a hit at the paths where the content is now."""
         there = existing(content.paths)
         return cls(
-            0,
+            rank,
             content.id,
             tuple(content.paths[at] for at in there),
             score,
@@ -71,8 +71,8 @@ class Hit:
         )
 
     def ranked(self, rank: int) -> Self:
-        """Return the hit with a rank."""
-        return replace(self, rank=rank)
+        """Return the hit with a rank, which it often has already."""
+        return self if self.rank == rank else replace(self, rank=rank)
 
     def with_first(self, paths: Container[bytes]) -> Self:
         """Return the hit with these of its paths before the others."""

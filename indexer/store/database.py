@@ -132,7 +132,7 @@ class Connection(sqlite3.Connection):
     def cursor(self, factory: Any = None) -> _Cursor:  # type: ignore[override]
         """Return a cursor that translates errors and checks what it fetches."""
         # Made by itself it would stay in sqlite3's list of the connection's cursors for good.
-        return super().cursor(_Cursor)
+        return super().cursor(_Cursor)  # type: ignore[arg-type]  # it is called with this
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
         """Execute a statement; sqlite3's own shortcut would make a cursor of another kind."""

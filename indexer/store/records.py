@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from indexer.errors import CollectionFormatError, ModelError
@@ -142,15 +143,21 @@ def join(root: bytes, path: bytes) -> bytes:
     """
     if not path:
         return root
+    joined = os.path.join(root, path)  # an absolute path would take the root's place
     # Most paths hold no two dots at all, and are not split.
     climbs = b".." in path and b".." in path.split(SEPARATOR)
-    if not os.path.isabs(root) or os.path.isabs(path) or climbs or b"\0" in path:
+    if climbs or b"\0" in path or len(joined) < len(root) + len(path) or not _is_absolute(root):
         raise CollectionFormatError(
             f"the catalog is damaged or was not written by clipdex: it holds the path {path!r} in "
             f"the folder {os.fsdecode(root)}. Restore it from a backup, or index the photos into "
             "another folder with --collection"
         )
-    return os.path.join(root, path)
+    return joined
+
+
+@lru_cache(maxsize=256)
+def _is_absolute(root: bytes) -> bool:
+    return os.path.isabs(root)
 
 
 def file_time(info: os.stat_result) -> int:

@@ -1,7 +1,7 @@
 """From a query's vector to a page of hits."""
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -78,7 +78,7 @@ class Ranking:
                 self.catalog, lambda count: self._best(count, minimum), k=k, offset=offset
             )
         page = self._best(k + offset, minimum)[offset:]
-        return [replace(hit, rank=rank) for rank, hit in enumerate(page, start=offset + 1)]
+        return [hit.ranked(rank) for rank, hit in enumerate(page, start=offset + 1)]
 
     def _best(self, wanted: int, minimum: float) -> list[Hit]:
         """Return the `wanted` best hits of at least this relevance."""
@@ -114,7 +114,7 @@ class Ranking:
         for score, number in zip(scores.tolist(), ids.tolist(), strict=True):
             content = contents.get(number)
             if content is not None:
-                hits.append(Hit.of(content, score, relevance.get(number)))
+                hits.append(Hit.of(content, score, relevance.get(number), rank=len(hits) + 1))
         return hits
 
     def _agree(
