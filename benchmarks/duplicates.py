@@ -21,7 +21,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance
 
 from indexer.store.neighbour_index import EXACT
 from measure import report
@@ -71,6 +71,42 @@ def next_shot(image: Image.Image, random: np.random.Generator) -> Image.Image:
     return Image.fromarray(lit.clip(0, 255).astype(np.uint8))
 
 
+def in_a_frame(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """A white frame of 20 pixels, as prints have."""
+    framed = Image.new("RGB", (image.width + 40, image.height + 40), "white")
+    framed.paste(image, (20, 20))
+    return framed
+
+
+def between_bars(image: Image.Image, night: bool) -> Image.Image:
+    """As a phone shows a photo on its whole screen, with the clock, the battery and a handle."""
+    width, height = 540, 1170
+    back, front = ("black", "white") if night else ("white", "black")
+    screen = Image.new("RGB", (width, height), back)
+    share = min(width / image.width, 0.85 * height / image.height)
+    shown = image.resize((round(image.width * share), round(image.height * share)))
+    screen.paste(shown, ((width - shown.width) // 2, (height - shown.height) // 2))
+    draw = ImageDraw.Draw(screen)
+    draw.text((36, 14), "12:45", fill=front, font_size=20)
+    draw.rectangle((450, 18, 495, 32), fill=front)
+    draw.rectangle((180, 1156, 360, 1160), fill=front)
+    return screen
+
+
+def screenshot(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    return between_bars(image, night=random.random() < 0.5)
+
+
+def cropped_by_8(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """8% off each of the four sides."""
+    x, y = (round(side * 0.08) for side in image.size)
+    return image.crop((x, y, image.width - x, image.height - y))
+
+
+def transposed(how: Image.Transpose) -> Change:
+    return lambda image, _: image.transpose(how)
+
+
 CHANGES: dict[str, tuple[Change, int]] = {
     "resized to 50%": (resized(0.5), 90),
     "resized to 25%": (resized(0.25), 90),
@@ -86,14 +122,30 @@ CHANGES: dict[str, tuple[Change, int]] = {
     "burst (simulated)": (next_shot, 85),
 }
 
+# Measured apart, among photos in equal frames and between equal bars.
+VIEWS: dict[str, tuple[Change, int]] = {
+    "mirrored": (transposed(Image.Transpose.FLIP_LEFT_RIGHT), 90),
+    "turned by 90 degrees": (transposed(Image.Transpose.ROTATE_90), 90),
+    "white frame": (in_a_frame, 90),
+    "screenshot": (screenshot, 90),
+    "cropped by 8% on each side": (cropped_by_8, 90),
+}
+BORDERS: dict[str, tuple[Change, int]] = {
+    "in a frame": (in_a_frame, 90),
+    "between bars": (lambda image, _: between_bars(image, night=True), 90),
+}
 
-def make_changes(originals: list[Path], folder: Path) -> dict[bytes, tuple[str, Path]]:
+
+def make_changes(
+    originals: list[Path], folder: Path, changes: dict[str, tuple[Change, int]]
+) -> dict[bytes, tuple[str, Path]]:
     """The changed photos in `folder`: (change, original) by path."""
+    folder.mkdir()
     made = {}
     for number, original in enumerate(originals):
         image = Image.open(original).convert("RGB")
         random = np.random.default_rng(number)
-        for place, (name, (change, quality)) in enumerate(CHANGES.items()):
+        for place, (name, (change, quality)) in enumerate(changes.items()):
             file = folder / f"{number:04}-{place:02}.jpg"
             change(image, random).save(file, "JPEG", quality=quality)
             made[str(file).encode()] = name, original
@@ -117,7 +169,7 @@ def grouped(engine, threshold: float, exact: int = EXACT) -> tuple[list[set[byte
 def main(split: Path, distinct: list[Path], sweep: bool) -> None:
     from indexer import build
     from search import Engine
-    from search.duplicates.thumbnails import THRESHOLD
+    from search.duplicates.pair_similarity import THRESHOLD
 
     classes = sorted(folder for folder in split.iterdir() if folder.is_dir())
     originals = [

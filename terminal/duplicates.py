@@ -31,7 +31,7 @@ def duplicates(
     from indexer.store.paths import existing
     from search import Engine
     from search.duplicates.groups import find_groups
-    from search.duplicates.thumbnails import THRESHOLD
+    from search.duplicates.pair_similarity import THRESHOLD
 
     with Engine.open(collection) as engine, engine.question():
         groups = find_groups(engine, threshold=threshold or THRESHOLD)
