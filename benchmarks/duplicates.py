@@ -8,6 +8,10 @@ split with --sweep. Val was measured twice: after the first run the turn that th
 allows was narrowed, on train photos and 60 of PACS' thumbnails, so the figure for those is not
 independent, and the sweep was made with the wider turn.
 
+Then photos are mirrored, turned, framed, shown between a phone's bars and cropped more, in a
+collection with other photos in equal frames and between equal bars (`measure_views`). What these
+need was chosen on train; val measures it.
+
 usage: python benchmarks/duplicates.py CALTECH_SPLIT [--sweep] [--distinct FOLDER]...
     CALTECH_SPLIT: a folder of CLASS/*.jpg. FOLDER: photos or drawings to look for false ones in
 """
@@ -179,8 +183,7 @@ def main(split: Path, distinct: list[Path], sweep: bool) -> None:
     same: dict[str, list[tuple[str, str]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         changed = Path(scratch) / "changed"
-        changed.mkdir()
-        made = make_changes(originals, changed)
+        made = make_changes(originals, changed, CHANGES)
         build([split, changed], collection=Path(scratch) / "c")
         with Engine.open(Path(scratch) / "c") as engine:
             thresholds = (0.8, 0.85, 0.88, 0.9, 0.92, 0.94, 0.96) if sweep else (THRESHOLD,) * 2
@@ -204,34 +207,82 @@ def main(split: Path, distinct: list[Path], sweep: bool) -> None:
                 | {"data": name, "threshold": THRESHOLD, "s": f"{took:.1f}"}
                 | {"photos": count, "pairs of originals": len(same[name])}
             )
+    if not sweep:
+        measure_views(split, classes, originals)
     name = "duplicates_sweep" if sweep else "duplicates"
     report(name, f"Near-duplicates; {len(originals)} photos changed in each way", rows, same=same)
 
 
+def measure_views(split: Path, classes: list[Path], originals: list[Path]) -> None:
+    """Measure `VIEWS` among other photos in equal frames and between equal bars.
+
+    A frame's photo and the photo itself are one image, and do not count as a pair that is right.
+    """
+    from indexer import build
+    from search import Engine
+    from search.duplicates.pair_similarity import THRESHOLD
+
+    others = [
+        file
+        for folder in classes
+        for file in sorted(folder.glob("*.jpg"))[PHOTOS_A_CLASS : 2 * PHOTOS_A_CLASS]
+    ]
+    rows, same = [], {}
+    with tempfile.TemporaryDirectory() as scratch:
+        changed, bordered = Path(scratch) / "changed", Path(scratch) / "bordered"
+        made = make_changes(originals, changed, VIEWS)
+        borders = make_changes(others, bordered, BORDERS)
+        build([split, changed, bordered], collection=Path(scratch) / "c")
+        with Engine.open(Path(scratch) / "c") as engine:
+            for exact in (EXACT, 0):
+                groups, took = grouped(engine, THRESHOLD, exact)
+                row, pairs = evaluate_groups(groups, made, split, borders)
+                data = f"{split.parent.name}/{split.name}{'' if exact else ', nearest lists only'}"
+                rows.append({"data": data} | row | {"s": f"{took:.1f}"})
+                same[data] = pairs
+    title = f"Near-duplicates without their borders, mirrored and turned; {len(originals)} photos"
+    note = (
+        f"{len(others)} other photos of the data are there in equal frames and between equal bars"
+    )
+    report("duplicates_views", title, rows, notes=[note], same=same)
+
+
 def evaluate_groups(
-    groups: list[set[bytes]], made: dict[bytes, tuple[str, Path]], split: Path
+    groups: list[set[bytes]],
+    made: dict[bytes, tuple[str, Path]],
+    split: Path,
+    borders: dict[bytes, tuple[str, Path]] | None = None,
 ) -> tuple[dict[str, object], list[tuple[str, str]]]:
     """A table's row, and the pairs of different originals of a group."""
-    found = dict.fromkeys(CHANGES, 0)
-    right = wrong = 0
-    pairs = []
+    borders = borders or {}
+    every = made | borders
+    found = dict.fromkeys((name for name, _ in made.values()), 0)
+    right = wrong = wrong_borders = 0
+    pairs: set[tuple[str, str]] = set()
     for group in groups:
-        sources = {path: made[path][1] if path in made else Path(path.decode()) for path in group}
+        sources = {path: every[path][1] if path in every else Path(path.decode()) for path in group}
         for path in group & made.keys():
             name, original = made[path]
             found[name] += str(original).encode() in group
         for one, other in combinations(sorted(group), 2):
-            right += sources[one] == sources[other]
-            wrong += sources[one] != sources[other]
-        pairs += pairs_of({str(source).encode() for source in sources.values()}, split)
-    each = len(made) // len(CHANGES)
-    row = {
-        "photos": len(list(split.glob("*/*.jpg"))) + len(made),
+            if sources[one] == sources[other]:
+                right += not ({one, other} & borders.keys())
+            else:
+                wrong += 1
+                wrong_borders += {one, other} <= borders.keys()
+        pairs.update(pairs_of({str(source).encode() for source in sources.values()}, split))
+    each = len(made) // len(found)
+    row: dict[str, object] = {
+        "photos": len(list(split.glob("*/*.jpg"))) + len(every),
         "recall, %": f"{100 * sum(found.values()) / len(made):.2f}",
         "precision (pairs), %": f"{100 * right / max(right + wrong, 1):.2f}",
         "pairs of originals": len(pairs),
     }
-    return row | {f"{name}, %": f"{100 * hits / each:.1f}" for name, hits in found.items()}, pairs
+    if borders:
+        row["wrong pairs within equal borders"] = wrong_borders
+    return row | {f"{name}, %": f"{100 * hits / each:.1f}" for name, hits in found.items()}, sorted(
+        pairs
+    )
 
 
 def pairs_of(group: set[bytes], folder: Path) -> list[tuple[str, str]]:

@@ -71,6 +71,7 @@ def _turned(images: NDArray[np.generic], number: int) -> NDArray[np.generic]:
 def _cosines(side: int) -> NDArray[np.float32]:
     """Return the orthonormal cosine transform (DCT-II) of `side` values, `(side, side)`."""
     frequency, place = np.arange(side)[:, np.newaxis], np.arange(side)
-    matrix = np.cos(np.pi / side * frequency * (place + 0.5)) * np.sqrt(2 / side)
+    matrix: NDArray[np.float32] = np.cos(np.pi / side * frequency * (place + 0.5))
+    matrix *= np.sqrt(2 / side)
     matrix[0] /= np.sqrt(2)
     return matrix.astype(np.float32)

@@ -24,10 +24,14 @@ from .orientations import is_transposed, oriented, oriented_outlines
 from .pair_similarity import THRESHOLD, blurred, correlations
 
 OUTLINE_SIDE = 8
-# The least similarity of the outlines of views that are aligned: of both images as they are, and of
-# any other two; and how many of the latter are aligned for each pair of images.
-MIN_OUTLINE, MIN_OTHER_OUTLINE = 0.4, 0.6
-MAX_TRIES = 2
+# The least similarity of the outlines of views that are aligned: of two wholes or two rests, of a
+# whole and a rest, and of any two in another orientation.
+MIN_OUTLINE, MIN_REST_OUTLINE, MIN_TURNED_OUTLINE = 0.4, 0.5, 0.7
+# How many views of the latter kinds are aligned for each pair of images.
+MAX_TRIES = 1
+# By how much the difference from 1 counts more in another orientation: eight tries find more that
+# is alike by chance.
+TURNED_STRICTNESS = 4 / 3
 # The least side of a rest that is compared with other images' wholes, in pixels of the thumbnail.
 MIN_REST = 6
 BLOCK = 512
@@ -104,7 +108,9 @@ class Views(NamedTuple):
         result[small] = np.minimum(result[small], self._upright(members[small], others[small]))
         rest = np.flatnonzero(result < THRESHOLD)
         pair, left, right, orientation = self._others(members[rest], others[rest])
-        np.maximum.at(result, rest[pair], self._aligned(left, right, orientation))
+        found = self._aligned(left, right, orientation)
+        found[orientation > 0] = 1 - TURNED_STRICTNESS * (1 - found[orientation > 0])
+        np.maximum.at(result, rest[pair], found)
         return result
 
     def _upright(self, left: Rows, right: Rows) -> NDArray[np.float32]:
@@ -121,12 +127,11 @@ class Views(NamedTuple):
         inner, outer = self.rest[members], self.rest[others]
         framed = (inner >= 0) & (outer >= 0)
         large = self._is_large(inner), self._is_large(outer)
-        # Views, for which pairs they are compared, and the first orientation. A view without its
-        # border may lie inside a whole image, so that it stands left.
+        # Views, for which pairs they are compared, and the first orientation.
         kinds = (
             (members, others, ~framed, 1),
             (inner, others, large[0], 0),
-            (outer, members, large[1], 0),
+            (members, outer, large[1], 0),
             (inner, outer, large[0] & large[1], 1),
         )
         found = []
@@ -134,7 +139,10 @@ class Views(NamedTuple):
             pairs = np.flatnonzero(which)
             ways = oriented_outlines(self.outlines[right[pairs]])[:, first:]
             close = np.einsum("np,nop->no", self.outlines[left[pairs]], ways)
-            place, way = np.nonzero(close >= MIN_OTHER_OUTLINE)
+            least = np.full(ways.shape[1], MIN_TURNED_OUTLINE)
+            if not first:
+                least[0] = MIN_REST_OUTLINE
+            place, way = np.nonzero(close >= least)
             pair = pairs[place]
             found.append((pair, left[pair], right[pair], way + first, close[place, way]))
         pair, left, right, orientation, close = (
