@@ -1,12 +1,13 @@
 """Near-duplicates: copies that were resized, recompressed, cropped or recolored, and bursts.
 
 A model's vectors say what an image shows, so two photos of one subject may be closer than a photo
-and its small gray copy. So they only propose pairs, as do coarse outlines and their signatures, and each
-finds what the others miss: outlines survive any size and color, signatures survive a turn by
-quarters and a mirror, vectors survive a crop. The gray thumbnails, aligned with each other, decide.
+and its small gray copy. So they only propose pairs, as do coarse outlines and their signatures,
+and each finds what the others miss: outlines survive any size and color, signatures a turn by
+quarters and a mirror, vectors a crop. The gray thumbnails, aligned with each other, decide.
 
-A group is a star: its first image (the largest without a wide border, or the best hit) and those that are like *it*.
-Likeness is not transitive: connected components would chain through a long burst.
+A group is a star: its first image (the largest without a wide border, or the best hit) and those
+that are like *it*. Likeness is not transitive: connected components would chain through a long
+burst.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
