@@ -18,9 +18,10 @@ def duplicates(
     """List images that the collection holds more than once.
 
     A group holds either one content under several paths ("identical") or images that look alike
-    ("near"): resized, recompressed, slightly cropped or recoloured copies, and bursts. The first
-    image of a near group is the largest; the others are listed with their similarity to it.
-    Nothing is deleted.
+    ("near"): resized, recompressed, slightly cropped or recoloured copies, bursts, and copies that
+    are mirrored, turned by quarters, framed or shown between a phone's bars. The first image of a
+    near group is the largest, where wide borders do not hide much of it; the others are listed with
+    their similarity to it. Nothing is deleted.
 
     --json prints one {"group", "kind", "images": [{"id", "path", "paths", "width", "height",
     "bytes", "similarity"}]} per line.
@@ -31,7 +32,7 @@ def duplicates(
     from indexer.store.paths import existing
     from search import Engine
     from search.duplicates.groups import find_groups
-    from search.duplicates.thumbnails import THRESHOLD
+    from search.duplicates.pair_similarity import THRESHOLD
 
     with Engine.open(collection) as engine, engine.question():
         groups = find_groups(engine, threshold=threshold or THRESHOLD)

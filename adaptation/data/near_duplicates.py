@@ -14,8 +14,7 @@ from indexer.errors import ImageError
 from indexer.images.decode import Limits, decode, read_file
 from indexer.images.gray_thumbnail import gray_thumbnail
 from indexer.store.tables.contents import THUMBNAIL_SIDE
-from search.duplicates.pair_similarity import correlations
-from search.duplicates.thumbnails import THRESHOLD
+from search.duplicates.pair_similarity import THRESHOLD, correlations
 
 # Copies that were resized, recompressed or cropped a little have a cosine above this and are among
 # this many nearest.

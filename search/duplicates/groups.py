@@ -1,12 +1,13 @@
 """Near-duplicates: copies that were resized, recompressed, cropped or recolored, and bursts.
 
 A model's vectors say what an image shows, so two photos of one subject may be closer than a photo
-and its small gray copy. So they only propose pairs, as do coarse outlines, and each finds what the
-other misses: outlines survive any size and color, vectors survive a crop. The gray thumbnails,
-aligned with each other, decide.
+and its small gray copy. So they only propose pairs, as do coarse outlines and their signatures,
+and each finds what the others miss: outlines survive any size and color, signatures a turn by
+quarters and a mirror, vectors a crop. The gray thumbnails, aligned with each other, decide.
 
-A group is a star: its first image (the largest, or the best hit) and those that are like *it*.
-Likeness is not transitive: connected components would chain through a long burst.
+A group is a star: its first image (the largest without a wide border, or the best hit) and those
+that are like *it*. Likeness is not transitive: connected components would chain through a long
+burst.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,9 @@ import numpy as np
 from indexer.store.codec import Ids
 from indexer.store.neighbour_index import EXACT, NeighbourIndex
 
-from .thumbnails import BLOCK, THRESHOLD, ThumbnailStore
+from .orientations import signatures
+from .pair_similarity import THRESHOLD
+from .thumbnails import ThumbnailStore
 
 if TYPE_CHECKING:  # the engine stands above
     from search.engine import Engine
@@ -27,6 +30,9 @@ if TYPE_CHECKING:  # the engine stands above
 # half of them holds one that is alike, the number is multiplied by four, and so on.
 NEIGHBOURS = 4
 MAX_NEIGHBOURS = 4096
+# Images less of which is not border come last, since a photo on a phone's screen is no original.
+MIN_SHOWN = 0.75
+BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,12 @@ class Neighbours:
         self.engine = engine
         self.thumbnails = thumbnails
         self.threshold = threshold
-        self._outlines = NeighbourIndex.of([(thumbnails.ids, thumbnails.outlines)], exact=exact)
+        views = thumbnails.views
+        ids = thumbnails.ids[views.owners]
+        self._of_views = [
+            (vectors, NeighbourIndex.of([(ids, vectors)], exact=exact))
+            for vectors in (views.outlines, signatures(views.outlines))
+        ]
         self._vectors = NeighbourIndex.of(engine.index.vectors(), exact=exact)
 
     def of(
@@ -137,8 +148,8 @@ class Neighbours:
     ) -> dict[int, int]:
         """Fill `found`, and return the place of each content's farthest neighbor that is alike."""
         places: dict[tuple[int, int], int] = {}
-        for ids in self._nearest(numbers, count):
-            for number, others in zip(numbers, ids.tolist(), strict=True):
+        for queried, ids in self._nearest(numbers, count):
+            for number, others in zip(queried, ids.tolist(), strict=True):
                 for place, other in enumerate(others):
                     if other not in (-1, number):
                         places[number, other] = max(place, places.get((number, other), 0))
@@ -158,15 +169,19 @@ class Neighbours:
                 last[number] = max(last[number], place)
         return last
 
-    def _nearest(self, numbers: list[int], count: int) -> Iterator[Ids]:
+    def _nearest(self, numbers: list[int], count: int) -> Iterator[tuple[list[int], Ids]]:
+        """Yield contents, some of them several times, with the nearest of each, `(m, count)`."""
         if not numbers:
             return
         # One more, since an image is its own nearest neighbor.
-        yield self._outlines.neighbours(self.thumbnails.outlines_of(numbers), count + 1)
+        count += 1
+        owners, views = self.thumbnails.views_of(numbers)
+        for of_views, index in self._of_views:
+            yield owners, index.neighbours(of_views[views], count)
         vectors = self.engine.catalog.embeddings_of(self.engine.model.fingerprint, numbers)
         if len(vectors) == len(numbers):
             queries = np.stack([vectors[number] for number in numbers])
-            yield self._vectors.neighbours(queries, count + 1)
+            yield numbers, self._vectors.neighbours(queries, count)
 
 
 def find_groups(
@@ -185,7 +200,8 @@ def find_groups(
     thumbnails.load()
     neighbours = Neighbours(engine, thumbnails, threshold, exact=exact)
     stars = Stars(thumbnails, threshold)
-    order = thumbnails.ids.tolist()
+    hidden = thumbnails.views.shares() < MIN_SHOWN
+    order = thumbnails.ids[np.argsort(hidden, kind="stable")].tolist()
     for start in range(0, len(order), BLOCK):
         block = [number for number in order[start : start + BLOCK] if number not in stars]
         found, more = neighbours.of(block, farther=False)

@@ -17,12 +17,18 @@ from numpy.typing import NDArray
 Patches = NDArray[Any]
 """`(n, side, side)` luminance, the whole image squeezed into a square."""
 
+# The minimum correlation of near-duplicates; chosen on Caltech-101's training photos, see
+# benchmarks/duplicates.py.
+THRESHOLD = 0.92
 # The band of detail that is compared, in thumbnail pixels: resampling and compression change finer
 # detail, and different images agree in their slow shading.
 FINE_SIGMA, COARSE_SIGMA = 0.7, 4.0
 STEPS = 10
 # Most pairs are rejected at half the size, after a few steps, by a correlation below this.
 SCREEN_STEPS, SCREEN = 3, 0.6
+# The part of the image in which the search for the template begins, in its middle: between that of
+# an image as it is and of one cropped by a tenth on each side, either of which it then finds.
+START = 0.94
 # The parts that are compared must cover at least this share of both images.
 MIN_OVERLAP = 0.7
 # How far the transform may be from the identity: scales and shifts (10% off one side is 0.1), and
@@ -37,7 +43,9 @@ BATCH = 256
 IDENTITY = np.eye(3, dtype=np.float32)
 
 
-def correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
+def correlations(
+    members: NDArray[np.uint8] | Patches, others: NDArray[np.uint8] | Patches
+) -> NDArray[np.float32]:
     """Return the correlations of pairs of images after alignment.
 
     Args:
@@ -60,7 +68,9 @@ def detail(patches: NDArray[np.uint8] | Patches) -> Patches:
     return blurred(values, FINE_SIGMA) - blurred(values, COARSE_SIGMA)
 
 
-def _correlations(members: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _correlations(
+    members: NDArray[np.uint8] | Patches, others: NDArray[np.uint8] | Patches
+) -> NDArray[np.float32]:
     template, image = detail(members), detail(others)
     likely = _register(halved(template), halved(image), SCREEN_STEPS) >= SCREEN
     for part in (template, image):
@@ -83,6 +93,7 @@ def _register(template: Patches, image: Patches, steps: int) -> NDArray[np.float
     # How the template changes with each coefficient of the transform, (n, 6, side * side).
     descent = (slopes[:, :, np.newaxis] * plane).reshape(count, 6, -1)
     warp, best = _identities(count), np.zeros(count, np.float32)
+    warp[:, :2] *= START
     for step in range(steps + 1):
         moved, inside = _sampled(image, warp[:, :2] @ plane)
         wanted, seen = _normalised(target, inside), _normalised(moved, inside)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from indexer.store.protocol import StoreReader
-from search.duplicates.thumbnails import THRESHOLD, ThumbnailStore
+from search.duplicates.pair_similarity import THRESHOLD
+from search.duplicates.thumbnails import ThumbnailStore
 from search.hits import Hit
 
 # Minimum number of hits to look through: near-duplicates of the best ones rank near them.

@@ -2,12 +2,14 @@
 
 import hashlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageOps
 
 from support.command import COMMAND, Run, json_lines
+from support.images import make_photo
 
 IMAGE_KEYS = {"id", "path", "paths", "width", "height", "bytes", "similarity"}
 
@@ -126,3 +128,66 @@ def test_collapse_with_filters_and_min_relevance(clipdex: Run, copied: tuple[Pat
     (only,) = json_lines(clipdex("search", *options, "--min-relevance", 0.5))
     assert len(only["collapsed"]) == 3
     assert all("cat" in name or "chelsea" in name for name in map(str, only["paths"]))
+
+
+def between_bars(photo: Image.Image) -> Image.Image:
+    """The photo as a phone shows it: over the whole width, with a clock and a battery on top."""
+    screen = Image.new("RGB", (540, 1170))
+    shown = photo.resize((540, round(540 * photo.height / photo.width)))
+    screen.paste(shown, (0, (screen.height - shown.height) // 2))
+    draw = ImageDraw.Draw(screen)
+    draw.text((36, 14), "12:45", fill="white")
+    draw.rectangle((450, 18, 495, 32), fill="white")
+    return screen
+
+
+def in_a_frame(photo: Image.Image) -> Image.Image:
+    return ImageOps.expand(photo, 24, "white")
+
+
+def groups_of(clipdex: Run, photos: Path, collection: Path) -> list[set[str]]:
+    clipdex("index", photos, "--collection", collection)
+    rows = json_lines(clipdex("duplicates", "--json", "--collection", collection))
+    return [{Path(image["path"]).stem for image in row["images"]} for row in rows]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [ImageOps.mirror, lambda photo: photo.rotate(90, expand=True), in_a_frame, between_bars],
+    ids=["mirrored", "turned", "framed", "screenshot"],
+)
+def test_changed_views_are_found(
+    clipdex: Run,
+    sample_photos: Path,
+    tmp_path: Path,
+    change: Callable[[Image.Image], Image.Image],
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    names = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png")
+    for name in names:
+        shutil.copy(sample_photos / name, photos / name)
+        with Image.open(sample_photos / name) as photo:
+            change(photo.convert("RGB")).save(photos / f"{Path(name).stem}-changed.jpg", quality=85)
+    groups = groups_of(clipdex, photos, tmp_path / "c")
+    stems = [Path(name).stem for name in names]
+    assert sorted(map(sorted, groups)) == sorted([stem, f"{stem}-changed"] for stem in stems)
+
+
+@pytest.mark.parametrize("border", [in_a_frame, between_bars])
+def test_equal_borders_are_not_alike(
+    clipdex: Run,
+    sample_photos: Path,
+    tmp_path: Path,
+    border: Callable[[Image.Image], Image.Image],
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png", "moon.png"):
+        with Image.open(sample_photos / name) as photo:
+            # Of one size, so that the borders end at the same place.
+            border(photo.convert("RGB").resize((400, 300))).save(photos / name)
+    for seed in range(20):
+        with Image.open(make_photo(tmp_path / "made.png", seed, (400, 300))) as photo:
+            border(photo).save(photos / f"{seed}.png")
+    assert groups_of(clipdex, photos, tmp_path / "c") == []
