@@ -21,6 +21,7 @@ from indexer.store.catalog import Catalog
 from indexer.store.codec import Ids
 from indexer.store.collection import Collection, locate
 from indexer.store.database import changed, until_unchanged
+from indexer.store.paths import existing
 from indexer.store.protocol import StoreReader
 from indexer.store.records import MAX_INTEGER, Model
 from search.labels.concepts import expand_concepts
@@ -247,6 +248,23 @@ class Engine:
             vector, own = self.vector_of(image)
             passing = self._passing(request.filter, request.labels)
             return self._ranking(vector, "image", own, passing).page(request)
+
+    @until_unchanged
+    def copies_of(self, image: Path | str) -> list[bytes]:
+        """Return the paths of the files in the collection with exactly the bytes of a file.
+
+        Raises:
+            ImageError: The file cannot be read.
+        """
+        from indexer.images.decode import Limits
+        from indexer.store.content_hash import digest
+        from search.ranking.image_query import read_image
+
+        data = read_image(Path(image), Limits())
+        with self.question():
+            content = self.catalog.content_of(digest(data))
+            there = self.catalog.contents([] if content is None else [content])
+        return [one.paths[at] for one in there.values() for at in existing(one.paths)]
 
     @until_unchanged
     def rank(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from enum import Enum
 
+from indexer.store.paths import display
 from search.hits import LIKELY, Hit
 
 from .console import (
@@ -32,13 +33,23 @@ class Form(Enum):
     PRINT0 = "print0"
 
 
-def write_hits(hits: Sequence[Hit], form: Form, *, scored: bool = True) -> None:
+def write_copies(paths: Sequence[bytes]) -> None:
+    """Say where the collection holds the image that was asked about."""
+    if paths:
+        more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+        note(f"already in your library: {display(paths[0])}{more}")
+
+
+def write_hits(
+    hits: Sequence[Hit], form: Form, *, scored: bool = True, besides: bool = False
+) -> None:
     """Print the hits; in a pipe, the table of a terminal becomes lines of score, tab and path.
 
     Args:
         hits: What to print.
         form: How to print it.
         scored: Whether something was looked for; otherwise the places of scores stay empty.
+        besides: Whether the collection holds the very image that was looked for.
     """
     match form:
         case Form.JSON:
@@ -59,7 +70,7 @@ def write_hits(hits: Sequence[Hit], form: Form, *, scored: bool = True) -> None:
             else:
                 for hit in hits:
                     out(f"{hit.score:.3f}" if scored else "", hit.path)
-            _say_if_nothing_matches(hits)
+            _say_if_nothing_matches(hits, besides)
 
 
 def out_csv(*values: object) -> None:
@@ -80,13 +91,14 @@ def _is_formula(text: str) -> bool:
     return text.startswith(FORMULA) and not NUMBER.fullmatch(text)
 
 
-def _say_if_nothing_matches(hits: Sequence[Hit]) -> None:
+def _say_if_nothing_matches(hits: Sequence[Hit], besides: bool) -> None:
+    nothing = "nothing else here" if besides else "nothing here"
     if not hits:
-        note("nothing here matches")
+        note(f"{nothing} matches")
         return
     known = [hit.relevance for hit in hits if hit.relevance is not None]
     if known and max(known) < LIKELY:
-        note(f"nothing here seems to match; these come closest ({max(known):.0%} at best)")
+        note(f"{nothing} seems to match; these come closest ({max(known):.0%} at best)")
 
 
 def _write_table(hits: Sequence[Hit], scored: bool) -> None:

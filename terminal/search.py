@@ -113,7 +113,7 @@ def similar(
 ) -> None:
     """Find the images most like a given one.
 
-    The image itself is left out.
+    The image itself is left out; if the collection holds it, that is said first.
 
     Example: clipdex similar holiday.jpg -k 20
     """
@@ -121,15 +121,19 @@ def similar(
     chosen = _filter(folders, since, until, exclude)
     labels = _labels(label)
 
+    form = _form(as_json, False, False, False)
+
     from search import Engine
 
-    from .output import write_hits
+    from .output import Form, write_copies, write_hits
 
     with Engine.open(collection) as engine:
         hits = engine.similar(
             image, k=k, min_relevance=min_relevance, filter=chosen, labels=labels, collapse=collapse
         )
-    write_hits(hits, _form(as_json, False, False, False))
+        copies = engine.copies_of(image) if form is Form.TABLE else []
+    write_copies(copies)
+    write_hits(hits, form, besides=bool(copies))
 
 
 def _from_server(collection: Path | None, request: "SearchRequest") -> "list[Hit] | None":

@@ -157,3 +157,20 @@ def test_a_label_filters_by_its_estimated_probability(
     assert json_lines(clipdex("search", "anything", *both, *options)) == []
     for wrong in ("cat>2", "cat>x", ">0.5"):
         assert b"LABEL>P" in clipdex("search", "x", "--label", wrong, *options, code=2).stderr
+
+
+def test_an_image_that_is_here_already_is_said_first(
+    clipdex: Run, photos_indexed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    photos, collection = photos_indexed
+    copy = tmp_path / "copy.png"
+    copy.write_bytes((photos / "chelsea.png").read_bytes())
+    found = clipdex("similar", copy, "--min-relevance", 1, "--collection", collection)
+    where = f"already in your library: {photos / 'chelsea.png'}"
+    assert found.stderr.decode().splitlines() == [where, "nothing else here matches"]
+    foreign = tmp_path / "foreign.png"
+    make_photo(foreign, 1)
+    assert b"already" not in clipdex("similar", foreign, "--collection", collection).stderr
+    silent = clipdex("similar", copy, "--json", "--collection", collection)
+    assert silent.stderr == b""
+    assert len(json_lines(silent)) == 5
