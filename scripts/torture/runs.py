@@ -39,11 +39,19 @@ def commands(photos: Path, collection: Path) -> dict[str, tuple[object, ...]]:
     }
 
 
-def checked(photos: Path, collection: Path, before: set[bytes]) -> str | None:
-    """Return what is wrong with a collection after a command was ended; None for nothing."""
+def checked(photos: Path, collection: Path, before: set[bytes], begun: bool) -> str | None:
+    """Return what is wrong with a collection after a command was ended; None for nothing.
+
+    Args:
+        photos: What was indexed.
+        collection: The collection.
+        before: The bytes of the photos.
+        begun: Whether it held something before the command, so that it is never empty.
+    """
     found = answer(collection)
     every = sorted(str(path) for path in photos.rglob("*.jpg"))
-    if isinstance(found, str) and "nothing was indexed" not in found:
+    empty = any(word in found for word in ("nothing was indexed", "is empty"))
+    if isinstance(found, str) and (begun or not empty):
         return f"search: {found}"
     if not isinstance(found, str) and not set(found) <= set(every):
         return "search finds other files"
@@ -90,11 +98,11 @@ def main() -> int:
                     how, where = "full disk", f"round {number}, {kib} KiB"
                     fault = wrong(clipdex(*arguments, TMPDIR=str(disk)))
                     mount("-o", "remount,size=1g", disk)
-                    fault = fault or checked(photos, place, before)
+                    fault = fault or checked(photos, place, before, begun)
             else:
                 how, where = draw.choice(ENDS), f"round {number}"
                 fault = ended(arguments, how, draw, LONGEST)
-                fault = fault or checked(photos, collection, before)
+                fault = fault or checked(photos, collection, before, begun)
             shutil.rmtree(collection, ignore_errors=True)
             report.note(f"{name}, {how}", where, [fault])
     return report.end()
