@@ -3,8 +3,8 @@
 usage: python -m scripts.torture.faulty_mount [--delay 0.05] [--fail 0.1] [--stall 0.01] [--seed 18]
                                               FOLDER MOUNT
 
-Each read and write takes `--delay` seconds; each call fails with an input/output error at the rate
-of `--fail`, and stalls for some seconds at that of `--stall`. It needs FUSE, fusepy and its library:
+Each read and write takes `--delay` seconds; of all calls, the share `--fail` ends with an
+input/output error, and `--stall` takes some seconds. It needs FUSE, fusepy and its library:
 
     apt-get install libfuse2
     .venv/bin/python -m pip install --target ./fusepy fusepy
@@ -193,10 +193,8 @@ def missing() -> str | None:
 def mounted(folder: Path, at: Path, faults: Faults, seed: int = 0) -> Iterator[None]:
     """Show a folder at another place, with its faults."""
     options = [f"--{name}={value}" for name, value in vars(faults).items()]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.torture.faulty_mount", f"--seed={seed}", *options]
-        + [str(folder), str(at)]
-    )
+    program = (sys.executable, "-m", "scripts.torture.faulty_mount")
+    process = subprocess.Popen([*program, f"--seed={seed}", *options, str(folder), str(at)])
     end = time.monotonic() + START_SECONDS
     while not os.path.ismount(at):
         if process.poll() is not None or time.monotonic() > end:

@@ -168,9 +168,7 @@ def main() -> int:
         every = sorted(str(path) for path in photos.rglob("*.jpg"))
         clipdex("index", photos, "--collection", whole)
         cases = [
-            (which, name)
-            for which in ("cache", "temporary folder", "collection")
-            for name in work
+            (which, name) for which in ("cache", "temporary folder", "collection") for name in work
         ]
         for number in range(options.rounds):
             which, name = cases[number % len(cases)]
