@@ -140,7 +140,7 @@ class FaultyFolder:
         """Change the owner."""
         os.chown(self.at(path), user, group)
 
-    def utimens(self, path: str, times: tuple[int, int] | None = None) -> None:
+    def utimens(self, path: str, times: tuple[int, int]) -> None:
         """Change times, in nanoseconds."""
         os.utime(self.at(path), ns=times)
 

@@ -59,7 +59,8 @@ class Reader:
         """Run a command; return what came of it, and what was wrong."""
         done = clipdex(*arguments, "--json", "--collection", self.collection, prefix=self.prefix,
                        **self.environment)  # fmt: skip
-        return done, wrong(done, {0, 1})
+        # Typer itself refuses a folder that may not be read.
+        return done, wrong(done, {0, 2} if self.shut_out else {0, 1})
 
 
 @contextmanager
@@ -87,7 +88,8 @@ def add_photos(photos: Path, count: int, draw: random.Random) -> None:
 
 def index(photos: Path, collection: Path) -> subprocess.Popen[bytes]:
     """Begin to index as the owner."""
-    command = [COMMAND, "index", photos, "--batch-size", "2", "--collection", collection]
+    place = ("--collection", str(collection))
+    command = [str(COMMAND), "index", str(photos), "--batch-size", "2", *place]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -131,7 +133,7 @@ def ask(
     found = count(name, done)
     if found is None:
         said = done.stderr.decode()
-        lines = [line for line in said.splitlines() if line.startswith("error: ")]
+        lines = [line for line in said.splitlines() if line.lower().startswith("error: ")]
         bad = (newest and not reader.shut_out) or len(lines) != 1
         return [f"{name} is refused: {said}"] if bad else []
     if reader.shut_out:
@@ -256,7 +258,7 @@ def main() -> int:
             os.environ["TMPDIR"] = temporary
             faults = round_of(place, Path(made), disk / "collection", draw)
             del os.environ["TMPDIR"]
-            if left := list(Path(temporary).glob("clipdex-*")):
+            if left := list(Path(temporary).glob("clipdex-*/catalogue.sqlite3")):
                 faults.append(f"a reader left {left}")
         report.note(f"a reader, {place}", f"round {number}", faults)
     return report.end()
