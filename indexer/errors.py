@@ -11,6 +11,7 @@
     ├── RootUnavailable             a folder that was indexed is missing, unreadable or empty
     ├── ExclusionError              a pattern of what to leave out is not one
     ├── ImageError                  one image cannot be read
+    │   ├── ImageUnreadable         its bytes cannot be had now
     │   ├── ImageTooLarge           above a limit that the user can raise
     │   └── ImageFormatUnknown      not an image, or of a format that clipdex does not read
     ├── HomeUnknown                 the user has no home folder, and no other was named
@@ -90,6 +91,10 @@ class ExclusionError(ClipdexError):
 
 class ImageError(ClipdexError):
     """An image cannot be read; the text is the reason that the catalog keeps."""
+
+
+class ImageUnreadable(ImageError):
+    """A file's bytes cannot be had now: permissions, or its disk; nothing is known of them."""
 
 
 class ImageTooLarge(ImageError):

@@ -8,7 +8,7 @@ share one budget of memory.
 import os
 import stat
 
-from indexer.errors import ImageError, ImageTooLarge
+from indexer.errors import ImageError, ImageTooLarge, ImageUnreadable
 
 from .decode_here import decode_here
 from .decoded import Decoded, Limits, Prepared
@@ -33,7 +33,8 @@ def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
         The file's status as it was before reading, and its bytes.
 
     Raises:
-        ImageError: The file cannot be read or is too large; the text is the reason.
+        ImageError: The file is too large or not a regular one; the text is the reason.
+        ImageUnreadable: The system does not give its bytes.
     """
     try:
         # Non-blocking, since a FIFO may have replaced the file since the scan.
@@ -49,7 +50,7 @@ def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
                 )
             return info, file.read()
     except OSError as exc:
-        raise ImageError(f"cannot be read: {exc.strerror or exc}") from exc
+        raise ImageUnreadable(f"cannot be read: {exc.strerror or exc}") from exc
 
 
 def decode(

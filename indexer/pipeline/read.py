@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from indexer.encoder import Embeddings, Pixels
-from indexer.errors import ImageError
+from indexer.errors import ImageError, ImageUnreadable
 from indexer.images.capture_time import CaptureTime
 from indexer.images.decode import Limits, prepare, read_file
 from indexer.images.preprocess import Preprocess
@@ -22,6 +22,8 @@ Known = Callable[[bytes], bool]
 @dataclass(frozen=True)
 class Read:
     """A file that was read, its size and time as they were before reading.
+
+    Both are -1 where its bytes could not be had, so that the next run reads it.
 
     Exactly one holds: `reason` says why it failed; `pixels` is `(3, h, w)` uint8; or both are
     None and the collection has a vector of this `digest` already.
@@ -96,6 +98,8 @@ def read(task: Task, preprocess: Preprocess, limits: Limits, known: Known) -> Re
             found.thumbnail,
             "; ".join(found.notes) or None,
         )
+    except ImageUnreadable as exc:
+        return Read(task, -1, -1, reason=str(exc))
     except (ImageError, MemoryError) as exc:
         reason = str(exc) or "too large for this machine's memory"
         return Read(task, task.size, task.mtime_ns, reason=reason)

@@ -1,12 +1,14 @@
 """Writes the files, contents and vectors of a batch in one transaction."""
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from indexer.store.codec import packed
 from indexer.store.protocol import StoreWriter
-from indexer.store.records import join
+from indexer.store.records import Scope, join
 from indexer.store.rows import FileRow, NewContent
 
 from .read import Batch
@@ -14,7 +16,10 @@ from .read import Batch
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that could not be indexed; it is tried again when it changes, or on request."""
+    """A file that could not be indexed.
+
+    It is tried again when it changes, or on request; in the next run if its bytes could not be had.
+    """
 
     path: bytes
     reason: str
@@ -115,11 +120,23 @@ class Committer:
                 self.report.reused += 1
 
     def fail(self, row: FileRow) -> None:
-        """Record why a file or folder could not be read."""
+        """Record why a file or folder could not be read.
+
+        An image whose bytes cannot be had now is as it was, for all that is known: it stays.
+        """
         assert row.reason is not None
-        self.catalog.put_file(row)
+        if row.size >= 0 or not self._is_image(row):
+            self.catalog.put_file(row)
         self.report.failed += 1
         self.on_skip(Skipped(join(self._roots[row.root], row.path), row.reason))
+
+    def _is_image(self, row: FileRow) -> bool:
+        """Return whether an image is known at a path, and not a folder of them."""
+        root = self._roots[row.root]
+        contents = self.catalog.contents_in(Scope(row.root, Path(os.fsdecode(root)), row.path))
+        return len(contents) == 1 and join(root, row.path) in {
+            file.path for file in self.catalog.files_of(contents[0])
+        }
 
     @cached_property
     def _roots(self) -> dict[int, bytes]:

@@ -28,9 +28,9 @@ from adaptation.artifact_writer import save
 from indexer.bundles.bundle import Bundle
 from indexer.model_name import BUILT_IN_FOLDER
 
+from .command import COMMAND
 from .report import say
 
-COMMAND = Path(sys.executable).parent / "clipdex"
 HANGS_AFTER = 300
 FAULTS = ("traceback", "hangs", "other")
 DEEP = b"[" * 100_000 + b"]" * 100_000

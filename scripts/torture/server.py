@@ -26,12 +26,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
-import numpy as np
 from PIL import Image
 
+from .command import COMMAND
+from .photos import make_image
 from .report import say
 
-COMMAND = Path(sys.executable).parent / "clipdex"
 KEY = "torture"
 RIGHT = {"Authorization": f"Bearer {KEY}"}
 IMAGES = 200
@@ -178,14 +178,6 @@ class Attack:
             return f"exit code {done.returncode}"
 
         return once
-
-
-def make_image(path: Path, seed: int) -> None:
-    """Write a JPEG of coarse noise."""
-    noise = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    image = Image.fromarray(noise).resize((640, 480))
-    image.save(path.with_suffix(".tmp"), "JPEG")
-    os.replace(path.with_suffix(".tmp"), path)
 
 
 def taken(process: int) -> tuple[float, int, int]:

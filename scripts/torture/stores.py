@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .command import COMMAND
 from .report import say
 
-COMMAND = Path(sys.executable).parent / "clipdex"
 CATALOG = "catalogue.sqlite3"
 PAGE = 4096
 IMAGES = 24

@@ -10,6 +10,7 @@ from PIL import Image
 
 from support.command import Run, json_lines
 from support.images import make_photo
+from support.other_user import NOBODY, readable_folder, require_other_user, surroundings
 
 
 @pytest.fixture
@@ -189,3 +190,33 @@ def test_forget_keeps_other_vanished_images(clipdex: Run, photos: Path, tmp_path
     after = found(clipdex)
     assert after[str(photos / "0.png")] == before[str(photos / "0.png")]
     assert after[str(photos / "1.png")] not in before.values()
+
+
+def test_an_image_that_cannot_be_read_for_a_time_stays(clipdex: Run) -> None:
+    require_other_user()
+    with readable_folder() as folder:
+        photos = folder / "photos"
+        for number in range(4):
+            make_photo(photos / f"{number}.png", number)
+        collection = folder / "nobody" / "collection"
+        options = {"prefix": NOBODY, "env": surroundings(folder), "cwd": folder}
+        index = ("index", photos, "--json", "--collection", collection)
+
+        def found() -> set[str]:
+            done = clipdex("search", "colours", "--json", "--collection", collection, **options)
+            return {Path(hit["path"]).name for hit in json_lines(done)}
+
+        (photos / "3.png").chmod(0o600)
+        (report,) = json_lines(clipdex(*index, **options, code=3))
+        assert (report["indexed"], report["failed"]) == (3, 1)
+        # Its size and time are as they were, and nothing asks for failed files.
+        (photos / "3.png").chmod(0o644)
+        (report,) = json_lines(clipdex(*index, **options))
+        assert (report["indexed"], report["unchanged"]) == (1, 3)
+        (photos / "0.png").chmod(0o600)
+        (report,) = json_lines(clipdex(*index, "--rehash", "--prune", **options, code=3))
+        assert (report["unchanged"], report["removed"], report["failed"]) == (3, 0, 1)
+        assert found() == {"0.png", "1.png", "2.png", "3.png"}
+        (photos / "0.png").chmod(0o644)
+        (report,) = json_lines(clipdex(*index, "--rehash", **options))
+        assert report["unchanged"] == 4

@@ -18,10 +18,15 @@ pytestmark = [
 @pytest.mark.parametrize(
     "program",
     [
+        ("clocks", "--rounds", "2"),
+        ("full_folders", "--rounds", "6"),
         ("images", "--per-format", "20"),
+        ("model_changes", "--rounds", "3"),
         ("models",),
+        ("readers", "--rounds", "6"),
         ("runs", "--rounds", "6"),
         ("server", "--minutes", "0.7"),
+        ("slow_files", "--rounds", "4"),
         ("stores",),
     ],
     ids=lambda program: program[0],
@@ -37,3 +42,5 @@ def test_nothing_breaks(program: tuple[str, ...], tmp_path: Path) -> None:
         timeout=900,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    if done.stdout.startswith("not run: "):
+        pytest.skip(done.stdout.strip())
