@@ -66,7 +66,7 @@ def kept(collection: Path, expected: Sequence[str]) -> str | None:
     return None
 
 
-def completed(photos: Path, collection: Path, every: Sequence[str], change: bool) -> str | None:
+def completed(photos: Path, collection: Path, every: Sequence[str]) -> str | None:
     """Return what is wrong after the next run; None for nothing."""
     done = clipdex("index", photos, "--json", "--collection", collection)
     if fault := wrong(done, {0}):
@@ -112,7 +112,7 @@ def main() -> int:
             of_photos = draw.random() < 0.5
             change = of_photos and draw.random() < 0.3
             faults = Faults(draw.choice((0, 0.05)), draw.choice(FAIL), draw.choice(STALL))
-            bad, well = (faults, Faults()) if of_photos else (Faults(), faults)
+            below, beside = (faults, Faults()) if of_photos else (Faults(), faults)
             if change:
                 make_image(source / "first" / "1.jpg", 1000 + number)
             before = {path: path.read_bytes() for path in source.rglob("*.jpg")}
@@ -120,13 +120,13 @@ def main() -> int:
             side = "photos" if of_photos else "collection"
             name = draw.choice(list(commands(photos, collection)))
             arguments = commands(photos, collection)[name]
-            with mounted(source, photos, bad, seed), mounted(store, collection, well, seed):
+            with mounted(source, photos, below, seed), mounted(store, collection, beside, seed):
                 fault = wrong(clipdex(*arguments, "--collection", collection))
             with mounted(source, photos, Faults()), mounted(store, collection, Faults()):
                 # A changed file that could not be read is not what it was.
                 if begun and not change:
                     fault = fault or kept(collection, every)
-                fault = fault or completed(photos, collection, every, change)
+                fault = fault or completed(photos, collection, every)
             if {path: path.read_bytes() for path in source.rglob("*.jpg")} != before:
                 fault = fault or "photos have changed"
             report.note(f"{name}, failing {side}", f"round {number}, {faults}", [fault])
