@@ -25,6 +25,8 @@ MANIFEST, ARRAYS = "manifest.json", "arrays.safetensors"
 EARLIER_NAMES = {"figures": "metrics", "pictures": "images"}
 # Far above what `clipdex adapt` writes, and far below what fills the memory.
 MAX_MEGABYTES = 4_000
+# Logits are divided by a temperature, and must not overflow.
+MIN_TEMPERATURE = 1e-6
 CONCEPT = "concept"
 CHANGED = "{} is not what `clipdex adapt` wrote: its files were changed. Learn it again"
 
@@ -130,7 +132,9 @@ def _check(fields: Fields) -> None:
         fields.fields("images").texts("like")
         return
     fields.text("method")
-    fields.number("temperature", positive=True)
+    temperature = fields.number("temperature", positive=True)
+    if not MIN_TEMPERATURE <= temperature <= 1 / MIN_TEMPERATURE:
+        raise ValueError(f"'temperature' is {temperature}")
     classes = fields.texts("classes")
     if not classes or len(set(classes)) < len(classes):
         raise ValueError("'classes' is empty or names one twice")
