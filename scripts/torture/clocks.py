@@ -10,7 +10,6 @@ again for nothing, a traceback and a hang are faults: exit code 1. Only Python's
 set to match.
 """
 
-import argparse
 import json
 import os
 import random
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from .command import answer, clipdex, wrong
 from .photos import make_image, make_photos
-from .report import Report
+from .report import Report, rounds_and_seed
 from .serving import Server, served
 
 IMAGES = 16
@@ -172,10 +171,7 @@ def server_goes_on(folder: Path, draw: random.Random) -> list[str]:
 
 def main() -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--seed", type=int, default=18)
-    options = parser.parse_args()
+    options = rounds_and_seed(12)
     draw = random.Random(options.seed)
     report = Report()
     work = {"index runs": runs, "serve": server_goes_on}

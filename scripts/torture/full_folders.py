@@ -9,7 +9,6 @@ search. A server error, a traceback, a server that ends, a hang, and whatever is
 exit code 1. Disks are tmpfs mounts, which need root.
 """
 
-import argparse
 import io
 import random
 import shutil
@@ -25,7 +24,7 @@ from PIL import Image
 from .command import answer, clipdex, wrong
 from .disks import CAN_MOUNT, mount, small_disk
 from .photos import make_image, make_photos
-from .report import Report, say
+from .report import Report, rounds_and_seed, say
 from .serving import Server, served
 
 IMAGES = 30
@@ -151,10 +150,7 @@ def under_train(
 
 def main() -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--seed", type=int, default=18)
-    options = parser.parse_args()
+    options = rounds_and_seed(12)
     if not CAN_MOUNT:
         say("not run: only root can mount a disk")
         return 0

@@ -8,7 +8,6 @@ one, `index` without a model must go on, and `index --model` complete the change
 hang, another answer, and whatever is lost are faults: exit code 1.
 """
 
-import argparse
 import importlib.util
 import json
 import os
@@ -22,7 +21,7 @@ import numpy as np
 
 from .command import ENDS, clipdex, ended, wrong
 from .photos import make_photos
-from .report import Report, say
+from .report import Report, rounds_and_seed, say
 
 IMAGES = 60
 NAME = "second"
@@ -112,10 +111,7 @@ def compiled(model: Path, cache: Path, how: str, draw: random.Random) -> str | N
 
 def main() -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--seed", type=int, default=18)
-    options = parser.parse_args()
+    options = rounds_and_seed(25)
     if importlib.util.find_spec("open_clip") is None:
         say("not run: open_clip is not installed")
         return 0

@@ -9,7 +9,6 @@ temporary folder. A traceback, a hang, an older state and a file of a reader's a
 1. It needs root, and `setpriv`.
 """
 
-import argparse
 import json
 import os
 import random
@@ -26,7 +25,7 @@ from pathlib import Path
 from .command import COMMAND, clipdex, wrong
 from .disks import CAN_MOUNT, mount, read_only, small_disk
 from .photos import make_image
-from .report import Report, say
+from .report import Report, rounds_and_seed, say
 from .serving import served
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -237,10 +236,7 @@ def round_of(place: str, folder: Path, collection: Path, draw: random.Random) ->
 
 def main() -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=18)
-    options = parser.parse_args()
+    options = rounds_and_seed(16)
     if not CAN_MOUNT or shutil.which("setpriv") is None:
         say("not run: only root can read as somebody else, with setpriv")
         return 0

@@ -1,5 +1,6 @@
-"""Prints what came of it."""
+"""Reads what a program of rounds is asked for, and prints what came of it."""
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -9,6 +10,14 @@ def say(line: str) -> None:
     """Print a line at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def rounds_and_seed(rounds: int) -> argparse.Namespace:
+    """Return the options `rounds`, with this default, and `seed`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--seed", type=int, default=18)
+    return parser.parse_args()
 
 
 class Report:

@@ -9,7 +9,6 @@ the old one or the new one, and a hang are faults: exit code 1. Full disks are t
 need root.
 """
 
-import argparse
 import random
 import shutil
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 from .command import ENDS, answer, clipdex, ended, wrong
 from .disks import CAN_MOUNT, mount, small_disk
 from .photos import make_photos
-from .report import Report
+from .report import Report, rounds_and_seed
 
 IMAGES = 60
 LONGEST = 3.0
@@ -67,10 +66,7 @@ def checked(photos: Path, collection: Path, before: set[bytes], begun: bool) -> 
 
 def main() -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--seed", type=int, default=18)
-    options = parser.parse_args()
+    options = rounds_and_seed(25)
     draw = random.Random(options.seed)
     report = Report()
     with tempfile.TemporaryDirectory() as made:

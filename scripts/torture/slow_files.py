@@ -8,7 +8,6 @@ what it answered before, photos and labels must all be there, and `index` must c
 collection by itself. A traceback, a hang, and whatever is lost are faults: exit code 1.
 """
 
-import argparse
 import json
 import random
 import shutil
@@ -20,7 +19,7 @@ from pathlib import Path
 from .command import answer, clipdex, wrong
 from .faulty_mount import Faults, missing, mounted
 from .photos import make_image, make_photos
-from .report import Report, say
+from .report import Report, rounds_and_seed, say
 
 IMAGES = 24
 LABEL = "pear"
@@ -82,10 +81,7 @@ def completed(photos: Path, collection: Path, every: Sequence[str]) -> str | Non
 
 def main() -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--seed", type=int, default=18)
-    options = parser.parse_args()
+    options = rounds_and_seed(25)
     if why := missing():
         say(f"not run: {why}")
         return 0
