@@ -2,17 +2,22 @@
 
     python scripts/relevance.py BUNDLE_FOLDER PATH/TO/flickr8k/train.jsonl
 
-The coefficients go into the bundle's manifest; `search/ranking/relevance.py` says what they
-multiply. A query is a concept of concepts.txt (each line: the query, then words that a caption may
-use for it). A photo matches if two captions or more use the query's own word, does not match if no
-caption uses any of the words, and is left out otherwise. Collections of several sizes are sampled
-with and without matching photos, and the best hits in them are the examples.
+A thousand photos become the bundle's reference, and the others the examples. A query is a concept
+of concepts.txt; each of its lines holds the query and words that say the same or imply it, then,
+after a slash, words that may go with it. A photo matches if two captions or more use a word before
+the slash, does not match if no caption uses any of the words, and is left out otherwise. The best
+hits among a thousand photos are the examples, with the matching photos among them and without.
+
+The model has seen the photos in training, and tells what they show better than it would with
+others. So each is mixed with another photo first, by UNSEEN of its deviation from the mean. Photos
+of Caltech-101 (train) and PACS (photo) chose that share, the weights below and what `describe`
+says; docs/decisions/0012-relevance.md has the figures.
 """
 
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,24 +28,53 @@ from sklearn.linear_model import LogisticRegression
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from indexer.bundles.bundle import Bundle
+from indexer.bundles.bundle import REFERENCE, Bundle
+from indexer.bundles.checksums import digests
 from indexer.encoder import Embeddings, unit
 from indexer.encoders.onnx_encoder import OnnxEncoder
-from indexer.store.vector_index import Spread
+from indexer.store.codec import Scores
 from search.labels.zero_shot import DEFAULT_TEMPLATES, class_vectors
 from search.ranking.image_query import encode_image_files
-from search.ranking.relevance import Background, features, label_features
+from search.ranking.relevance import Estimator
 
 CONCEPTS = Path(__file__).parent / "concepts.txt"
-SIZES = (12, 50, 200, 1000, 4000)
 TEMPLATES = ("{}", "a {}", "a photo of a {}")
-TOP = 5
-MIN_PHOTOS = 5
+# Photos of the reference.
+REFERENCE_PHOTOS = 1000
+# Photos that a query is looked for in; its best hits, and some of the others, are examples.
+SIZE = 1000
+TOP = 50
+OTHERS = 25
+# By how much of another photo's deviation from the mean each photo is changed.
+UNSEEN = 0.65
+# How much an example counts where the concept's photos were taken out.
+ABSENT = 0.3
+# Between these shares of the photos, concepts count alike in sum, raised to EVENNESS.
+BANDS = (0.01, 0.1, 0.5)
+EVENNESS = 0.5
+MIN_PHOTOS = 20
 LABEL_SETS = (2, 5, 20, 60)
 QUERIES = 400
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Examples = Iterator[tuple[Floats, Mask, Floats]]
+"""What is known of hits `(m, 13)`, whether they match `(m,)`, and how much they count `(m,)`."""
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A query, words that imply it in a caption, and words that leave it open."""
+
+    name: str
+    implying: frozenset[str]
+    related: frozenset[str]
+
+    @classmethod
+    def of(cls, line: str) -> "Concept":
+        """Return the concept of a line of concepts.txt."""
+        implying, _, related = (part.split() for part in line.partition("/"))
+        return cls(implying[0], frozenset(implying), frozenset(related))
 
 
 @dataclass(frozen=True)
@@ -49,148 +83,212 @@ class Photos:
 
     Attributes:
         vectors: `(n, dim)`.
-        names: The concepts.
         match: Photos that certainly show a concept, `(concepts, n)`.
         none: Photos that certainly do not, `(concepts, n)`.
     """
 
     vectors: Embeddings
-    names: list[str]
     match: Mask
     none: Mask
 
+    def at(self, rows: NDArray[np.int64]) -> "Photos":
+        """Return some of the photos."""
+        return Photos(self.vectors[rows], self.match[:, rows], self.none[:, rows])
+
+    @property
+    def shares(self) -> Floats:
+        """How many of the photos for which it is certain show each concept, `(concepts,)`."""
+        certain = np.maximum(self.match.sum(axis=1) + self.none.sum(axis=1), 1)
+        shares: Floats = self.match.sum(axis=1) / certain
+        return shares
+
 
 def main(folder: str, captions: str) -> None:
-    """Fit the estimate, print how well it separates the data of the fit, and save it."""
+    """Fit the estimate, and save it with the reference."""
     bundle = Bundle.load(Path(folder))
     encoder = OnnxEncoder(bundle, threads=1)
-    assert encoder.bundle.bank is not None
-    photos = read(encoder, Path(captions))
-    background = Background(encoder.bundle.bank)
+    concepts = read_concepts()
+    reference, photos = split(read_photos(encoder, Path(captions), concepts))
+    file = Path(folder) / REFERENCE
+    np.save(file, reference.vectors.astype("<f2"), allow_pickle=False)
+    fit = Fit(encoder, concepts, photos, unit(np.load(file)))
     fitted: dict[str, Any] = {"fitted_on": f"{bundle.name}, {Path(captions).parent.name} train"}
-    for name, examples in (
-        ("text", text_examples(encoder, photos, background)),
-        ("image", image_examples(photos, background)),
-        ("mixed", mixed_examples(encoder, photos, background)),
-        ("label", label_examples(encoder, photos, background)),
-    ):
-        rows = list(examples)
-        x = np.concatenate([row[0] for row in rows])
-        y = np.concatenate([row[1] for row in rows])
-        model = LogisticRegression(C=1e6, max_iter=1000).fit(x, y)
-        fitted[name] = [round(float(v), 4) for v in (*model.intercept_, *model.coef_[0])]
-        right = np.mean((model.predict_proba(x)[:, 1] >= 0.5) == y)
-        sys.stdout.write(f"{name}: {fitted[name]}, {len(y):,} examples, {right:.1%} right\n")
-    replace(bundle, relevance=fitted).save()
+    fitted |= fit.coefficients(fit.common)
+    made = replace(bundle, relevance=fitted)
+    replace(made, checksums=digests(made)).save()
+    sys.stdout.write(json.dumps(fitted, indent=1) + "\n")
 
 
-def read(encoder: OnnxEncoder, captions: Path) -> Photos:
+def read_concepts() -> list[Concept]:
+    """Return the concepts of concepts.txt."""
+    return [Concept.of(line) for line in CONCEPTS.read_text(encoding="utf-8").splitlines()]
+
+
+def read_photos(encoder: OnnxEncoder, captions: Path, concepts: Sequence[Concept]) -> Photos:
     """Read the photos of a JSONL file of `{"image", "captions"}`, and what they show."""
     rows = [json.loads(line) for line in captions.read_text(encoding="utf-8").splitlines()]
-    paths = [captions.parent / row["image"] for row in rows]
+    vectors = encode_image_files(encoder, [captions.parent / row["image"] for row in rows])
     words = [[set(re.findall("[a-z]+", c.lower())) for c in row["captions"]] for row in rows]
-    concepts = [line.split() for line in CONCEPTS.read_text(encoding="utf-8").splitlines()]
-    match = np.array([[_uses(photo, c[:1]) >= 2 for photo in words] for c in concepts])
-    none = np.array([[_uses(photo, c) == 0 for photo in words] for c in concepts])
-    common = match.sum(axis=1) >= MIN_PHOTOS
-    names = [c[0] for c, kept in zip(concepts, common, strict=True) if kept]
-    return Photos(encode_image_files(encoder, paths), names, match[common], none[common])
+
+    def uses(photo: list[set[str]], wanted: frozenset[str]) -> int:
+        return sum(not caption.isdisjoint(wanted) for caption in photo)
+
+    match = [[uses(photo, one.implying) >= 2 for photo in words] for one in concepts]
+    some = [one.implying | one.related for one in concepts]
+    none = [[not uses(photo, wanted) for photo in words] for wanted in some]
+    return Photos(vectors, np.array(match), np.array(none))
 
 
-def _uses(captions: list[set[str]], words: list[str]) -> int:
-    wanted = {*words, words[0] + "s"}
-    return sum(bool(caption & wanted) for caption in captions)
+def split(photos: Photos) -> tuple[Photos, Photos]:
+    """Return the photos of the reference, and those of the examples, which are made unseen."""
+    random = np.random.default_rng(5)
+    rows = random.permutation(len(photos.vectors))
+    reference, rest = photos.at(rows[:REFERENCE_PHOTOS]), photos.at(rows[REFERENCE_PHOTOS:])
+    others = rest.vectors[random.permutation(len(rest.vectors))]
+    mixed = unit(rest.vectors + UNSEEN * (others - rest.vectors.mean(axis=0)))
+    return reference, replace(rest, vectors=mixed)
 
 
-Examples = Iterator[tuple[Floats, Mask]]
+class Fit:
+    """Fits the estimate to some of the concepts.
 
-
-def _collections(
-    query: Embeddings, photos: Photos, background: Background, match: Mask, none: Mask, seed: int
-) -> Examples:
-    """Yield the best hits of one query in collections of each size, with and without matches."""
-    random = np.random.default_rng(seed)
-    matching, others = np.flatnonzero(match), np.flatnonzero(none)
-    for size in SIZES:
-        wanted = max(1, round(size * len(matching) / len(match)))
-        some = random.choice(matching, min(wanted, len(matching)), replace=False)
-        rest = random.choice(others, min(size - len(some), len(others)), replace=False)
-        without = random.choice(others, min(size, len(others)), replace=False)
-        for chosen in (np.concatenate([some, rest]), without):
-            scores = photos.vectors[chosen] @ query
-            best = np.argsort(-scores)[:TOP]
-            spread = Spread(float(scores.mean()), float(scores.std()), len(chosen))
-            x = features(scores[best], photos.vectors[chosen[best]], background, spread)
-            yield x, match[chosen[best]]
-    if len(matching) >= SIZES[0]:  # a collection where everything matches
-        chosen = random.choice(matching, SIZES[0], replace=False)
-        scores = photos.vectors[chosen] @ query
-        spread = Spread(float(scores.mean()), float(scores.std()), len(chosen))
-        yield features(scores, photos.vectors[chosen], background, spread), match[chosen]
-
-
-def text_examples(encoder: OnnxEncoder, photos: Photos, background: Background) -> Examples:
-    """Yield examples with each concept as a text query."""
-    for number, name in enumerate(photos.names):
-        queries = encoder.encode_texts([template.format(name) for template in TEMPLATES])
-        for turn, query in enumerate(queries):
-            seed = number * len(TEMPLATES) + turn
-            yield from _collections(
-                query, photos, background, photos.match[number], photos.none[number], seed
-            )
-
-
-def image_examples(photos: Photos, background: Background) -> Examples:
-    """Yield examples with photos as queries; a photo matches if most of what both show agrees."""
-    random = np.random.default_rng(1)
-    rich = np.flatnonzero(photos.match.sum(axis=0) >= 2)
-    for number in random.choice(rich, QUERIES, replace=False):
-        own = photos.match[:, number]
-        both = (photos.match & own[:, np.newaxis]).sum(axis=0)
-        either = (photos.match | own[:, np.newaxis]).sum(axis=0)
-        match: Mask = np.asarray(both / either >= 0.5)
-        match[number] = False
-        none: Mask = np.asarray(photos.none[own].all(axis=0))
-        if match.sum() >= MIN_PHOTOS and none.sum() >= SIZES[0]:
-            yield from _collections(
-                photos.vectors[number], photos, background, match, none, int(number)
-            )
-
-
-def mixed_examples(encoder: OnnxEncoder, photos: Photos, background: Background) -> Examples:
-    """Yield examples with each concept together with a photo of it as the query."""
-    random = np.random.default_rng(2)
-    texts = encoder.encode_texts(photos.names)
-    for number, text in enumerate(texts):
-        matching = np.flatnonzero(photos.match[number])
-        for chosen in random.choice(matching, min(4, len(matching)), replace=False):
-            match = photos.match[number].copy()
-            match[chosen] = False
-            query = unit(text + photos.vectors[chosen])
-            yield from _collections(
-                query, photos, background, match, photos.none[number], int(chosen)
-            )
-
-
-def label_examples(encoder: OnnxEncoder, photos: Photos, background: Background) -> Examples:
-    """Yield examples with sets of labels of which one fits a photo, or none.
-
-    A best label that is wrong does not count as a match either.
+    Args:
+        encoder: Encodes the queries.
+        concepts: All concepts.
+        photos: The photos of the examples, and which of them show each concept.
+        reference: Vectors `(n, dim)` of the reference's photos.
     """
-    random = np.random.default_rng(3)
-    weights = class_vectors(encoder, photos.names, DEFAULT_TEMPLATES)
-    for photo in range(len(photos.vectors)):
-        fitting = np.flatnonzero(photos.match[:, photo])
-        foreign = np.flatnonzero(photos.none[:, photo])
-        if not len(fitting):
-            continue
-        size = LABEL_SETS[photo % len(LABEL_SETS)]
-        others = random.choice(foreign, min(size, len(foreign)), replace=False)
-        for labels in (others, np.append(others[:-1], random.choice(fitting))):
-            vector = photos.vectors[photo : photo + 1]
-            scores = vector @ weights[labels].T
-            best = labels[scores.argmax(axis=1)]
-            yield label_features(scores, vector, background), photos.match[best, photo]
+
+    def __init__(
+        self,
+        encoder: OnnxEncoder,
+        concepts: Sequence[Concept],
+        photos: Photos,
+        reference: Embeddings,
+    ) -> None:
+        assert encoder.bundle.bank is not None
+        self.photos = photos
+        self.bank, self.reference = encoder.bundle.bank, reference
+        self.estimator = Estimator(self.bank, reference, {})
+        names = [one.name for one in concepts]
+        texts = encoder.encode_texts([one.format(name) for name in names for one in TEMPLATES])
+        self.texts = texts.reshape(len(names), len(TEMPLATES), -1)
+        self.labels = class_vectors(encoder, names, DEFAULT_TEMPLATES)
+        # Concepts of which there are enough photos to learn from.
+        self.common = np.flatnonzero(photos.match.sum(axis=1) >= MIN_PHOTOS)
+
+    def coefficients(self, concepts: NDArray[np.int64]) -> dict[str, list[float]]:
+        """Return the coefficients for each kind of query, fitted to these of the concepts."""
+        return {
+            kind: self._logistic(examples)
+            for kind, examples in (
+                ("text", self._texts(concepts)),
+                ("image", self._images(concepts)),
+                ("mixed", self._mixed(concepts)),
+                ("label", self._labels(concepts)),
+            )
+        }
+
+    def estimate(self, concepts: NDArray[np.int64]) -> Estimator:
+        """Return the estimator that these of the concepts make."""
+        return Estimator(self.bank, self.reference, self.coefficients(concepts))
+
+    def _logistic(self, examples: Iterable[tuple[Floats, Mask, Floats]]) -> list[float]:
+        x, y, counts = (np.concatenate(part) for part in zip(*examples, strict=True))
+        middle, spread = x.mean(axis=0), x.std(axis=0)
+        model = LogisticRegression(max_iter=2000)
+        model.fit((x - middle) / spread, y, counts / counts.mean())
+        weights = model.coef_[0] / spread
+        intercept = float(model.intercept_[0] - middle @ weights)
+        return [round(float(one), 4) for one in (intercept, *weights)]
+
+    def _rows(self, query: Embeddings, scores: Scores) -> Floats:
+        """Return what is known of hits: their scores, and what the query is like."""
+        described = np.repeat(self.estimator.describe(query[np.newaxis]), len(scores), axis=0)
+        return np.concatenate([self.estimator.standard(scores)[:, np.newaxis], described], axis=1)
+
+    def _hits(
+        self, query: Embeddings, match: Mask, none: Mask, weight: float, random: np.random.Generator
+    ) -> Examples:
+        """Yield the hits of one query, with matching photos there and without."""
+        size = min(SIZE, len(self.photos.vectors))
+        rows = random.choice(len(self.photos.vectors), size, replace=False)
+        certain = rows[match[rows] | none[rows]]
+        for chosen, counts in ((certain, weight), (certain[~match[certain]], weight * ABSENT)):
+            scores = self.photos.vectors[chosen] @ query
+            order = np.argsort(-scores)
+            hits, rest = order[:TOP], order[TOP:]
+            if counts == weight and len(rest):
+                more = random.choice(rest, min(OTHERS, len(rest)), replace=False)
+                hits = np.concatenate([hits, more])
+            if len(hits):
+                yield (
+                    self._rows(query, scores[hits]),
+                    match[chosen[hits]],
+                    np.full(len(hits), counts),
+                )
+
+    def _weights(self, concepts: NDArray[np.int64]) -> dict[int, float]:
+        """Return how much each concept counts."""
+        bands = np.digitize(self.photos.shares, BANDS)
+        number = np.bincount(bands[concepts], minlength=len(BANDS) + 1)
+        return {one: (len(concepts) / number[bands[one]]) ** EVENNESS for one in concepts.tolist()}
+
+    def _texts(self, concepts: NDArray[np.int64]) -> Examples:
+        """Yield examples with each concept as a text query."""
+        random = np.random.default_rng(0)
+        for one, weight in self._weights(concepts).items():
+            for query in self.texts[one]:
+                match, none = self.photos.match[one], self.photos.none[one]
+                yield from self._hits(query, match, none, weight, random)
+
+    def _images(self, concepts: NDArray[np.int64]) -> Examples:
+        """Yield examples with photos as queries: most of what it or a match shows, both show."""
+        random = np.random.default_rng(1)
+        shown, absent = self.photos.match[concepts], self.photos.none[concepts]
+        rich = np.flatnonzero(shown.sum(axis=0) >= 2)
+        for number in random.choice(rich, min(QUERIES, len(rich)), replace=False):
+            own = shown[:, number]
+            both = (shown & own[:, np.newaxis]).sum(axis=0)
+            either = (shown | own[:, np.newaxis]).sum(axis=0)
+            match: Mask = np.asarray(both / either >= 0.5)
+            match[number] = False
+            none: Mask = np.asarray(absent[own].all(axis=0))
+            if match.sum() >= MIN_PHOTOS and none.sum() >= TOP:
+                yield from self._hits(self.photos.vectors[number], match, none, 1.0, random)
+
+    def _mixed(self, concepts: NDArray[np.int64]) -> Examples:
+        """Yield examples with each concept together with a photo of it as the query."""
+        random = np.random.default_rng(2)
+        for one, weight in self._weights(concepts).items():
+            matching = np.flatnonzero(self.photos.match[one])
+            for chosen in random.choice(matching, min(4, len(matching)), replace=False):
+                match = self.photos.match[one].copy()
+                match[chosen] = False
+                query = unit(self.texts[one, 0] + self.photos.vectors[chosen])
+                yield from self._hits(query, match, self.photos.none[one], weight, random)
+
+    def _labels(self, concepts: NDArray[np.int64]) -> Examples:
+        """Yield the best label, and another, of photos among some of which one fits, or none."""
+        random = np.random.default_rng(3)
+        described = self.estimator.describe(self.labels)
+        for photo in range(len(self.photos.vectors)):
+            fitting = concepts[self.photos.match[concepts, photo]]
+            foreign = concepts[self.photos.none[concepts, photo]]
+            if not len(fitting) or len(foreign) < 2:
+                continue
+            size = LABEL_SETS[photo % len(LABEL_SETS)]
+            others = random.choice(foreign, min(size, len(foreign)), replace=False)
+            for labels in (others, np.append(others[:-1], random.choice(fitting))):
+                scores = self.labels[labels] @ self.photos.vectors[photo]
+                chosen = np.array([scores.argmax(), random.integers(len(labels))])
+                rows = labels[chosen]
+                standard = self.estimator.standard(scores[chosen])[:, np.newaxis]
+                yield (
+                    np.concatenate([standard, described[rows]], axis=1),
+                    self.photos.match[rows, photo],
+                    np.ones(len(rows)),
+                )
 
 
 if __name__ == "__main__":

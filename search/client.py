@@ -16,7 +16,7 @@ from indexer.json_files import Fields, parse_json
 from indexer.store.records import MAX_INTEGER
 from search.filters.filter import Filter
 
-from .hits import Hit
+from .hits import Hit, Results
 from .request import SearchRequest
 from .socket_path import socket_path
 
@@ -30,7 +30,7 @@ class WireError(ValueError):
     """A message that is not what the other side writes."""
 
 
-def ask_server(collection: Path, request: SearchRequest) -> list[Hit] | None:
+def ask_server(collection: Path, request: SearchRequest) -> Results | None:
     """Ask the server of a collection that this user has started.
 
     Args:
@@ -38,15 +38,16 @@ def ask_server(collection: Path, request: SearchRequest) -> list[Hit] | None:
         request: A search without images, which the command reads itself.
 
     Returns:
-        The hits, or None when there is no server or it cannot answer: the caller then searches
+        The results, or None when there is no server or it cannot answer: the caller then searches
         by itself.
     """
     path = None if request.images else socket_path(collection)
     if path is None or not path.exists():
         return None
     try:
-        answer = parse_json(_exchange(path, json.dumps(request_to_wire(request)).encode()))
-        return list(map(hit_from_wire, answer)) if isinstance(answer, list) else None
+        return results_from_wire(
+            parse_json(_exchange(path, json.dumps(request_to_wire(request)).encode()))
+        )
     except (OSError, ValueError):
         return None
 
@@ -92,6 +93,30 @@ def request_from_wire(wire: Any) -> SearchRequest:
         return SearchRequest(**{**wire, "filter": chosen or None, "labels": labels})
     except (TypeError, ValueError, LookupError, AttributeError) as exc:
         raise WireError(f"not a request: {exc}") from exc
+
+
+def results_to_wire(results: Results) -> dict[str, Any]:
+    """Return results as JSON that loses nothing."""
+    return {**vars(results), "hits": list(map(hit_to_wire, results.hits))}
+
+
+def results_from_wire(wire: Any) -> Results:
+    """Return the results that `results_to_wire` has described.
+
+    Raises:
+        WireError: It is not such a description.
+    """
+    try:
+        results = Fields(wire, "an answer")
+        made = Results(
+            hits=list(map(hit_from_wire, results.items("hits"))),
+            total=results.integer("total", 0, MAX_INTEGER),
+            total_matches=results.integer("total_matches", 0, MAX_INTEGER, None),
+        )
+        results.nothing_else()
+    except ValueError as exc:
+        raise WireError(f"not an answer: {exc}") from exc
+    return made
 
 
 def hit_to_wire(hit: Hit) -> dict[str, Any]:

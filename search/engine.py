@@ -29,7 +29,7 @@ from search.ranking.query import EncodedQuery, Query
 from search.ranking.ranking import Ranking, passing_first
 from search.ranking.relevance import Estimator
 
-from .hits import Hit
+from .hits import Hit, Results
 from .request import SearchRequest
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Engine:
             QueryError: The query is empty, its parts cancel out, or a number is out of its range.
             ImageError: An image cannot be read.
         """
-        return self.hits(
+        return self.results(
             SearchRequest(
                 text,
                 images=images,  # type: ignore[arg-type]  # the request takes one, and texts for paths
@@ -185,10 +185,10 @@ class Engine:
                 filter=filter,
                 labels=labels,
             )
-        )
+        ).hits
 
     @until_unchanged
-    def hits(self, request: SearchRequest) -> list[Hit]:
+    def results(self, request: SearchRequest) -> Results:
         """Answer a request; see `search`."""
         if request.lists:
             return self.newest(
@@ -197,15 +197,15 @@ class Engine:
                 collapse=request.collapse,
                 filter=request.filter,
                 labels=request.labels,
-            )[0]
+            )
         with self.question():
             query = expand_concepts(Query.of(request), self.collection.folder, self.model)
             encoded = self._encode(query)
             vector = encoded.vector(self.vectors_of(request.ids))
             passing = self._passing(request.filter, request.labels)
-            return self._ranking(vector, encoded.query.kind, request.ids, passing).page(request)
+            ranking = self._ranking(vector, encoded.query.kind, request.ids, passing)
+            return ranking.results(request)
 
-    @until_unchanged
     def similar(
         self,
         image: Path | str | int,
@@ -244,10 +244,15 @@ class Engine:
             filter=filter,
             labels=labels,
         )
+        return self.similar_results(image, request).hits
+
+    @until_unchanged
+    def similar_results(self, image: Path | str | int, request: SearchRequest) -> Results:
+        """Find the images most like one, on the conditions of a request; see `similar`."""
         with self.question():
             vector, own = self.vector_of(image)
             passing = self._passing(request.filter, request.labels)
-            return self._ranking(vector, "image", own, passing).page(request)
+            return self._ranking(vector, "image", own, passing).results(request)
 
     @until_unchanged
     def copies_of(self, image: Path | str) -> list[bytes]:
@@ -305,15 +310,11 @@ class Engine:
         )
         with self.question():
             passing = self._passing(request.filter, request.labels)
-            return self._ranking(vector, kind, (), passing).page(request)
+            return self._ranking(vector, kind, (), passing).results(request).hits
 
     @until_unchanged
-    def answer(self, encoded: EncodedQuery) -> tuple[list[Hit], int]:
+    def answer(self, encoded: EncodedQuery) -> Results:
         """Answer a query that was encoded elsewhere, such as together with those of other clients.
-
-        Returns:
-            The hits, best first, and the number of images that pass the filter and the labels,
-            whatever their relevance.
 
         Raises:
             FingerprintMismatch: The collection has changed to another model since.
@@ -328,7 +329,7 @@ class Engine:
             vector = encoded.vector(self.vectors_of(request.ids))
             passing = self._passing(request.filter, request.labels)
             ranking = self._ranking(vector, encoded.query.kind, request.ids, passing)
-            return ranking.page(request), ranking.count
+            return ranking.results(request)
 
     @until_unchanged
     def newest(
@@ -339,7 +340,7 @@ class Engine:
         collapse: bool = False,
         filter: "Filter | None" = None,
         labels: Sequence[tuple[str, float]] = (),
-    ) -> tuple[list[Hit], int]:
+    ) -> Results:
         """Return the images taken last.
 
         Args:
@@ -351,8 +352,7 @@ class Engine:
                 probability above p.
 
         Returns:
-            The hits, newest first and without scores, and the number of images that pass the
-            filter and the labels.
+            The hits are the newest first, and without scores.
         """
         from search.ranking.newest import newest
 
@@ -362,7 +362,8 @@ class Engine:
             hits = newest(
                 self.catalog, passing, request.k, request.offset, collapsed=request.collapse
             )
-            return passing_first(self.catalog, request.filter, hits), self._count(passing)
+            hits = passing_first(self.catalog, request.filter, hits)
+            return Results(hits, self._count(passing))
 
     def _ranking(
         self, vector: Embeddings, kind: str, leave_out: Sequence[int], passing: Ids | None
@@ -404,7 +405,7 @@ class Engine:
         """The model's estimate of relevance, or None if it has none."""
         if self._estimator is None:
             model = self._encoder or find_bundle(self.model.name, self.model.fingerprint)
-            self._estimator = (Estimator.of(model),)
+            self._estimator = (Estimator.of(model, lambda: self.index.sample()),)
         return self._estimator[0]
 
     @property
@@ -420,6 +421,8 @@ class Engine:
                 self.collection, self.catalog, self.model.fingerprint, self.model.dim
             )
             self._opened = time.monotonic()
+            if self._estimator and self._estimator[0] and self._estimator[0].photos_are_own:
+                self._estimator = None  # there may be other photos
         return self._index
 
     @until_unchanged

@@ -14,8 +14,10 @@ if TYPE_CHECKING:  # brings NumPy, which hits that come from a server do not nee
     from indexer.store.records import Content
 
 EPOCH = datetime(1970, 1, 1)
-# Hits of at least this relevance are called matches.
+# Images of at least this relevance are called matches. Where the best hit has less, nothing in the
+# collection matches; where it has less than the second, that is not certain enough to be said.
 LIKELY = 0.5
+CONFIDENT = 0.75
 
 
 @dataclass(frozen=True)
@@ -136,3 +138,19 @@ class Hit:
                 for hit in self.collapsed
             ]
         return fields
+
+
+@dataclass(frozen=True)
+class Results:
+    """A page of hits, and how many images there are to find.
+
+    Args:
+        hits: The hits, best first.
+        total: The images that pass the filter and the labels, whatever their relevance.
+        total_matches: How many of them match: their relevance is LIKELY or more. None where nothing
+            was looked for, or the model has no estimate.
+    """
+
+    hits: list[Hit]
+    total: int
+    total_matches: int | None = None

@@ -20,8 +20,8 @@ from indexer.user_folders import make_runtime_folder
 from search.client import (
     ANSWER_SECONDS,
     MAX_REQUEST_BYTES,
-    hit_to_wire,
     request_from_wire,
+    results_to_wire,
 )
 from search.socket_path import socket_path
 from serving.services.search import SearchService
@@ -65,12 +65,12 @@ class _Commands:
         self._search = search
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read a question until the command has ended it, and write the hits, or null."""
+        """Read a question until the command has ended it, and write the results, or null."""
         began = time.perf_counter()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                hits = await self._hits(await _read(reader))
-                data = json.dumps(hits).encode()
+                results = await self._results(await _read(reader))
+                data = json.dumps(results).encode()
                 writer.write(data)
                 await writer.drain()
         except (OSError, TimeoutError):
@@ -78,17 +78,16 @@ class _Commands:
         finally:
             writer.close()
         ms = round((time.perf_counter() - began) * 1000, 2)
-        status = 200 if hits is not None else 422
+        status = 200 if results is not None else 422
         log.info(json.dumps({"command": "search", "status": status, "bytes": len(data), "ms": ms}))
 
-    async def _hits(self, question: bytes) -> list[dict[str, object]] | None:
+    async def _results(self, question: bytes) -> dict[str, object] | None:
         try:
             asked = request_from_wire(parse_json(question))
             search = self._search.newest if asked.lists else self._search.search
-            hits, _ = await search(asked)
+            return results_to_wire(await search(asked))
         except (ClipdexError, ValueError):
             return None  # the command searches by itself, and says what is wrong
-        return [hit_to_wire(hit) for hit in hits]
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

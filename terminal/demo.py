@@ -76,8 +76,10 @@ def demo(
         names = {path for c in engine.catalog.contents(list(wanted)).values() for path in c.paths}
         for item in label_collection(engine, labeller, top=1):
             if item.path in names:
-                (name, probability), *_ = item.labels
-                out(f"     {Path(item.to_json()['path']).name}: {name} ({probability:.0%})")
+                best = item.labels[0]
+                out(
+                    f"     {Path(item.to_json()['path']).name}: {best.label} ({best.probability:.0%})"
+                )
     out()
     out(f'Now try your own: cd {folder} && clipdex search "your words here"')
 

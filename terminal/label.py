@@ -107,7 +107,7 @@ def label(
         if engine is not None and not paths:  # stored vectors: a head needs no encoder
             if learnt is not None:
                 learnt.artifact.require(engine.model.fingerprint, model)
-            labeller = learnt or Labeller(load(), names, template or ())
+            labeller = learnt or Labeller(load(), names, template or (), engine.estimator)
             with engine.question():
                 _write(label_collection(engine, labeller, top=top), as_json, as_csv)
             if save and learnt is not None:
@@ -120,7 +120,8 @@ def label(
         encoder = load()
         if learnt is not None:
             learnt.artifact.require(encoder.fingerprint, model)
-        labeller = learnt or Labeller(encoder, names, template or ())
+        estimator = engine.estimator if engine is not None else None
+        labeller = learnt or Labeller(encoder, names, template or (), estimator)
         labelled = label_files(
             paths or (), labeller, encoder, top=top, engine=engine, workers=workers
         )
@@ -151,7 +152,7 @@ def _write(labelled: "Iterable[Labelled]", as_json: bool, as_csv: bool) -> None:
 
     failed = False
     if as_csv:
-        out_csv("path", "label", "probability", "none")
+        out_csv("path", "label", "probability", "none", "relevance")
     for item in labelled:
         path = display(item.path)
         if item.reason is not None:
@@ -160,10 +161,14 @@ def _write(labelled: "Iterable[Labelled]", as_json: bool, as_csv: bool) -> None:
         elif as_json:
             out_json(item.to_json())
         elif as_csv:
-            for name, probability in item.labels:
-                out_csv(path, name, f"{probability:.6f}", item.none)
+            for one in item.labels:
+                out_csv(path, one.label, f"{one.probability:.6f}", item.none, one.relevance)
         else:
-            shown = [f"{name} {probability:.0%}" for name, probability in item.labels]
+            shown = [
+                f"{one.label} {one.probability:.0%}"
+                + ("" if one.relevance is None else f" (there {one.relevance:.0%})")
+                for one in item.labels
+            ]
             if item.none is not None and item.none >= LIKELY:
                 shown.insert(0, f"none of these {item.none:.0%}")
             out(path, ", ".join(shown))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from indexer.store.paths import display
-from search.hits import LIKELY, Hit
+from search.hits import CONFIDENT, Hit, Results
 
 from .console import (
     is_terminal,
@@ -40,17 +40,18 @@ def write_copies(paths: Sequence[bytes]) -> None:
         note(f"already in your library: {display(paths[0])}{more}")
 
 
-def write_hits(
-    hits: Sequence[Hit], form: Form, *, scored: bool = True, besides: bool = False
+def write_results(
+    results: Results, form: Form, *, scored: bool = True, besides: bool = False
 ) -> None:
-    """Print the hits; in a pipe, the table of a terminal becomes lines of score, tab and path.
+    """Print hits; in a pipe, the table of a terminal becomes lines of score, tab and path.
 
     Args:
-        hits: What to print.
+        results: What to print.
         form: How to print it.
         scored: Whether something was looked for; otherwise the places of scores stay empty.
         besides: Whether the collection holds the very image that was looked for.
     """
+    hits = results.hits
     match form:
         case Form.JSON:
             for hit in hits:
@@ -70,7 +71,7 @@ def write_hits(
             else:
                 for hit in hits:
                     out(f"{hit.score:.3f}" if scored else "", hit.path)
-            _say_if_nothing_matches(hits, besides)
+            _say_what_matches(results, besides)
 
 
 def out_csv(*values: object) -> None:
@@ -91,14 +92,20 @@ def _is_formula(text: str) -> bool:
     return text.startswith(FORMULA) and not NUMBER.fullmatch(text)
 
 
-def _say_if_nothing_matches(hits: Sequence[Hit], besides: bool) -> None:
-    nothing = "nothing else here" if besides else "nothing here"
-    if not hits:
-        note(f"{nothing} matches")
+def _say_what_matches(results: Results, besides: bool) -> None:
+    here = "nothing else here" if besides else "nothing here"
+    if not results.hits:
+        note(f"{here} matches")
         return
-    known = [hit.relevance for hit in hits if hit.relevance is not None]
-    if known and max(known) < LIKELY:
-        note(f"{nothing} seems to match; these come closest ({max(known):.0%} at best)")
+    best, matches = results.hits[0].relevance, results.total_matches
+    if best is None or matches is None:
+        return
+    if not matches:
+        note(f"{here} matches; these come closest ({best:.0%} at best)")
+    elif results.hits[0].rank == 1 and best < CONFIDENT:
+        note(f"no confident match: {best:.0%} at best")
+    elif is_terminal():
+        note(f"{matches:,} of {results.total:,} images match")
 
 
 def _write_table(hits: Sequence[Hit], scored: bool) -> None:

@@ -11,7 +11,7 @@ from .process import answer_once
 
 if TYPE_CHECKING:
     from search.filters.filter import Filter
-    from search.hits import Hit
+    from search.hits import Results
     from search.request import SearchRequest
 
     from .output import Form
@@ -86,15 +86,15 @@ def search(
         collapse=collapse,
         min_relevance=min_relevance,
     )
-    hits = _from_server(collection, request)
-    if hits is None:
+    results = _from_server(collection, request)
+    if results is None:
         from search import Engine
 
         with Engine.open(collection) as engine:
-            hits = engine.hits(request)
-    from .output import write_hits
+            results = engine.results(request)
+    from .output import write_results
 
-    write_hits(hits, form, scored=not request.lists)
+    write_results(results, form, scored=not request.lists)
 
 
 @handle_errors
@@ -118,26 +118,30 @@ def similar(
     Example: clipdex similar holiday.jpg -k 20
     """
     answer_once()
-    chosen = _filter(folders, since, until, exclude)
-    labels = _labels(label)
-
     form = _form(as_json, False, False, False)
 
     from search import Engine
+    from search.request import SearchRequest
 
-    from .output import Form, write_copies, write_hits
+    from .output import Form, write_copies, write_results
+
+    request = SearchRequest(
+        k=k,
+        min_relevance=min_relevance,
+        filter=_filter(folders, since, until, exclude),
+        labels=_labels(label),
+        collapse=collapse,
+    )
 
     with Engine.open(collection) as engine:
-        hits = engine.similar(
-            image, k=k, min_relevance=min_relevance, filter=chosen, labels=labels, collapse=collapse
-        )
+        results = engine.similar_results(image, request)
         copies = engine.copies_of(image) if form is Form.TABLE else []
     write_copies(copies)
-    write_hits(hits, form, besides=bool(copies))
+    write_results(results, form, besides=bool(copies))
 
 
-def _from_server(collection: Path | None, request: "SearchRequest") -> "list[Hit] | None":
-    """Return the hits of a running server of this collection, if there is one."""
+def _from_server(collection: Path | None, request: "SearchRequest") -> "Results | None":
+    """Return the results of a running server of this collection, if there is one."""
     from indexer.store.collection import locate
     from search.socket_path import socket_path
 

@@ -8,6 +8,7 @@
     tokenizer.txt      the byte-pair merges, for `tokenizers.bpe.TextTokenizer`; or
     tokenizer.json     for `tokenizers.huggingface.HuggingFaceTokenizer`
     bank.npy           float16 vectors (1000, dim) of captions.txt, which scores are compared with
+    reference.npy      float16 vectors (n, dim) of photos of anything, for the same
 
 Weights that half precision holds without loss are stored in it, and widened on loading.
 """
@@ -31,6 +32,7 @@ FORMAT = 1
 # A bundle's fingerprint, which names its folder in the cache.
 HEX = re.compile(r"[0-9a-f]{32}")
 BANK = "bank.npy"
+REFERENCE = "reference.npy"
 FILES = ("image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data")
 TOKENIZERS = {"bpe": "tokenizer.txt", "huggingface": "tokenizer.json"}
 # The keys of `tokenizers.bpe.CLEANERS`.
@@ -41,8 +43,9 @@ MAX_DIM = 65_536
 MAX_SIDE = 4_096
 MAX_CONTEXT = 32_768
 MAX_ID = 2**31 - 1
-# How many coefficients each kind of estimate has.
-RELEVANCE = {"text": 4, "image": 4, "mixed": 4, "label": 3}
+# How many coefficients the estimate of each kind of query has, and how many it once had.
+COEFFICIENTS = 14
+EARLIER = {"text": 4, "image": 4, "mixed": 4, "label": 3}
 
 
 @dataclass(frozen=True)
@@ -153,18 +156,27 @@ class Bundle:
     @cached_property
     def bank(self) -> Embeddings | None:
         """The vectors of captions of everything, `(captions, dim)`; None in a bundle without."""
-        file = self.folder / BANK
+        return self._vectors(BANK)
+
+    @cached_property
+    def reference(self) -> Embeddings | None:
+        """The vectors of photos of anything, `(n, dim)`; None in a bundle without."""
+        return self._vectors(REFERENCE)
+
+    def _vectors(self, name: str) -> Embeddings | None:
+        """Return the unit vectors `(n, dim)` in a file, or None if there is no such file."""
+        file = self.folder / name
         try:
-            bank = unit(np.load(file, allow_pickle=False, max_header_size=1_000))
+            vectors = unit(np.load(file, allow_pickle=False, max_header_size=1_000))
         except FileNotFoundError:
             return None
         except Exception as exc:  # NumPy's parser of headers raises many kinds
             raise BundleError(f"{file} is damaged: {exc}") from exc
-        if bank.ndim != 2 or not len(bank) or bank.shape[1] != self.dim:
+        if vectors.ndim != 2 or not len(vectors) or vectors.shape[1] != self.dim:
             raise BundleError(f"{file} is damaged: it does not hold vectors of {self.dim} numbers")
-        if not np.isfinite(bank).all():
+        if not np.isfinite(vectors).all():
             raise BundleError(f"{file} is damaged: it holds numbers that are none")
-        return bank
+        return vectors
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -230,8 +242,8 @@ class Bundle:
     @property
     def files(self) -> tuple[str, ...]:
         """The names of its files beside the manifest."""
-        bank = (BANK,) if (self.folder / BANK).is_file() else ()
-        return (*FILES, self.text.file, *bank)
+        there = [name for name in (BANK, REFERENCE) if (self.folder / name).is_file()]
+        return (*FILES, self.text.file, *there)
 
     @property
     def is_portable(self) -> bool:
@@ -266,9 +278,17 @@ def _preprocess(fields: Fields) -> Preprocess:
 
 
 def _relevance(coefficients: dict[str, Any]) -> dict[str, Any]:
-    """Return the coefficients of the estimates; raise ValueError if some are not numbers."""
+    """Return the coefficients of the estimates; raise ValueError if some make no sense.
+
+    A bundle of an earlier version has others, which multiply something else: they are left out.
+    """
+    if not coefficients:
+        return {}
     fields = Fields(coefficients, "'relevance'")
-    for kind, count in RELEVANCE.items():
-        if coefficients:
-            fields.numbers(kind, count)
-    return coefficients
+    text = fields.items("text")
+    earlier = len(text) == EARLIER["text"]
+    for kind in EARLIER:
+        numbers = fields.numbers(kind, EARLIER[kind] if earlier else COEFFICIENTS)
+        if not earlier and numbers[1] <= 0:
+            raise ValueError(f"{kind!r} falls with the score")
+    return {} if earlier else coefficients

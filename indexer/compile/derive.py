@@ -7,7 +7,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from indexer.bundles.bundle import BANK, Bundle
+from indexer.bundles.bundle import BANK, REFERENCE, Bundle
 from indexer.bundles.checksums import digests
 
 
@@ -24,7 +24,7 @@ def complete(base: Bundle, folder: Path, name: str, **changes: Any) -> Bundle:
         The derived bundle, whose fingerprint covers the base's and the image tower. Its manifest is
         not written yet.
     """
-    for file in ("text.onnx", "text.onnx.data", base.text.file, BANK):
+    for file in ("text.onnx", "text.onnx.data", base.text.file, BANK, REFERENCE):
         if (base.folder / file).is_file():
             shutil.copyfile(base.folder / file, folder / file)
     made = replace(base, folder=folder, name=name, checksums={}, **changes)

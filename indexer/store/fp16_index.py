@@ -157,6 +157,28 @@ class Flat:
             scores, rows = scores[kept], rows[kept]
         return scores, self.ids[rows]
 
+    def above(self, query: Embeddings, minimum: float, selector: Any) -> Ids:
+        """Return the ids `(m,)` of the vectors that score `minimum` or more, in no order.
+
+        Args:
+            query: `(dim,)`.
+            minimum: The least score.
+            selector: FAISS's selector of ids; None to accept all.
+        """
+        options = None
+        if selector is not None:
+            by_row = faiss.IDSelectorTranslated(self.index.id_map, selector)
+            options = faiss.SearchParameters(sel=by_row)  # type: ignore[call-arg]
+        margin = 2 * ROUNDING
+        _, rough, rows = self._flat.range_search(
+            query[np.newaxis], float(minimum) - margin, params=options
+        )
+        sure = rough >= minimum + margin
+        unsure = rows[~sure]
+        exact = unsure[self._score(query, unsure) >= minimum]
+        found: Ids = self.ids[np.concatenate([rows[sure], exact])]
+        return found
+
     def scores_of(self, query: Embeddings, among: Ids) -> tuple[Scores, Ids]:
         """Return the scores of those of the ids `among`, ascending, that the index holds."""
         places = np.searchsorted(self.ids, among, sorter=self._order)

@@ -11,10 +11,10 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -39,17 +39,8 @@ REWRITE_SHARE = 20
 # Vectors that pass a filter are gathered and multiplied where they are one in this many or fewer,
 # otherwise FAISS passes over the others: measured by benchmarks/filters.py.
 GATHER_SHARE = 300
-# A query's scores over a larger collection are described by an even sample of this many.
+# Vectors of a larger collection are sampled evenly down to this many.
 SAMPLE = 4096
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A query's scores over `count` vectors: their mean and standard deviation."""
-
-    mean: float
-    deviation: float
-    count: int
 
 
 class VectorIndex:
@@ -101,7 +92,6 @@ class VectorIndex:
             self.generation = catalog.generation()
         self.parts, self.removed = [] if whole is None else [whole], frozenset()
         self._mapped = None
-        self.__dict__.pop("_sample", None)
         say(
             f"the vectors of {fingerprint} in memory differ from those of the catalog: they were "
             "read from it again"
@@ -153,14 +143,12 @@ class VectorIndex:
             Scores `(m,)`, descending, and ids `(m,)`, m <= count. Equal scores come in the order of
             their ids.
         """
-        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
         if among is not None:
+            excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
             found = self._among(query, count, np.setdiff1d(among, excluded))
         else:
-            # The batch selector refers to the array, so both live until the search is done.
-            batch = faiss.IDSelectorBatch(excluded) if excluded.size else None
-            selector = None if batch is None else faiss.IDSelectorNot(batch)
-            found = [part.best(query, count, selector) for part in self.parts]
+            with self._all_but(without) as selector:
+                found = [part.best(query, count, selector) for part in self.parts]
         if not found:
             return np.empty(0, np.float32), np.empty(0, np.int64)
         all_scores = np.concatenate([scores for scores, _ in found])
@@ -170,6 +158,35 @@ class VectorIndex:
             all_scores, all_ids = all_scores[kept], all_ids[kept]
         order = np.lexsort((all_ids, -all_scores))[:count]
         return all_scores[order], all_ids[order]
+
+    def above(
+        self,
+        query: Embeddings,
+        minimum: float,
+        *,
+        without: Iterable[int] = (),
+        among: Ids | None = None,
+    ) -> Ids:
+        """Return the ids `(m,)` of the vectors that score `minimum` or more, ascending.
+
+        Args:
+            query: `(dim,)`.
+            minimum: The least score.
+            without: As of `search`.
+            among: As of `search`.
+        """
+        with self._all_but(without) as selector:
+            found = [part.above(query, minimum, selector) for part in self.parts]
+        ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
+        return ids if among is None else np.intersect1d(ids, among)
+
+    @contextmanager
+    def _all_but(self, without: Iterable[int]) -> Iterator[Any]:
+        """Yield FAISS's selector of all ids but the removed ones and these; None for all ids."""
+        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        # The batch selector refers to the array, so both live until the search is done.
+        batch = faiss.IDSelectorBatch(excluded) if excluded.size else None
+        yield None if batch is None else faiss.IDSelectorNot(batch)
 
     def count(self, *, among: Ids | None = None, without: Iterable[int] = ()) -> int:
         """Return how many vectors `search` chooses from.
@@ -217,28 +234,15 @@ class VectorIndex:
                     ids, halves = ids[kept], halves[kept]
                 yield ids, unit(halves)
 
-    def spread(self, query: Embeddings) -> Spread:
-        """Return how the scores of a query `(dim,)` are spread, measured on an even sample."""
-        sampled, count = self._sample
-        if not len(sampled):
-            return Spread(0.0, 0.0, 0)
-        scores = sampled @ query
-        return Spread(float(scores.mean()), float(scores.std()), count)
-
-    @cached_property
-    def _sample(self) -> tuple[Embeddings, int]:
-        """At most SAMPLE of the vectors, `(m, dim)`, and how many vectors there are in all."""
+    def sample(self) -> Embeddings:
+        """Return at most SAMPLE of the vectors, `(m, dim)`, evenly spread over all."""
         step = max(1, -(-sum(part.size for part in self.parts) // SAMPLE))
         removed = np.fromiter(self.removed, dtype=np.int64)
-        sampled = [np.empty((0, 0), np.float32)]
-        count = 0
+        sampled = []
         for part in self.parts:
-            kept = np.ones(part.size, dtype=bool)
-            if removed.size:
-                kept = ~np.isin(part.ids, removed)
-            count += int(kept.sum())
-            sampled.append(part.halves[::step][kept[::step]].astype(np.float32))
-        return np.concatenate(sampled[1:] or sampled), count
+            kept = ~np.isin(part.ids[::step], removed)
+            sampled.append(unit(part.halves[::step][kept]))
+        return np.concatenate(sampled) if sampled else np.empty((0, 0), np.float32)
 
 
 def published_file(

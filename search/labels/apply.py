@@ -12,7 +12,8 @@ from indexer.pipeline.embed_files import embed_files, tasks_of
 from indexer.store.lookup import Lookup
 from indexer.store.paths import existing, path_fields
 
-from .zero_shot import Answer, Labels
+from .answer import Answer, LabelScore
+from .zero_shot import Labels
 
 if TYPE_CHECKING:  # the engine stands above
     from search.engine import Engine
@@ -24,13 +25,13 @@ class Labelled:
 
     Attributes:
         path: Of the file, as raw bytes.
-        labels: (label, probability), best first.
+        labels: Its best labels, best first.
         none: The probability that no label fits; None if the model has no estimate.
         reason: Why the file could not be read.
     """
 
     path: bytes
-    labels: tuple[tuple[str, float], ...] = ()
+    labels: tuple[LabelScore, ...] = ()
     none: float | None = None
     reason: str | None = None
 
@@ -39,8 +40,12 @@ class Labelled:
         return {
             **path_fields(self.path),
             "labels": [
-                {"label": label, "probability": round(probability, 6)}
-                for label, probability in self.labels
+                {
+                    "label": one.label,
+                    "probability": round(one.probability, 6),
+                    "relevance": one.relevance,
+                }
+                for one in self.labels
             ],
             "none": self.none,
         }

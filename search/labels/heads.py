@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from indexer.encoder import Embeddings, unit
 from indexer.errors import ArtifactError
 
+from .answer import Answer, LabelScore
 from .artifact import (
     Arrays,
     Artifact,
@@ -185,9 +186,7 @@ class Head:
             return None
         return none_of_these(vectors, self._arrays["centres"], self._arrays["rejection"])
 
-    def best(
-        self, vectors: Embeddings, top: int
-    ) -> list[tuple[tuple[tuple[str, float], ...], float | None]]:
+    def best(self, vectors: Embeddings, top: int) -> list[Answer]:
         """Return the best classes of each vector.
 
         Args:
@@ -195,15 +194,25 @@ class Head:
             top: How many classes each vector gets.
 
         Returns:
-            For each vector, (class, probability) with the best first, and the probability that no
-            class fits.
+            For each vector, its classes with the best first, and the probability that none fits;
+            None where that was not learnt.
         """
         shares = self.probabilities(vectors)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
         none = self.none(vectors)
         rejected = [None] * len(vectors) if none is None else none.round(4).tolist()
         return [
-            (tuple((self.classes[column], float(row[column])) for column in columns), one)
+            Answer(
+                tuple(
+                    LabelScore(
+                        self.classes[column],
+                        float(row[column]),
+                        None if one is None else round(float(row[column]) * (1 - one), 4),
+                    )
+                    for column in columns
+                ),
+                one,
+            )
             for row, columns, one in zip(shares, order, rejected, strict=True)
         ]
 

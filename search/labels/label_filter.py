@@ -6,6 +6,7 @@ import numpy as np
 
 from indexer.errors import QueryError
 from indexer.store.codec import Ids
+from search.ranking.relevance import DIGITS
 
 from .heads import Head, head_with
 from .zero_shot import DEFAULT_TEMPLATES, class_vectors
@@ -56,10 +57,7 @@ def _by_text(engine: "Engine", label: str, probability: float) -> Ids:
         raise QueryError(
             f"the model {engine.model.name} has no estimate of relevance, which --label needs"
         )
-    query = class_vectors(engine.encoder, [label], DEFAULT_TEMPLATES)[0]
-    spread = engine.index.spread(query)
-    found = [np.empty(0, np.int64)]
-    for ids, vectors in engine.index.vectors():
-        estimates = engine.estimator.hits("text", vectors @ query, vectors, spread)
-        found.append(ids[estimates > probability])
-    return np.concatenate(found)
+    vector = class_vectors(engine.encoder, [label], DEFAULT_TEMPLATES)[0]
+    above = min(probability + 10.0**-DIGITS, 1.0)  # the least estimate that is more than that
+    least = float(engine.estimator.boundary("label", vector).score_at(above))
+    return engine.index.above(vector, least)

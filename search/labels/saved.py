@@ -32,7 +32,7 @@ def labels_by_head(engine: "Engine", head: Head) -> list[SavedLabel]:
     found = []
     for ids, vectors in engine.catalog.embeddings(engine.model.fingerprint):
         for number, (labels, none) in zip(ids.tolist(), head.best(vectors, 1), strict=True):
-            label, probability = labels[0]
+            label, probability, _ = labels[0]
             if none is None or none <= LIKELY:
                 found.append(SavedLabel(number, label, probability * (1 - (none or 0.0)), origin))
     return found

@@ -1,7 +1,7 @@
 """Zero-shot labels: which of some words fits an image best.
 
 Each label is put into every prompt template, the vectors of the texts are averaged, and a softmax
-over the cosines at the model's logit scale gives probabilities. Whether any label fits at all is a
+over the cosines at the model's logit scale gives probabilities. Whether a label fits at all is a
 separate question (`ranking/relevance.py`), since a softmax always finds one.
 
 Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision,
@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from indexer.arguments import several, valid_text
 from indexer.encoder import Embeddings, Encoder, logit_scale_of, name_of, require_unit, unit
 from indexer.errors import QueryError
-from search.ranking.relevance import Estimator
+from search.ranking.relevance import DIGITS, Estimator
 
+from .answer import Answer, LabelScore
 from .heads import softmax
 
 DEFAULT_TEMPLATES = ("a photo of a {}",)
-
-Answer = tuple[tuple[tuple[str, float], ...], float | None]
-"""An image's best labels with their probabilities, and the probability that none fits."""
 
 
 class Labels(Protocol):
@@ -38,7 +36,11 @@ class Labeller:
     """A set of labels, ready to be compared with images."""
 
     def __init__(
-        self, encoder: Encoder, labels: Sequence[str], templates: Sequence[str] = ()
+        self,
+        encoder: Encoder,
+        labels: Sequence[str],
+        templates: Sequence[str] = (),
+        estimator: Estimator | None = None,
     ) -> None:
         """Encode the labels.
 
@@ -46,6 +48,7 @@ class Labeller:
             encoder: The encoder of the images' vectors.
             labels: Any words; empty ones and repetitions are dropped. A text is one label.
             templates: Captions with `{}` in place of the label; "a photo of a {}" if empty.
+            estimator: Estimates whether a label fits; the encoder's own when None.
 
         Raises:
             QueryError: There are no labels, or a template has no place for them.
@@ -57,7 +60,8 @@ class Labeller:
             raise QueryError('no labels: name some with --labels "cat,dog" or --labels-file FILE')
         self.weights = class_vectors(encoder, self.labels, templates or DEFAULT_TEMPLATES)
         self.logit_scale = logit_scale_of(encoder)
-        self.estimator = Estimator.of(encoder)
+        estimator = estimator or Estimator.of(encoder)
+        self.boundary = None if estimator is None else estimator.boundary("label", self.weights)
 
     def probabilities(self, vectors: Embeddings) -> NDArray[np.float64]:
         """Return probabilities `(n, labels)` of unit vectors `(n, dim)`, each row summing to 1."""
@@ -75,19 +79,25 @@ class Labeller:
             top: How many labels each vector gets.
 
         Returns:
-            For each vector, (label, probability) with the best first, and the probability that no
-            label fits. The probabilities of all labels sum to 1: they say which fits, if any does.
+            For each vector, its labels with the best first, and the probability that none fits:
+            what the most relevant of all labels leaves. The probabilities of all labels sum to 1.
         """
         scores = vectors @ self.weights.T
         shares = self._shares(scores)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
+        fits: NDArray[np.float64] | None = None
         none: list[float | None] = [None] * len(vectors)
-        if self.estimator is not None:
-            fits = self.estimator.labels(scores, vectors)
-            none = (1 - fits).round(4).tolist()
+        if self.boundary is not None:
+            fits = self.boundary.probability(scores)
+            none = (1 - fits.max(axis=1)).round(DIGITS).tolist()
+
+        def score(row: int, column: int) -> LabelScore:
+            fit = None if fits is None else float(fits[row, column])
+            return LabelScore(self.labels[column], float(shares[row, column]), fit)
+
         return [
-            (tuple((self.labels[column], float(row[column])) for column in columns), rejected)
-            for row, columns, rejected in zip(shares, order, none, strict=True)
+            Answer(tuple(score(row, column) for column in best), rejected)
+            for row, (best, rejected) in enumerate(zip(order.tolist(), none, strict=True))
         ]
 
 

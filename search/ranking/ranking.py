@@ -5,26 +5,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from indexer.encoder import Embeddings
 from indexer.errors import QueryError
 from indexer.store.codec import Ids, Scores, damaged_row
 from indexer.store.protocol import StoreReader
 from indexer.store.records import Model
-from search.hits import Hit
+from search.hits import LIKELY, Hit, Results
 from search.request import SearchRequest
 
-from .relevance import Estimator
+from .relevance import Boundary, Estimator
 
 if TYPE_CHECKING:  # loaded when they are needed
-    from indexer.store.vector_index import Spread, VectorIndex
+    from indexer.store.vector_index import VectorIndex
     from search.filters.filter import Filter
 
 # By how much a score may differ from that of the vector in the catalog: rounding moves it less.
 SCORE_TOLERANCE = 1e-4
-# Hits that are ranked at once when there is a minimum relevance.
-RELEVANT_PAGE = 256
 
 
 def passing_first(catalog: StoreReader, chosen: "Filter | None", hits: list[Hit]) -> list[Hit]:
@@ -33,6 +29,11 @@ def passing_first(catalog: StoreReader, chosen: "Filter | None", hits: list[Hit]
         return hits
     first = chosen.paths(catalog, [hit.id for hit in hits])
     return [hit.with_first(first.get(hit.id, set())) for hit in hits]
+
+
+def _at_least(minimum: float, ranked: Sequence[Hit]) -> list[Hit]:
+    """Return the hits of at least this relevance, which come first: it falls with the rank."""
+    return [hit for hit in ranked if (hit.relevance or 0.0) >= minimum]
 
 
 @dataclass(frozen=True)
@@ -59,43 +60,47 @@ class Ranking:
     leave_out: Sequence[int] = ()
     among: Ids | None = None
 
-    def page(self, request: SearchRequest) -> list[Hit]:
-        """Return the page of hits that a request asks for, best first.
+    def results(self, request: SearchRequest) -> Results:
+        """Return the page of hits that a request asks for, and how many images there are to find.
 
         The request's filter and labels have become `among`.
 
         Raises:
             QueryError: A minimum relevance is asked for, and the model cannot estimate it.
         """
-        return passing_first(self.catalog, request.filter, self._page(request))
-
-    def _page(self, request: SearchRequest) -> list[Hit]:
-        k, offset, minimum = request.k, request.offset, request.min_relevance
-        if request.collapse:
-            from .collapse import collapse
-
-            return collapse(
-                self.catalog, lambda count: self._best(count, minimum), k=k, offset=offset
-            )
-        page = self._best(k + offset, minimum)[offset:]
-        return [hit.ranked(rank) for rank, hit in enumerate(page, start=offset + 1)]
-
-    def _best(self, wanted: int, minimum: float) -> list[Hit]:
-        """Return the `wanted` best hits of at least this relevance."""
-        if minimum and self.estimator is None:
+        minimum = request.min_relevance
+        if minimum and self.boundary is None:
             raise QueryError(
                 f"the model {self.model.name} has no estimate of relevance: search without a "
                 "minimum relevance"
             )
-        count = max(wanted, RELEVANT_PAGE) if minimum else wanted
-        while True:
-            hits = self._hits(count)
-            kept = [hit for hit in hits if (hit.relevance or 0.0) >= minimum]
-            # Relevance falls with the score, if not strictly: half a page without any is the end.
-            ended = len(hits) < count or not set(kept).intersection(hits[count // 2 :])
-            if len(kept) >= wanted or ended:
-                return kept[:wanted]
-            count *= 4
+        best = self._hits(request.k + request.offset)
+        if request.collapse:
+            from .collapse import collapse
+
+            hits = collapse(
+                self.catalog,
+                lambda count: _at_least(minimum, self._hits(count)),
+                k=request.k,
+                offset=request.offset,
+            )
+        else:
+            hits = _at_least(minimum, best)[request.offset :]
+        return Results(
+            passing_first(self.catalog, request.filter, hits),
+            self.count,
+            self._count_matches(best, max(LIKELY, minimum)),
+        )
+
+    def _count_matches(self, best: Sequence[Hit], minimum: float) -> int | None:
+        """Return how many images have this relevance, beginning with the best of them."""
+        if self.boundary is None:
+            return None
+        matches = _at_least(minimum, best)
+        if len(matches) < len(best):
+            return len(matches)
+        least = float(self.boundary.score_at(minimum))
+        return len(self.index.above(self.vector, least, without=self._hidden, among=self.among))
 
     def _hits(self, count: int) -> list[Hit]:
         hidden = self._hidden
@@ -109,12 +114,14 @@ class Ranking:
                 break
         else:
             raise damaged_row("its vectors are not the same when they are read twice")
-        relevance = self._relevance(scores, ids, stored)
+        relevance: list[float | None] = [None] * len(ids)
+        if self.boundary is not None:
+            relevance = self.boundary.probability(scores).tolist()
         hits: list[Hit] = []
-        for score, number in zip(scores.tolist(), ids.tolist(), strict=True):
+        for score, number, estimate in zip(scores.tolist(), ids.tolist(), relevance, strict=True):
             content = contents.get(number)
             if content is not None:
-                hits.append(Hit.of(content, score, relevance.get(number), rank=len(hits) + 1))
+                hits.append(Hit.of(content, score, estimate, rank=len(hits) + 1))
         return hits
 
     def _agree(
@@ -131,19 +138,10 @@ class Ranking:
             if number in contents
         )
 
-    def _relevance(
-        self, scores: Scores, ids: Ids, stored: dict[int, Embeddings]
-    ) -> dict[int, float]:
-        """Return P(match) by content id; empty where the model has no estimate."""
-        if self.estimator is None or not len(ids):
-            return {}
-        known = np.array([number in stored for number in ids.tolist()])
-        ids, scores = ids[known], scores[known]
-        if not len(ids):
-            return {}
-        vectors = np.stack([stored[number] for number in ids.tolist()])
-        estimates = self.estimator.hits(self.kind, scores, vectors, self._spread)
-        return dict(zip(ids.tolist(), estimates.round(4).tolist(), strict=True))
+    @cached_property
+    def boundary(self) -> Boundary | None:
+        """Where matches begin; None if the model has no estimate."""
+        return None if self.estimator is None else self.estimator.boundary(self.kind, self.vector)
 
     @property
     def count(self) -> int:
@@ -153,8 +151,3 @@ class Ranking:
     @cached_property
     def _hidden(self) -> list[int]:
         return [*self.catalog.without_files(), *self.leave_out]
-
-    @cached_property
-    def _spread(self) -> "Spread":
-        """The spread of the vector's scores over the collection, computed once for all pages."""
-        return self.index.spread(self.vector)

@@ -1,83 +1,77 @@
-"""How likely a hit is a match: P(match) from two standard scores.
+"""How likely an image is a match: P(match), from the query and its score alone.
 
-Cosines cannot be compared between queries, nor between images. So the estimate looks at (a) how far
-a hit's score lies above the scores of that image with a fixed bank of 1,000 captions of everything,
-and (b) how far it lies above the query's scores over the collection, which says little in a small
-collection and is weighted with `n / (n + 200)`. A logistic regression on the two, fitted on
-captioned photos (`scripts/relevance.py`), gives the estimate.
+Cosines cannot be compared between queries: "a dog" scores higher with any photo than "entropy" with
+the best one. So each query gets a boundary of its own, and P(match) is a logistic function of how
+far a score lies above it. The boundary is a linear function of how the query scores with a fixed
+set of photos, of anything, and with a bank of 1,000 captions of everything. It does not depend on
+what a collection holds, so what most of a user's photos show is no weaker a match for that, and
+P(match) rises with the score.
 
-(a) is a z-score variant of querybank normalisation: Bogolin et al., Cross Modal Retrieval with
-Querybank Normalisation, CVPR 2022.
+All is measured in the usual spread of scores between the captions and the photos, so that the
+coefficients, fitted on captioned photos (`scripts/relevance.py`), hold for models whose cosines are
+larger or smaller. docs/decisions/0012-relevance.md has the reasons and the figures.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.bundles.bundle import BANK, Bundle
+from indexer.bundles.bundle import BANK, REFERENCE, Bundle
 from indexer.bundles.checksums import require_intact
 from indexer.encoder import BundleEncoder, Embeddings, Encoder
+from indexer.model_name import BUILT_IN_FOLDER
 from indexer.store.codec import Scores
 
-if TYPE_CHECKING:
-    from indexer.store.vector_index import Spread
-
-# Number of images at which (b) counts half.
+# How a query's scores with photos are described beside their mean and deviation.
+QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.997)
+NORMAL_QUANTILES = (0.0, 0.842, 1.282, 1.645, 2.054, 2.326, 2.748)
+# How sharply captions like the query are told from others, as they are counted.
+SHARPNESS = (1.0, 3.0, 9.0)
+# Each this many-th caption says how scores are spread in general; and each such photo, of many.
+SPREAD_STEP = 4
+SPREAD_FROM = 500
+# Number of a collection's own photos at which they count half, for a model without photos.
 HALF_WEIGHT = 200
-# Smaller deviations are rounding noise, as in a collection of one image, or of equal ones.
-MIN_DEVIATION = 1e-6
+# How many of them are chosen, from how many.
+DIVERSE = 256
+CANDIDATES = 1024
+# Digits of an estimate: more would be noise.
+DIGITS = 4
 
 Floats = NDArray[np.float64]
 
 
-class Background:
-    """The scores of images with captions that have nothing to do with the query.
+@dataclass(frozen=True)
+class Boundary:
+    """P(match) of the scores of one query, or of several.
 
     Args:
-        bank: Unit vectors `(captions, dim)`.
+        offsets: Of the logit, for each query.
+        slope: How the logit rises with the score.
     """
 
-    def __init__(self, bank: Embeddings) -> None:
-        self.bank = bank
-        self._seen = 0
-        self._moments: tuple[Embeddings, Embeddings] | None = None
+    offsets: Floats
+    slope: float
 
-    def standard(self, scores: Scores, vectors: Embeddings) -> Floats:
-        """Return scores in standard deviations above each image's mean over the bank.
+    def probability(self, scores: Scores) -> Floats:
+        """Return the estimates for scores `(..., queries)`, or `(...)` with one query's."""
+        logits = self.offsets + self.slope * scores.astype(np.float64)
+        shares: Floats = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
+        return shares.round(DIGITS)
 
-        Args:
-            scores: `(m,)` or `(m, k)`.
-            vectors: The images' vectors `(m, dim)`.
-        """
-        mean, variance = self._usual(vectors)
-        deviation = np.sqrt(np.maximum(variance, MIN_DEVIATION**2))
-        if scores.ndim == 2:
-            mean, deviation = mean[:, np.newaxis], deviation[:, np.newaxis]
-        standard: Floats = (scores - mean) / deviation
-        return standard
-
-    def _usual(self, vectors: Embeddings) -> tuple[Floats, Floats]:
-        """Return the mean and variance `(m,)` of each image's scores with the captions.
-
-        The bank's own mean and covariance give the same with half the work. They are computed once
-        they would have paid off, so that a single search never waits for them.
-        """
-        captions, dim = self.bank.shape
-        self._seen += len(vectors)
-        if self._moments is None and self._seen > dim:
-            middle = self.bank.mean(axis=0)
-            apart = self.bank - middle
-            self._moments = middle, apart.T @ apart / np.float32(captions)
-        if self._moments is not None:
-            middle, covariance = self._moments
-            variance = np.einsum("nd,nd->n", vectors @ covariance, vectors)
-            return (vectors @ middle).astype(np.float64), variance.astype(np.float64)
-        usual = vectors @ self.bank.T
-        mean = usual.sum(axis=1, dtype=np.float64) / captions
-        squares = np.einsum("nc,nc->n", usual, usual).astype(np.float64) / captions
-        return mean, squares - mean**2
+    def score_at(self, probability: float) -> Floats:
+        """Return the least scores whose estimate, as rounded, is this probability or more."""
+        exact = probability - 0.5 * 10.0**-DIGITS
+        if exact <= 0:
+            return np.full_like(self.offsets, -np.inf)
+        if exact >= 1:
+            return np.full_like(self.offsets, np.inf)
+        least: Floats = (np.log(exact / (1 - exact)) - self.offsets) / self.slope
+        return least
 
 
 class Estimator:
@@ -85,83 +79,136 @@ class Estimator:
 
     Args:
         bank: Vectors `(captions, dim)` of captions of everything.
-        coefficients: Of the logistic regressions, by kind of query.
+        photos: Vectors `(n, dim)` of photos of anything.
+        coefficients: Of the logistic regressions, by kind of query: an intercept, and the weights
+            of the score and of what `describe` says of the query.
+        are_own: Whether the photos are of a user's collection. The fewer they are, the more a query
+            is taken for one whose scores are normally distributed: they count n / (n + 200).
     """
 
-    def __init__(self, bank: Embeddings, coefficients: Mapping[str, Any]) -> None:
-        self.background = Background(bank)
+    def __init__(
+        self,
+        bank: Embeddings,
+        photos: Embeddings,
+        coefficients: Mapping[str, Any],
+        *,
+        are_own: bool = False,
+    ) -> None:
+        self.bank = bank
+        self.photos = photos
         self.coefficients = coefficients
+        self.photos_are_own = are_own
+        self._share = len(photos) / (len(photos) + HALF_WEIGHT) if are_own else 1.0
 
     @classmethod
-    def of(cls, model: Encoder | Bundle) -> "Estimator | None":
+    def of(
+        cls, model: Encoder | Bundle, photos: Callable[[], Embeddings] | None = None
+    ) -> "Estimator | None":
         """Return the estimator of an encoder or a bundle, or None if it has none.
 
+        Args:
+            model: The encoder or the bundle.
+            photos: Returns vectors `(n, dim)` of a user's photos, for a model that comes without.
+
         Raises:
-            BundleError: The captions' vectors are damaged.
+            BundleError: The captions' vectors, or the photos', are damaged.
         """
         if isinstance(model, BundleEncoder):
             model = model.bundle
-        if not isinstance(model, Bundle) or not model.relevance or model.bank is None:
+        if not isinstance(model, Bundle) or model.bank is None:
             return None
         require_intact(model, BANK)
-        return cls(model.bank, model.relevance)
+        built_in = model
+        if not model.relevance or (model.reference is None and _bases(model)):
+            built_in = Bundle.load(BUILT_IN_FOLDER)
+        coefficients = model.relevance or built_in.relevance
+        for one in (model, built_in):
+            if one.reference is not None and one.fingerprint in (model.fingerprint, *_bases(model)):
+                require_intact(one, REFERENCE)
+                return cls(model.bank, one.reference, coefficients)
+        own = photos() if photos is not None else None
+        if own is None or not len(own):
+            return None
+        return cls(model.bank, diverse(own), coefficients, are_own=True)
 
-    def hits(self, kind: str, scores: Scores, vectors: Embeddings, spread: "Spread") -> Floats:
-        """Estimate P(match) of hits.
+    def boundary(self, kind: str, queries: Embeddings) -> Boundary:
+        """Return where the matches of queries begin.
 
         Args:
-            kind: Kind of the query: "text", "image" or "mixed".
-            scores: The hits' scores `(m,)`.
-            vectors: Their vectors `(m, dim)`.
-            spread: Spread of the query's scores over the collection.
-
-        Returns:
-            The estimates `(m,)`.
+            kind: What the queries are: "text", "image", "mixed" or "label".
+            queries: Their vectors `(n, dim)`, or one `(dim,)`.
         """
-        x = features(scores, vectors, self.background, spread)
-        return _probability(x, self.coefficients[kind])
+        intercept, slope, *weights = self.coefficients[kind]
+        middle, spread = self._scale
+        offsets = intercept + self.describe(np.atleast_2d(queries)) @ np.asarray(weights)
+        offsets = offsets - slope * middle / spread
+        return Boundary(offsets[0] if queries.ndim == 1 else offsets, slope / spread)
 
-    def labels(self, scores: Scores, vectors: Embeddings) -> Floats:
-        """Estimate for images with `scores` `(m, labels)` that the best label fits.
+    def standard(self, scores: Scores) -> Floats:
+        """Return scores of any shape in the spread that is usual between captions and photos."""
+        middle, spread = self._scale
+        standard: Floats = (scores.astype(np.float64) - middle) / spread
+        return standard
 
-        Returns:
-            The estimates `(m,)`.
+    def describe(self, queries: Embeddings) -> Floats:
+        """Describe queries `(n, dim)` by their scores with photos and captions, `(n, 12)`.
+
+        They are the mean, the deviation and quantiles of the scores with photos, and how many
+        captions of everything are like the query, counted more and less sharply.
         """
-        x = label_features(scores, vectors, self.background)
-        return _probability(x, self.coefficients["label"])
+        scores = self.standard(queries @ self.photos.T)
+        scores.sort(axis=1)
+        places = np.linspace(0, 1, scores.shape[1])
+        columns = [
+            scores.mean(axis=1),
+            scores.std(axis=1),
+            *np.stack([np.interp(QUANTILES, places, row) for row in scores], axis=1),
+        ]
+        if self._share < 1:  # what normally distributed scores of any query would be
+            columns = [
+                self._share * own + (1 - self._share) * usual
+                for own, usual in zip(columns, (0.0, 1.0, *NORMAL_QUANTILES), strict=True)
+            ]
+        middle, spread = self._captions_scale
+        likeness = ((queries @ self.bank.T).astype(np.float64) - middle) / spread
+        most = likeness.max(axis=1, keepdims=True)
+        for sharpness in SHARPNESS:
+            shares = np.exp(sharpness * (likeness - most)).mean(axis=1)
+            columns.append(most[:, 0] + np.log(shares) / sharpness)
+        return np.stack(columns, axis=1)
+
+    @cached_property
+    def _scale(self) -> tuple[float, float]:
+        """The mean of the scores of captions with photos, and a caption's mean deviation."""
+        step = SPREAD_STEP if len(self.photos) > SPREAD_FROM else 1
+        scores = self.bank[::SPREAD_STEP] @ self.photos[::step].T
+        return float(scores.mean()), max(float(scores.std(axis=1).mean()), 1e-6)
+
+    @cached_property
+    def _captions_scale(self) -> tuple[float, float]:
+        """The same of the captions with each other."""
+        some = self.bank[::SPREAD_STEP]
+        scores = some @ some.T
+        apart = scores[~np.eye(len(some), dtype=bool)].reshape(len(some), -1)
+        return float(apart.mean()), max(float(apart.std(axis=1).mean()), 1e-6)
 
 
-def features(
-    scores: Scores,
-    vectors: Embeddings,
-    background: Background,
-    spread: "Spread",
-) -> Floats:
-    """Return (a), weighted (b), and the weight itself, `(m, 3)`, for hits with `scores` `(m,)`."""
-    weight = spread.count / (spread.count + HALF_WEIGHT)
-    above: Floats = np.zeros(len(scores))
-    if spread.deviation > MIN_DEVIATION:
-        above = (scores.astype(np.float64) - spread.mean) / spread.deviation
-    columns = (background.standard(scores, vectors), weight * above, np.full(len(scores), weight))
-    return np.stack(columns, axis=1)
+def diverse(vectors: Embeddings) -> Embeddings:
+    """Return DIVERSE of the vectors `(n, dim)`, each as unlike those before it as there is one.
 
-
-def label_features(scores: Scores, vectors: Embeddings, background: Background) -> Floats:
-    """Return (a) of each image's best label and the logarithm of the number of labels, `(m, 2)`.
-
-    The best score of many labels is high by chance.
-
-    Args:
-        scores: `(m, labels)`.
-        vectors: The images' vectors `(m, dim)`.
-        background: Scores with captions of everything.
+    So a collection that is full of one thing has no more of it among them than a mixed one.
     """
-    best = background.standard(scores.max(axis=1), vectors)
-    return np.stack([best, np.full(len(scores), np.log(scores.shape[1]))], axis=1)
+    vectors = vectors[:: max(1, -(-len(vectors) // CANDIDATES))]
+    if len(vectors) <= DIVERSE:
+        return vectors
+    chosen = [int((vectors @ vectors.mean(axis=0)).argmax())]
+    nearest = vectors @ vectors[chosen[0]]
+    while len(chosen) < DIVERSE:
+        chosen.append(int(nearest.argmin()))
+        np.maximum(nearest, vectors @ vectors[chosen[-1]], out=nearest)
+    return vectors[chosen]
 
 
-def _probability(x: Floats, coefficients: Sequence[float]) -> Floats:
-    """Return the logistic function of `x` `(m, k)`; coefficients: intercept, then k weights."""
-    logits = coefficients[0] + x @ np.asarray(coefficients[1:])
-    shares: Floats = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
-    return shares
+def _bases(bundle: Bundle) -> list[str]:
+    """Return the fingerprints of the models that a bundle was derived from, as far as it says."""
+    return [str(one["base"]) for one in (bundle.quantized, bundle.tuned) if "base" in one]

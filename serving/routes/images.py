@@ -88,5 +88,5 @@ async def similar(
     """Search by an image of the collection."""
     began = time.perf_counter()
     body = requests.SearchBody(image_id=number, k=k, offset=offset)
-    hits, total = await service.search.search(request_of_body(body))
-    return await answer(service, echo(body), hits, total, began)
+    results = await service.search.search(request_of_body(body))
+    return await answer(service, echo(body), results, began)

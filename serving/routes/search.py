@@ -1,12 +1,11 @@
 """Searches by text, image, or both."""
 
 import time
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import File, Query, UploadFile
 
-from search import Hit
+from search.hits import Results
 from serving.authentication import protected_router
 from serving.schemas import requests, responses
 from serving.service import Service, ServiceDep
@@ -23,10 +22,10 @@ async def search(
     began = time.perf_counter()
     request = request_of_query(query, absolute=service.settings.expose_paths)
     if query.q is None and not query.without:
-        hits, total = await service.search.newest(request)
-        return await answer(service, echo(query), hits, total, began, scored=False)
-    hits, total = await service.search.search(request)
-    return await answer(service, echo(query), hits, total, began)
+        results = await service.search.newest(request)
+        return await answer(service, echo(query), results, began, scored=False)
+    results = await service.search.search(request)
+    return await answer(service, echo(query), results, began)
 
 
 @router.post("/v1/search", summary="Search by text, image, or both")
@@ -35,10 +34,10 @@ async def search_json(service: ServiceDep, body: requests.SearchBody) -> respons
     began = time.perf_counter()
     request = request_of_body(body, absolute=service.settings.expose_paths)
     if request.lists:
-        hits, total = await service.search.newest(request)
-        return await answer(service, echo(body), hits, total, began, scored=False)
-    hits, total = await service.search.search(request)
-    return await answer(service, echo(body), hits, total, began)
+        results = await service.search.newest(request)
+        return await answer(service, echo(body), results, began, scored=False)
+    results = await service.search.search(request)
+    return await answer(service, echo(body), results, began)
 
 
 @router.post("/v1/search/image", summary="Search by an uploaded image")
@@ -51,15 +50,14 @@ async def search_image(
     began = time.perf_counter()
     images = [await file.read()]
     request = request_of_query(query, images, absolute=service.settings.expose_paths)
-    hits, total = await service.search.search(request)
-    return await answer(service, echo(query), hits, total, began)
+    results = await service.search.search(request)
+    return await answer(service, echo(query), results, began)
 
 
 async def answer(
     service: Service,
     query: dict[str, Any],
-    hits: Sequence[Hit],
-    total: int,
+    results: Results,
     began: float,
     *,
     scored: bool = True,
@@ -69,18 +67,18 @@ async def answer(
     Args:
         service: The server's service.
         query: The fields that were sent.
-        hits: The hits.
-        total: Number of images that pass the filters.
+        results: The hits, and how many images there are.
         began: `time.perf_counter()` when the request arrived.
         scored: Whether something was searched for.
     """
-    paths = await service.search.path_view([path for hit in hits for path in hit.raw_paths])
+    paths = await service.search.path_view([path for hit in results.hits for path in hit.raw_paths])
     return responses.SearchAnswer(
         query=query,
-        total=total,
+        total=results.total,
+        total_matches=results.total_matches,
         hits=[
             responses.HitAnswer.of(hit, paths, root_path=service.settings.root_path, scored=scored)
-            for hit in hits
+            for hit in results.hits
         ],
         took_ms=round((time.perf_counter() - began) * 1000, 2),
     )

@@ -45,11 +45,16 @@ class HitAnswer(Answer):
 
 
 class SearchAnswer(Answer):
-    """Hits, best first. total: images that pass the filters."""
+    """Hits, best first.
+
+    total: images that pass the filters. total_matches: those of them that match, with a relevance
+    of 0.5 or more; null when nothing was searched for, or the model has no estimate.
+    """
 
     query: dict[str, Any]
     took_ms: float
     total: int
+    total_matches: int | None
     hits: list[HitAnswer]
 
 
@@ -70,10 +75,15 @@ class ImageAnswer(Answer):
 
 
 class LabelShare(Answer):
-    """A label and its share of the softmax over all labels."""
+    """A label.
+
+    probability: its share of the softmax over all labels (which of them is it?). relevance: the
+    estimated probability that the image shows it (is it there?).
+    """
 
     label: str
     probability: float
+    relevance: float | None
 
 
 class LabelledImage(Answer):

@@ -8,16 +8,18 @@ from indexer.encoder import Encoder
 from indexer.errors import CollectionNotFound
 from indexer.store.records import Model
 from search import Engine, Filter
+from search.labels.answer import Answer
 from search.labels.artifact import names
 from search.labels.heads import find_head, heads_folder
-from search.labels.zero_shot import Answer, Labeller, Labels
+from search.labels.zero_shot import Labeller, Labels
+from search.ranking.relevance import Estimator
 from serving.schemas.requests import LabelBody
 from serving.schemas.responses import LabelAnswer, LabelledImage, LabelShare
 
 from .errors import NotFound
 from .search import SearchService
 
-MakeLabels = Callable[[Encoder, Model], Labels]
+MakeLabels = Callable[[Encoder, Model, Estimator | None], Labels]
 
 
 async def label(service: SearchService, body: LabelBody) -> LabelAnswer:
@@ -31,9 +33,9 @@ async def label(service: SearchService, body: LabelBody) -> LabelAnswer:
         Busy: Too many requests wait.
     """
 
-    def labels(encoder: Encoder, model: Model) -> Labels:
+    def labels(encoder: Encoder, model: Model, estimator: Estimator | None) -> Labels:
         if body.head is None:
-            return Labeller(encoder, body.labels, body.templates)
+            return Labeller(encoder, body.labels, body.templates, estimator)
         return _own_head(service, body.head, model)
 
     ids: list[int | None]
@@ -47,7 +49,14 @@ async def label(service: SearchService, body: LabelBody) -> LabelAnswer:
         images=[
             LabelledImage(
                 id=number,
-                labels=[LabelShare(label=name, probability=round(p, 6)) for name, p in best],
+                labels=[
+                    LabelShare(
+                        label=one.label,
+                        probability=round(one.probability, 6),
+                        relevance=one.relevance,
+                    )
+                    for one in best
+                ],
                 none=none,
             )
             for number, (best, none) in zip(ids, answers, strict=True)
@@ -103,8 +112,9 @@ def _own_head(service: SearchService, name: str, model: Model) -> Labels:
 async def _label_upload(service: SearchService, data: bytes, make: MakeLabels, top: int) -> Answer:
     vectors = await service.encode_images([data])
     ready = await service.ready()
+    estimator = await service.engines.run(lambda engine: engine.estimator)
     return await service.run_with_images(
-        lambda: make(ready.encoder, ready.model).best(vectors, top)[0]
+        lambda: make(ready.encoder, ready.model, estimator).best(vectors, top)[0]
     )
 
 
@@ -114,6 +124,6 @@ async def _label_stored(
     def label(engine: Engine) -> list[Answer]:
         with engine.question():
             vectors = engine.vectors_of(numbers)
-            return make(engine.encoder, engine.model).best(vectors, top)
+            return make(engine.encoder, engine.model, engine.estimator).best(vectors, top)
 
     return await service.engines.run(label)

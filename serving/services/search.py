@@ -12,7 +12,8 @@ import numpy as np
 from indexer.encoder import Embeddings, Encoder
 from indexer.errors import CollectionNotFound, FingerprintMismatch
 from indexer.store.records import Model
-from search import Engine, Hit
+from search import Engine
+from search.hits import Results
 from search.labels.concepts import expand_concepts
 from search.ranking.image_query import encode_image_files
 from search.ranking.query import EncodedQuery, Query
@@ -118,12 +119,8 @@ class SearchService:
         self.metrics.model.labels(model.name, model.fingerprint).set(1)
         return ReadyModel(model, encoder, texts)
 
-    async def search(self, request: SearchRequest) -> tuple[list[Hit], int]:
-        """Answer a request.
-
-        Returns:
-            The hits, and the number of images that pass the filter and the labels; nothing when
-            nothing is indexed yet.
+    async def search(self, request: SearchRequest) -> Results:
+        """Answer a request, with nothing when nothing is indexed yet.
 
         Raises:
             QueryError: There is nothing to look for, or the query makes no vector.
@@ -138,19 +135,19 @@ class SearchService:
                 return await self._rank(encoded)
             except CollectionNotFound:
                 self._forget()
-                return [], 0
+                return Results([], 0)
             except FingerprintMismatch:
                 self._forget()
         raise FingerprintMismatch("the collection is changing its model: ask again")
 
-    async def newest(self, request: SearchRequest) -> tuple[list[Hit], int]:
+    async def newest(self, request: SearchRequest) -> Results:
         """Return the images taken last, as `search` does; only the conditions and the page count.
 
         Raises:
             Busy: Too many requests wait.
         """
 
-        def newest(engine: Engine) -> tuple[list[Hit], int]:
+        def newest(engine: Engine) -> Results:
             return engine.newest(
                 k=request.k,
                 offset=request.offset,
@@ -162,7 +159,7 @@ class SearchService:
         try:
             return await self.engines.run(newest)
         except CollectionNotFound:
-            return [], 0
+            return Results([], 0)
 
     async def path_view(self, paths: Sequence[bytes]) -> PathView:
         """Return what clients see of these paths.
@@ -241,8 +238,8 @@ class SearchService:
             images = await self.encode_images(uploads)
         return EncodedQuery(query, ready.model.fingerprint, texts, images)
 
-    async def _rank(self, encoded: EncodedQuery) -> tuple[list[Hit], int]:
-        def rank(engine: Engine) -> tuple[list[Hit], int]:
+    async def _rank(self, encoded: EncodedQuery) -> Results:
+        def rank(engine: Engine) -> Results:
             with self.metrics.seconds.labels("rank").time():
                 return engine.answer(encoded)
 

@@ -3,7 +3,7 @@
 import { get, post, postImage } from "./api.js";
 import { $, debounced, make, number, percent } from "./elements.js";
 import { Filters } from "./filters.js";
-import { FIRST_PAGE, Grid, LIKELY } from "./grid.js";
+import { CONFIDENT, FIRST_PAGE, Grid } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
 import { Lightbox } from "./lightbox.js";
 import { OwnImage } from "./image.js";
@@ -102,10 +102,9 @@ function chip(text, removed, source) {
 }
 
 async function summarise(answer, signal) {
-  const known = answer.hits.map((hit) => hit.relevance).filter((one) => one !== null);
-  const best = known.length ? Math.max(...known) : null;
-  const unsure = asks(state) && (!answer.hits.length || (best !== null && best < LIKELY));
-  $("summary").classList.toggle("unsure", unsure && answer.hits.length > 0);
+  const best = answer.hits[0]?.relevance ?? null;
+  const unsure = asks(state) && best !== null && best < CONFIDENT;
+  $("summary").classList.toggle("unsure", unsure);
   const count = `${number(answer.total)} ${answer.total === 1 ? "image" : "images"}`;
   if (state.image && !image.blob) {
     say("This search was made with somebody's own image, which a link cannot carry", "Drop or choose an image to search by it.");
@@ -113,8 +112,10 @@ async function summarise(answer, signal) {
   }
   if (!answer.hits.length) return nothing(signal);
   if (!asks(state)) $("summary").textContent = `${count}, newest first`;
-  else if (unsure) $("summary").textContent = `Nothing here seems to match. These come closest, of ${count}.`;
-  else $("summary").textContent = best === null ? count : `${count}, best match ${percent(best)}`;
+  else if (best === null) $("summary").textContent = count;
+  else if (!answer.total_matches) $("summary").textContent = `Nothing here matches. These come closest, of ${count}.`;
+  else if (unsure) $("summary").textContent = `No confident match among ${count}: ${percent(best)} at best`;
+  else $("summary").textContent = `${number(answer.total_matches)} of ${count} ${answer.total_matches === 1 ? "matches" : "match"}`;
 }
 
 async function nothing(signal) {

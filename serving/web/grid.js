@@ -5,8 +5,11 @@ import { $, make, nameOf, percent } from "./elements.js";
 const ROW_HEIGHT = 220;
 const NARROW_ROW_HEIGHT = 130;
 const PAGE = 60;
-// Hits of at least this relevance are called matches, as in the terminal.
-export const LIKELY = 0.5;
+// Hits of at least this relevance are called matches, as in the terminal; the best of them has to
+// have CONFIDENT for that to be said without doubt. Below HOPELESS nobody looks on, unless asked to.
+const LIKELY = 0.5;
+export const CONFIDENT = 0.75;
+const HOPELESS = 0.1;
 
 export class Grid {
   /** @param load (k, offset) => answer  @param open (hit)  @param like (hit) */
@@ -16,6 +19,12 @@ export class Grid {
     this.ended = true;
     this.loading = false;
     this.epoch = 0;
+    this.insists = false;
+    $("show-rest").addEventListener("click", () => {
+      this.insists = true;
+      $("rest").hidden = true;
+      this.more();
+    });
     new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.more(), {
       rootMargin: "800px",
     }).observe($("sentinel"));
@@ -26,7 +35,7 @@ export class Grid {
   show(answer) {
     this.epoch += 1;
     this.hits = [];
-    this.loading = false;
+    this.loading = this.insists = false;
     $("grid").replaceChildren();
     $("grid").classList.remove("stale");
     this.append(answer);
@@ -43,7 +52,7 @@ export class Grid {
   }
 
   async more() {
-    if (this.ended || this.loading) return;
+    if (this.ended || this.loading || this.rests()) return;
     this.loading = true;
     const epoch = this.epoch;
     try {
@@ -74,6 +83,13 @@ export class Grid {
       $("grid").append(this.tile(hit));
     }
     $("end").hidden = !this.ended || this.hits.length < PAGE;
+    $("rest").hidden = this.ended || !this.rests();
+  }
+
+  /** Whether what follows is so unlikely to match that it is shown only when asked for. */
+  rests() {
+    const last = this.hits.at(-1)?.relevance ?? 1;
+    return last < HOPELESS && !this.insists;
   }
 
   tile(hit) {
