@@ -59,7 +59,7 @@ QUERIES = 400
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Examples = Iterator[tuple[Floats, Mask, Floats]]
-"""What is known of hits `(m, 13)`, whether they match `(m,)`, and how much they count `(m,)`."""
+"""What is known of hits `(m, 13)`, of labels `(m, 1)`, whether they match `(m,)`, and how much they count `(m,)`."""
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,6 @@ class Fit:
     def _labels(self, concepts: NDArray[np.int64]) -> Examples:
         """Yield the best label, and another, of photos among some of which one fits, or none."""
         random = np.random.default_rng(3)
-        described = self.estimator.describe(self.labels)
         for photo in range(len(self.photos.vectors)):
             fitting = concepts[self.photos.match[concepts, photo]]
             foreign = concepts[self.photos.none[concepts, photo]]
@@ -283,9 +282,8 @@ class Fit:
                 scores = self.labels[labels] @ self.photos.vectors[photo]
                 chosen = np.array([scores.argmax(), random.integers(len(labels))])
                 rows = labels[chosen]
-                standard = self.estimator.standard(scores[chosen])[:, np.newaxis]
                 yield (
-                    np.concatenate([standard, described[rows]], axis=1),
+                    self.estimator.standard(scores[chosen])[:, np.newaxis],
                     self.photos.match[rows, photo],
                     np.ones(len(rows)),
                 )

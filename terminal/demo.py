@@ -77,9 +77,8 @@ def demo(
         for item in label_collection(engine, labeller, top=1):
             if item.path in names:
                 best = item.labels[0]
-                out(
-                    f"     {Path(item.to_json()['path']).name}: {best.label} ({best.probability:.0%})"
-                )
+                name = Path(item.to_json()["path"]).name
+                out(f"     {name}: {best.label} ({best.probability:.0%})")
     out()
     out(f'Now try your own: cd {folder} && clipdex search "your words here"')
 

@@ -44,7 +44,7 @@ MAX_SIDE = 4_096
 MAX_CONTEXT = 32_768
 MAX_ID = 2**31 - 1
 # How many coefficients the estimate of each kind of query has, and how many it once had.
-COEFFICIENTS = 14
+COEFFICIENTS = {"text": 14, "image": 14, "mixed": 14, "label": 2}
 EARLIER = {"text": 4, "image": 4, "mixed": 4, "label": 3}
 
 
@@ -287,8 +287,8 @@ def _relevance(coefficients: dict[str, Any]) -> dict[str, Any]:
     fields = Fields(coefficients, "'relevance'")
     text = fields.items("text")
     earlier = len(text) == EARLIER["text"]
-    for kind in EARLIER:
-        numbers = fields.numbers(kind, EARLIER[kind] if earlier else COEFFICIENTS)
+    for kind, count in (EARLIER if earlier else COEFFICIENTS).items():
+        numbers = fields.numbers(kind, count)
         if not earlier and numbers[1] <= 0:
             raise ValueError(f"{kind!r} falls with the score")
     return {} if earlier else coefficients

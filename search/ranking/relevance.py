@@ -5,7 +5,7 @@ the best one. So each query gets a boundary of its own, and P(match) is a logist
 far a score lies above it. The boundary is a linear function of how the query scores with a fixed
 set of photos, of anything, and with a bank of 1,000 captions of everything. It does not depend on
 what a collection holds, so what most of a user's photos show is no weaker a match for that, and
-P(match) rises with the score.
+P(match) rises with the score. Labels, which are compared with each other, have one boundary for all.
 
 All is measured in the usual spread of scores between the captions and the photos, so that the
 coefficients, fitted on captioned photos (`scripts/relevance.py`), hold for models whose cosines are
@@ -81,7 +81,7 @@ class Estimator:
         bank: Vectors `(captions, dim)` of captions of everything.
         photos: Vectors `(n, dim)` of photos of anything.
         coefficients: Of the logistic regressions, by kind of query: an intercept, and the weights
-            of the score and of what `describe` says of the query.
+            of the score and, except for labels, of what `describe` says of the query.
         are_own: Whether the photos are of a user's collection. The fewer they are, the more a query
             is taken for one whose scores are normally distributed: they count n / (n + 200).
     """
@@ -140,8 +140,10 @@ class Estimator:
         """
         intercept, slope, *weights = self.coefficients[kind]
         middle, spread = self._scale
-        offsets = intercept + self.describe(np.atleast_2d(queries)) @ np.asarray(weights)
-        offsets = offsets - slope * middle / spread
+        several = np.atleast_2d(queries)
+        offsets = np.full(len(several), intercept - slope * middle / spread)
+        if weights:
+            offsets += self.describe(several) @ np.asarray(weights)
         return Boundary(offsets[0] if queries.ndim == 1 else offsets, slope / spread)
 
     def standard(self, scores: Scores) -> Floats:

@@ -14,7 +14,8 @@ from indexer.compile.caption_bank import CAPTIONS
 from indexer.errors import QueryError
 from indexer.model_name import BUILT_IN_FOLDER
 from indexer.testing import FakeEncoder
-from search import Engine
+from search import Engine, Filter
+from search.request import SearchRequest
 from support.command import Run, json_lines
 from support.images import make_photo
 
@@ -29,19 +30,29 @@ def stored(collection: Path) -> dict[int, np.ndarray]:
 
 def expected(query: np.ndarray, kind: str, vectors: dict[int, np.ndarray]) -> dict[int, float]:
     """Relevance as docs/decisions/0012-relevance.md defines it, written anew."""
-    bank = np.load(BUILT_IN_FOLDER / "bank.npy").astype(np.float64)
+    bank, photos = (
+        np.load(BUILT_IN_FOLDER / name).astype(np.float64) for name in ("bank.npy", "reference.npy")
+    )
     bank /= np.linalg.norm(bank, axis=1, keepdims=True)
+    photos /= np.linalg.norm(photos, axis=1, keepdims=True)
     manifest = json.loads((BUILT_IN_FOLDER / "bundle.json").read_text())
-    intercept, image, collection, constant = manifest["relevance"][kind]
-    scores = {number: float(vector @ query) for number, vector in vectors.items()}
-    values = np.array(list(scores.values()))
-    weight = len(values) / (len(values) + 200)
+    intercept, slope, *weights = manifest["relevance"][kind]
+    usual = bank[::4] @ photos[::4].T
+    middle, spread = usual.mean(), usual.std(axis=1).mean()
+    scores = (photos @ query - middle) / spread
+    captions = bank[::4] @ bank[::4].T
+    captions = captions[~np.eye(len(captions), dtype=bool)].reshape(len(captions), -1)
+    likeness = (bank @ query - captions.mean()) / captions.std(axis=1).mean()
+    described = [
+        scores.mean(),
+        scores.std(),
+        *np.quantile(scores, (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.997)),
+        *(np.log(np.exp(sharp * likeness).mean()) / sharp for sharp in (1, 3, 9)),
+    ]
     result = {}
-    for number, score in scores.items():
-        usual = bank @ vectors[number]
-        a = (score - usual.mean()) / usual.std()
-        b = (score - values.mean()) / values.std()
-        logit = intercept + image * a + weight * (collection * b + constant)
+    for number, vector in vectors.items():
+        score = (vector @ query - middle) / spread
+        logit = intercept + slope * score + np.dot(weights, described)
         result[number] = 1 / (1 + np.exp(-logit))
     return result
 
@@ -54,7 +65,7 @@ def expected(query: np.ndarray, kind: str, vectors: dict[int, np.ndarray]) -> di
         ({"text": "a cat", "images": 1}, "mixed"),
     ],
 )
-def test_relevance_is_logistic_in_two_z_scores(
+def test_relevance_depends_on_the_query_and_the_score(
     arguments: dict[str, object], kind: str, photos_indexed: tuple[Path, Path]
 ) -> None:
     photos, collection = photos_indexed
@@ -75,6 +86,70 @@ def test_relevance_is_logistic_in_two_z_scores(
         assert hit.relevance == pytest.approx(truth[hit.id], abs=2e-3)
 
 
+@pytest.mark.parametrize("kind", ["text", "image", "mixed"])
+def test_relevance_falls_with_the_rank_whatever_is_asked(
+    kind: str, photos_indexed: tuple[Path, Path]
+) -> None:
+    collection = photos_indexed[1]
+    encoder = load_encoder()
+    random = np.random.default_rng(len(kind))
+    noise = random.normal(0, 1, (170, encoder.dim))
+    captions = encoder.bundle.bank[random.permutation(1000)[:170]]
+    share = random.uniform(0, 1.5, (170, 1))
+    queries = captions + share * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
+    with Engine.open(collection, encoder=encoder) as engine:
+        for query in queries:
+            every = engine.rank(query, kind=kind, k=99)
+            relevance = [hit.relevance for hit in every]
+            assert relevance == sorted(relevance, reverse=True)
+            pages = [engine.rank(query, kind=kind, k=2, offset=at) for at in (0, 2, 4)]
+            assert [hit.relevance for page in pages for hit in page] == relevance
+            some = engine.rank(query, kind=kind, filter=Filter(exclude=["coffee.png"]))
+            apart = engine.rank(query, kind=kind, collapse=True)
+            known = {hit.id: hit.relevance for hit in every}
+            for hits in (some, apart):
+                assert [known[hit.id] for hit in hits] == [hit.relevance for hit in hits]
+                assert [hit.relevance for hit in hits] == sorted(
+                    (hit.relevance for hit in hits), reverse=True
+                )
+
+
+def test_matches_are_counted_over_the_whole_collection(
+    clipdex: Run, photos_indexed: tuple[Path, Path]
+) -> None:
+    collection = photos_indexed[1]
+    with Engine.open(collection) as engine:
+        for text in ("a cat", "a person", "an elephant", "a cup of coffee", "a picture"):
+            every = [hit.relevance for hit in engine.search(text, k=99)]
+            matches = sum(one >= 0.5 for one in every)
+            for k, offset in ((1, 0), (2, 3), (99, 0), (5, 99)):
+                found = engine.results(SearchRequest(text, k=k, offset=offset))
+                assert (found.total, found.total_matches) == (6, matches)
+            strict = engine.results(SearchRequest(text, k=1, min_relevance=0.8))
+            assert strict.total_matches == sum(one >= 0.8 for one in every)
+            some = SearchRequest(text, filter=Filter(exclude=["chelsea.png"]))
+            found = engine.results(some)
+            assert found.total_matches == sum(hit.relevance >= 0.5 for hit in found.hits)
+        newest = engine.results(SearchRequest(filter=Filter(exclude=["chelsea.png"])))
+        assert (newest.total, newest.total_matches) == (5, None)
+
+
+def test_what_else_is_there_moves_no_estimate(
+    clipdex: Run, photos_indexed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    photos, collection = photos_indexed
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "chelsea.png").write_bytes((photos / "chelsea.png").read_bytes())
+    clipdex("index", tmp_path / "one", "--collection", tmp_path / "c")
+
+    def estimate(place: Path) -> float:
+        hits = json_lines(clipdex("search", "a cat", "--json", "--collection", place))
+        return float({Path(hit["path"]).name: hit["relevance"] for hit in hits}["chelsea.png"])
+
+    assert estimate(tmp_path / "c") == pytest.approx(estimate(collection), abs=1e-3)
+
+
 def test_the_bank_holds_the_vectors_of_the_captions() -> None:
     captions = CAPTIONS.read_text(encoding="utf-8").splitlines()
     assert len(captions) == len(set(captions)) == 1000
@@ -92,7 +167,7 @@ def test_a_message_when_nothing_matches(clipdex: Run, photos_indexed: tuple[Path
     assert b"nothing here" not in found.stderr
     missing = clipdex("search", "an elephant", "--collection", collection)
     assert len(missing.stdout.splitlines()) == 6
-    assert b"nothing here seems to match" in missing.stderr
+    assert b"nothing here matches; these come closest (" in missing.stderr
     none = clipdex("search", "an elephant", "--min-relevance", 0.5, "--collection", collection)
     assert none.stdout == b""
     assert none.stderr == b"nothing here matches\n"
@@ -122,6 +197,9 @@ def test_none_of_these(clipdex: Run, photos_indexed: tuple[Path, Path]) -> None:
     (fits,) = json_lines(clipdex("label", photos / "chelsea.png", "--labels", "cat,bus", *options))
     (not_,) = json_lines(clipdex("label", photos / "chelsea.png", "--labels", "bus,fork", *options))
     assert fits["none"] < 0.5 < not_["none"]
+    for answer in (fits, not_):
+        likeliest = max(label["relevance"] for label in answer["labels"])
+        assert answer["none"] == pytest.approx(1 - likeliest, abs=1e-4)
     assert sum(label["probability"] for label in not_["labels"]) == pytest.approx(1)
     shown = clipdex("label", photos / "chelsea.png", "--labels", "bus,fork", *options[:2])
     assert b"\tnone of these " in shown.stdout
@@ -146,7 +224,7 @@ def test_a_label_filters_by_its_estimated_probability(
 ) -> None:
     collection = photos_indexed[1]
     vectors = stored(collection)
-    truth = expected(load_encoder().encode_texts(["a photo of a cat"])[0], "text", vectors)
+    truth = expected(load_encoder().encode_texts(["a photo of a cat"])[0], "label", vectors)
     border = sorted(truth.values())[-2]
     options = ("--json", "--collection", collection)
     hits = json_lines(clipdex("search", "anything", "--label", f"cat>{border + 1e-3}", *options))

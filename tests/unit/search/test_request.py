@@ -13,6 +13,7 @@ from indexer.errors import ImageError, ImageNotFound, QueryError
 from indexer.testing import FakeEncoder
 from search import Engine, Filter, SearchRequest
 from search.client import WireError, request_from_wire, request_to_wire
+from search.hits import Results
 from search.ranking.query import Query
 from search.request import parse_label_threshold
 from support.images import make_photo
@@ -69,10 +70,10 @@ def test_integers_may_be_larger_than_sqlites(tmp_path: Path) -> None:
         assert len(engine.search("x", k=2**70)) == 3
         assert engine.search("x", k=2**70, offset=2**70) == []
         assert len(engine.search("x", k=2**70, collapse=True, min_relevance=0.0)) == 3
-        assert len(engine.newest(k=2**70)[0]) == 3
-        assert engine.newest(offset=2**70) == ([], 3)
+        assert len(engine.newest(k=2**70).hits) == 3
+        assert engine.newest(offset=2**70) == Results([], 3)
         chosen = Filter("photos", until="3000")
-        assert len(engine.newest(k=2**70, filter=chosen)[0]) == 3
+        assert len(engine.newest(k=2**70, filter=chosen).hits) == 3
         for number in (2**70, -(2**70), 0):
             with pytest.raises(QueryError, match=f"no image has the id {number}"):
                 engine.search(images=number)
@@ -98,9 +99,9 @@ def test_the_total_counts_what_can_be_found(tmp_path: Path) -> None:
 
         def total(image: int, chosen: Filter | None) -> int:
             query = Query.of(SearchRequest(images=[image, image], filter=chosen))
-            hits, counted = engine.answer(query.encode(encoder))
-            assert len(hits) == counted
-            return counted
+            found = engine.answer(query.encode(encoder))
+            assert len(found.hits) == found.total
+            return found.total
 
         assert total(outside.id, Filter("in")) == 3
         assert total(inside.id, Filter("in")) == 2
