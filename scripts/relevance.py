@@ -47,7 +47,7 @@ TOP = 50
 OTHERS = 25
 # By how much of another photo's deviation from the mean each photo is changed.
 UNSEEN = 0.65
-# How much an example counts where the concept's photos were taken out.
+# How much an example counts where the concept's photos, or the label that fits, were taken out.
 ABSENT = 0.3
 # Between these shares of the photos, concepts count alike in sum, raised to EVENNESS.
 BANDS = (0.01, 0.1, 0.5)
@@ -59,7 +59,7 @@ QUERIES = 400
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Examples = Iterator[tuple[Floats, Mask, Floats]]
-"""What is known of hits `(m, 13)`, of labels `(m, 1)`, whether they match `(m,)`, and how much they count `(m,)`."""
+"""What is known of hits `(m, 13)` or labels `(m, 1)`, whether they match, and how much each counts."""
 
 
 @dataclass(frozen=True)
@@ -278,14 +278,15 @@ class Fit:
                 continue
             size = LABEL_SETS[photo % len(LABEL_SETS)]
             others = random.choice(foreign, min(size, len(foreign)), replace=False)
-            for labels in (others, np.append(others[:-1], random.choice(fitting))):
+            one_fits = np.append(others[:-1], random.choice(fitting))
+            for labels, counts in ((one_fits, 1.0), (others, ABSENT)):
                 scores = self.labels[labels] @ self.photos.vectors[photo]
                 chosen = np.array([scores.argmax(), random.integers(len(labels))])
                 rows = labels[chosen]
                 yield (
                     self.estimator.standard(scores[chosen])[:, np.newaxis],
                     self.photos.match[rows, photo],
-                    np.ones(len(rows)),
+                    np.full(len(rows), counts),
                 )
 
 

@@ -1,5 +1,6 @@
 """Finds the images that show a label, for `--label`."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +59,7 @@ def _by_text(engine: "Engine", label: str, probability: float) -> Ids:
             f"the model {engine.model.name} has no estimate of relevance, which --label needs"
         )
     vector = class_vectors(engine.encoder, [label], DEFAULT_TEMPLATES)[0]
-    above = min(probability + 10.0**-DIGITS, 1.0)  # the least estimate that is more than that
+    # The least estimate that is more than that.
+    above = (math.floor(round(probability * 10**DIGITS, 6)) + 1) / 10**DIGITS
     least = float(engine.estimator.boundary("label", vector).score_at(above))
     return engine.index.above(vector, least)

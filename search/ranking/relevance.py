@@ -5,13 +5,14 @@ the best one. So each query gets a boundary of its own, and P(match) is a logist
 far a score lies above it. The boundary is a linear function of how the query scores with a fixed
 set of photos, of anything, and with a bank of 1,000 captions of everything. It does not depend on
 what a collection holds, so what most of a user's photos show is no weaker a match for that, and
-P(match) rises with the score. Labels, which are compared with each other, have one boundary for all.
+P(match) rises with the score. Labels, which are compared with each other, have one for all.
 
 All is measured in the usual spread of scores between the captions and the photos, so that the
 coefficients, fitted on captioned photos (`scripts/relevance.py`), hold for models whose cosines are
 larger or smaller. docs/decisions/0012-relevance.md has the reasons and the figures.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,7 +66,8 @@ class Boundary:
 
     def score_at(self, probability: float) -> Floats:
         """Return the least scores whose estimate, as rounded, is this probability or more."""
-        exact = probability - 0.5 * 10.0**-DIGITS
+        steps = math.ceil(round(probability * 10**DIGITS, 6))
+        exact = (steps - 0.5) / 10**DIGITS
         if exact <= 0:
             return np.full_like(self.offsets, -np.inf)
         if exact >= 1:

@@ -95,7 +95,7 @@ def test_labels_name_what_is_in_each_image(
                 1, abs=1e-4
             )
     alone = clipdex("label", photos / "chelsea.png", "--labels", "cat,dog", "--top", 1, "--csv")
-    assert alone.stdout.decode().splitlines()[0] == "path,label,probability,none"
+    assert alone.stdout.decode().splitlines()[0] == "path,label,probability,none,relevance"
     assert ",cat,0." in alone.stdout.decode()
 
 

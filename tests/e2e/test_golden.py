@@ -1,7 +1,8 @@
 """A collection that an earlier clipdex wrote opens, answers and is indexed again without work.
 
 `tests/golden/collection` was written by the version before the packages were laid out anew
-(commit 35f48f1, format 3), with the built-in model; its root was set to /photos afterwards.
+(commit 35f48f1, format 3), with the built-in model; its root was set to /photos afterwards. The
+estimates of relevance are those of the logistic that docs/decisions/0012-relevance.md describes.
 """
 
 import json

@@ -93,6 +93,7 @@ HIT = {
     "height": 1, "file_times": [0], "capture_seconds": None, "capture_offset": None,
     "collapsed": None, "digest": "00",
 }  # fmt: skip
+ANSWER = {"hits": [HIT], "total": 1, "total_matches": None}
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="the system has no Unix sockets")
@@ -104,12 +105,16 @@ def test_a_forged_answer_is_not_printed(photos_indexed: tuple[Path, Path], runti
         path = socket_path(photos_indexed[1])
     assert path is not None
     forged: list[Any] = [
-        [HIT | {"raw_paths": ["bm90IGFic29sdXRl"]}],
-        [HIT | {"raw_paths": []}],
-        [HIT | {"score": float("nan")}],
-        [HIT | {"id": "1; drop"}],
-        [HIT | {"more": 1}],
+        ANSWER | {"hits": [HIT | {"raw_paths": ["bm90IGFic29sdXRl"]}]},
+        ANSWER | {"hits": [HIT | {"raw_paths": []}]},
+        ANSWER | {"hits": [HIT | {"score": float("nan")}]},
+        ANSWER | {"hits": [HIT | {"id": "1; drop"}]},
+        ANSWER | {"hits": [HIT | {"more": 1}]},
+        ANSWER | {"total": -1},
+        ANSWER | {"total_matches": "1"},
+        ANSWER | {"more": 1},
         {"hits": [HIT]},
+        [HIT],
         "[" * 100_000,
         None,
         [1],
@@ -119,7 +124,7 @@ def test_a_forged_answer_is_not_printed(photos_indexed: tuple[Path, Path], runti
         server.bind(os.fspath(path))
         server.listen()
         data = [one if isinstance(one, str) else json.dumps(one) for one in forged]
-        with listening(server, *(one.encode() for one in [*data, json.dumps([HIT])])):
+        with listening(server, *(one.encode() for one in [*data, json.dumps(ANSWER)])):
             for _ in forged:
                 assert search(photos_indexed[1], **environment) == right
             assert search(photos_indexed[1], **environment)[0]["path"] == "/a/b.png"

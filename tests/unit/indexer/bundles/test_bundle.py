@@ -69,7 +69,8 @@ def test_any_setting_is_good_or_an_error(part: str, data: st.DataObject, folder:
 def test_missing_entries_are_errors_or_have_a_default(key: str, folder: Path) -> None:
     rest = {name: value for name, value in WRITTEN.items() if name != key}
     made = loads(folder, json.dumps(rest).encode())
-    assert (made is None) == (key not in {"relevance", "checksums", "logit_bias", "architecture"})
+    optional = {"relevance", "checksums", "logit_bias", "architecture", "quantized", "tuned"}
+    assert (made is None) == (key not in optional)
 
 
 def test_captions_have_to_fit(folder: Path) -> None:

@@ -34,7 +34,7 @@ def test_probabilities_are_a_softmax_at_the_models_scale() -> None:
     for (row, none), shares in zip(best, expected, strict=True):
         assert none is None  # the fake has no estimate
         order = np.argsort(-shares)[:2]
-        assert [label for label, _ in row] == [labeller.labels[column] for column in order]
+        assert [one.label for one in row] == [labeller.labels[column] for column in order]
 
 
 def test_stored_and_fresh_vectors_give_the_same_labels(tmp_path: Path) -> None:
@@ -55,15 +55,18 @@ def test_stored_and_fresh_vectors_give_the_same_labels(tmp_path: Path) -> None:
     assert reused.pop(new)
     assert reused.keys() == stored.keys()
     for path, labels in stored.items():
-        assert dict(reused[path]) == pytest.approx(dict(labels), abs=1e-6)
+        shares, again = (
+            {one.label: one.probability for one in of} for of in (labels, reused[path])
+        )
+        assert again == pytest.approx(shares, abs=1e-6)
     fresh = {item.path: item for item in label_files([tmp_path / "p"], labeller, encoder, top=3)}
     assert fresh.pop(str(tmp_path / "p" / "bad.jpg").encode()).reason is not None
     assert fresh.pop(new).labels
     assert stored.keys() == fresh.keys()
     for path, labels in stored.items():
-        for (label, probability), (name, share) in zip(labels, fresh[path].labels, strict=True):
-            assert label == name
-            assert probability == pytest.approx(share, abs=0.02)
+        for one, other in zip(labels, fresh[path].labels, strict=True):
+            assert one.label == other.label
+            assert one.probability == pytest.approx(other.probability, abs=0.02)
 
 
 def test_no_labels_and_bad_templates_are_refused() -> None:
