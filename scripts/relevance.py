@@ -59,7 +59,7 @@ QUERIES = 400
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Examples = Iterator[tuple[Floats, Mask, Floats]]
-"""What is known of hits `(m, 13)` or labels `(m, 1)`, whether they match, and how much each counts."""
+"""What is known of hits `(m, 13)` or labels `(m, 1)`; whether they match; how much each counts."""
 
 
 @dataclass(frozen=True)

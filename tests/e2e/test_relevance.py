@@ -52,7 +52,7 @@ def expected(query: np.ndarray, kind: str, vectors: dict[int, np.ndarray]) -> di
     result = {}
     for number, vector in vectors.items():
         score = (vector @ query - middle) / spread
-        logit = intercept + slope * score + np.dot(weights, described)
+        logit = intercept + slope * score + np.dot(weights, described if weights else [])
         result[number] = 1 / (1 + np.exp(-logit))
     return result
 

@@ -104,3 +104,21 @@ def test_the_file_is_what_faiss_writes(count: int, tmp_path: Path) -> None:
     assert "bytes" in str(fault(tmp_path / "ours", count + 1, DIM, digests))
     assert "checksums" in str(fault(tmp_path / "ours", count, DIM, bytes(len(digests))))
     assert "missing" in str(fault(tmp_path / "none", count, DIM, digests))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.003, 0.2, 0.9, 1.0])
+def test_all_above_a_score_are_found(share: float) -> None:
+    random = np.random.default_rng(7)
+    vectors = random.normal(0, 1, (5000, 32))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[4000:] = vectors[:1000]  # many scores are equal
+    ids = random.permutation(5000).astype(np.int64)
+    flat = Flat.of(ids, vectors.astype(np.float16).astype(np.float32))
+    query = vectors[3].astype(np.float32)
+    truth = brute_force(flat.halves, query)
+    least = float(np.quantile(truth, 1 - share)) if share else 2.0
+    chosen = ids[truth >= least]
+    assert set(flat.above(query, least, None).tolist()) == set(chosen.tolist())
+    some = faiss.IDSelectorRange(1000, 3000)
+    kept = {one for one in chosen.tolist() if 1000 <= one < 3000}
+    assert set(flat.above(query, least, some).tolist()) == kept
