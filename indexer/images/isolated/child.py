@@ -45,7 +45,7 @@ class Child:
     """
 
     def __init__(self, entry: str) -> None:
-        self.fresh = True
+        self.files = 0
         self.late = False
         # Seconds left for the file; None while none is decoded.
         self.left: float | None = None
@@ -120,7 +120,7 @@ class Child:
             raise self._died() from exc
         finally:
             self.left = None
-            self.fresh = False
+            self.files += 1
 
     def _grant(self, wanted: object, claim: Claim) -> int:
         """Answer a claim; return how many bytes it got."""

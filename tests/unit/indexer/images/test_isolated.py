@@ -438,3 +438,21 @@ def test_an_image_without_pixels_is_damaged() -> None:
     data = data[: at + 8] + b"\0\0\0\0" + data[at + 12 :]
     with pytest.raises(ImageError, match="^damaged: it has no pixels$"):
         prepare(data, Limits(), MODEL)
+
+
+def test_a_child_is_replaced_once_it_has_decoded_many_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("indexer.images.isolated.pool.MAX_FILES", 3)
+    ppm = b"P6 2 2 255 " + bytes(range(12))
+    POOL.close()
+    seen = []
+    for _ in range(7):
+        decode(ppm, Limits())
+        seen.append([child.pid for child in POOL._idle])
+    first, again, gone = seen[0], seen[1], seen[2]
+    assert len(first) == 1
+    assert first == again
+    assert gone == []
+    assert seen[3] == seen[4] != first
+    assert len({tuple(pids) for pids in seen if pids}) == 3
