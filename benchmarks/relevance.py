@@ -39,7 +39,7 @@ from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from measure import REPOSITORY, report
 from scripts.relevance import BANDS, TOP, Fit, read_concepts, read_photos, split
-from search.hits import CONFIDENT, LIKELY
+from search.hits import CONFIDENT, LIKELY, UNLIKELY
 from search.labels.zero_shot import DEFAULT_TEMPLATES, class_vectors
 from search.ranking.relevance import Boundary, Estimator
 
@@ -136,8 +136,8 @@ def concepts(flickr: Path, pacs: Path | None) -> None:
             "that threshold": f"{lenient:.2f}",
             "confident": f"{np.mean(tops >= CONFIDENT):.0%}",
             "absent: confident": f"{np.mean(gone >= CONFIDENT):.0%}",
-            "nothing here matches": f"{np.mean(tops < LIKELY):.1%}",
-            "absent: nothing here matches": f"{np.mean(gone < LIKELY):.0%}",
+            "nothing here matches": f"{np.mean(tops < UNLIKELY):.1%}",
+            "absent: nothing here matches": f"{np.mean(gone < UNLIKELY):.0%}",
             "ECE, with the photos there and without": hits.ece(),
             "ECE, there": natural.ece(),
         }

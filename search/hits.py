@@ -14,9 +14,11 @@ if TYPE_CHECKING:  # brings NumPy, which hits that come from a server do not nee
     from indexer.store.records import Content
 
 EPOCH = datetime(1970, 1, 1)
-# Images of at least this relevance are called matches. Where the best hit has less, nothing in the
-# collection matches; where it has less than the second, that is not certain enough to be said.
+# Images of at least this relevance are called matches.
 LIKELY = 0.5
+# Where the best hit has less, nothing in the collection matches; up to the second, nothing is said
+# to match, nor that nothing does. `benchmarks/relevance.py` measures how often they are wrong.
+UNLIKELY = 0.3
 CONFIDENT = 0.75
 
 

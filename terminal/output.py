@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from indexer.store.paths import display
-from search.hits import CONFIDENT, Hit, Results
+from search.hits import CONFIDENT, UNLIKELY, Hit, Results
 
 from .console import (
     is_terminal,
@@ -100,9 +100,10 @@ def _say_what_matches(results: Results, besides: bool) -> None:
     best, matches = results.hits[0].relevance, results.total_matches
     if best is None or matches is None:
         return
-    if not matches:
+    first = results.hits[0].rank == 1
+    if first and best < UNLIKELY:
         note(f"{here} matches; these come closest ({best:.0%} at best)")
-    elif results.hits[0].rank == 1 and best < CONFIDENT:
+    elif first and best < CONFIDENT:
         note(f"no confident match: {best:.0%} at best")
     elif is_terminal():
         note(f"{matches:,} of {results.total:,} images match")

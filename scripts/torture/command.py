@@ -70,7 +70,7 @@ def ended(arguments: Sequence[object], how: str, draw: random.Random, longest: f
         process.kill()
         process.communicate()
         return "it hung"
-    if process.returncode == -sent and not said:
+    if process.returncode == -sent and (sent == signal.SIGKILL or not said):
         return None  # killed, or before the interpreter was there
     code = 128 + sent
     return wrong(Done([], process.returncode, b"", said), {*EXPECTED, code})

@@ -3,7 +3,7 @@
 import { get, post, postImage } from "./api.js";
 import { $, debounced, make, number, percent } from "./elements.js";
 import { Filters } from "./filters.js";
-import { CONFIDENT, FIRST_PAGE, Grid } from "./grid.js";
+import { CONFIDENT, FIRST_PAGE, Grid, UNLIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
 import { Lightbox } from "./lightbox.js";
 import { OwnImage } from "./image.js";
@@ -113,7 +113,7 @@ async function summarise(answer, signal) {
   if (!answer.hits.length) return nothing(signal);
   if (!asks(state)) $("summary").textContent = `${count}, newest first`;
   else if (best === null) $("summary").textContent = count;
-  else if (!answer.total_matches) $("summary").textContent = `Nothing here matches. These come closest, of ${count}.`;
+  else if (best < UNLIKELY) $("summary").textContent = `Nothing here matches. These come closest, of ${count}.`;
   else if (unsure) $("summary").textContent = `No confident match among ${count}: ${percent(best)} at best`;
   else $("summary").textContent = `${number(answer.total_matches)} of ${count} ${answer.total_matches === 1 ? "matches" : "match"}`;
 }

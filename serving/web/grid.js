@@ -5,9 +5,10 @@ import { $, make, nameOf, percent } from "./elements.js";
 const ROW_HEIGHT = 220;
 const NARROW_ROW_HEIGHT = 130;
 const PAGE = 60;
-// Hits of at least this relevance are called matches, as in the terminal; the best of them has to
-// have CONFIDENT for that to be said without doubt. Below HOPELESS nobody looks on, unless asked to.
+// As in the terminal: hits of LIKELY are matches; where the best is UNLIKELY, nothing matches, and
+// where it is not CONFIDENT, that is open. Below HOPELESS nobody looks on, unless asked to.
 const LIKELY = 0.5;
+export const UNLIKELY = 0.3;
 export const CONFIDENT = 0.75;
 const HOPELESS = 0.1;
 
