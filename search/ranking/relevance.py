@@ -40,6 +40,8 @@ HALF_WEIGHT = 200
 # How many of them are chosen, from how many.
 DIVERSE = 256
 CANDIDATES = 1024
+# Smaller deviations are rounding noise.
+MIN_SPREAD = 1e-6
 # Digits of an estimate: more would be noise.
 DIGITS = 4
 
@@ -66,7 +68,7 @@ class Boundary:
 
     def score_at(self, probability: float) -> Floats:
         """Return the least scores whose estimate, as rounded, is this probability or more."""
-        steps = math.ceil(round(probability * 10**DIGITS, 6))
+        steps = max(math.ceil(round(probability * 10**DIGITS, 6)), int(probability > 0))
         exact = (steps - 0.5) / 10**DIGITS
         if exact <= 0:
             return np.full_like(self.offsets, -np.inf)
@@ -186,7 +188,10 @@ class Estimator:
         """The mean of the scores of captions with photos, and a caption's mean deviation."""
         step = SPREAD_STEP if len(self.photos) > SPREAD_FROM else 1
         scores = self.bank[::SPREAD_STEP] @ self.photos[::step].T
-        return float(scores.mean()), max(float(scores.std(axis=1).mean()), 1e-6)
+        spread = float(scores.std(axis=1).mean())
+        if self.photos_are_own:  # one photo, or equal ones, would have none
+            spread = max(spread, 0.5 * float(scores.std()))
+        return float(scores.mean()), max(spread, MIN_SPREAD)
 
     @cached_property
     def _captions_scale(self) -> tuple[float, float]:
@@ -194,7 +199,7 @@ class Estimator:
         some = self.bank[::SPREAD_STEP]
         scores = some @ some.T
         apart = scores[~np.eye(len(some), dtype=bool)].reshape(len(some), -1)
-        return float(apart.mean()), max(float(apart.std(axis=1).mean()), 1e-6)
+        return float(apart.mean()), max(float(apart.std(axis=1).mean()), MIN_SPREAD)
 
 
 def diverse(vectors: Embeddings) -> Embeddings:

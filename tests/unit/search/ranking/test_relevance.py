@@ -55,3 +55,16 @@ def test_the_photos_of_a_model_without_its_own_are_of_everything() -> None:
     own = (chosen @ mixed.T).max(axis=1) > 1 - 1e-6
     assert len(chosen) == 256
     assert own.sum() == 200
+
+
+def test_a_collection_of_one_photo_is_enough_for_an_estimate() -> None:
+    bundle = load_encoder().bundle
+    photos, queries = bundle.reference, bundle.bank[:50]
+    usual = Estimator(bundle.bank, photos, bundle.relevance)
+    for few in (1, 3, 100):
+        own = Estimator(bundle.bank, diverse(photos[:few]), bundle.relevance, are_own=True)
+        scores = photos[few : few + 200] @ queries.T
+        ours, theirs = (one.boundary("text", queries).probability(scores) for one in (own, usual))
+        assert np.isfinite(ours).all()
+        # It is rougher, yet no other estimate.
+        assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.5, few
