@@ -31,7 +31,7 @@ from indexer.store.codec import Scores
 QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.997)
 NORMAL_QUANTILES = (0.0, 0.842, 1.282, 1.645, 2.054, 2.326, 2.748)
 # How sharply captions like the query are told from others, as they are counted.
-SHARPNESS = (1.0, 3.0, 9.0)
+SHARPNESS = (1, 3, 9)
 # Each this many-th caption says how scores are spread in general; and each such photo, of many.
 SPREAD_STEP = 4
 SPREAD_FROM = 500
@@ -150,7 +150,7 @@ class Estimator:
             offsets += self.describe(several) @ np.asarray(weights)
         return Boundary(offsets[0] if queries.ndim == 1 else offsets, slope / spread)
 
-    def standard(self, scores: Scores) -> Floats:
+    def standard(self, scores: Scores | Floats) -> Floats:
         """Return scores of any shape in the spread that is usual between captions and photos."""
         middle, spread = self._scale
         standard: Floats = (scores.astype(np.float64) - middle) / spread
@@ -162,13 +162,13 @@ class Estimator:
         They are the mean, the deviation and quantiles of the scores with photos, and how many
         captions of everything are like the query, counted more and less sharply.
         """
-        scores = self.standard(queries @ self.photos.T)
-        scores.sort(axis=1)
-        places = np.linspace(0, 1, scores.shape[1])
+        scores = np.sort(queries @ self.photos.T, axis=1)
+        below, above, part = self._places
+        quantiles = scores[:, below] * (1 - part) + scores[:, above] * part
         columns = [
-            scores.mean(axis=1),
-            scores.std(axis=1),
-            *np.stack([np.interp(QUANTILES, places, row) for row in scores], axis=1),
+            self.standard(scores.mean(axis=1)),
+            scores.std(axis=1) / self._scale[1],
+            *self.standard(quantiles).T,
         ]
         if self._share < 1:  # what normally distributed scores of any query would be
             columns = [
@@ -176,12 +176,20 @@ class Estimator:
                 for own, usual in zip(columns, (0.0, 1.0, *NORMAL_QUANTILES), strict=True)
             ]
         middle, spread = self._captions_scale
-        likeness = ((queries @ self.bank.T).astype(np.float64) - middle) / spread
-        most = likeness.max(axis=1, keepdims=True)
+        likeness = (queries @ self.bank.T - middle) / spread
+        most = likeness.max(axis=1)
+        shares = np.exp(likeness - most[:, np.newaxis])
         for sharpness in SHARPNESS:
-            shares = np.exp(sharpness * (likeness - most)).mean(axis=1)
-            columns.append(most[:, 0] + np.log(shares) / sharpness)
-        return np.stack(columns, axis=1)
+            sharp = shares**sharpness
+            columns.append(most + np.log(sharp.mean(axis=1)) / sharpness)
+        return np.stack(columns, axis=1).astype(np.float64)
+
+    @cached_property
+    def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+        """Between which of the sorted scores the quantiles lie, and how far from the lower."""
+        exact = np.array(QUANTILES) * (len(self.photos) - 1)
+        below = exact.astype(np.int64)
+        return below, np.minimum(below + 1, len(self.photos) - 1), exact - below
 
     @cached_property
     def _scale(self) -> tuple[float, float]:
