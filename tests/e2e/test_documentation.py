@@ -95,7 +95,7 @@ class Shell:
     def __init__(self, here: Path, **environment: str) -> None:
         self.here = here
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+            free.bind(("", 0))  # one of the commands listens at all addresses
             self.port = free.getsockname()[1]
         tools = here / "tools"
         tools.mkdir(exist_ok=True)
