@@ -59,8 +59,9 @@ def label(
     """Say which of your labels each image shows.
 
     With --labels, any words will do and nothing is trained (zero-shot); several --template are
-    averaged. With --head, labels come from a head trained on your examples. When no label fits,
-    "none of these" comes first, with its own probability.
+    averaged. With --head, labels come from a head trained on your examples. A label's percentage is
+    its share of all labels (which of them is it?); the one in brackets says how likely it is there
+    at all. When no label fits, "none of these" comes first, with its own probability.
 
     Example: clipdex label ./photos --labels "cat,dog,neither" --csv
 
