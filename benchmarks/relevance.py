@@ -270,10 +270,10 @@ def queries(estimator, encoder, vectors, truth, classes, template: str) -> dict[
 def labels(estimator, encoder, vectors, truth, classes) -> dict[str, str]:
     """One row: all classes as labels, with a photo's own and without."""
     names = [name.replace("_", " ") for name in classes]
-    scores = vectors @ class_vectors(encoder, names, DEFAULT_TEMPLATES).T
+    weights = class_vectors(encoder, names, DEFAULT_TEMPLATES)
+    scores = vectors @ weights.T
     own = np.array([classes.index(name) for name in truth])
-    boundary = estimator.boundary("label", class_vectors(encoder, names, DEFAULT_TEMPLATES))
-    each = boundary.probability(scores)
+    each = estimator.boundary("label", weights).probability(scores)
     fits = each.max(axis=1)
     rows = np.arange(len(scores))
     kept = np.ones(scores.shape, dtype=bool)

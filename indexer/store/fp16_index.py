@@ -139,13 +139,9 @@ class Flat:
         """
         wanted = min(count, self.size)
         asked = min(wanted + EXTRA, self.size)
-        options = None
-        if selector is not None:
-            by_row = faiss.IDSelectorTranslated(self.index.id_map, selector)
-            options = faiss.SearchParameters(sel=by_row)  # type: ignore[call-arg]
         while wanted:
-            rough, rows = self._rough(query, asked, options)
-            rough, rows = rough[0][rows[0] >= 0], rows[0][rows[0] >= 0]
+            rough, rows = self._rough(query, asked, selector)
+            rough, rows = rough[rows >= 0], rows[rows >= 0]
             scores = self._score(query, rows)
             if len(rows) < asked or asked == self.size:
                 break
@@ -168,10 +164,6 @@ class Flat:
             minimum: The least score.
             selector: FAISS's selector of ids; None to accept all.
         """
-        options = None
-        if selector is not None:
-            by_row = faiss.IDSelectorTranslated(self.index.id_map, selector)
-            options = faiss.SearchParameters(sel=by_row)  # type: ignore[call-arg]
         if not self.size:
             return np.empty(0, np.int64)
         margin = 2 * ROUNDING
@@ -183,12 +175,12 @@ class Flat:
             asked = int(1.5 * share * self.size) + LEAST_ABOVE
         while True:
             asked = min(asked, self.size)
-            near, places = self._rough(query, asked, options)
-            here = (places[0] >= 0) & (near[0] >= minimum - margin)
+            near, places = self._rough(query, asked, selector)
+            here = (places >= 0) & (near >= minimum - margin)
             if asked == self.size or not here[-1]:
                 break
             asked *= 4
-        rough, rows = near[0][here], places[0][here]
+        rough, rows = near[here], places[here]
         sure = rough >= minimum + margin
         unsure = rows[~sure]
         exact = unsure[self._score(query, unsure) >= minimum]
@@ -204,19 +196,23 @@ class Flat:
         held = self.ids[rows] == among
         return self._score(query, rows[held]), among[held]
 
-    def _rough(self, query: Embeddings, count: int, options: Any) -> tuple[Scores, Ids]:
-        """Return FAISS's best scores and rows `(1, count)`.
+    def _rough(self, query: Embeddings, count: int, selector: Any) -> tuple[Scores, Ids]:
+        """Return FAISS's best scores and rows `(count,)`; where there are fewer, rows of -1.
 
         FAISS searches for one query in one thread, and starts the others all the same, which wait
         for it in a busy loop: a seventh of a server's processor time.
         """
+        options = None
+        if selector is not None:
+            by_row = faiss.IDSelectorTranslated(self.index.id_map, selector)
+            options = faiss.SearchParameters(sel=by_row)  # type: ignore[call-arg]
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)
         try:
-            found: tuple[Scores, Ids] = self._flat.search(query[np.newaxis], count, params=options)
+            scores, rows = self._flat.search(query[np.newaxis], count, params=options)
         finally:
             faiss.omp_set_num_threads(threads)
-        return found
+        return scores[0], rows[0]
 
     def _score(self, query: Embeddings, rows: Ids) -> Scores:
         """Return the exact scores of some rows."""

@@ -39,8 +39,6 @@ REWRITE_SHARE = 20
 # Vectors that pass a filter are gathered and multiplied where they are one in this many or fewer,
 # otherwise FAISS passes over the others: measured by benchmarks/filters.py.
 GATHER_SHARE = 300
-# Vectors of a larger collection are sampled evenly down to this many.
-SAMPLE = 4096
 
 
 class VectorIndex:
@@ -234,9 +232,9 @@ class VectorIndex:
                     ids, halves = ids[kept], halves[kept]
                 yield ids, unit(halves)
 
-    def sample(self) -> Embeddings:
-        """Return at most SAMPLE of the vectors, `(m, dim)`, evenly spread over all."""
-        step = max(1, -(-sum(part.size for part in self.parts) // SAMPLE))
+    def sample(self, count: int) -> Embeddings:
+        """Return about `count` of the vectors, `(m, dim)`, evenly spread over all."""
+        step = max(1, -(-sum(part.size for part in self.parts) // count))
         removed = np.fromiter(self.removed, dtype=np.int64)
         sampled = []
         for part in self.parts:

@@ -1,13 +1,11 @@
 """Finds the images that show a label, for `--label`."""
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.errors import QueryError
 from indexer.store.codec import Ids
-from search.ranking.relevance import DIGITS
 
 from .heads import Head, head_with
 from .zero_shot import DEFAULT_TEMPLATES, class_vectors
@@ -59,7 +57,5 @@ def _by_text(engine: "Engine", label: str, probability: float) -> Ids:
             f"the model {engine.model.name} has no estimate of relevance, which --label needs"
         )
     vector = class_vectors(engine.encoder, [label], DEFAULT_TEMPLATES)[0]
-    # The least estimate that is more than that.
-    above = (math.floor(round(probability * 10**DIGITS, 6)) + 1) / 10**DIGITS
-    least = float(engine.estimator.boundary("label", vector).score_at(above))
-    return engine.index.above(vector, least)
+    least = engine.estimator.boundary("label", vector).score_above(probability)
+    return engine.index.above(vector, float(least))

@@ -74,18 +74,19 @@ class Ranking:
                 f"the model {self.model.name} has no estimate of relevance: search without a "
                 "minimum relevance"
             )
-        best = self._hits(request.k + request.offset)
+        best: list[Hit] = []
+
+        def ranked(count: int) -> list[Hit]:
+            nonlocal best
+            best = self._hits(count)
+            return _at_least(minimum, best)
+
         if request.collapse:
             from .collapse import collapse
 
-            hits = collapse(
-                self.catalog,
-                lambda count: _at_least(minimum, self._hits(count)),
-                k=request.k,
-                offset=request.offset,
-            )
+            hits = collapse(self.catalog, ranked, k=request.k, offset=request.offset)
         else:
-            hits = _at_least(minimum, best)[request.offset :]
+            hits = ranked(request.k + request.offset)[request.offset :]
         return Results(
             passing_first(self.catalog, request.filter, hits),
             self.count,

@@ -77,6 +77,11 @@ class Boundary:
         least: Floats = (np.log(exact / (1 - exact)) - self.offsets) / self.slope
         return least
 
+    def score_above(self, probability: float) -> Floats:
+        """Return the least scores whose estimate, as rounded, is more than this probability."""
+        steps = math.floor(round(probability * 10**DIGITS, 6))
+        return self.score_at((steps + 1) / 10**DIGITS)
+
 
 class Estimator:
     """The estimate of P(match) of a model.
@@ -106,13 +111,14 @@ class Estimator:
 
     @classmethod
     def of(
-        cls, model: Encoder | Bundle, photos: Callable[[], Embeddings] | None = None
+        cls, model: Encoder | Bundle, photos: Callable[[int], Embeddings] | None = None
     ) -> "Estimator | None":
         """Return the estimator of an encoder or a bundle, or None if it has none.
 
         Args:
             model: The encoder or the bundle.
-            photos: Returns vectors `(n, dim)` of a user's photos, for a model that comes without.
+            photos: Returns about as many vectors `(n, dim)` of a user's photos as it is asked for,
+                for a model that comes without.
 
         Raises:
             BundleError: The captions' vectors, or the photos', are damaged.
@@ -122,15 +128,16 @@ class Estimator:
         if not isinstance(model, Bundle) or model.bank is None:
             return None
         require_intact(model, BANK)
-        built_in = model
-        if not model.relevance or (model.reference is None and _bases(model)):
-            built_in = Bundle.load(BUILT_IN_FOLDER)
-        coefficients = model.relevance or built_in.relevance
-        for one in (model, built_in):
-            if one.reference is not None and one.fingerprint in (model.fingerprint, *_bases(model)):
-                require_intact(one, REFERENCE)
-                return cls(model.bank, one.reference, coefficients)
-        own = photos() if photos is not None else None
+        usual = model
+        if not model.relevance or model.reference is None:
+            usual = Bundle.load(BUILT_IN_FOLDER)
+        coefficients = model.relevance or usual.relevance
+        # What was derived from the built-in model by an earlier version came without photos.
+        source = usual if model.reference is None and usual.fingerprint in _bases(model) else model
+        if source.reference is not None:
+            require_intact(source, REFERENCE)
+            return cls(model.bank, source.reference, coefficients)
+        own = photos(CANDIDATES) if photos is not None else None
         if own is None or not len(own):
             return None
         return cls(model.bank, diverse(own), coefficients, are_own=True)
@@ -215,7 +222,6 @@ def diverse(vectors: Embeddings) -> Embeddings:
 
     So a collection that is full of one thing has no more of it among them than a mixed one.
     """
-    vectors = vectors[:: max(1, -(-len(vectors) // CANDIDATES))]
     if len(vectors) <= DIVERSE:
         return vectors
     chosen = [int((vectors @ vectors.mean(axis=0)).argmax())]
