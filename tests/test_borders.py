@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -120,6 +121,8 @@ def test_images(data: bytes) -> None:
         assert decode(data, Limits(max_pixels=10**6)).image.mode == "RGB"
 
 
+# `decode_here` ignores these, too, but pytest makes errors of them again.
+@pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\.")
 @given(st.binary(max_size=300))
 @settings(deadline=None)
 def test_exif(block: bytes) -> None:
