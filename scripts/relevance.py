@@ -17,7 +17,7 @@ says; docs/decisions/0012-relevance.md has the figures.
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ from sklearn.linear_model import LogisticRegression
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from indexer.bundles.bundle import REFERENCE, Bundle
+from indexer.bundles.bundle import REFERENCE, WITHOUT_PHOTOS, Bundle
 from indexer.bundles.checksums import digests
 from indexer.encoder import Embeddings, unit
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.store.codec import Scores
 from search.labels.zero_shot import DEFAULT_TEMPLATES, class_vectors
 from search.ranking.image_query import encode_image_files
-from search.ranking.relevance import Estimator
+from search.ranking.relevance import SHARPNESS, Estimator
 
 CONCEPTS = Path(__file__).parent / "concepts.txt"
 TEMPLATES = ("{}", "a {}", "a photo of a {}")
@@ -177,24 +177,28 @@ class Fit:
         # Concepts of which there are enough photos to learn from.
         self.common = np.flatnonzero(photos.match.sum(axis=1) >= MIN_PHOTOS)
 
-    def coefficients(self, concepts: NDArray[np.int64]) -> dict[str, list[float]]:
+    def coefficients(self, concepts: NDArray[np.int64]) -> dict[str, Any]:
         """Return the coefficients for each kind of query, fitted to these of the concepts."""
-        return {
-            kind: self._logistic(examples)
-            for kind, examples in (
-                ("text", self._texts(concepts)),
-                ("image", self._images(concepts)),
-                ("mixed", self._mixed(concepts)),
-                ("label", self._labels(concepts)),
-            )
-        }
+        fitted: dict[str, Any] = {}
+        without_photos = fitted[WITHOUT_PHOTOS] = {}
+        for kind, examples in (
+            ("text", self._texts(concepts)),
+            ("image", self._images(concepts)),
+            ("mixed", self._mixed(concepts)),
+            ("label", self._labels(concepts)),
+        ):
+            x, y, counts = (np.concatenate(part) for part in zip(*examples, strict=True))
+            fitted[kind] = self._logistic(x, y, counts)
+            if kind != "label":  # the score, and what captions say
+                x = x[:, [0, *range(-len(SHARPNESS), 0)]]
+                without_photos[kind] = self._logistic(x, y, counts)
+        return fitted
 
     def estimate(self, concepts: NDArray[np.int64]) -> Estimator:
         """Return the estimator that these of the concepts make."""
         return Estimator(self.bank, self.reference, self.coefficients(concepts))
 
-    def _logistic(self, examples: Iterable[tuple[Floats, Mask, Floats]]) -> list[float]:
-        x, y, counts = (np.concatenate(part) for part in zip(*examples, strict=True))
+    def _logistic(self, x: Floats, y: Mask, counts: Floats) -> list[float]:
         middle, spread = x.mean(axis=0), x.std(axis=0)
         model = LogisticRegression(max_iter=2000)
         model.fit((x - middle) / spread, y, counts / counts.mean())

@@ -405,7 +405,7 @@ class Engine:
         """The model's estimate of relevance, or None if it has none."""
         if self._estimator is None:
             model = self._encoder or find_bundle(self.model.name, self.model.fingerprint)
-            self._estimator = (Estimator.of(model, lambda count: self.index.sample(count)),)
+            self._estimator = (Estimator.of(model, lambda count: self.index.earliest(count)),)
         return self._estimator[0]
 
     @property

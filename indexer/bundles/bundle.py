@@ -45,6 +45,8 @@ MAX_CONTEXT = 32_768
 MAX_ID = 2**31 - 1
 # How many coefficients the estimate of each kind of query has, and how many it once had.
 COEFFICIENTS = {"text": 14, "image": 14, "mixed": 14, "label": 2}
+WITHOUT_PHOTOS = "without_photos"
+COEFFICIENTS_WITHOUT_PHOTOS = {"text": 5, "image": 5, "mixed": 5}
 EARLIER = {"text": 4, "image": 4, "mixed": 4, "label": 3}
 
 
@@ -287,8 +289,13 @@ def _relevance(coefficients: dict[str, Any]) -> dict[str, Any]:
     fields = Fields(coefficients, "'relevance'")
     text = fields.items("text")
     earlier = len(text) == EARLIER["text"]
-    for kind, count in (EARLIER if earlier else COEFFICIENTS).items():
-        numbers = fields.numbers(kind, count)
-        if not earlier and numbers[1] <= 0:
-            raise ValueError(f"{kind!r} falls with the score")
+    expected = [(fields, EARLIER if earlier else COEFFICIENTS)]
+    if WITHOUT_PHOTOS in coefficients:
+        few = Fields(fields.object(WITHOUT_PHOTOS), f"{WITHOUT_PHOTOS!r}")
+        expected.append((few, COEFFICIENTS_WITHOUT_PHOTOS))
+    for among, counts in expected:
+        for kind, count in counts.items():
+            numbers = among.numbers(kind, count)
+            if not earlier and numbers[1] <= 0:
+                raise ValueError(f"{kind!r} falls with the score")
     return {} if earlier else coefficients

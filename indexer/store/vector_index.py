@@ -232,15 +232,19 @@ class VectorIndex:
                     ids, halves = ids[kept], halves[kept]
                 yield ids, unit(halves)
 
-    def sample(self, count: int) -> Embeddings:
-        """Return about `count` of the vectors, `(m, dim)`, evenly spread over all."""
-        step = max(1, -(-sum(part.size for part in self.parts) // count))
+    def earliest(self, count: int) -> Embeddings:
+        """Return the `count` vectors, `(m, dim)`, that were added first, by ascending id."""
         removed = np.fromiter(self.removed, dtype=np.int64)
-        sampled = []
+        ids, vectors = [np.empty(0, np.int64)], []
         for part in self.parts:
-            kept = ~np.isin(part.ids[::step], removed)
-            sampled.append(unit(part.halves[::step][kept]))
-        return np.concatenate(sampled) if sampled else np.empty((0, 0), np.float32)
+            kept = np.flatnonzero(~np.isin(part.ids, removed))
+            kept = kept[np.argsort(part.ids[kept], kind="stable")[:count]]
+            ids.append(part.ids[kept])
+            vectors.append(unit(part.halves[kept]))
+        if not vectors:
+            return np.empty((0, 0), np.float32)
+        first = np.argsort(np.concatenate(ids), kind="stable")[:count]
+        return np.concatenate(vectors)[first]
 
 
 def published_file(

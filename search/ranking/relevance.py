@@ -9,7 +9,9 @@ P(match) rises with the score. Labels, which are compared with each other, have 
 
 All is measured in the usual spread of scores between the captions and the photos, so that the
 coefficients, fitted on captioned photos (`scripts/relevance.py`), hold for models whose cosines are
-larger or smaller. docs/decisions/0012-relevance.md has the reasons and the figures.
+larger or smaller. A model without photos takes that spread from a collection's first ones, and
+nothing else: what else they would say of a query is what the collection happens to hold.
+docs/decisions/0012-relevance.md has the reasons and the figures.
 """
 
 import math
@@ -21,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.bundles.bundle import BANK, REFERENCE, Bundle
+from indexer.bundles.bundle import BANK, REFERENCE, WITHOUT_PHOTOS, Bundle
 from indexer.bundles.checksums import require_intact
 from indexer.encoder import BundleEncoder, Embeddings, Encoder
 from indexer.model_name import BUILT_IN_FOLDER
@@ -29,15 +31,12 @@ from indexer.store.codec import Scores
 
 # How a query's scores with photos are described beside their mean and deviation.
 QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.997)
-NORMAL_QUANTILES = (0.0, 0.842, 1.282, 1.645, 2.054, 2.326, 2.748)
 # How sharply captions like the query are told from others, as they are counted.
 SHARPNESS = (1, 3, 9)
 # Each this many-th caption says how scores are spread in general; and each such photo, of many.
 SPREAD_STEP = 4
 SPREAD_FROM = 500
-# Number of a collection's own photos at which they count half, for a model without photos.
-HALF_WEIGHT = 200
-# How many of them are chosen, from how many.
+# How many of a collection's first photos are chosen, from how many.
 DIVERSE = 256
 CANDIDATES = 1024
 # Smaller deviations are rounding noise.
@@ -90,9 +89,9 @@ class Estimator:
         bank: Vectors `(captions, dim)` of captions of everything.
         photos: Vectors `(n, dim)` of photos of anything.
         coefficients: Of the logistic regressions, by kind of query: an intercept, and the weights
-            of the score and, except for labels, of what `describe` says of the query.
-        are_own: Whether the photos are of a user's collection. The fewer they are, the more a query
-            is taken for one whose scores are normally distributed: they count n / (n + 200).
+            of the score and, except for labels, of what `describe` says of the query; and, by
+            the same kinds in WITHOUT_PHOTOS, of what it says by captions alone.
+        are_own: Whether the photos are a collection's own, which give no more than the spread.
     """
 
     def __init__(
@@ -105,9 +104,10 @@ class Estimator:
     ) -> None:
         self.bank = bank
         self.photos = photos
-        self.coefficients = coefficients
+        self.coefficients = (
+            {**coefficients, **coefficients[WITHOUT_PHOTOS]} if are_own else coefficients
+        )
         self.photos_are_own = are_own
-        self._share = len(photos) / (len(photos) + HALF_WEIGHT) if are_own else 1.0
 
     @classmethod
     def of(
@@ -129,9 +129,9 @@ class Estimator:
             return None
         require_intact(model, BANK)
         usual = model
-        if not model.relevance or model.reference is None:
+        if WITHOUT_PHOTOS not in model.relevance or model.reference is None:
             usual = Bundle.load(BUILT_IN_FOLDER)
-        coefficients = model.relevance or usual.relevance
+        coefficients = usual.relevance | model.relevance
         # What was derived from the built-in model by an earlier version came without photos.
         source = usual if model.reference is None and usual.fingerprint in _bases(model) else model
         if source.reference is not None:
@@ -167,21 +167,10 @@ class Estimator:
         """Describe queries `(n, dim)` by their scores with photos and captions, `(n, 12)`.
 
         They are the mean, the deviation and quantiles of the scores with photos, and how many
-        captions of everything are like the query, counted more and less sharply.
+        captions of everything are like the query, counted more and less sharply. Where the photos
+        are a collection's own it is only the latter, `(n, 3)`.
         """
-        scores = np.sort(queries @ self.photos.T, axis=1)
-        below, above, part = self._places
-        quantiles = scores[:, below] * (1 - part) + scores[:, above] * part
-        columns = [
-            self.standard(scores.mean(axis=1)),
-            scores.std(axis=1) / self._scale[1],
-            *self.standard(quantiles).T,
-        ]
-        if self._share < 1:  # what normally distributed scores of any query would be
-            columns = [
-                self._share * own + (1 - self._share) * usual
-                for own, usual in zip(columns, (0.0, 1.0, *NORMAL_QUANTILES), strict=True)
-            ]
+        columns = [] if self.photos_are_own else self._among_photos(queries)
         middle, spread = self._captions_scale
         likeness = (queries @ self.bank.T - middle) / spread
         most = likeness.max(axis=1)
@@ -190,6 +179,16 @@ class Estimator:
             sharp = shares**sharpness
             columns.append(most + np.log(sharp.mean(axis=1)) / sharpness)
         return np.stack(columns, axis=1).astype(np.float64)
+
+    def _among_photos(self, queries: Embeddings) -> list[Floats]:
+        scores = np.sort(queries @ self.photos.T, axis=1)
+        below, above, part = self._places
+        quantiles = scores[:, below] * (1 - part) + scores[:, above] * part
+        return [
+            self.standard(scores.mean(axis=1)),
+            scores.std(axis=1) / self._scale[1],
+            *self.standard(quantiles).T,
+        ]
 
     @cached_property
     def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:

@@ -57,14 +57,20 @@ def test_the_photos_of_a_model_without_its_own_are_of_everything() -> None:
     assert own.sum() == 200
 
 
-def test_a_collection_of_one_photo_is_enough_for_an_estimate() -> None:
+def test_a_model_without_photos_estimates_the_same_whatever_a_collection_holds() -> None:
     bundle = load_encoder().bundle
     photos, queries = bundle.reference, bundle.bank[:50]
-    usual = Estimator(bundle.bank, photos, bundle.relevance)
-    for few in (1, 3, 100):
-        own = Estimator(bundle.bank, diverse(photos[:few]), bundle.relevance, are_own=True)
-        scores = photos[few : few + 200] @ queries.T
-        ours, theirs = (one.boundary("text", queries).probability(scores) for one in (own, usual))
-        assert np.isfinite(ours).all()
-        # It is rougher, yet no other estimate.
-        assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.5, few
+    scores = photos[500:] @ queries.T
+
+    def estimates(own: np.ndarray, **options: bool) -> np.ndarray:
+        one = Estimator(bundle.bank, diverse(own), bundle.relevance, **options)
+        return one.boundary("text", queries).probability(scores)
+
+    usual = estimates(photos)
+    alike = photos[np.argsort(photos @ photos[0])[-250:]]
+    for own in (photos[:1], photos[:3], photos[:100], alike):
+        found = estimates(own, are_own=True)
+        assert np.isfinite(found).all()
+        assert np.corrcoef(found.ravel(), usual.ravel())[0, 1] > 0.8, len(own)
+    more = estimates(np.concatenate([alike, photos[:500]]), are_own=True)
+    assert np.abs(more - estimates(alike, are_own=True)).max() < 0.1
