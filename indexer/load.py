@@ -79,7 +79,7 @@ def _find(name: str) -> Bundle:
     raise ModelNotFound(
         f"the model {name} has not been compiled here, or its files have changed: "
         f"`clipdex models pull {name}` compiles it"
-        if model_name.kind in ("pretrained", "hub")
+        if model_name.kind in ("pretrained", "hub") or model_name.repo
         else f"the model {name} has not been compiled here, or its files have changed: "
         f"`clipdex models add {name}` compiles it"
     )
@@ -126,6 +126,8 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
 
     if device == "cpu" or (bundle.quantized and device == "auto"):
         return OnnxEncoder(bundle, device="cpu", threads=threads)
+    if bundle.is_export:  # torch cannot run it; ONNX Runtime's builds for GPUs can
+        return OnnxEncoder(bundle, device=device, threads=threads)
     if bundle.quantized:
         raise DeviceUnavailable(
             f"{bundle.name} computes in 8-bit integers, which only the CPU does: leave out "
@@ -187,16 +189,22 @@ def obtain(
     arch: str | None = None,
     label: str | None = None,
     sha256: str | None = None,
+    variant: str | None = None,
+    force: bool = False,
     on_progress: Report = lambda line: None,
+    on_bytes: Callable[[int, int], None] = lambda done, of: None,
 ) -> Bundle:
-    """Return the bundle of a model name, compiled into the cache if it was not before.
+    """Return the bundle of a model name, compiled or pulled into the cache if it was not before.
 
     Args:
         name: A model name, as `indexer.model_name` parses it.
         arch: The architecture of a checkpoint file.
         label: Another name under which the model is to be known.
         sha256: The checksum that weights from a hub must have.
+        variant: A quantized variant of an export, such as "q4".
+        force: Whether to keep an export that a check objects to.
         on_progress: Called with a line of text on what is being done.
+        on_bytes: Called with how many bytes of an export were downloaded, and of how many.
 
     Raises:
         ModelNotFound: The name leads to no model, or `label` is not allowed.
@@ -207,7 +215,12 @@ def obtain(
         return Bundle.load(BUILT_IN_FOLDER)
     from indexer.bundles import cache
 
-    model_name = parse(name, arch)
+    model_name = parse(name if variant is None else f"{name}:{variant}", arch)
+    if variant is not None and model_name.variant != variant:
+        raise ModelNotFound(
+            f"{name} has no variant {variant!r}: exports of transformers.js have fp16, int8, "
+            "uint8, quantized, q4, q4f16 and bnb4"
+        )
     if label is not None and (label == BUILT_IN or parse(label).kind != "added"):
         raise ModelNotFound(
             f"a model cannot be called {label!r}: use letters, digits, '-', '_' and '.', and "
@@ -217,7 +230,11 @@ def obtain(
         return find_bundle(name)
     with cache.compiling(model_name.name):
         bundle = cache.find(model_name)
-        if bundle is None:
+        if bundle is None and model_name.kind == "export":
+            from indexer.exports.pull import pull
+
+            bundle = pull(model_name, force=force, on_progress=on_progress, on_bytes=on_bytes)
+        elif bundle is None:
             bundle = _compile(model_name, sha256, on_progress)
         if label is not None:
             record = cache.read_record(model_name.name)

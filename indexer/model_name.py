@@ -6,10 +6,16 @@ ViT-B-32/laion2b_s34b_b79k       open_clip's architecture and weights tag, or wi
 hf-hub:org/name                  a repository of the Hugging Face hub in open_clip's layout
 local-dir:FOLDER                 a checkpoint in open_clip's layout
 FILE.safetensors                 a checkpoint file, whose architecture --arch names
+immich-app/NAME, Xenova/NAME     a repository of the hub with graphs that others exported to ONNX
+org/name/MODEL                   one of several models of such a repository
+https://huggingface.co/org/name  any such repository
+NAME@REVISION                    another revision of such a repository than main
+NAME:VARIANT                     a quantized variant of its graphs, such as q4
 """
 
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +28,15 @@ MANIFEST = "bundle.json"
 CONFIG = "open_clip_config.json"
 CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin")
 
-Kind = Literal["built-in", "bundle", "pretrained", "hub", "folder", "checkpoint", "added"]
+Kind = Literal["built-in", "bundle", "pretrained", "hub", "export", "folder", "checkpoint", "added"]
+# Whose repositories on the hub hold exported graphs; others are named by the address of their page.
+EXPORTERS = ("immich-app", "Xenova", "onnx-community", "Qdrant", "yurijmikhalevich", "Marqo")
+# Graphs whose places tell such a folder from others (`indexer.exports.layouts`).
+EXPORTED = (
+    "visual/model.onnx", "onnx/vision_model*.onnx", "*/visual.onnx", "*-vision/model.onnx"
+)  # fmt: skip
+VARIANT = r"fp16|int8|uint8|quantized|q4|q4f16|bnb4"
+HUB_URLS = ("https://huggingface.co/", "https://hf.co/")
 
 
 @dataclass(frozen=True)
@@ -33,8 +47,11 @@ class ModelName:
         name: In normal form, however the user wrote it; parses to the same again.
         kind: Which form it has.
         arch: open_clip's name of the architecture, of a pretrained model or a checkpoint file.
-        tag: open_clip's name of the weights of a pretrained model.
+        tag: open_clip's name of the weights of a pretrained model; of an export, which of several
+            models of its repository.
         repo: A repository of the hub, "organization/name".
+        revision: Of the repository of an export; None for its main branch.
+        variant: Of the graphs of an export, such as "q4"; None for full precision.
         path: Of a bundle, folder or checkpoint, absolute.
     """
 
@@ -44,6 +61,8 @@ class ModelName:
     tag: str | None = None
     repo: str | None = None
     path: Path | None = None
+    revision: str | None = None
+    variant: str | None = None
 
 
 def parse(name: str, arch: str | None = None) -> ModelName:
@@ -73,6 +92,11 @@ def _parse(name: str, arch: str | None) -> ModelName:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
             raise ModelNotFound(f"{name!r} is not a repository of the hub: give hf-hub:org/name")
         return ModelName(f"hf-hub:{repo}", "hub", repo=repo)
+    plain, _, variant = name.rpartition(":")
+    if re.fullmatch(VARIANT, variant) and (export := _export(plain)):
+        return replace(export, name=f"{export.name}:{variant}", variant=variant)
+    if export := _export(name):
+        return export
     if name.startswith("local-dir:"):
         return _folder(Path(name.removeprefix("local-dir:")))
     path = Path(name)
@@ -92,6 +116,26 @@ def _parse(name: str, arch: str | None) -> ModelName:
         f"(ViT-B-32/laion2b_s34b_b79k), hf-hub:org/name, a folder with {MANIFEST} or {CONFIG}, "
         "or a checkpoint file with --arch"
     )
+
+
+def _export(name: str) -> ModelName | None:
+    """Return the name of an export: a folder, or on the hub, perhaps as its page's address."""
+    path = Path(name)
+    described = (path / MANIFEST).is_file() or (path / CONFIG).is_file()
+    if not described and any(next(path.glob(pattern), None) for pattern in EXPORTED):
+        return ModelName(str(path.resolve()), "export", path=path.resolve())
+    plain = name
+    for url in (*HUB_URLS, f"{os.environ.get('HF_ENDPOINT', '').rstrip('/')}/"):
+        if len(url) > 1 and name.startswith(url):
+            plain = re.sub(r"/(?:tree|blob|resolve)/([^/]+).*", r"@\1", name.removeprefix(url))
+    found = re.fullmatch(r"([\w.-]+/[\w.-]+?)(?:/([\w.-]+))?(?:@([\w./-]+))?/?", plain)
+    if not found or (plain == name and plain.partition("/")[0] not in EXPORTERS):
+        return None
+    repo, model, revision = found[1], found[2], found[3]
+    if {".", ".."} & set(plain.split("/")) or revision == "main":
+        revision = None
+    normal = repo + (f"/{model}" if model else "") + (f"@{revision}" if revision else "")
+    return ModelName(normal, "export", repo=repo, tag=model, revision=revision)
 
 
 def _folder(path: Path) -> ModelName:

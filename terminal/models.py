@@ -22,6 +22,18 @@ Arch = Annotated[
         "the preprocessing of that tag too.",
     ),
 ]
+Variant = Annotated[
+    str | None,
+    typer.Option(
+        "--variant",
+        metavar="V",
+        help="A smaller variant of exported graphs: fp16, int8, uint8, quantized, q4, q4f16, bnb4.",
+        show_default="full precision",
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Keep exported graphs that a check objects to.")
+]
 
 
 @app.command("list")
@@ -62,7 +74,10 @@ def pull(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="ARCHITECTURE/TAG, as open_clip names it, or hf-hub:org/name."
+            metavar="NAME",
+            help="A repository with exported graphs, such as "
+            "immich-app/ViT-B-32__laion2b-s34b-b79k, or its address; or ARCHITECTURE/TAG, as "
+            "open_clip names it, or hf-hub:org/name.",
         ),
     ],
     sha256: Annotated[
@@ -71,15 +86,19 @@ def pull(
             metavar="HEX", help="The expected checksum of the weights, besides the hub's own."
         ),
     ] = None,
+    variant: Variant = None,
+    force: Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Download a model's weights and compile them into the cache; needs clipdex[torch].
+    """Download a model and check it.
 
-    An interrupted download is resumed. The hub's checksums are verified.
+    Exported graphs, as those of Immich, rclip, transformers.js and Qdrant, run as they are.
+    open_clip's weights are compiled, which needs clipdex[torch]. An interrupted download is
+    resumed. The hub's checksums are verified.
 
-    Example: clipdex models pull ViT-B-32/laion2b_s34b_b79k
+    Example: clipdex models pull immich-app/ViT-B-32__laion2b-s34b-b79k
     """
-    _obtain(name, arch=None, label=None, sha256=sha256, as_json=as_json)
+    _obtain(name, sha256=sha256, variant=variant, force=force, as_json=as_json)
 
 
 @app.command()
@@ -89,8 +108,9 @@ def add(
         Path,
         typer.Argument(
             metavar="FILE|FOLDER",
-            help="A checkpoint (safetensors, or a torch file of tensors), or a folder with "
-            "open_clip_config.json and the weights.",
+            help="A folder with exported graphs, as a hub's repository has them; or a checkpoint "
+            "(safetensors, or a torch file of tensors), or a folder with open_clip_config.json and "
+            "the weights.",
         ),
     ],
     arch: Arch = None,
@@ -98,13 +118,15 @@ def add(
         str | None,
         typer.Option(metavar="N", help="Another name for the model.", show_default=False),
     ] = None,
+    variant: Variant = None,
+    force: Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Compile a checkpoint that is on this machine into the cache; needs clipdex[torch].
+    """Copy exported graphs into the cache, or compile a checkpoint (needs clipdex[torch]).
 
     Example: clipdex models add ./my.safetensors --arch ViT-B-32 --name mine
     """
-    _obtain(str(path), arch=arch, label=name, sha256=None, as_json=as_json)
+    _obtain(str(path), arch=arch, label=name, variant=variant, force=force, as_json=as_json)
 
 
 @app.command()
@@ -189,11 +211,32 @@ def export(
 
 
 def _obtain(
-    name: str, *, arch: str | None, label: str | None, sha256: str | None, as_json: bool
+    name: str,
+    *,
+    as_json: bool,
+    arch: str | None = None,
+    label: str | None = None,
+    sha256: str | None = None,
+    variant: str | None = None,
+    force: bool = False,
 ) -> None:
     from indexer.load import Known, obtain
 
-    bundle = obtain(name, arch=arch, label=label, sha256=sha256, on_progress=note)
+    from .progress import Download
+
+    with Download() as download:
+        bundle = obtain(
+            name,
+            arch=arch,
+            label=label,
+            sha256=sha256,
+            variant=variant,
+            force=force,
+            on_progress=note,
+            on_bytes=download,
+        )
+    for line in bundle.checks:
+        note(line)
     _write(Known(bundle, bundle.bytes), as_json)
 
 

@@ -1,13 +1,16 @@
-"""Shows the progress of an index run: a bar with rate and time left, if stderr is a terminal."""
+"""Shows the progress of index runs and downloads: a bar with rate and time left, on a terminal."""
 
 import sys
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from indexer.build_collection import Progress
 from indexer.notices import listen
 
 from .console import note, visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 TITLES = {"scan": "Scanning", "index": "Indexing", "publish": "Writing vectors"}
 
@@ -77,3 +80,48 @@ class ProgressBar:
             self._bar.console.print(visible(text), markup=False, highlight=False)
         else:
             note(text)
+
+
+class Download:
+    """A progress bar of a download on stderr, from the first call on, if that is a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __call__(self, done: int, of: int) -> None:
+        """Show how many bytes have arrived, and of how many."""
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
+            from rich.progress import Progress as Shown
+
+            self._bar = Shown(
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=of)
+        self._bar.update(self._task, completed=done, total=of)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

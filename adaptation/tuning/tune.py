@@ -132,6 +132,7 @@ def tune(
         ExamplesError: Nothing can be held out.
         ModelError: Another model has this name.
     """
+    base.require_compiled("fine-tuning")
     require_free(name)
     task_data = (
         of_examples(base, encoder, data, settings.seed, templates)

@@ -7,6 +7,7 @@
     text.onnx.data     its weights
     tokenizer.txt      the byte-pair merges, for `tokenizers.bpe.TextTokenizer`; or
     tokenizer.json     for `tokenizers.huggingface.HuggingFaceTokenizer`
+                       or what others exported, as it came: see `graphs.py`
     bank.npy           float16 vectors (1000, dim) of captions.txt, which scores are compared with
     reference.npy      float16 vectors (n, dim) of photos of anything, for the same
 
@@ -23,17 +24,18 @@ from typing import Any, Self, get_args
 import numpy as np
 
 from indexer.encoder import Embeddings, unit
-from indexer.errors import BundleError
+from indexer.errors import BundleError, ModelError
 from indexer.images.preprocess import RESAMPLING, Preprocess, ResizeMode
 from indexer.json_files import Fields, read_json
 from indexer.model_name import MANIFEST
+
+from .graphs import COMPILED, Graph, is_inside
 
 FORMAT = 1
 # A bundle's fingerprint, which names its folder in the cache.
 HEX = re.compile(r"[0-9a-f]{32}")
 BANK = "bank.npy"
 REFERENCE = "reference.npy"
-FILES = ("image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data")
 TOKENIZERS = {"bpe": "tokenizer.txt", "huggingface": "tokenizer.json"}
 # The keys of `tokenizers.bpe.CLEANERS`.
 CLEANERS = ("lower", "whitespace", "canonicalize")
@@ -65,6 +67,7 @@ class TextSettings:
         specials: Special tokens that may be typed, and their ids; of the kind "bpe".
         blank: As for `HuggingFaceTokenizer`.
         clips: As for `HuggingFaceTokenizer`.
+        prefix: What stands in front of each text, of the kind "huggingface".
     """
 
     context_length: int
@@ -77,6 +80,7 @@ class TextSettings:
     specials: dict[str, int] = field(default_factory=dict)
     blank: int | None = None
     clips: tuple[int, int, int, int] | None = None
+    prefix: str = ""
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> Self:
@@ -102,6 +106,7 @@ class TextSettings:
             specials={key: specials.integer(key, 0, MAX_ID) for key in specials},
             blank=fields.integer("blank", 0, MAX_ID, None),
             clips=clips,
+            prefix=fields.text("prefix", ""),
         )
         fields.nothing_else("clips")
         return made
@@ -137,6 +142,8 @@ class Bundle:
             name (`base_name`) of its base, settings and metrics.
         architecture: open_clip's `model_cfg`, to build the image tower in torch; empty in a bundle
             of an earlier version.
+        graphs: What others exported, by "image" and "text"; empty where clipdex compiled it.
+        checks: What was checked when such a model was pulled, in words.
     """
 
     folder: Path
@@ -154,6 +161,31 @@ class Bundle:
     quantized: dict[str, Any] = field(default_factory=dict)
     tuned: dict[str, Any] = field(default_factory=dict)
     architecture: dict[str, Any] = field(default_factory=dict)
+    graphs: dict[str, Graph] = field(default_factory=dict)
+    checks: tuple[str, ...] = ()
+
+    @property
+    def image_graph(self) -> Graph:
+        """The graph of the image tower."""
+        return self.graphs.get("image", COMPILED["image"])
+
+    @property
+    def text_graph(self) -> Graph:
+        """The graph of the text tower."""
+        return self.graphs.get("text", COMPILED["text"])
+
+    @property
+    def is_export(self) -> bool:
+        """Whether others exported the graphs, so that nothing can be derived from them."""
+        return bool(self.graphs)
+
+    def require_compiled(self, what: str) -> None:
+        """Raise ModelError if others exported the graphs; `what` needs those of clipdex."""
+        if self.is_export:
+            raise ModelError(
+                f"{what} needs a model that clipdex compiled, and {self.name} was exported by "
+                "others: `clipdex models list` names models to compile with clipdex[torch]"
+            )
 
     @cached_property
     def bank(self) -> Embeddings | None:
@@ -201,18 +233,16 @@ class Bundle:
                 f"the bundle {folder} has format {str(manifest.get('format'))[:40]}, but this "
                 f"clipdex reads {FORMAT}: compile the model again, or upgrade clipdex"
             )
-        text = manifest.get("text")
-        kind = text.get("kind", "bpe") if isinstance(text, dict) else None
-        tokenizer = TOKENIZERS.get(kind, MANIFEST) if isinstance(kind, str) else MANIFEST
-        missing = [name for name in (*FILES, tokenizer) if not (folder / name).is_file()]
-        if missing:
-            raise BundleError(f"the bundle {folder} lacks {', '.join(missing)}")
         if not HEX.fullmatch(str(manifest.get("fingerprint"))):
             raise BundleError(f"{damaged}: its fingerprint is not 32 hex digits")
         try:
-            return cls._from_fields(folder, Fields(manifest))
+            made = cls._from_fields(folder, Fields(manifest))
         except ValueError as exc:
             raise BundleError(f"{damaged}: {exc}") from exc
+        missing = [name for name in made.files if not (folder / name).is_file()]
+        if missing:
+            raise BundleError(f"the bundle {folder} lacks {', '.join(missing)}")
+        return made
 
     @classmethod
     def _from_fields(cls, folder: Path, fields: Fields) -> Self:
@@ -234,9 +264,11 @@ class Bundle:
             quantized=fields.object("quantized", {}),
             tuned=fields.object("tuned", {}),
             architecture=fields.object("architecture", {}),
+            graphs=_graphs(fields.fields("graphs", {})),
+            checks=fields.texts("checks") if fields.has("checks") else (),
         )
-        fields.nothing_else("format")
-        lost = [key for key in sums if not (folder / Path(key).name).is_file()]
+        fields.nothing_else("format", "checks")
+        lost = [key for key in sums if not is_inside(key) or not (folder / key).is_file()]
         if lost:
             raise ValueError(f"it lists {', '.join(lost)}, which the folder lacks")
         return made
@@ -245,7 +277,8 @@ class Bundle:
     def files(self) -> tuple[str, ...]:
         """The names of its files beside the manifest."""
         there = [name for name in (BANK, REFERENCE) if (self.folder / name).is_file()]
-        return (*FILES, self.text.file, *there)
+        graphs = (*self.image_graph.files, *self.text_graph.files)
+        return (*graphs, self.text.file, *there)
 
     @property
     def is_portable(self) -> bool:
@@ -261,8 +294,23 @@ class Bundle:
         """Write the manifest beside the graphs."""
         manifest: dict[str, Any] = {"format": FORMAT, **asdict(self), "image": self.image.to_json()}
         del manifest["folder"]
+        for holder, key in (
+            (manifest, "graphs"),
+            (manifest, "checks"),
+            (manifest["text"], "prefix"),
+        ):
+            if not holder[key]:  # of exports only
+                del holder[key]
         text = json.dumps(manifest, indent=1, ensure_ascii=False)
         (self.folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _graphs(fields: Fields) -> dict[str, Graph]:
+    """Return the graphs in a manifest; raise ValueError if one makes no sense."""
+    found = {key: Graph.from_fields(fields.fields(key)) for key in fields}
+    if found and set(found) != set(COMPILED):
+        raise ValueError("'graphs' has other entries than 'image' and 'text'")
+    return found
 
 
 def _preprocess(fields: Fields) -> Preprocess:

@@ -64,11 +64,20 @@ def stamp(model_name: ModelName) -> Stamp:
     if model_name.path is None:
         return []
     files = [model_name.path]
+    if model_name.kind == "export":
+        below = [(name, file.stat()) for name, file in files_below(model_name.path).items()]
+        return [(name, status.st_size, status.st_mtime_ns) for name, status in below]
     if model_name.kind == "folder":
         files = sorted(file for file in model_name.path.iterdir() if file.suffix in SUFFIXES)
         assert any(file.name == CONFIG for file in files)
     statuses = [(file.name, file.stat()) for file in files]
     return [(name, status.st_size, status.st_mtime_ns) for name, status in statuses]
+
+
+def files_below(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder with an exported model, by their paths in it with "/"."""
+    files = (file for pattern in ("*", "*/*", "*/*/*") for file in folder.glob(pattern))
+    return {file.relative_to(folder).as_posix(): file for file in sorted(files) if file.is_file()}
 
 
 def read_record(name: str) -> Record | None:
@@ -117,7 +126,7 @@ def find(model_name: ModelName) -> Bundle | None:
     record = read_record(model_name.name)
     if record is None or (model_name.arch and record.arch and model_name.arch != record.arch):
         return None
-    if model_name.kind in ("folder", "checkpoint") and record.stamp != stamp(model_name):
+    if model_name.path is not None and record.stamp != stamp(model_name):
         return None
     bundle = find_fingerprint(record.fingerprint)
     return replace(bundle, name=model_name.name) if bundle else None

@@ -20,8 +20,8 @@ from indexer.bundles.checksums import digests
 from indexer.bundles.recommended import licence_of
 from indexer.devices import detect
 from indexer.encoders.onnx_encoder import OnnxEncoder
+from indexer.hub import Hub
 from indexer.model_name import BUILT_IN_FOLDER, ModelName
-from indexer.openclip.hub import Hub
 from indexer.openclip.image_tower_cache import save_tower
 from indexer.openclip.loader import LoadedModel, fingerprint, load
 

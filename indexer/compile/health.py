@@ -36,7 +36,7 @@ def check(bundle: Bundle) -> Check:
         compared = _compare(bundle)
     except ClipdexError as exc:
         return Check(False, (files, str(exc)))
-    return Check(True, (files, ran, compared))
+    return Check(True, (files, ran, *bundle.checks, compared))
 
 
 def _run(bundle: Bundle) -> str:

@@ -109,6 +109,7 @@ def int8(
         CompileError: The onnx package is missing, there are too few images, or the derived model
             loses too much or is no faster on this machine.
     """
+    base.require_compiled("--precision int8")
     name = sub(r"[^\w.-]+", "-", base.name).strip("-") + INT8_SUFFIX
     with cache.compiling(name):
         record = cache.read_record(name)

@@ -10,7 +10,8 @@ import onnxruntime as ort
 from indexer.arguments import several
 from indexer.bundles.bundle import Bundle
 from indexer.bundles.checksums import require_intact
-from indexer.encoder import Embeddings, Pixels, require_unit
+from indexer.bundles.graphs import Graph
+from indexer.encoder import Embeddings, Pixels, require_unit, unit
 from indexer.errors import BundleError, DeviceUnavailable, ModelError, QueryError
 from indexer.images.preprocess import Preprocess
 from indexer.tokenizers.bpe import TokenIds
@@ -132,10 +133,11 @@ class OnnxEncoder:
             VectorsError: What it gives are no unit vectors.
             ModelError: The model failed, perhaps because memory ran out.
         """
+        graph = self.bundle.image_graph
         # In 8 bits a batch shares one scale, so a vector would depend on its neighbors.
-        step = 1 if self.bundle.quantized else max(1, len(pixels))
+        step = graph.batch or (1 if self.bundle.quantized else max(1, len(pixels)))
         parts = [
-            self._run(self._image_session, "pixels", pixels[at : at + step])
+            self._run(self._image_session, graph, pixels[at : at + step])
             for at in range(0, max(1, len(pixels)), step)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -166,11 +168,14 @@ class OnnxEncoder:
     def encode_ids(self, ids: TokenIds) -> Embeddings:
         """Encode token ids `(n, length)` as `(n, dim)` float32 of unit norm."""
         self._text_runs += 1
-        if self._text_runs <= MAPPED_RUNS:
-            return self._run(self._text_session, "ids", ids)
-        vectors = self._run(self._packed_text_session, "ids", ids)
-        self.__dict__.pop("_text_session", None)  # frees its memory
-        return vectors
+        graph = self.bundle.text_graph
+        packed = self._text_runs > MAPPED_RUNS
+        session = self._packed_text_session if packed else self._text_session
+        if packed:
+            self.__dict__.pop("_text_session", None)  # frees its memory
+        step = graph.batch or max(1, len(ids))
+        parts = [self._run(session, graph, ids[at : at + step]) for at in range(0, len(ids), step)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -183,19 +188,19 @@ class OnnxEncoder:
     def _image_session(self) -> ort.InferenceSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
-        return self._session("image.onnx", options)
+        return self._session(self.bundle.image_graph.file, options)
 
     @cached_property
     def _text_session(self) -> ort.InferenceSession:
         """A session for a few queries, with weights mapped from disk, not packed into a copy."""
         options = _text_options()
         options.add_session_config_entry("session.disable_prepacking", "1")
-        return self._session("text.onnx", options)
+        return self._session(self.bundle.text_graph.file, options)
 
     @cached_property
     def _packed_text_session(self) -> ort.InferenceSession:
         """A session for many queries."""
-        return self._session("text.onnx", _text_options())
+        return self._session(self.bundle.text_graph.file, _text_options())
 
     def _session(self, file: str, options: ort.SessionOptions) -> ort.InferenceSession:
         if not self._made_here:
@@ -211,16 +216,51 @@ class OnnxEncoder:
             raise BundleError(f"cannot load {self.bundle.folder / file}: {exc}") from exc
 
     def _run(
-        self, session: ort.InferenceSession, name: str, values: np.ndarray[Any, Any]
+        self, session: ort.InferenceSession, graph: Graph, values: np.ndarray[Any, Any]
     ) -> Embeddings:
+        count = len(values)
+        feeds = {graph.input: values}
+        if self.bundle.is_export:
+            if graph.batch and count < graph.batch:
+                values = np.concatenate([values, np.repeat(values[-1:], graph.batch - count, 0)])
+            feeds = as_exported(graph, self.bundle, values)
         try:
-            vectors: Embeddings = session.run(None, {name: values})[0]
+            vectors: Embeddings = session.run([graph.output], feeds)[0]
         except Exception as exc:  # as above
             raise ModelError(
-                f"the model {self.name} failed on a batch of {len(values)}: {exc}. If memory ran "
+                f"the model {self.name} failed on a batch of {count}: {exc}. If memory ran "
                 "out, try a smaller --batch-size"
             ) from exc
-        return require_unit(vectors, len(values), self.dim, self.name)
+        if self.bundle.is_export and vectors.ndim == 2:
+            vectors = unit(vectors[:count])
+        return require_unit(vectors, count, self.dim, self.name)
+
+
+def as_exported(
+    graph: Graph, bundle: Bundle, values: np.ndarray[Any, Any]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return what a graph that others exported takes.
+
+    Args:
+        graph: The graph.
+        bundle: The bundle that it belongs to.
+        values: Pixels `(n, 3, h, w)` uint8, or ids `(n, length)`.
+    """
+    if graph is not bundle.image_graph:
+        feeds = {graph.input: values.astype(graph.dtype)}
+        if graph.mask is not None:
+            # All but the padding at the end, where a text may end with one of its kind.
+            after = np.argmax(values[:, ::-1] != bundle.text.pad, axis=1)[:, np.newaxis]
+            places = np.arange(values.shape[1])[np.newaxis]
+            feeds[graph.mask] = (places < values.shape[1] - after).astype(graph.dtype)
+        return feeds
+    if not graph.normalizes:
+        settings = bundle.image
+        mean, std = (np.array(one, np.float32) for one in (settings.mean, settings.std))
+        values = (values / np.float32(255) - mean[:, None, None]) / std[:, None, None]
+    if graph.layout == "nhwc":
+        values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+    return {graph.input: values.astype(graph.dtype, copy=False)}
 
 
 def _text_options() -> ort.SessionOptions:

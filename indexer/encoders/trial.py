@@ -36,8 +36,9 @@ main()
 
 def files_of(bundle: Bundle, graph: str) -> tuple[str, ...]:
     """Return the files that a graph runs with."""
-    tokenizer = (bundle.text.file,) if graph == "text.onnx" else ()
-    return (graph, f"{graph}.data", *tokenizer)
+    if graph == bundle.image_graph.file:
+        return bundle.image_graph.files
+    return (*bundle.text_graph.files, bundle.text.file)
 
 
 def require_runnable(bundle: Bundle, graph: str) -> None:
@@ -45,7 +46,7 @@ def require_runnable(bundle: Bundle, graph: str) -> None:
 
     Args:
         bundle: The bundle.
-        graph: "image.onnx" or "text.onnx".
+        graph: The file of one of its graphs.
 
     Raises:
         BundleError: A file is damaged, or the graph does not run within the limits.
@@ -57,8 +58,11 @@ def require_runnable(bundle: Bundle, graph: str) -> None:
         return  # it is being made, here
     from blake3 import blake3
 
-    settings = bundle.image if graph == "image.onnx" else bundle.text
-    parts = [VERSION, graph, str(bundle.dim), repr(settings), *digests.values()]
+    is_image = graph == bundle.image_graph.file
+    settings = [repr(bundle.image if is_image else bundle.text)]
+    if bundle.is_export:
+        settings.append(repr(bundle.image_graph if is_image else bundle.text_graph))
+    parts = [VERSION, graph, str(bundle.dim), *settings, *digests.values()]
     key = blake3("\n".join(parts).encode("utf-8", "replace")).hexdigest()
     remembered = Remembered.of(bundle)
     if key == remembered.tried.get(graph) or key in _tried:
@@ -83,7 +87,7 @@ def _try(bundle: Bundle, graph: str) -> None:
     what_to_do = [os.fspath(bundle.folder), bundle.name, graph, seconds, megabytes]
     command = [sys.executable, "-P", "-c", CHILD, *map(json.dumps, (sys.path, what_to_do))]
     what = f"the model {bundle.name}: {graph} in {bundle.folder}"
-    too_long = f"{what} was stopped: one {_thing(graph)} took it more than {seconds} s"
+    too_long = f"{what} was stopped: one {_thing(bundle, graph)} took it more than {seconds} s"
     try:
         ended = subprocess.run(
             command,
@@ -110,11 +114,12 @@ def _try(bundle: Bundle, graph: str) -> None:
         ) from exc
     if outcome == "memory":
         raise BundleError(
-            f"{what} was stopped: one {_thing(graph)} took it more than {megabytes:,} MB of memory"
+            f"{what} was stopped: one {_thing(bundle, graph)} took it more than {megabytes:,} MB of "
+            "memory"
         )
     if outcome == "error":
         raise BundleError(error)
 
 
-def _thing(graph: str) -> str:
-    return "image" if graph == "image.onnx" else "text"
+def _thing(bundle: Bundle, graph: str) -> str:
+    return "image" if graph == bundle.image_graph.file else "text"

@@ -16,11 +16,11 @@ from PIL import Image
 
 from indexer.encoder import Embeddings
 from indexer.errors import ClipdexError, CompileError
+from indexer.hub import Hub
 from indexer.images.preprocess import Preprocess
 from indexer.model_name import CONFIG, ModelName, parse
 from indexer.tokenizers.bpe import TokenIds
 
-from .hub import Hub
 from .quiet import quiet
 from .sources import Source, find_source
 

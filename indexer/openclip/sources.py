@@ -8,10 +8,9 @@ from typing import Any
 import open_clip
 
 from indexer.errors import CompileError, ModelNotFound
+from indexer.hub import Hub
 from indexer.model_name import CONFIG, ModelName
 from indexer.text_files import read_text
-
-from .hub import Hub
 
 # In the order in which open_clip looks for them.
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")

@@ -29,6 +29,7 @@ class HuggingFaceTokenizer:
         context_length: int,
         blank: int | None = None,
         clips: tuple[int, int, int, int] | None = None,
+        prefix: str = "",
     ) -> None:
         """Load the tokenizer.
 
@@ -39,16 +40,18 @@ class HuggingFaceTokenizer:
             blank: An id to replace with 0 (`strip_sep_token`).
             clips: The ids of the start, end, padding and class tokens, for text between start and
                 end, then padding, and the class token last (`tokenizer_mode="clips"`).
+            prefix: What stands in front of each text.
         """
         self._tokenizer = Tokenizer.from_file(str(file))
         self._clean = CLEANERS[clean]
         self._blank = blank
         self._clips = clips
+        self._prefix = prefix
         self.context_length = context_length
 
     def __call__(self, texts: list[str], *, cut: bool = False) -> TokenIds:
         """Return ids `(n, context_length)`; with `cut`, only as long as the longest text."""
-        cleaned = [self._clean(text) for text in texts]
+        cleaned = [self._prefix + self._clean(text) for text in texts]
         if self._clips is not None:
             return self._with_class_token(cleaned, *self._clips)
         encodings = self._tokenizer.encode_batch(cleaned)

@@ -33,6 +33,7 @@ def load_tokenizer(bundle: Bundle) -> Tokenizer:
                 context_length=settings.context_length,
                 blank=settings.blank,
                 clips=settings.clips,
+                prefix=settings.prefix,
             )
         from .bpe import TextTokenizer
 

@@ -60,6 +60,7 @@ def export(
         ModelError: The folder is not empty or cannot be written, or the whole model cannot be
             obtained (`obtain_model`).
     """
+    bundle.require_compiled("writing a model in open_clip's layout")
     folder = require_target(folder)
     model = obtain_model(bundle, on_progress)
     try:

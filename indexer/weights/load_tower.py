@@ -40,6 +40,7 @@ def obtain_tower(bundle: Bundle, on_progress: Report = lambda line: None) -> nn.
         cached = read_tower(bundle.fingerprint)
         if cached is not None:
             return cached
+        bundle.require_compiled("a GPU with torch")
         require_intact(bundle, "image.onnx", "image.onnx.data")
         try:
             visual, config = tower_from_graph(bundle), bundle.architecture
@@ -68,7 +69,7 @@ def load_source(
         raise ModelError(
             f"{bundle.name} has no weights for torch here ({reason}): use --device cpu"
         ) from reason
-    from indexer.openclip.hub import Hub
+    from indexer.hub import Hub
 
     on_progress(f"loading the weights of {bundle.name} for torch, once")
     hub = Hub(on_progress=on_progress)

@@ -114,8 +114,8 @@ def test_an_added_model_gets_a_name_of_its_own(label: str, own_cache: Path, tmp_
 
 def test_a_tag_brings_its_preprocessing_and_activation(tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
+    from indexer.hub import Hub
     from indexer.model_name import parse
-    from indexer.openclip.hub import Hub
     from indexer.openclip.sources import find_source
 
     file = tmp_path / "w.safetensors"
