@@ -114,8 +114,8 @@ def _try(bundle: Bundle, graph: str) -> None:
         ) from exc
     if outcome == "memory":
         raise BundleError(
-            f"{what} was stopped: one {_thing(bundle, graph)} took it more than {megabytes:,} MB of "
-            "memory"
+            f"{what} was stopped: one {_thing(bundle, graph)} took it more than {megabytes:,} MB "
+            "of memory"
         )
     if outcome == "error":
         raise BundleError(error)

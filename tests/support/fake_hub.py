@@ -1,6 +1,7 @@
-"""A Hugging Face hub on loopback: metadata, files with ranges, and faults on request."""
+"""A Hugging Face hub on loopback: listings, metadata, files with ranges, and faults on request."""
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,12 +16,15 @@ LARGE = 10_000  # as the hub does: larger files go by their SHA-256, smaller one
 class FakeHub:
     """files: content by "org/name/file". sums: what the hub claims instead of a file's own etag.
     cut: close the connection after so many bytes of a large file, and give nothing of what
-    comes behind. requests: (method, file, range) of each, in order.
+    comes behind. requests: (method, file, range) of each, in order. sizes: what listings claim
+    instead of a file's own. answers: (status, headers, body) to requests whose path starts so.
     """
 
     files: dict[str, bytes]
     sums: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+    answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     url: str = ""
 
@@ -31,6 +35,17 @@ class FakeHub:
         if len(data) > LARGE:
             return hashlib.sha256(data).hexdigest()
         return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+    def listing(self, repo: str) -> bytes | None:
+        """What the hub's API says of a repository; None if there is none."""
+        names = [name for name in self.files if name.startswith(f"{repo}/")]
+        siblings = [
+            {"rfilename": name.removeprefix(f"{repo}/"),
+             "size": self.sizes.get(name, len(self.files[name]))}
+            for name in names
+        ]  # fmt: skip
+        answer = {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings}
+        return json.dumps(answer).encode() if names else None
 
     def ranges(self, file: str) -> list[str | None]:
         """The ranges that were asked of a file, in order; None for all of it."""
@@ -50,7 +65,25 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
         def do_GET(self) -> None:
             self.answer()
 
+        def send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for key, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
         def answer(self) -> None:
+            for start, given in hub.answers.items():
+                if self.path.startswith(start):
+                    self.send(*given)
+                    return
+            if self.path.startswith("/api/models/"):
+                asked = self.path.removeprefix("/api/models/").partition("?")[0]
+                listing = hub.listing(asked.partition("/revision/")[0])
+                missing = {"X-Error-Code": "RepoNotFound"}
+                self.send(200 if listing else 404, {} if listing else missing, listing or b"")
+                return
             repo, _, rest = self.path.strip("/").partition("/resolve/")
             name = f"{repo}/{rest.partition('/')[2]}"
             span = self.headers.get("Range")
