@@ -20,6 +20,7 @@
     │   ├── ModelNotFound           no such model here
     │   ├── BundleError             a compiled model's files are incomplete or damaged
     │   ├── DownloadError           a model's files cannot be fetched, or are not the hub's
+    │   │   └── DownloadInterrupted what has arrived is kept, and the next try goes on
     │   ├── CompileError            a model cannot be compiled, or differs from open_clip
     │   ├── VectorsError            what a model gives are no unit vectors
     │   ├── DeviceUnavailable       this machine does not have the requested device
@@ -127,6 +128,10 @@ class BundleError(ModelError):
 
 class DownloadError(ModelError):
     """A model's files cannot be fetched from a hub, or differ from its checksums."""
+
+
+class DownloadInterrupted(DownloadError):
+    """A download broke off, or could not begin; what has arrived is kept for the next try."""
 
 
 class CompileError(ModelError):

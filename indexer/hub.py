@@ -18,7 +18,7 @@ from urllib.parse import urlparse
 
 from indexer.bundles.cache import cache_folder
 from indexer.bundles.graphs import is_inside
-from indexer.errors import DownloadError
+from indexer.errors import DownloadError, DownloadInterrupted
 from indexer.model_name import CONFIG
 
 CHUNK = 1 << 20
@@ -202,7 +202,7 @@ class Hub:
                 return None
             raise DownloadError(f"the hub's repository {repo} has no {name} ({url})") from exc
         except Exception as exc:  # of httpx, requests and huggingface_hub
-            raise DownloadError(_unreachable(url, name, exc, way_out)) from exc
+            raise DownloadInterrupted(_unreachable(url, name, exc, way_out)) from exc
         if size is not None and metadata.size not in (None, size):
             raise DownloadError(
                 f"{url} has {metadata.size:,} bytes, and the repository lists {size:,}: it changed "
@@ -224,7 +224,7 @@ class Hub:
             part.parent.mkdir(parents=True, exist_ok=True)
             self._download(metadata.location, part, headers, metadata.size)
         except Exception as exc:  # as above, and a full disk
-            raise DownloadError(_unreachable(url, name, exc, way_out)) from exc
+            raise DownloadInterrupted(_unreachable(url, name, exc, way_out)) from exc
         try:
             _require(part, etag, sha256, url)
         except DownloadError:

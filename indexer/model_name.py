@@ -132,7 +132,9 @@ def _export(name: str) -> ModelName | None:
     if not found or (plain == name and plain.partition("/")[0] not in EXPORTERS):
         return None
     repo, model, revision = found[1], found[2], found[3]
-    if {".", ".."} & set(plain.split("/")) or revision == "main":
+    if {".", ".."} & {*re.split("[/@]", plain)}:
+        raise ModelNotFound(f"{name!r} is not a repository of the hub: give org/name")
+    if revision == "main":
         revision = None
     normal = repo + (f"/{model}" if model else "") + (f"@{revision}" if revision else "")
     return ModelName(normal, "export", repo=repo, tag=model, revision=revision)

@@ -21,7 +21,14 @@ from indexer.bundles.checksums import digests
 from indexer.compile.caption_bank import write_bank
 from indexer.encoder import DEFAULT_LOGIT_SCALE
 from indexer.encoders.onnx_encoder import OnnxEncoder
-from indexer.errors import BundleError, CompileError, ModelError, ModelNotFound
+from indexer.errors import (
+    BundleError,
+    ClipdexError,
+    CompileError,
+    DownloadInterrupted,
+    ModelError,
+    ModelNotFound,
+)
 from indexer.hub import Hub, RemoteFile
 from indexer.images.preprocess import Preprocess
 from indexer.model_name import BUILT_IN_FOLDER, ModelName
@@ -74,6 +81,11 @@ def pull(
         if not (target / "bundle.json").is_file():
             shutil.rmtree(target, ignore_errors=True)
             os.replace(bundle.folder, target)
+    except DownloadInterrupted:
+        raise  # what has arrived spares the next try
+    except ClipdexError:
+        hub.clean()
+        raise
     except OSError as exc:
         raise CompileError(f"cannot store {model_name.name} in {models}: {exc}") from exc
     finally:
@@ -179,6 +191,8 @@ def _bundle(
     if graphs["text"].length is None and checks.can_cut(encoder):
         bundle = replace(bundle, text=replace(bundle.text, cut=True))
     found.append(checks.photos(encoder))
+    if model_name.variant is not None:
+        found.append(checks.loss(encoder, _full_precision(model_name)))
     if not force and (bad := [one.text for one in found if not one.good]):
         raise ModelError(f"{name} is not used: {'; '.join(bad)}. --force takes it all the same")
     encoder = OnnxEncoder(bundle, device="cpu", made_here=True)
@@ -191,6 +205,12 @@ def _bundle(
     bundle = replace(bundle, fingerprint=_fingerprint(bundle, sums), checksums=sums)
     bundle.save()
     return bundle
+
+
+def _full_precision(variant: ModelName) -> Bundle | None:
+    """Return the model that a variant is smaller than, if it is here."""
+    name = variant.name.removesuffix(f":{variant.variant}")
+    return cache.find(replace(variant, name=name, variant=None))
 
 
 def _fingerprint(bundle: Bundle, sums: dict[str, str]) -> str:

@@ -150,6 +150,28 @@ def test_a_folder_is_added_and_its_other_copy_has_the_same_fingerprint(
     assert failed.stderr.decode().splitlines()[-1].startswith("error: --precision int8 needs")
 
 
+def test_a_smaller_variant_is_compared_with_full_precision(
+    clipdex: Run, hub: FakeHub, environment: dict[str, str], tmp_path: Path
+) -> None:
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    for tower in ("vision_model", "text_model"):
+        name = f"{REPO}/onnx/{tower}.onnx"
+        (tmp_path / "wide.onnx").write_bytes(hub.files[name])
+        quantization.quantize_dynamic(tmp_path / "wide.onnx", tmp_path / "narrow.onnx")
+        narrow = (tmp_path / "narrow.onnx").read_bytes()
+        hub.files[name.replace(".onnx", "_quantized.onnx")] = narrow
+    missing = clipdex("models", "pull", REPO, "--variant", "q4", env=environment, code=1)
+    assert b"its variants are quantized (--variant)" in missing.stderr.splitlines()[-1]
+    clipdex("models", "pull", REPO, "--force", env=environment)
+    asked = ("models", "pull", REPO, "--variant", "quantized", "--force", "--json")
+    done = clipdex(*asked, env=environment)
+    assert json_lines(done)[0]["name"] == f"{REPO}:quantized"
+    assert b"cosine with full precision 0.9" in done.stderr
+    make_photo(tmp_path / "photos" / "a.png", 1)
+    clipdex("index", tmp_path / "photos", "--model", f"{REPO}:quantized", env=environment)
+    assert len(json_lines(clipdex("search", "a dog", "--json", env=environment))) == 1
+
+
 def test_a_model_that_ranks_at_chance_is_refused(
     clipdex: Run, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -237,7 +259,8 @@ def test_a_repository_that_lies_is_one_line_and_nothing_stays(
     assert lines[-1].startswith("error: ")
     assert expected in lines[-1]
     assert "Traceback" not in failed.stderr.decode()
-    assert _left(tmp_path) == []
+    # A loop of redirects may be the network's fault, so what arrived before it is kept.
+    assert lie is _loop or _left(tmp_path) == []
     assert not list(tmp_path.rglob("outside.json"))
 
 
@@ -286,7 +309,8 @@ def test_a_cut_download_goes_on(
 
 
 def _left(folder: Path) -> list[Path]:
-    """What the cache keeps of a model that was refused: nothing but names' locks, and downloads
-    that were whole."""
-    models = folder / "cache" / "models"
-    return [file for file in models.rglob("*") if file.is_file() and file.suffix != ".lock"]
+    """What the cache keeps of a model that was refused: nothing but the locks of names."""
+    found = [
+        file for part in ("models", "downloads") for file in (folder / "cache" / part).rglob("*")
+    ]
+    return [file for file in found if file.is_file() and file.suffix != ".lock"]
