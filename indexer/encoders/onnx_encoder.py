@@ -11,6 +11,7 @@ from indexer.arguments import several
 from indexer.bundles.bundle import Bundle
 from indexer.bundles.checksums import require_intact
 from indexer.bundles.graphs import Graph
+from indexer.devices.cpu_count import available_cores
 from indexer.encoder import Embeddings, Pixels, require_unit, unit
 from indexer.errors import BundleError, DeviceUnavailable, ModelError, QueryError
 from indexer.images.preprocess import Preprocess
@@ -193,14 +194,27 @@ class OnnxEncoder:
     @cached_property
     def _text_session(self) -> ort.InferenceSession:
         """A session for a few queries, with weights mapped from disk, not packed into a copy."""
-        options = _text_options()
+        options = self._text_options()
         options.add_session_config_entry("session.disable_prepacking", "1")
         return self._session(self.bundle.text_graph.file, options)
 
     @cached_property
     def _packed_text_session(self) -> ort.InferenceSession:
         """A session for many queries."""
-        return self._session(self.bundle.text_graph.file, _text_options())
+        return self._session(self.bundle.text_graph.file, self._text_options())
+
+    def _text_options(self) -> ort.SessionOptions:
+        """Return options for the text tower.
+
+        Optimizing the graph takes longer than running it as it is, and the few rows of a query gain
+        nothing by it. A graph that takes texts at their full length has rows for two threads.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = (
+            min(2, available_cores()) if self.bundle.text_graph.length else 1
+        )
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return options
 
     def _session(self, file: str, options: ort.SessionOptions) -> ort.InferenceSession:
         if not self._made_here:
@@ -261,15 +275,3 @@ def as_exported(
     if graph.layout == "nhwc":
         values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
     return {graph.input: values.astype(graph.dtype, copy=False)}
-
-
-def _text_options() -> ort.SessionOptions:
-    """Return options for the text tower.
-
-    Optimizing the graph takes longer than running it as it is, and the few rows of a query gain
-    nothing by it.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return options

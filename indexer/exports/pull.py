@@ -1,4 +1,4 @@
-"""Brings an exported model into the cache, as a bundle whose graphs stay as they came.
+"""Brings an exported model into the cache, as a bundle whose graphs compute what they did.
 
 Everything is checked before the bundle takes its place: the files by the hub's checksums, what the
 graphs reach for, whether they run, and whether photos and captions find each other. If anything
@@ -37,6 +37,7 @@ from . import checks
 from .layouts import Layout, detect
 from .onnx_tower import Tower
 from .settings import Settings, licence_of
+from .weights_apart import lay_out
 
 Report = Callable[[str], None]
 # Bump this when the same files are to give other vectors.
@@ -185,6 +186,9 @@ def _bundle(
     bundle.save()
     on_progress("checking the model")
     checks.require_towers(OnnxEncoder(bundle, device="cpu"))
+    read = digests(bundle, (*graphs["image"].files, *graphs["text"].files, settings.text.file))
+    graphs = {kind: lay_out(target, graph) for kind, graph in graphs.items()}
+    bundle = replace(bundle, graphs=graphs)
     encoder = OnnxEncoder(bundle, device="cpu", made_here=True)
     found = [checks.activation(settings, (image, text), model_name.repo or name)]
     found.append(checks.batches(encoder))
@@ -201,8 +205,7 @@ def _bundle(
     if settings.text.kind != "bpe":
         bundle = replace(bundle, logit_scale=_fitted_logit_scale(bundle))
     bundle = replace(bundle, checks=tuple(one.text for one in found))
-    sums = digests(bundle)
-    bundle = replace(bundle, fingerprint=_fingerprint(bundle, sums), checksums=sums)
+    bundle = replace(bundle, fingerprint=_fingerprint(bundle, read), checksums=digests(bundle))
     bundle.save()
     return bundle
 
@@ -213,11 +216,11 @@ def _full_precision(variant: ModelName) -> Bundle | None:
     return cache.find(replace(variant, name=name, variant=None))
 
 
-def _fingerprint(bundle: Bundle, sums: dict[str, str]) -> str:
-    """Return the hash of all that vectors depend on: files, settings, and how they are run."""
-    read = (*bundle.image_graph.files, *bundle.text_graph.files, bundle.text.file)
-    parts = [VERSION, repr(bundle.image), repr(bundle.text), repr(bundle.graphs)]
-    parts += [f"{name} {sums[name]}" for name in read]
+def _fingerprint(bundle: Bundle, read: dict[str, str]) -> str:
+    """Return the hash of all that vectors depend on: files as they came, and how they are run."""
+    ways = [repr(replace(graph, data=())) for graph in bundle.graphs.values()]
+    parts = [VERSION, repr(bundle.image), repr(bundle.text), *ways]
+    parts += [f"{name} {one}" for name, one in read.items()]
     return blake3("\n".join(parts).encode("utf-8", "replace")).hexdigest(length=16)
 
 
