@@ -112,6 +112,7 @@ def results_from_wire(wire: Any) -> Results:
             hits=list(map(hit_from_wire, results.items("hits"))),
             total=results.integer("total", 0, MAX_INTEGER),
             total_matches=results.integer("total_matches", 0, MAX_INTEGER, None),
+            foreign_language=results.text("foreign_language", None),
         )
         results.nothing_else()
     except ValueError as exc:

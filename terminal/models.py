@@ -111,10 +111,11 @@ def recommend(
     from indexer.bundles.published import LANGUAGES, SOURCE
     from indexer.bundles.recommended import default_for, mean_recall, parse_languages, rank
     from indexer.load import known_models
+    from search.status import image_count
 
     codes = parse_languages(languages)
     ranked = rank(codes, budget_mb)
-    count = images or _images_in(collection) or USUAL_IMAGES
+    count = images or image_count(collection) or USUAL_IMAGES
     here = {known.bundle.name.removeprefix("hf-hub:"): known.bundle for known in known_models()}
     rows = []
     for one in ranked:
@@ -355,21 +356,6 @@ def _line(known: "Known") -> str:
         f"{known.bundle.name}  {known.bundle.dim} dimensions, {width} x {height} pixels, "
         f"{known.bytes / 1e6:.0f} MB. {known.bundle.licence}"
     )
-
-
-def _images_in(collection: Path | None) -> int:
-    """Return how many images a collection has; 0 where there is none that can be read."""
-    from contextlib import closing
-
-    from indexer.errors import ClipdexError
-    from indexer.store.catalog import Catalog
-    from indexer.store.collection import locate
-
-    try:
-        with closing(Catalog.open(locate(collection))) as catalog:
-            return catalog.image_count()
-    except ClipdexError:
-        return 0
 
 
 def _rate(bundle: "Bundle") -> float | None:
