@@ -139,6 +139,11 @@ function hint(text) {
   $("hint").hidden = !text;
 }
 
+async function start() {
+  await search();
+  adviseOnModel(); // nothing waits for it
+}
+
 /** Learn what there is to say of the model; the page works without. */
 async function adviseOnModel() {
   better = (await get("v1/status").catch(() => ({}))).hint ?? null;
@@ -219,7 +224,7 @@ addEventListener("popstate", async () => {
 if (state.image) await image.restore();
 draw();
 try {
-  if (await watchSession(() => search().then(adviseOnModel))) await search().then(adviseOnModel);
+  if (await watchSession(() => start())) await start();
 } catch (problem) {
   fail(problem);
 }
