@@ -31,7 +31,7 @@ from search.ranking.ranking import Ranking, passing_first
 from search.ranking.relevance import Estimator
 
 from .hits import Hit, Results
-from .language import first_foreign, knows_english_only
+from .language import first_foreign, knows
 from .request import SearchRequest
 
 if TYPE_CHECKING:
@@ -373,7 +373,7 @@ class Engine:
         if foreign is None:
             return results
         model = self._encoder or find_bundle(self.model.name, self.model.fingerprint)
-        return replace(results, foreign_language=foreign if knows_english_only(model) else None)
+        return results if knows(model, foreign) else replace(results, foreign_language=foreign)
 
     def _ranking(
         self, vector: Embeddings, kind: str, leave_out: Sequence[int], passing: Ids | None

@@ -41,8 +41,8 @@ def ask_in_english(language: str) -> str:
     """
     name = LANGUAGES.get(language)
     if name is None:
-        return "this does not look like English, the only language of this model: ask in English"
+        return "this looks like a language that this model does not know: ask in English"
     return (
-        f"this looks like {name}, and this model knows English only: ask in English, or choose a "
+        f"this looks like {name}, which this model does not know: ask in English, or choose a "
         f"model by `clipdex models recommend --languages {language}`"
     )

@@ -152,7 +152,7 @@ class Results:
         total_matches: How many of them match: their relevance is LIKELY or more. None where nothing
             was looked for, or the model has no estimate.
         foreign_language: The code of the query's language, if it is not English and the model
-            knows English only; see `search.language`.
+            does not know it; see `search.language`.
     """
 
     hits: list[Hit]

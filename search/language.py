@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from indexer.bundles.bundle import Bundle
+from indexer.bundles.published import LANGUAGES, recall_of
 from indexer.encoder import Encoder
 
 # ISO 639's code for a language that cannot be told.
@@ -84,14 +85,23 @@ _WEIGHTS = {
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-def knows_english_only(model: Bundle | Encoder) -> bool:
-    """Return whether a model was trained on English: those with CLIP's own tokenizer are.
+def knows(model: Bundle | Encoder, language: str) -> bool:
+    """Return whether a model may know a language.
+
+    Models with CLIP's own tokenizer were trained on English; of others it is believed, unless
+    there are published figures of the model and none for this language.
 
     Args:
         model: A compiled model; of an encoder that is none, nothing is known.
+        language: A code, as `foreign_language` returns it.
     """
     bundle = getattr(model, "bundle", model)
-    return isinstance(bundle, Bundle) and bundle.text.kind == "bpe"
+    if not isinstance(bundle, Bundle):
+        return True
+    if bundle.text.kind == "bpe":
+        return False
+    recall = recall_of(bundle.name)
+    return recall is None or language in recall or language not in LANGUAGES
 
 
 def first_foreign(texts: Iterable[str]) -> str | None:

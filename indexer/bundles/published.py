@@ -120,3 +120,9 @@ PUBLISHED = tuple(
         _MODELS, _recall(), strict=True
     )
 )
+
+
+def recall_of(name: str) -> dict[str, float] | None:
+    """Return a model's recall by language, whatever revision or variant; None if unpublished."""
+    plain = name.partition("@")[0].partition(":")[0]
+    return next((one.recall for one in PUBLISHED if one.name == plain), None)

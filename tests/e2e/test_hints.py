@@ -16,7 +16,7 @@ from support.servers import Served, serving
 from support.terminal import in_terminal
 
 BETTER = b"pocket is small: `clipdex models pull recommended`"
-GERMAN = b"this looks like German, and this model knows English only"
+GERMAN = b"this looks like German, which this model does not know"
 
 
 @pytest.fixture

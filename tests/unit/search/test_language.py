@@ -1,13 +1,15 @@
 """Queries in other languages than English are told from those in English."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from indexer.bundles.bundle import Bundle
 from indexer.model_name import BUILT_IN_FOLDER
 from indexer.testing import FakeEncoder
-from search.language import foreign_language, knows_english_only
+from search.language import foreign_language, knows
 
 FOREIGN = {
     "de": ("Hund im Schnee", "eine rote Blume", "ZWEI HUNDE", "die Frau mit dem Hut am See"),
@@ -72,5 +74,13 @@ def test_captions_of_photos_are_english(development_data: Path) -> None:
     assert [text for text in captions if foreign_language(text)] == []
 
 
-def test_of_an_unknown_encoder_nothing_is_said() -> None:
-    assert not knows_english_only(FakeEncoder())
+def test_what_models_know() -> None:
+    pocket = Bundle.load(BUILT_IN_FOLDER)
+    assert not knows(pocket, "de")
+    unigrams = replace(pocket, text=replace(pocket.text, kind="huggingface"))
+    assert knows(unigrams, "de")
+    siglip = replace(unigrams, name="immich-app/ViT-B-16-SigLIP__webli@2")
+    assert knows(siglip, "de")
+    assert not knows(siglip, "zh")  # no figure is published
+    assert knows(siglip, "und")
+    assert knows(FakeEncoder(), "de")  # nothing is known of it
