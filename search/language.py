@@ -7,9 +7,9 @@ a word alone may belong to several languages, and English is full of foreign nam
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 
 from indexer.bundles.bundle import Bundle
-from indexer.bundles.published import LANGUAGES, recall_of
 from indexer.encoder import Encoder
 
 # ISO 639's code for a language that cannot be told.
@@ -78,10 +78,6 @@ USUAL = {
 ENGLISH = frozenset(("the", "of", "with", "and", "while", "his", "her", "their", "wearing", "from",
                      "near", "this", "that"))  # fmt: skip
 ENOUGH = 3
-_WEIGHTS = {
-    code: dict.fromkeys(USUAL[code].split(), 1) | dict.fromkeys(TELLING[code].split(), ENOUGH)
-    for code in TELLING
-}
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -100,6 +96,8 @@ def knows(model: Bundle | Encoder, language: str) -> bool:
         return True
     if bundle.text.kind == "bpe":
         return False
+    from indexer.bundles.published import LANGUAGES, recall_of
+
     recall = recall_of(bundle.name)
     return recall is None or language in recall or language not in LANGUAGES
 
@@ -146,11 +144,20 @@ def _script(letter: str) -> str:
     return next((code for first, last, code in SCRIPTS if first <= letter <= last), UNKNOWN)
 
 
+@cache
+def _weights() -> dict[str, dict[str, int]]:
+    """Return how much each word says for each language."""
+    return {
+        code: dict.fromkeys(USUAL[code].split(), 1) | dict.fromkeys(TELLING[code].split(), ENOUGH)
+        for code in TELLING
+    }
+
+
 def _by_words(text: str) -> str | None:
     words = set(_WORD.findall(text))
     against = len(words & ENGLISH)
     scores = {
-        code: sum(weights.get(word, 0) for word in words) for code, weights in _WEIGHTS.items()
+        code: sum(weights.get(word, 0) for word in words) for code, weights in _weights().items()
     }
     best = max(scores, key=scores.__getitem__)
     return best if scores[best] >= ENOUGH * (1 + against) else None
