@@ -4,7 +4,6 @@ A small check, by script and by a few words of some big languages, that errs tow
 a word alone may belong to several languages, and English is full of foreign names.
 """
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
@@ -25,7 +24,8 @@ SCRIPTS = (
 # Letters that tell a language from others of its script.
 LETTERS = {"ru": (("uk", "іїєґ"),), "ar": (("fa", "پچژگ"),)}
 LATIN = (("\0", "\u036f"), ("\u1d00", "\u1eff"), ("\u2c60", "\u2c7f"), ("\ua720", "\uab6f"))
-VIETNAMESE = re.compile("[\u1ea0-\u1ef9]")
+# Of Latin letters, those with the tones of Vietnamese.
+VIETNAMESE = ("\u1ea0", "\u1ef9")
 
 # Words that are hardly ever part of a query in English: one of them tells the language.
 TELLING = {
@@ -78,7 +78,6 @@ USUAL = {
 ENGLISH = frozenset(("the", "of", "with", "and", "while", "his", "her", "their", "wearing", "from",
                      "near", "this", "that"))  # fmt: skip
 ENOUGH = 3
-_WORD = re.compile(r"[^\W\d_]+")
 
 
 def knows(model: Bundle | Encoder, language: str) -> bool:
@@ -133,7 +132,8 @@ def _by_script(text: str) -> str | None:
         code = "ja" if "ja" in found else max(set(found), key=found.count)
         return next((to for to, signs in LETTERS.get(code, ()) if set(signs) & set(text)), code)
     accented = sum(one.isalpha() and not one.isascii() for one in text)
-    return "vi" if VIETNAMESE.search(text) and accented > 2 else None
+    tones = any(VIETNAMESE[0] <= one <= VIETNAMESE[1] for one in text)
+    return "vi" if tones and accented > 2 else None
 
 
 def _is_latin(letter: str) -> bool:
@@ -154,7 +154,7 @@ def _weights() -> dict[str, dict[str, int]]:
 
 
 def _by_words(text: str) -> str | None:
-    words = set(_WORD.findall(text))
+    words = set("".join(one if one.isalpha() else " " for one in text).split())
     against = len(words & ENGLISH)
     scores = {
         code: sum(weights.get(word, 0) for word in words) for code, weights in _weights().items()
