@@ -17,6 +17,7 @@ COMMANDS = (
     ("forget",),
     ("migrate",),
     ("models", "list"),
+    ("models", "recommend"),
     ("models", "pull"),
     ("models", "add"),
     ("models", "verify"),

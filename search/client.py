@@ -7,6 +7,7 @@ goes over the wire, requests and hits, is mapped to JSON and back here.
 import base64
 import json
 import os
+import re
 import socket
 import time
 from pathlib import Path
@@ -23,6 +24,8 @@ from .socket_path import socket_path
 # A question, and its answer, as a whole.
 ANSWER_SECONDS = 10.0
 MAX_REQUEST_BYTES = 2**20
+# A code of ISO 639.
+LANGUAGE = re.compile("[a-z]{2,3}")
 MAX_ANSWER_BYTES = 64 * 2**20
 
 
@@ -112,6 +115,7 @@ def results_from_wire(wire: Any) -> Results:
             hits=list(map(hit_from_wire, results.items("hits"))),
             total=results.integer("total", 0, MAX_INTEGER),
             total_matches=results.integer("total_matches", 0, MAX_INTEGER, None),
+            foreign_language=results.text("foreign_language", None, pattern=LANGUAGE),
         )
         results.nothing_else()
     except ValueError as exc:

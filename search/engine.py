@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Self
@@ -30,6 +31,7 @@ from search.ranking.ranking import Ranking, passing_first
 from search.ranking.relevance import Estimator
 
 from .hits import Hit, Results
+from .language import first_foreign, knows
 from .request import SearchRequest
 
 if TYPE_CHECKING:
@@ -204,7 +206,7 @@ class Engine:
             vector = encoded.vector(self.vectors_of(request.ids))
             passing = self._passing(request.filter, request.labels)
             ranking = self._ranking(vector, encoded.query.kind, request.ids, passing)
-            return ranking.results(request)
+            return self._with_language(ranking.results(request), encoded.query)
 
     def similar(
         self,
@@ -329,7 +331,7 @@ class Engine:
             vector = encoded.vector(self.vectors_of(request.ids))
             passing = self._passing(request.filter, request.labels)
             ranking = self._ranking(vector, encoded.query.kind, request.ids, passing)
-            return ranking.results(request)
+            return self._with_language(ranking.results(request), encoded.query)
 
     @until_unchanged
     def newest(
@@ -364,6 +366,14 @@ class Engine:
             )
             hits = passing_first(self.catalog, request.filter, hits)
             return Results(hits, self._count(passing))
+
+    def _with_language(self, results: Results, query: Query) -> Results:
+        """Say with the results if the query is in a language that the model does not know."""
+        foreign = first_foreign(query.texts)
+        if foreign is None:
+            return results
+        model = self._encoder or find_bundle(self.model.name, self.model.fingerprint)
+        return results if knows(model, foreign) else replace(results, foreign_language=foreign)
 
     def _ranking(
         self, vector: Embeddings, kind: str, leave_out: Sequence[int], passing: Ids | None

@@ -151,8 +151,11 @@ class Results:
         total: The images that pass the filter and the labels, whatever their relevance.
         total_matches: How many of them match: their relevance is LIKELY or more. None where nothing
             was looked for, or the model has no estimate.
+        foreign_language: The code of the query's language, if it is not English and the model
+            does not know it; see `search.language`.
     """
 
     hits: list[Hit]
     total: int
     total_matches: int | None = None
+    foreign_language: str | None = None

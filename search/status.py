@@ -2,10 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
-from indexer.store.collection import Collection
+from indexer.errors import ClipdexError
+from indexer.store.catalog import Catalog
+from indexer.store.collection import Collection, locate
 from indexer.store.paths import display
 from indexer.store.protocol import StoreReader
 from indexer.store.records import Model
@@ -78,6 +82,15 @@ class Status:
             kept_labels=catalog.count_kept_labels(),
             notes=_kinds(catalog.notes()),
         )
+
+
+def image_count(collection: Path | None) -> int:
+    """Return how many images a collection has; 0 where there is none that can be read."""
+    try:
+        with closing(Catalog.open(locate(collection))) as catalog:
+            return catalog.image_count()
+    except ClipdexError:
+        return 0
 
 
 def _kinds(notes: Iterable[tuple[str, int]]) -> dict[str, int]:

@@ -54,6 +54,7 @@ class Settings:
         batching: Whether texts of concurrent requests are encoded together.
         query_cache: Number of texts whose vectors are kept, which the pages of one search share.
         workers: Number of threads that rank, and of those that decode images.
+        hints: Whether answers say what a user could do to find more, such as with another model.
     """
 
     collection: Path | None = None
@@ -76,6 +77,7 @@ class Settings:
     batching: bool = True
     query_cache: int = 256
     workers: int = 2
+    hints: bool = True
 
     def __post_init__(self) -> None:
         for key in self.api_keys:

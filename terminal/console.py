@@ -77,6 +77,14 @@ def note(text: str) -> None:
     _say(text)
 
 
+def hint(text: str) -> None:
+    """Print what else could be done, unless the user wants no hints."""
+    from search.hints import hints_wanted
+
+    if hints_wanted():
+        note(text)
+
+
 def is_terminal() -> bool:
     """Return whether results go to a terminal."""
     return sys.stdout.isatty()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
+from .console import SOME_FILES_FAILED, handle_errors, hint, is_terminal, note, out, out_json
 
 if TYPE_CHECKING:
     from indexer.encoder import Encoder
@@ -106,9 +106,11 @@ def index(
     from indexer.devices.cpu_count import available_cores
     from indexer.encoder import BatchEncoder
     from indexer.images.decode import Limits
-    from indexer.load import require_device
+    from indexer.load import active_model, require_device
     from indexer.scan.diff import resolve
     from indexer.store.collection import locate
+    from search.hints import better_model
+    from search.status import image_count
 
     from .progress import ProgressBar
 
@@ -121,6 +123,8 @@ def index(
     if precision == "int8" and device not in ("auto", "cpu"):
         raise typer.BadParameter("--precision int8 runs on the CPU: leave out --device")
     place = locate(collection)
+    # Only then is there somebody to whom a hint about the first images is of use.
+    begins = not as_json and is_terminal() and not image_count(place.folder)
     for path in paths:
         resolve(path, place)
     place.require_writable()
@@ -178,6 +182,8 @@ def index(
         )
         if not report.indexed + report.reused + report.unchanged + report.failed:
             note("No images were found: are they in another format, hidden or excluded?")
+        if begins and report.indexed and (better := better_model(active_model(place)[0])):
+            hint(better)
     if report.failed:
         raise typer.Exit(SOME_FILES_FAILED)
 

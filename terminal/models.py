@@ -1,15 +1,21 @@
 """The commands `clipdex models ...`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options
-from .console import handle_errors, note, out, out_json
+from .console import handle_errors, is_terminal, note, out, out_json, visible, writing_output
 
 if TYPE_CHECKING:
+    from indexer.bundles.bundle import Bundle
     from indexer.load import Known
+
+# What `recommend` counts with where there is no collection.
+USUAL_IMAGES = 10_000
+# Characters; more than any table has.
+WIDE = 1_000
 
 app = typer.Typer(help="Manage the models that encode images and text.", no_args_is_help=True)
 
@@ -70,6 +76,83 @@ def list_models(as_json: options.Json = False) -> None:
 
 @app.command()
 @handle_errors
+def recommend(
+    languages: options.Languages = None,
+    budget_mb: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Only models whose files have at most this many megabytes."
+        ),
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="How many images you have, for the hours that indexing takes.",
+            show_default=f"those of the collection, or {USUAL_IMAGES:,}",
+        ),
+    ] = None,
+    collection: options.Collection = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare models by published recall, size, memory, speed and licence, the best first.
+
+    Only models with a published recall for every language that you name are shown. There is one
+    default for English and one for other languages, which `models pull recommended` takes: not the
+    best ones, but fast without a GPU and free to use.
+
+    Images/s and hours are measured here, on the CPU, by a trial of a second; they leave out the
+    decoding of files. They are empty for models that are not here yet: how much faster one model
+    is than another differs between machines. The milliseconds that were published compare them.
+
+    Example: clipdex models recommend --languages zh,de --budget-mb 2000 --images 50000
+    """
+    from indexer.bundles.published import LANGUAGES, SOURCE
+    from indexer.bundles.recommended import default_for, mean_recall, parse_languages, rank
+    from indexer.load import known_models
+    from search.status import image_count
+
+    codes = parse_languages(languages)
+    ranked = rank(codes, budget_mb)
+    count = images or image_count(collection) or USUAL_IMAGES
+    here = {known.bundle.name.removeprefix("hf-hub:"): known.bundle for known in known_models()}
+    rows = []
+    for one in ranked:
+        rate = _rate(here[one.name]) if one.name in here else None
+        rows.append(
+            {
+                "name": one.name,
+                "default_for": default_for(one),
+                "recall": {code: one.recall[code] for code in codes},
+                "mean_recall": round(mean_recall(one, codes), 2),
+                "megabytes": one.megabytes,
+                "memory_mib": one.memory,
+                "published_ms": one.milliseconds,
+                "here": one.name in here,
+                "images_per_second": rate,
+                "images": count,
+                "hours": rate and round(count / rate / 3600, 3),
+                "licence": one.licence,
+            }
+        )
+    if as_json:
+        for row in rows:
+            out_json(row)
+        return
+    recalls = [LANGUAGES[code] for code in codes] + ["mean"] * (len(codes) > 1)
+    header = ["model", "default", *recalls, "MB", "memory", "ms", "images/s", "hours", "licence"]
+    _write_table(header, [_cells(row) for row in rows])
+    note(f"{SOURCE}.")
+    note(
+        f"MB are those of the weights in 32-bit floats. Images/s and hours for {count:,} images "
+        "are measured on this machine, where the model is here. The exports declare no licence; "
+        "what is named is that of the weights, and the unconfirmed are to be looked up."
+    )
+
+
+@app.command()
+@handle_errors
 def pull(
     name: Annotated[
         str,
@@ -77,9 +160,11 @@ def pull(
             metavar="NAME",
             help="A repository with exported graphs, such as "
             "immich-app/ViT-B-32__laion2b-s34b-b79k, or its address; or ARCHITECTURE/TAG, as "
-            "open_clip names it, or hf-hub:org/name.",
+            "open_clip names it, or hf-hub:org/name; or `recommended`, for the default of "
+            "`models recommend`.",
         ),
     ],
+    languages: options.Languages = None,
     sha256: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +183,12 @@ def pull(
 
     Example: clipdex models pull immich-app/ViT-B-32__laion2b-s34b-b79k
     """
-    _obtain(name, sha256=sha256, variant=variant, force=force, as_json=as_json)
+    from indexer.bundles.recommended import recommended
+
+    chosen = recommended(name, languages)
+    if chosen != name:
+        note(f"{name}: {chosen}")
+    _obtain(chosen, sha256=sha256, variant=variant, force=force, as_json=as_json)
 
 
 @app.command()
@@ -266,3 +356,54 @@ def _line(known: "Known") -> str:
         f"{known.bundle.name}  {known.bundle.dim} dimensions, {width} x {height} pixels, "
         f"{known.bytes / 1e6:.0f} MB. {known.bundle.licence}"
     )
+
+
+def _rate(bundle: "Bundle") -> float | None:
+    """Return the images a second that a model takes here; None where it does not run."""
+    from indexer.devices.cpu_count import available_cores
+    from indexer.encoders.onnx_encoder import OnnxEncoder
+    from indexer.encoders.rate import images_per_second
+    from indexer.errors import ModelError
+
+    try:
+        rate = images_per_second(OnnxEncoder(bundle, device="cpu", threads=available_cores()))
+    except ModelError as exc:
+        note(f"{bundle.name} cannot be tried: {exc}")
+        return None
+    return round(rate, 1)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    rate, hours, recall = row["images_per_second"], row["hours"], row["recall"]
+    shown = [*recall.values(), *([row["mean_recall"]] if len(recall) > 1 else [])]
+    return [
+        row["name"],
+        row["default_for"] or "",
+        *(f"{figure:.1f}" for figure in shown),
+        f"{row['megabytes']:,}",
+        f"{row['memory_mib']:,}",
+        f"{row['published_ms']:g}",
+        "" if rate is None else f"{rate:,.1f}",
+        "" if hours is None else f"{hours:,.2f}",
+        row["licence"],
+    ]
+
+
+def _write_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print a table; in a pipe, its lines, with tabs between the cells."""
+    if not is_terminal():
+        for cells in (header, *rows):
+            out(*cells)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in header:
+        text = title in ("model", "default", "licence")
+        table.add_column(title, justify="left" if text else "right", no_wrap=True)
+    for cells in rows:
+        table.add_row(*map(visible, cells))
+    # A name that is broken into lines cannot be copied: a narrow terminal wraps the rows itself.
+    with writing_output():
+        Console(markup=False, width=WIDE).print(table)

@@ -45,6 +45,14 @@ Until = Annotated[
         metavar="DATE", help="Only images taken then or earlier; 2024-07 includes all of July."
     ),
 ]
+Languages = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODES",
+        help="Codes of the languages that you search in, such as zh,de.",
+        show_default="en",
+    ),
+]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(metavar="PATTERN", help="Leave out files and folders by gitignore's rules."),

@@ -9,6 +9,7 @@ from indexer.store.paths import display
 from search.hits import CONFIDENT, UNLIKELY, Hit, Results
 
 from .console import (
+    hint,
     is_terminal,
     note,
     out,
@@ -72,6 +73,10 @@ def write_results(
                 for hit in hits:
                     out(f"{hit.score:.3f}" if scored else "", hit.path)
             _say_what_matches(results, besides)
+            if results.foreign_language is not None:
+                from search.hints import ask_in_english
+
+                hint(ask_in_english(results.foreign_language))
 
 
 def out_csv(*values: object) -> None:

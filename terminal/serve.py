@@ -191,6 +191,13 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 help="Number of texts whose vectors are cached.",
             ),
         ] = 256,
+        hints: Annotated[
+            bool,
+            typer.Option(
+                envvar="CLIPDEX_HINTS",
+                help="Say on the page how to find more, such as with another model.",
+            ),
+        ] = True,
         access_log: Annotated[
             bool,
             typer.Option(envvar="CLIPDEX_ACCESS_LOG", help="Log one line of JSON per request."),
@@ -232,6 +239,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             batching=batching,
             query_cache=query_cache,
             workers=available_cores(),
+            hints=hints,
         )
         if max_pixels is not None:
             settings = replace(settings, max_pixels=max_pixels)

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from itertools import islice
 
 from . import options
-from .console import handle_errors, out, out_json
+from .console import handle_errors, hint, is_terminal, out, out_json
 
 FAILURES_SHOWN = 20
 
@@ -17,6 +17,7 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
     """
     from indexer.store.paths import display
     from search import Engine
+    from search.hints import better_model
 
     with Engine.open(collection) as engine:
         engine.check_vectors()
@@ -52,3 +53,6 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
             out(f"            {display(path)}: {reason}")
         if holds.failed > FAILURES_SHOWN:
             out(f"            and {holds.failed - FAILURES_SHOWN:,} more")
+        better = better_model(holds.model, holds.models)
+        if better and is_terminal():
+            hint(better)

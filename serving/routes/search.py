@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import File, Query, UploadFile
 
+from search.hints import ask_in_english
 from search.hits import Results
 from serving.authentication import protected_router
 from serving.schemas import requests, responses
@@ -71,11 +72,13 @@ async def answer(
         began: `time.perf_counter()` when the request arrived.
         scored: Whether something was searched for.
     """
+    foreign = results.foreign_language
     paths = await service.search.path_view([path for hit in results.hits for path in hit.raw_paths])
     return responses.SearchAnswer(
         query=query,
         total=results.total,
         total_matches=results.total_matches,
+        notice=ask_in_english(foreign) if foreign and service.settings.hints else None,
         hits=[
             responses.HitAnswer.of(hit, paths, root_path=service.settings.root_path, scored=scored)
             for hit in results.hits

@@ -7,6 +7,7 @@ from fastapi import Response
 from indexer.errors import CollectionNotFound
 from indexer.store.paths import display
 from search import Engine, Status
+from search.hints import better_model
 from serving.authentication import protected_router, public_router
 from serving.schemas import responses
 from serving.service import Service, ServiceDep
@@ -66,6 +67,7 @@ async def status(service: ServiceDep) -> responses.StatusAnswer:
         roots=found.roots if whole else [Path(root).name for root in found.roots],
         can_index=allowed,
         notes=found.notes,
+        hint=better_model(found.model, found.models) if service.settings.hints else None,
     )
 
 

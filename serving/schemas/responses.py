@@ -48,13 +48,16 @@ class SearchAnswer(Answer):
     """Hits, best first.
 
     total: images that pass the filters. total_matches: those of them that match, with a relevance
-    of 0.5 or more; null when nothing was searched for, or the model has no estimate.
+    of 0.5 or more; null when nothing was searched for, or the model has no estimate. notice: what
+    to do about a query in a language that the model does not know; null when there is nothing to
+    say, or the server gives no hints.
     """
 
     query: dict[str, Any]
     took_ms: float
     total: int
     total_matches: int | None
+    notice: str | None = None
     hits: list[HitAnswer]
 
 
@@ -117,7 +120,8 @@ class StatusAnswer(Answer):
     """What the collection holds.
 
     can_index: folders that jobs may read. notes: how many images are not as usual, by what is said
-    of them, such as "partly readable".
+    of them, such as "partly readable". hint: how to get a better model than the built-in one; null
+    when there is another one, or the server gives no hints.
     """
 
     images: int = 0
@@ -130,6 +134,7 @@ class StatusAnswer(Answer):
     roots: list[str] = []
     can_index: list[str] = []
     notes: dict[str, int] = {}
+    hint: str | None = None
 
 
 class ModelAnswer(Answer):

@@ -1,7 +1,7 @@
 // The page: it shows a state, and searches for each new one; only the last answer counts.
 
 import { get, post, postImage } from "./api.js";
-import { $, debounced, make, number, percent } from "./elements.js";
+import { $, debounced, make, marked, number, percent } from "./elements.js";
 import { Filters } from "./filters.js";
 import { CONFIDENT, FIRST_PAGE, Grid, UNLIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
@@ -16,6 +16,8 @@ let state = read();
 let current = new AbortController();
 let typing = false;
 let opened = false;
+// How to get a better model, while the built-in one answers.
+let better = null;
 
 const grid = new Grid({
   load: (k, offset) => ask(k, offset, current.signal),
@@ -102,6 +104,7 @@ function chip(text, removed, source) {
 }
 
 async function summarise(answer, signal) {
+  hint(answer.notice ?? (asks(state) || isFiltered(state) ? null : better));
   const best = answer.hits[0]?.relevance ?? null;
   const unsure = asks(state) && best !== null && best < CONFIDENT;
   $("summary").classList.toggle("unsure", unsure);
@@ -131,8 +134,25 @@ async function nothing(signal) {
   say("No images yet", how, button("Index images", () => jobs.open()));
 }
 
+function hint(text) {
+  $("hint").replaceChildren(...marked(text ?? ""));
+  $("hint").hidden = !text;
+}
+
+async function start() {
+  await search();
+  adviseOnModel(); // nothing waits for it
+}
+
+/** Learn what there is to say of the model; the page works without. */
+async function adviseOnModel() {
+  better = (await get("v1/status").catch(() => ({}))).hint ?? null;
+  if (!asks(state) && !isFiltered(state) && $("message").hidden) hint(better);
+}
+
 function fail(problem) {
   grid.clear();
+  hint(null);
   $("summary").textContent = "";
   const title = problem.status === 0 ? "No answer" : problem.status === 401 ? "Sign in" : "That did not work";
   say(title, problem.message, button("Try again", () => search()));
@@ -204,7 +224,7 @@ addEventListener("popstate", async () => {
 if (state.image) await image.restore();
 draw();
 try {
-  if (await watchSession(() => search())) await search();
+  if (await watchSession(() => start())) await start();
 } catch (problem) {
   fail(problem);
 }

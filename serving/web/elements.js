@@ -13,6 +13,11 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** A text as nodes: what stands between backticks is code. */
+export function marked(text) {
+  return text.split("`").map((part, at) => (at % 2 ? make("code", {}, part) : part));
+}
+
 /** The last name of a path. */
 export const nameOf = (path) => path.split("/").pop();
 

@@ -113,6 +113,7 @@ def test_a_forged_answer_is_not_printed(photos_indexed: tuple[Path, Path], runti
         ANSWER | {"total": -1},
         ANSWER | {"total_matches": "1"},
         ANSWER | {"more": 1},
+        ANSWER | {"foreign_language": "de; rm -r ~"},
         {"hits": [HIT]},
         [HIT],
         "[" * 100_000,

@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import pty
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 from support.command import COMMAND, Run, json_lines
 from support.images import make_photo
+from support.terminal import in_terminal
 
 # What a terminal would obey, what forges a line or a column, what a spreadsheet would run.
 NAMES = {
@@ -89,22 +89,7 @@ def test_csv_holds_no_formulas(clipdex: Run, tmp_path: Path) -> None:
 def test_a_terminal_sees_no_control_characters(odd: tuple[Path, Path]) -> None:
     _, collection = odd
     for form in ([], ["--csv"], ["--json"]):
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(
-            [COMMAND, "search", "x", "--collection", collection, *form],
-            stdout=theirs,
-            stderr=theirs,
-            env={**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "300"},
-        )
-        os.close(theirs)
-        shown = b""
-        try:
-            while part := os.read(ours, 65536):
-                shown += part
-        except OSError:  # Linux's way to say that the other end is closed
-            pass
-        os.close(ours)
-        assert process.wait() == 0
+        shown = in_terminal("search", "x", "--collection", collection, *form)
         assert b"red.png" in shown
         assert b"\x1b[31m" not in shown
         assert "\u009b31m" not in shown.decode()
