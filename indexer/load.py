@@ -100,7 +100,7 @@ def load_encoder(
         name: A model name, as `indexer.model_name` parses it.
         arch: The architecture of a checkpoint file.
         fingerprint: Accept only this model, and compile nothing.
-        device: "cpu", "cuda", "mps", or "auto" for a GPU if there is one and the job is worth it.
+        device: A key of `onnx_encoder.PROVIDERS`, or "auto" for a GPU if there is one and the job is worth it.
         threads: Cores to use for images.
         on_progress: Called with a line of text on what is being done.
 
@@ -152,7 +152,7 @@ def require_device(device: str) -> list[str]:
     """Check that a model can run on a device, before one is compiled for it.
 
     Args:
-        device: "cpu", "cuda", "mps" or "auto".
+        device: "auto", or a key of `onnx_encoder.PROVIDERS`.
 
     Returns:
         torch's names of the GPUs of that kind.
@@ -161,8 +161,15 @@ def require_device(device: str) -> list[str]:
         DeviceUnavailable: There is none, or nothing installed here could use it.
     """
     from indexer.devices import detect
-    from indexer.encoders.onnx_encoder import has_provider
+    from indexer.encoders.onnx_encoder import PROVIDERS, has_provider
 
+    if device in ("rocm", "openvino", "directml"):  # torch is not asked
+        if not has_provider(device):
+            raise DeviceUnavailable(
+                f"--device {device} needs ONNX Runtime's {PROVIDERS[device]}, which this "
+                "installation lacks: use --device cpu, or install the onnxruntime build for it"
+            )
+        return []
     found = [] if device == "cpu" else detect.devices(device)
     usable = device in ("auto", "cpu") or (found and detect.has_torch()) or has_provider(device)
     if not usable:

@@ -36,10 +36,12 @@ def index(
         typer.Option(metavar="A", help="The architecture of --model FILE, as open_clip names it."),
     ] = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"],
+        Literal["auto", "cpu", "cuda", "mps", "rocm", "openvino", "directml"],
         typer.Option(
             help="Where the model runs; auto uses all GPUs of this machine if torch is installed "
-            "and the job is long enough to be worth starting them."
+            "and the job is long enough to be worth starting them. rocm, openvino and directml "
+            "need ONNX Runtime's builds for them and are untried; vectors are held against the "
+            "CPU's."
         ),
     ] = "auto",
     precision: Annotated[

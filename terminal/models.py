@@ -59,7 +59,8 @@ def list_models(as_json: options.Json = False) -> None:
     others = [one for one in RECOMMENDED if one.name not in here]
     if others and not as_json:
         out()
-        out("Not here yet, for `clipdex models pull NAME`:")
+        out("Not here yet, for `clipdex models pull NAME`, which compiles them (clipdex[torch]);")
+        out("`clipdex models recommend` compares others, which need no torch:")
     for other in others:
         if as_json:
             fields = {

@@ -24,7 +24,12 @@ PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "mps": "CoreMLExecutionProvider",
+    "rocm": "MIGraphXExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "directml": "DmlExecutionProvider",
 }
+# How near a device's vectors have to be to the CPU's: half precision keeps 0.9999.
+MIN_DEVICE_COSINE = 0.999
 # Batch sizes that an index run on the CPU tries. Where each thread runs its own batch, larger ones
 # cost more memory and save no time.
 CPU_BATCHES_TO_TRY = (1, 2, 4, 8)
@@ -40,7 +45,7 @@ MAPPED_RUNS = 8
 
 
 def has_provider(device: str) -> bool:
-    """Return whether this build of ONNX Runtime supports "cpu", "cuda" or "mps"."""
+    """Return whether this build of ONNX Runtime supports a device, a key of `PROVIDERS`."""
     return PROVIDERS[device] in ort.get_available_providers()
 
 
@@ -63,8 +68,8 @@ class OnnxEncoder:
 
         Args:
             bundle: The compiled model.
-            device: "auto" (CUDA if ONNX Runtime has it, otherwise the CPU), "cpu", "cuda" or
-                "mps".
+            device: "auto" (CUDA if ONNX Runtime has it, otherwise the CPU), or a key of
+                `PROVIDERS`.
             threads: Cores to use.
             made_here: Whether this process has just made the bundle, so that its files need no
                 check.
@@ -189,7 +194,25 @@ class OnnxEncoder:
     def _image_session(self) -> ort.InferenceSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
-        return self._session(self.bundle.image_graph.file, options)
+        session = self._session(self.bundle.image_graph.file, options)
+        if self.device != "cpu":
+            self._require_the_cpus_vectors(session)
+        return session
+
+    def _require_the_cpus_vectors(self, session: ort.InferenceSession) -> None:
+        """Raise DeviceUnavailable if a device's vectors are others than the CPU's."""
+        from indexer.bundles.samples import sample_images
+
+        pixels = np.stack([self.preprocess.pixels(image) for image in sample_images(2)])
+        cpu = OnnxEncoder(self.bundle, device="cpu", made_here=True)
+        graph = self.bundle.image_graph
+        ours = np.concatenate([self._run(session, graph, one[np.newaxis]) for one in pixels])
+        nearest = float((ours * cpu.encode_images(pixels)).sum(axis=1).min())
+        if not nearest >= MIN_DEVICE_COSINE:
+            raise DeviceUnavailable(
+                f"--device {self.device}: {self.name} gives other vectors there than on the CPU "
+                f"(cosine {nearest:.4f}, at least {MIN_DEVICE_COSINE} is needed): use --device cpu"
+            )
 
     @cached_property
     def _text_session(self) -> ort.InferenceSession:

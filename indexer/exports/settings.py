@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import re
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from indexer.bundles import recommended
 from indexer.bundles.bundle import MAX_CONTEXT, MAX_SIDE, TextSettings
 from indexer.errors import BundleError
 from indexer.images.preprocess import RESAMPLING, Preprocess
@@ -294,8 +294,4 @@ def _built_in() -> list[str]:
 
 def licence_of(layout: Layout, name: str) -> str:
     """Return what is known of the licence of an export's weights."""
-    if layout.family in LICENCES:
-        return LICENCES[layout.family]
-    if re.search(r"siglip", name, re.IGNORECASE) and "nllb" not in name.lower():
-        return "Apache-2.0 weights (SigLIP); none declared by the export"
-    return "none declared by the export: see the page of the weights"
+    return LICENCES.get(layout.family) or recommended.licence_of(name)
