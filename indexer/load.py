@@ -100,7 +100,8 @@ def load_encoder(
         name: A model name, as `indexer.model_name` parses it.
         arch: The architecture of a checkpoint file.
         fingerprint: Accept only this model, and compile nothing.
-        device: A key of `onnx_encoder.PROVIDERS`, or "auto" for a GPU if there is one and the job is worth it.
+        device: A key of `onnx_encoder.PROVIDERS`, or "auto" for a GPU if there is one and the job
+            is worth it.
         threads: Cores to use for images.
         on_progress: Called with a line of text on what is being done.
 
