@@ -52,12 +52,11 @@ def activation(settings: Settings, towers: tuple[Tower, ...], name: str) -> Find
     """
     wanted = settings.activation
     found = {key: sum(one.activations[key] for one in towers) for key in ("quick_gelu", "gelu")}
-    if wanted is None or not any(found.values()):
-        return Finding("activation not known")
+    if wanted is not None and found[wanted]:
+        return Finding(f"activation {wanted}, as its weights demand")
     # SiLU's sigmoids occur in other towers, so a sigmoid alone proves nothing against GELU.
-    wrong = wanted == "quick_gelu" and not found["quick_gelu"]
-    if not wrong:
-        return Finding(f"activation {wanted}, as its tag demands")
+    if wanted != "quick_gelu" or not found["gelu"]:
+        return Finding("activation not known")
     architecture = name.rpartition("/")[2].partition("__")[0]
     instead = RIGHT_EXPORTS.get(architecture)
     return Finding(

@@ -74,7 +74,10 @@ def pull(
     models = cache.models_folder()
     models.mkdir(parents=True, exist_ok=True)
     hub = Hub(on_progress=on_progress, on_bytes=on_bytes)
-    work = Path(tempfile.mkdtemp(prefix=".export-", dir=models))
+    mark = f".export-{blake3(model_name.name.encode()).hexdigest(length=8)}-"
+    for left in models.glob(f"{mark}*"):  # by a process that was killed; the name is locked
+        shutil.rmtree(left, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=mark, dir=models))
     try:
         with _files(model_name, hub, work / "files") as (folder, layout):
             bundle = _bundle(folder, layout, work / "bundle", model_name, force, on_progress)
@@ -261,7 +264,9 @@ def _sized(settings: Preprocess, image: Tower) -> Preprocess:
 
 
 def _is_below(file: Path, folder: Path) -> bool:
-    return file.resolve().is_relative_to(folder.resolve())
+    """Return whether a file is the folder's own, or lies where the hub's cache links to."""
+    blobs = folder.resolve().parent.parent / "blobs"  # of REPOSITORY/snapshots/COMMIT
+    return any(file.resolve().is_relative_to(one) for one in (folder.resolve(), blobs))
 
 
 def _place(source: Path, target: Path, *, move: bool) -> None:

@@ -1,17 +1,20 @@
 """CLIPs that others exported, pulled from a hub on loopback, run where torch cannot be imported."""
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from support.command import Run, json_lines
+from support.command import COMMAND, Run, json_lines
 from support.exports import export, make_model
 from support.fake_hub import FakeHub, serving
 from support.images import make_photo
+from support.waiting import wait_until
 
 MODELS = {
     "immich": "immich-app/ViT-Tiny__laion2b",
@@ -283,6 +286,37 @@ def test_weights_outside_the_folder_are_refused(
     failed = clipdex("models", "add", folder, "--force", env=environment, code=1)
     assert b"lacks visual/" in failed.stderr.splitlines()[-1]
     assert _left(tmp_path) == []
+
+
+def test_a_snapshot_in_the_hubs_cache_is_a_folder_like_others(
+    clipdex: Run, repositories: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    snapshot = tmp_path / "models--Xenova--clip-tiny" / "snapshots" / "abc"
+    blobs = tmp_path / "models--Xenova--clip-tiny" / "blobs"
+    blobs.mkdir(parents=True)
+    for number, file in enumerate(sorted((repositories / REPO).rglob("*.*"))):
+        shutil.copy(file, blobs / str(number))
+        link = snapshot / file.relative_to(repositories / REPO)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blobs / str(number))
+    clipdex("models", "add", snapshot, "--force", env=environment)
+
+
+def test_a_killed_pull_leaves_nothing_after_the_next(
+    clipdex: Run, repositories: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    add = ("models", "add", repositories / REPO, "--force")
+    killed = subprocess.Popen(
+        [COMMAND, *map(str, add)], env={**os.environ, **environment}, cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    models = tmp_path / "cache" / "models"
+    wait_until(lambda: any(models.glob(".export-*/bundle/bundle.json")))
+    killed.kill()
+    killed.wait()
+    assert any(models.glob(".export-*"))
+    clipdex(*add, env=environment)
+    assert not any(models.glob(".export-*"))
 
 
 def test_offline_names_what_to_fetch_and_the_command_that_takes_it(
