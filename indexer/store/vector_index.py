@@ -173,8 +173,16 @@ class VectorIndex:
             without: As of `search`.
             among: As of `search`.
         """
-        with self._all_but(without) as selector:
-            found = [part.above(query, minimum, selector) for part in self.parts]
+        if among is not None and len(among) * GATHER_SHARE <= sum(part.size for part in self.parts):
+            excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+            few = np.setdiff1d(among, excluded)
+            found = [
+                ids[scores >= minimum]
+                for scores, ids in (part.scores_of(query, few) for part in self.parts)
+            ]
+        else:
+            with self._all_but(without) as selector:
+                found = [part.above(query, minimum, selector) for part in self.parts]
         ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
         return ids if among is None else np.intersect1d(ids, among)
 

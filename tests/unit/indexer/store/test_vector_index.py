@@ -27,6 +27,12 @@ def test_a_search_among_ids_is_brute_force(share: float, order: str) -> None:
         keep = np.isin(ids, among) & ~np.isin(ids, np.concatenate([removed, without]))
         truth = (vectors @ query)[keep]
         best = np.lexsort((ids[keep], -truth))[:30]
+        least = float(np.median(vectors[keep] @ query)) if keep.any() else 0.0
+        above = searched.above(query, least, without=without.tolist(), among=among)
+        near = np.abs(vectors @ query - least) < 1e-5  # rounding decides on these
+        wanted = ids[keep & (vectors @ query >= least) & ~near]
+        assert set(wanted.tolist()) <= set(above.tolist()) <= set(ids[keep].tolist())
+        assert len(above) <= len(wanted) + int((keep & near).sum())
         scores, found = searched.search(query, 30, without=without.tolist(), among=among)
         assert np.allclose(scores, truth[best], atol=1e-5)
         assert found.tolist() == ids[keep][best].tolist()
