@@ -13,7 +13,7 @@ from indexer.store.records import Model
 from .encoder import Encoder, name_of
 from .errors import CompileError, DeviceUnavailable, FingerprintMismatch, ModelNotFound
 from .model_name import BUILT_IN as BUILT_IN
-from .model_name import BUILT_IN_FOLDER, ModelName, parse
+from .model_name import BUILT_INS, ModelName, parse
 
 if TYPE_CHECKING:
     from indexer.encoders.gpu.feeding import TensorEncoder
@@ -50,17 +50,19 @@ def find_bundle(name: str, fingerprint: str | None = None) -> Bundle:
     if fingerprint is not None and (bundle is None or bundle.fingerprint != fingerprint):
         from indexer.bundles import cache
 
-        cached = cache.find_fingerprint(fingerprint)
-        if cached is not None:
-            return replace(cached, name=name)
+        carried = (Bundle.load(folder) for folder in BUILT_INS.values())
+        found = next((one for one in carried if one.fingerprint == fingerprint), None)
+        found = found or cache.find_fingerprint(fingerprint)
+        if found is not None:
+            return replace(found, name=name)
     if bundle is None:
         return _find(name)  # raises, with the reason
     return bundle
 
 
 def _find(name: str) -> Bundle:
-    if name == BUILT_IN:
-        return Bundle.load(BUILT_IN_FOLDER)
+    if name in BUILT_INS:
+        return Bundle.load(BUILT_INS[name])
     model_name = parse(name)
     if model_name.kind == "bundle" and model_name.path is not None:
         # Named by its path, whatever its manifest says, since the path finds it the next time.
@@ -219,8 +221,8 @@ def obtain(
         CompileError: The model cannot be compiled.
         DownloadError: The weights cannot be fetched, or have another checksum.
     """
-    if name == BUILT_IN and arch is None:
-        return Bundle.load(BUILT_IN_FOLDER)
+    if name in BUILT_INS and arch is None:
+        return Bundle.load(BUILT_INS[name])
     from indexer.bundles import cache
 
     model_name = parse(name if variant is None else f"{name}:{variant}", arch)
@@ -229,10 +231,10 @@ def obtain(
             f"{name} has no variant {variant!r}: exports of transformers.js have fp16, int8, "
             "uint8, quantized, q4, q4f16 and bnb4"
         )
-    if label is not None and (label == BUILT_IN or parse(label).kind != "added"):
+    if label is not None and (label in BUILT_INS or parse(label).kind != "added"):
         raise ModelNotFound(
             f"a model cannot be called {label!r}: use letters, digits, '-', '_' and '.', and "
-            f"not {BUILT_IN!r}"
+            f"not {' or '.join(map(repr, BUILT_INS))}"
         )
     if model_name.kind in ("bundle", "added"):
         return find_bundle(name)
@@ -301,10 +303,10 @@ def active_model(collection: Collection) -> tuple[str, str | None]:
 
 
 def known_models() -> list[Known]:
-    """Return the models that can be used at once: the built-in one, then the cached ones."""
+    """Return the models that can be used at once: the built-in ones, then the cached ones."""
     from indexer.bundles import cache
 
-    bundles = [Bundle.load(BUILT_IN_FOLDER)]
+    bundles = [Bundle.load(folder) for folder in BUILT_INS.values()]
     for record in cache.records():
         bundle = cache.find_fingerprint(record.fingerprint)
         if bundle is not None:

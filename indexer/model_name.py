@@ -85,8 +85,8 @@ def parse(name: str, arch: str | None = None) -> ModelName:
 
 
 def _parse(name: str, arch: str | None) -> ModelName:
-    if name == BUILT_IN:
-        return ModelName(BUILT_IN, "built-in")
+    if name in BUILT_INS:
+        return ModelName(name, "built-in")
     if name.startswith("hf-hub:"):
         repo = name.removeprefix("hf-hub:").strip("/")
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
@@ -158,3 +158,5 @@ def _checkpoint(path: Path, arch: str | None) -> ModelName:
 
 
 BUILT_IN_FOLDER = Path(__file__).parent / "pocket"
+# All that clipdex carries, by their names; the first is used unless another is named.
+BUILT_INS = {BUILT_IN: BUILT_IN_FOLDER}

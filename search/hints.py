@@ -6,7 +6,7 @@ from typing import Any
 
 from indexer.bundles.published import LANGUAGES
 from indexer.bundles.recommended import ENGLISH_DEFAULT
-from indexer.model_name import BUILT_IN, INT8_SUFFIX
+from indexer.model_name import BUILT_INS, INT8_SUFFIX
 
 ENVIRONMENT = "CLIPDEX_HINTS"
 
@@ -25,10 +25,11 @@ def better_model(model: str, models: Sequence[Mapping[str, Any]] = ()) -> str | 
             it is changing to another one.
     """
     changing = any(one["state"] == "pending" for one in models)
-    if changing or model.removesuffix(INT8_SUFFIX) != BUILT_IN:
+    name = model.removesuffix(INT8_SUFFIX)
+    if changing or name not in BUILT_INS:
         return None
     return (
-        f"{BUILT_IN} is small: `clipdex models pull recommended`, then `clipdex index FOLDER "
+        f"{name} is small: `clipdex models pull recommended`, then `clipdex index FOLDER "
         f"--model {ENGLISH_DEFAULT}` finds more. Off: {ENVIRONMENT}=0"
     )
 

@@ -15,7 +15,7 @@ from indexer.bundles.bundle import Bundle
 from indexer.compile.derive import complete
 from indexer.compile.onnx_export import export_image
 from indexer.errors import ModelError
-from indexer.model_name import BUILT_IN
+from indexer.model_name import BUILT_INS
 from indexer.openclip.image_tower import build_visual
 from indexer.openclip.image_tower_cache import save_tower
 from indexer.weights.image_tower import require_same_vectors
@@ -39,7 +39,7 @@ class Exportable(nn.Module):
 def require_free(name: str) -> None:
     """Raise ModelError if a model that was not tuned has this name."""
     known = cache.read_record(name)
-    if name == BUILT_IN or (known is not None and not known.source.startswith(TUNED)):
+    if name in BUILT_INS or (known is not None and not known.source.startswith(TUNED)):
         raise ModelError(f"{name} is the name of another model: choose a name of your own")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from indexer.errors import BundleError, ClipdexError
 from indexer.json_files import Fields, read_json
-from indexer.model_name import BUILT_IN_FOLDER
+from indexer.model_name import BUILT_INS
 
 from .bundle import DIGEST, Bundle
 from .cache import cache_folder
@@ -55,7 +55,7 @@ def require_intact(bundle: Bundle, *names: str) -> dict[str, str]:
     if damaged := _differing(bundle, found):
         again = (
             "install clipdex again"
-            if bundle.folder == BUILT_IN_FOLDER
+            if bundle.folder in BUILT_INS.values()
             else f"remove {bundle.folder} and compile the model again"
         )
         raise BundleError(

@@ -57,10 +57,10 @@ def _run(bundle: Bundle) -> str:
 
 def _compare(bundle: Bundle) -> str:
     from indexer.bundles import cache
-    from indexer.model_name import BUILT_IN, parse
+    from indexer.model_name import BUILT_INS, parse
 
     record = cache.read_record(bundle.name)
-    if bundle.name == BUILT_IN or record is None:
+    if bundle.name in BUILT_INS or record is None:
         return "not compared with open_clip (its weights are not here)"
     model_name = parse(record.source, record.arch if _is_file(record.source) else None)
     if model_name.path is None or not model_name.path.exists():

@@ -14,7 +14,7 @@ from indexer.bundles.bundle import Bundle
 from indexer.bundles.checksums import Remembered, require_intact
 from indexer.errors import BundleError
 from indexer.json_files import Fields, parse_json
-from indexer.model_name import BUILT_IN_FOLDER, MANIFEST
+from indexer.model_name import BUILT_INS, MANIFEST
 
 # Limits of a trial: a part that is the same for all, and one that grows with the graph's files.
 # One core loads and runs ViT-L-14's image tower within 5 s.
@@ -52,7 +52,7 @@ def require_runnable(bundle: Bundle, graph: str) -> None:
         BundleError: A file is damaged, or the graph does not run within the limits.
     """
     digests = require_intact(bundle, *files_of(bundle, graph))
-    if bundle.folder == BUILT_IN_FOLDER or not sys.executable:
+    if bundle.folder in BUILT_INS.values() or not sys.executable:
         return
     if not (bundle.folder / MANIFEST).is_file():
         return  # it is being made, here

@@ -12,7 +12,7 @@ from indexer.compile.tokenizer_export import convert_tokenizer
 from indexer.devices.torch_device import find_device
 from indexer.encoders.gpu.torch_encoder import TorchEncoder
 from indexer.errors import ClipdexError, ModelError
-from indexer.model_name import BUILT_IN, parse
+from indexer.model_name import BUILT_INS, parse
 from indexer.openclip.image_tower_cache import FOLDER, read_tower, save_tower
 from indexer.openclip.loader import LoadedModel, fingerprint, load
 
@@ -65,7 +65,7 @@ def load_source(
         ModelError: The source is gone, or has become another model.
     """
     record = cache.read_record(bundle.name)
-    if record is None or bundle.name == BUILT_IN:
+    if record is None or bundle.name in BUILT_INS:
         raise ModelError(
             f"{bundle.name} has no weights for torch here ({reason}): use --device cpu"
         ) from reason
