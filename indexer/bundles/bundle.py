@@ -242,6 +242,11 @@ class Bundle:
         missing = [name for name in made.files if not (folder / name).is_file()]
         if missing:
             raise BundleError(f"the bundle {folder} lacks {', '.join(missing)}")
+        lost = [
+            key for key in made.checksums if not is_inside(key) or not (folder / key).is_file()
+        ]
+        if lost:
+            raise BundleError(f"{damaged}: it lists {', '.join(lost)}, which the folder lacks")
         return made
 
     @classmethod
@@ -268,9 +273,6 @@ class Bundle:
             checks=fields.texts("checks") if fields.has("checks") else (),
         )
         fields.nothing_else("format", "checks")
-        lost = [key for key in sums if not is_inside(key) or not (folder / key).is_file()]
-        if lost:
-            raise ValueError(f"it lists {', '.join(lost)}, which the folder lacks")
         return made
 
     @property

@@ -1,5 +1,6 @@
 """Bundles against open_clip itself: small models made here, and the built-in one."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from indexer.bundles.samples import sample_images, sample_texts
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import BundleError, CompileError, ModelNotFound
 from indexer.load import find_bundle
+from indexer.model_name import BUILT_IN_FOLDER
 from support.checkpoints import VISION, make_checkpoint, make_transformers_checkpoint
 
 # The families of image towers that are not transformers, as small as they can be.
@@ -127,5 +129,8 @@ def test_damaged_bundles_say_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="format 99"):
         Bundle.load(tmp_path)
     (tmp_path / "bundle.json").write_text('{"format": 1}')
+    with pytest.raises(BundleError, match="fingerprint"):
+        Bundle.load(tmp_path)
+    shutil.copy(BUILT_IN_FOLDER / "bundle.json", tmp_path)
     with pytest.raises(BundleError, match="lacks image.onnx"):
         Bundle.load(tmp_path)
