@@ -242,9 +242,7 @@ class Bundle:
         missing = [name for name in made.files if not (folder / name).is_file()]
         if missing:
             raise BundleError(f"the bundle {folder} lacks {', '.join(missing)}")
-        lost = [
-            key for key in made.checksums if not is_inside(key) or not (folder / key).is_file()
-        ]
+        lost = [key for key in made.checksums if not is_inside(key) or not (folder / key).is_file()]
         if lost:
             raise BundleError(f"{damaged}: it lists {', '.join(lost)}, which the folder lacks")
         return made

@@ -206,7 +206,7 @@ def _bundle(
     on_progress("encoding the caption bank")
     write_bank(encoder, target)
     if settings.text.kind != "bpe":
-        bundle = replace(bundle, logit_scale=_fitted_logit_scale(bundle))
+        bundle = replace(bundle, logit_scale=fitted_logit_scale(bundle))
     bundle = replace(bundle, checks=tuple(one.text for one in found))
     bundle = replace(bundle, fingerprint=_fingerprint(bundle, read), checksums=digests(bundle))
     bundle.save()
@@ -227,7 +227,7 @@ def _fingerprint(bundle: Bundle, read: dict[str, str]) -> str:
     return blake3("\n".join(parts).encode("utf-8", "replace")).hexdigest(length=16)
 
 
-def _fitted_logit_scale(bundle: Bundle) -> float:
+def fitted_logit_scale(bundle: Bundle) -> float:
     """Return a logit scale that spreads a softmax over captions as the built-in model's does.
 
     No export has one, and SigLIP's were not learnt for a softmax.

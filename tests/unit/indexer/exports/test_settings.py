@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,16 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from indexer.bundles.bundle import Bundle
 from indexer.bundles.onnx_file import Value
+from indexer.encoder import unit
 from indexer.errors import BundleError, ModelNotFound
 from indexer.exports.checks import activation, right_answers
 from indexer.exports.layouts import detect
 from indexer.exports.onnx_tower import Tower
-from indexer.exports.settings import CLIP_MEAN, Settings, tag_activation
-from indexer.model_name import parse
+from indexer.exports.pull import fitted_logit_scale
+from indexer.exports.settings import CLIP_MEAN, Settings, licence_of, tag_activation
+from indexer.model_name import BUILT_IN_FOLDER, parse
 from support.exports import clip_tokenizer
 
 XENOVA = (
@@ -194,3 +199,35 @@ def test_names_of_exports() -> None:
     for name in ("immich-app/..", "Xenova/a/..", "Xenova/a@../b"):
         with pytest.raises(ModelNotFound):
             parse(name)
+
+
+def test_licences_are_said_as_far_as_they_are_known() -> None:
+    rclip = detect(
+        ["a/visual.onnx", "a/textual.onnx", "tokenizer/bpe_simple_vocab_16e6.txt.gz"], "it"
+    )
+    assert licence_of(rclip, "x").startswith("MIT")
+    xenova = detect(XENOVA, "it")
+    assert licence_of(xenova, "immich-app/ViT-B-32__laion2b-s34b-b79k") == "MIT"
+    assert licence_of(xenova, "Xenova/unheard-of").startswith("unknown")
+
+
+def test_onnx_runtime_is_new_enough_for_immichs_newer_exports() -> None:
+    # Operator set 23 and ir 10, which 1.22 refuses.
+    wanted = next(one for one in requires("clipdex") or [] if one.startswith("onnxruntime"))
+    assert wanted == "onnxruntime>=1.23"
+
+
+def test_a_scale_is_fitted_where_none_is_known_to_be_learnt(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    usual = Bundle.load(BUILT_IN_FOLDER)
+    assert usual.bank is not None
+    # All nearer to one direction, as SigLIP's are: a larger scale tells them apart as well.
+    nearer = usual.bank + usual.bank[0]
+    np.save(folder / "bank.npy", nearer.astype("<f2"))
+    other = replace(usual, folder=folder)
+    bank = unit(nearer)[::4]
+    ratio = (usual.bank[::4] @ usual.bank[::4].T).std() / (bank @ bank.T).std()
+    assert ratio > 1.2
+    assert fitted_logit_scale(other) / usual.logit_scale == pytest.approx(ratio, rel=1e-2)
+    assert fitted_logit_scale(usual) == pytest.approx(usual.logit_scale)
