@@ -13,7 +13,7 @@ from .read import BY_NAME
 
 # In the order in which they are worth having; so many bytes of images go into a file.
 ORDER = "flickr8k imagenet cc openclipart emoji coco blip grocery clothing scenes".split()
-CHUNK = 22_000_000
+CHUNK = 2_300_000
 
 
 def gather() -> None:
@@ -71,7 +71,7 @@ def _images(texts: dict[str, np.ndarray]) -> None:
     def write() -> None:
         nonlocal number
         rows, aspects, contents = zip(*parts, strict=True)
-        path = CACHE / "train" / f"images_{number:02}.npz"
+        path = CACHE / "train" / f"images_{number:03}.npz"
         pack = np.frombuffer(b"".join(contents), np.uint8)
         np.savez(path, rows=rows, aspects=aspects, lengths=list(map(len, contents)), pack=pack)
         number += 1
