@@ -1,6 +1,7 @@
 """The training images in the device's memory, decoded as their files arrive."""
 
 import io
+import warnings
 import threading
 import time
 from multiprocessing import get_context
@@ -89,6 +90,7 @@ def centred(aspects: Tensor) -> Tensor:
 
 def _decoded(parts: list[bytes]) -> np.ndarray:
     images = []
+    warnings.simplefilter("ignore")
     for content in parts:
         image = Image.open(io.BytesIO(content)).convert("RGB")
         images.append(np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)))

@@ -86,11 +86,7 @@ class ImageTower(nn.Module):
             x = F.pad(x, (left, pads[1] - left, top, pads[0] - top))
             padding = 0
         groups = x.shape[1] if depthwise else 1
-        # A product of matrices would do for kernels of 1; convolutions fuse the bias.
-        weight = weight.to(x.dtype)
-        if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
-            weight = weight.contiguous(memory_format=torch.channels_last)
-        x = F.conv2d(x, weight, bias.to(x.dtype), stride, padding, groups=groups)
+        x = F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), stride, padding, groups=groups)
         return F.relu6(x, inplace=True) if act else x
 
 

@@ -216,31 +216,8 @@ class Training:
         return self._shaped(views(self.pool.pixels[at], centred(aspects), side))
 
     def _shaped(self, pixels: Tensor) -> Tensor:
-        layout = torch.channels_last if self.last else torch.contiguous_format
-        return (pixels * 2 - 1).to(self.half).contiguous(memory_format=layout)
-
-    last = False
-
-    def choose_layout(self) -> None:
-        """Take the memory layout in which a step is quicker."""
-        if self.device.type == "cpu":
-            return
-        taken = {}
-        rows = np.flatnonzero(self.pool.here)[: self.chosen.batch]
-        for last in (False, True):
-            self.last = last
-            pixels = self.clean(rows, self.chosen.small)
-            for turn in range(3):
-                if turn == 1:
-                    torch.cuda.synchronize()
-                    begun = time.time()
-                self.image.features(pixels).sum().backward()
-            torch.cuda.synchronize()
-            taken[last] = (time.time() - begun) / 2
-        self.image.zero_grad()
-        self.last = taken[True] < taken[False]
-        rate = {name: round(len(rows) / seconds) for name, seconds in taken.items()}
-        say("images/s with channels last or not:", rate)
+        # Not channels last: tuning its depthwise convolutions takes minutes.
+        return (pixels * 2 - 1).to(self.half).contiguous()
 
     def draw(self) -> np.ndarray:
         """Return the rows of a batch."""
@@ -446,7 +423,6 @@ class Training:
         """Train everything together."""
         while self.pool.here.sum() < self.chosen.begin_with and time.time() < self.end() - 60:
             time.sleep(0.2)
-        self.choose_layout()
         self.learn_posteriors()
         say("posteriors of", self.known.sum())
         self.imagine()
