@@ -1,4 +1,4 @@
-"""Stage 7: a checkpoint in open_clip's layout, of what training wrote."""
+"""Stage 8: a checkpoint in open_clip's layout, of what training wrote."""
 
 import math
 import shutil
@@ -21,6 +21,8 @@ def assemble(trained: Path = CACHE / "trained", target: Path = CACHE / "pocket-v
     with np.load(CACHE / "train" / "texts.npz") as texts:
         used = torch.from_numpy(texts["used"].astype(np.int64))
     image = torch.load(trained / "image.pt")
+    if (trained / "head.pt").is_file():
+        image |= torch.load(trained / "head.pt")
     rest = torch.load(trained / "text.pt")
     words = torch.cat([torch.load(trained / "words.pt"), rest["words"]])
     made = {f"visual.{name}": tensor for name, tensor in image.items()} | rest["text"]

@@ -1,4 +1,4 @@
-"""Stage 8: measure a checkpoint with open_clip, on what took no part in training.
+"""Stage 9: measure a checkpoint with open_clip, on what took no part in training.
 
     python -m pocket.measure FOLDER...
 """

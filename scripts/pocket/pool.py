@@ -53,13 +53,13 @@ class ImagePool:
         parts = [pack[end - length : end] for end, length in zip(ends, lengths, strict=True)]
         batches = [parts[at : at + 32] for at in range(0, len(parts), 32)]
         at = 0
-        for decoded in self._processes.imap(_decoded, batches):
-            some = rows[at : at + len(decoded)]
-            here = torch.from_numpy(decoded).to(self.pixels.device).permute(0, 3, 1, 2)
+        for squares in self._processes.imap(decoded, batches):
+            some = rows[at : at + len(squares)]
+            here = torch.from_numpy(squares).to(self.pixels.device).permute(0, 3, 1, 2)
             self.pixels[torch.from_numpy(some).to(self.pixels.device)] = here
-            self.aspects[some] = aspects[at : at + len(decoded)]
+            self.aspects[some] = aspects[at : at + len(squares)]
             self.here[some] = True
-            at += len(decoded)
+            at += len(squares)
 
 
 def views(pixels: Tensor, boxes: Tensor, side: int) -> Tensor:
@@ -88,7 +88,8 @@ def centred(aspects: Tensor) -> Tensor:
     return boxes
 
 
-def _decoded(parts: list[bytes]) -> np.ndarray:
+def decoded(parts: list[bytes]) -> np.ndarray:
+    """Return encoded images as squares (count, SIDE, SIDE, 3) in 8 bits."""
     images = []
     warnings.simplefilter("ignore")
     for content in parts:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 from tokenizers import Tokenizer
 
-from .fetch import folder
+from .fetch import files, folder
 from .phrases import phrases, styled, swapped
 from .places import CACHE, SEED
 from .prepare import packed, sentences
@@ -78,9 +78,11 @@ def classes() -> list[list[str]]:
     """Return names of the 1,000 ImageNet classes in the order of the tower's own classifier."""
     wordnet = WordNet()
     named = []
-    for line in (CACHE / "imagenet_classes.txt").read_text().splitlines():
-        wnid, name = line.split(" ", 1)
-        named.append(list(dict.fromkeys((name, *wordnet.lemmas(wnid))))[:4])
+    # A sample photo of each class is named after it; sorted, they are in the classifier's order.
+    for path in sorted(files(BY_NAME["imagenet"], (".jpeg",))):
+        wnid, name = path.removesuffix(".JPEG").split("_", 1)
+        words = (name.replace("_", " "), *wordnet.lemmas(wnid))
+        named.append(list(dict.fromkeys(words))[:4])
     return named
 
 
