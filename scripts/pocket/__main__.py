@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pocket.places import CACHE, SEED  # noqa: E402
+from pocket.places import CACHE, SEED
 
 
 def main(arguments: list[str]) -> None:

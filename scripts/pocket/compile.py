@@ -1,6 +1,6 @@
 """Stage 10: compile the checkpoint into the bundle that the package carries.
 
-    python scripts/pocket compile local-dir:PATH/TO/pocket-v1 [FOLDER]
+python scripts/pocket compile local-dir:PATH/TO/pocket-v1 [FOLDER]
 """
 
 import sys

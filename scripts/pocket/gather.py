@@ -12,7 +12,7 @@ from .prepare import packed
 from .read import BY_NAME
 
 # In the order in which they are worth having; so many bytes of images go into a file.
-ORDER = "flickr8k imagenet cc openclipart emoji coco blip grocery clothing scenes".split()
+ORDER = ["flickr8k", "imagenet", "cc", "openclipart", "emoji", "coco", "blip", "grocery", "clothing", "scenes"]
 CHUNK = 2_300_000
 
 
@@ -37,14 +37,18 @@ def _weights(texts: dict[str, np.ndarray]) -> None:
     used, clip = np.unique(texts["clip"], return_inverse=True)
     texts["clip"] = clip.reshape(texts["clip"].shape).astype(np.uint16)
     texts["used"] = used
-    text["token_embedding.weight"] = text["token_embedding.weight"][torch.from_numpy(used.astype(int))]
+    text["token_embedding.weight"] = text["token_embedding.weight"][
+        torch.from_numpy(used.astype(int))
+    ]
     path = next((folder(BY_NAME["efficientnet"])).rglob("*.pth"))
     published = torch.load(path, weights_only=True)
     classifier = {"weight": published["_fc.weight"].half(), "bias": published["_fc.bias"].half()}
     torch.save({"visual": visual, "classifier": classifier}, target / "weights_image.pt")
     torch.save({"text": text, "logit_scale": start["logit_scale"]}, target / "weights_text.pt")
     teacher = load_file(next(folder(BY_NAME["minilm"]).rglob("model.safetensors")))
-    teacher = {k: v.half() for k, v in teacher.items() if v.is_floating_point() and "pooler" not in k}
+    teacher = {
+        k: v.half() for k, v in teacher.items() if v.is_floating_point() and "pooler" not in k
+    }
     # Padding must keep its number, 0.
     used, pieces = np.unique(np.append(texts["minilm"], 0), return_inverse=True)
     texts["minilm"] = pieces[:-1].reshape(texts["minilm"].shape).astype(np.uint16)

@@ -1,6 +1,6 @@
 """Stage 9: measure a checkpoint with open_clip, on what took no part in training.
 
-    python -m pocket.measure FOLDER...
+python -m pocket.measure FOLDER...
 """
 
 import json

@@ -11,35 +11,26 @@ from .read import BY_NAME, COCO, article, clean, coco_captions
 from .wordnet import WordNet
 
 COLOURS = (
-    "red,blue,green,yellow,black,white,brown,orange,pink,purple,grey,golden,silver,beige".split(",")
+    ["red", "blue", "green", "yellow", "black", "white", "brown", "orange", "pink", "purple", "grey", "golden", "silver", "beige"]
 )
-COUNTS = "one,two,three,four,five,six,several,many,a few,a group of,a crowd of,a pair of".split(",")
-PLACES = (
-    "on a table,on the grass,in the snow,on the beach,in the street,in a kitchen,in a forest,"
-    "in the water,on a sofa,in front of a building,under a tree,on the floor,in a field,"
-    "at night,in the rain,in the sunshine,indoors,outdoors,against the sky,on a white background"
-).split(",")
-STYLES = (
-    "a photo of {},a sketch of {},a pencil drawing of {},a painting of {},an oil painting of {},"
-    "a watercolour of {},a cartoon of {},a drawing of {},clip art of {},a black and white photo of"
-    " {},a close-up of {},a statue of {},a toy {},a blurry photo of {},an old photo of {},"
-    "a picture of {},{},an illustration of {},a line drawing of {},a logo with {}"
-).split(",")
-WHO = "man,woman,boy,girl,child,baby,person,dog,cat,horse,couple,group of people".split(",")
-RELATIONS = "next to,behind,in front of,on top of,under,to the left of,to the right of,holding".split(
-    ","
+COUNTS = ["one", "two", "three", "four", "five", "six", "several", "many", "a few", "a group of", "a crowd of", "a pair of"]
+PLACES = ["on a table", "on the grass", "in the snow", "on the beach", "in the street", "in a kitchen", "in a forest", "in the water", "on a sofa", "in front of a building", "under a tree", "on the floor", "in a field", "at night", "in the rain", "in the sunshine", "indoors", "outdoors", "against the sky", "on a white background"]
+STYLES = ["a photo of {}", "a sketch of {}", "a pencil drawing of {}", "a painting of {}", "an oil painting of {}", "a watercolour of {}", "a cartoon of {}", "a drawing of {}", "clip art of {}", "a black and white photo of {}", "a close-up of {}", "a statue of {}", "a toy {}", "a blurry photo of {}", "an old photo of {}", "a picture of {}", "{}", "an illustration of {}", "a line drawing of {}", "a logo with {}"]
+WHO = ["man", "woman", "boy", "girl", "child", "baby", "person", "dog", "cat", "horse", "couple", "group of people"]
+RELATIONS = (
+    ["next to", "behind", "in front of", "on top of", "under", "to the left of", "to the right of", "holding"]
 )
 
 SWAPS = [
     COLOURS[:11],
-    "two,three,four,five".split(","),
-    "man,woman,boy,girl".split(","),
-    "men,women,boys,girls".split(","),
-    "left,right".split(","),
-    "dog,cat,horse".split(","),
-    "sitting,standing,running,jumping,sleeping".split(","),
-    "indoors,outdoors".split(","),
-    "day,night".split(","),
+    ["two", "three", "four", "five"],
+    ["man", "woman", "boy", "girl"],
+    ["men", "women", "boys", "girls"],
+    ["left", "right"],
+    ["dog", "cat", "horse"],
+    ["sitting", "standing", "running", "jumping", "sleeping"],
+    ["indoors", "outdoors"],
+    ["day", "night"],
 ]
 _SWAPPED = {word: group for group in SWAPS for word in group}
 
@@ -102,7 +93,9 @@ def _templates(generator: random.Random) -> Iterator[str]:
         if kind == 0:
             yield generator.choice(STYLES).format(article(noun))
         elif kind == 1:
-            yield generator.choice(("a {} {}", "the {} {}", "a photo of a {} {}")).format(colour, noun)
+            yield generator.choice(("a {} {}", "the {} {}", "a photo of a {} {}")).format(
+                colour, noun
+            )
         elif kind == 2:
             yield f"{generator.choice(COUNTS)} {noun}s"
         elif kind == 3:

@@ -1,9 +1,9 @@
 """The training images in the device's memory, decoded as their files arrive."""
 
 import io
-import warnings
 import threading
 import time
+import warnings
 from multiprocessing import get_context
 from pathlib import Path
 

@@ -19,16 +19,7 @@ BY_NAME = {source.name: source for source in SOURCES}
 
 # COCO's labels in the alphabetical order of its own names, as the columns of the label files have
 # them (found by comparing with the captions of val 2017).
-COCO = (
-    "airplane,apple,backpack,banana,baseball bat,baseball glove,bear,bed,bench,bicycle,bird,boat,"
-    "book,bottle,bowl,broccoli,bus,cake,car,carrot,cat,cell phone,chair,clock,couch,cow,cup,"
-    "dining table,dog,donut,elephant,fire hydrant,fork,frisbee,giraffe,hair dryer,handbag,horse,"
-    "hot dog,computer keyboard,kite,knife,laptop,microwave,motorcycle,computer mouse,orange,oven,"
-    "parking meter,person,pizza,potted plant,refrigerator,remote control,sandwich,scissors,sheep,"
-    "sink,skateboard,skis,snowboard,spoon,ball,stop sign,suitcase,surfboard,teddy bear,"
-    "tennis racket,tie,toaster,toilet,toothbrush,traffic light,train,truck,television,umbrella,"
-    "vase,wine glass,zebra"
-).split(",")
+COCO = ["airplane", "apple", "backpack", "banana", "baseball bat", "baseball glove", "bear", "bed", "bench", "bicycle", "bird", "boat", "book", "bottle", "bowl", "broccoli", "bus", "cake", "car", "carrot", "cat", "cell phone", "chair", "clock", "couch", "cow", "cup", "dining table", "dog", "donut", "elephant", "fire hydrant", "fork", "frisbee", "giraffe", "hair dryer", "handbag", "horse", "hot dog", "computer keyboard", "kite", "knife", "laptop", "microwave", "motorcycle", "computer mouse", "orange", "oven", "parking meter", "person", "pizza", "potted plant", "refrigerator", "remote control", "sandwich", "scissors", "sheep", "sink", "skateboard", "skis", "snowboard", "spoon", "ball", "stop sign", "suitcase", "surfboard", "teddy bear", "tennis racket", "tie", "toaster", "toilet", "toothbrush", "traffic light", "train", "truck", "television", "umbrella", "vase", "wine glass", "zebra"]
 SCENES = {
     "buildings": ("buildings", "a city with buildings", "a building"),
     "forest": ("a forest", "trees in a forest", "the woods"),
@@ -60,7 +51,9 @@ BRANDS = {"Bravo", "God-Morgon", "Tropicana", "Arla", "Garant", "Alpro", "Yoggi"
 
 
 # Clip art that shows no thing.
-USELESS = re.compile(r"duplicates|patterns|gradients|flowchart|computer/icons|stars/|jigsaw|map_sym")
+USELESS = re.compile(
+    r"duplicates|patterns|gradients|flowchart|computer/icons|stars/|jigsaw|map_sym"
+)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,14 @@ from .pool import centred, decoded, views
 from .towers import ImageTower, TextTower
 from .train import FOLD
 
-TAKEN = {"flickr8k": 6000, "imagenet": 1000, "cc": 9000, "coco": 1000, "openclipart": 600, "emoji": 300}
+TAKEN = {
+    "flickr8k": 6000,
+    "imagenet": 1000,
+    "cc": 9000,
+    "coco": 1000,
+    "openclipart": 600,
+    "emoji": 300,
+}
 # Share of Flickr8k in a batch, and the noise, of each run; 110 steps of 768.
 RUNS = ((0.65, 0.6), (0.55, 0.8))
 STEPS, BATCH, RATE, DROPOUT = 110, 768, 1.5e-3, 0.3
@@ -43,13 +50,17 @@ def refine(trained: Path = CACHE / "trained") -> None:
         _run(head, features, texts, classes, flickr, share, noise, SEED + number)
         for number, (share, noise) in enumerate(RUNS)
     ]
-    torch.save({name: sum(run[name] for run in runs) / len(runs) for name in head}, trained / "head.pt")
+    torch.save(
+        {name: sum(run[name] for run in runs) / len(runs) for name in head}, trained / "head.pt"
+    )
 
 
 def embedded(head: dict[str, Tensor], features: Tensor) -> Tensor:
     """Return normalised embeddings of features by a head's tensors."""
     hidden = F.gelu(F.linear(features, head["head.mlp.fc1.weight"], head["head.mlp.fc1.bias"]))
-    return F.normalize(F.linear(hidden, head["head.mlp.fc2.weight"], head["head.mlp.fc2.bias"]), dim=1)
+    return F.normalize(
+        F.linear(hidden, head["head.mlp.fc2.weight"], head["head.mlp.fc2.bias"]), dim=1
+    )
 
 
 def _rows(table: dict[str, np.ndarray]) -> np.ndarray:
@@ -137,7 +148,9 @@ def _run(
     inside, outside = np.flatnonzero(flickr), np.flatnonzero(~flickr)
     for step in range(STEPS):
         for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / 20) * (0.5 + 0.5 * np.cos(np.pi * step / STEPS))
+            group["lr"] = (
+                RATE * min(1, (step + 1) / 20) * (0.5 + 0.5 * np.cos(np.pi * step / STEPS))
+            )
         count = int(BATCH * share)
         some = np.concatenate(
             [

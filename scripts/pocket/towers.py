@@ -55,7 +55,9 @@ class ImageTower(nn.Module):
 
     def head(self, features: Tensor) -> Tensor:
         """Return embeddings (batch, 512), not normalised."""
-        hidden = F.gelu(F.linear(features, self._t("head.mlp.fc1.weight"), self._t("head.mlp.fc1.bias")))
+        hidden = F.gelu(
+            F.linear(features, self._t("head.mlp.fc1.weight"), self._t("head.mlp.fc1.bias"))
+        )
         return F.linear(hidden, self._t("head.mlp.fc2.weight"), self._t("head.mlp.fc2.bias"))
 
     def state(self) -> dict[str, Tensor]:
@@ -114,7 +116,9 @@ class TextTower(nn.Module):
         for layer in range(self.layers):
             at = f"transformer.resblocks.{layer}"
             y = self._normed(x, f"{at}.ln_1")
-            y = F.linear(y, self._t(f"{at}.attn.in_proj_weight"), self._t(f"{at}.attn.in_proj_bias"))
+            y = F.linear(
+                y, self._t(f"{at}.attn.in_proj_weight"), self._t(f"{at}.attn.in_proj_bias")
+            )
             q, k, v = (
                 part.unflatten(2, (self.heads, width // self.heads)).transpose(1, 2)
                 for part in y.chunk(3, dim=2)
@@ -167,7 +171,9 @@ def sentence_embeddings(state: dict[str, Tensor], ids: Tensor, heads: int = 12) 
             for part in ("query", "key", "value")
         )
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(2)
-        x = normed(x + linear(y, f"{at}.attention.output.dense"), f"{at}.attention.output.LayerNorm")
+        x = normed(
+            x + linear(y, f"{at}.attention.output.dense"), f"{at}.attention.output.LayerNorm"
+        )
         y = linear(F.gelu(linear(x, f"{at}.intermediate.dense")), f"{at}.output.dense")
         x = normed(x + y, f"{at}.output.LayerNorm")
     mean = (x * mask[..., None]).sum(1, dtype=torch.float32) / mask.sum(1, keepdim=True)

@@ -365,7 +365,10 @@ class Training:
                 nn.init.zeros_(parameter)
         head = [p for name, p in self.image.named_parameters() if name.startswith("head")]
         optimiser = torch.optim.AdamW(
-            [{"params": head}, {"params": [*self.projection.parameters(), self.scales], "lr": 1e-4}],
+            [
+                {"params": head},
+                {"params": [*self.projection.parameters(), self.scales], "lr": 1e-4},
+            ],
             2e-3,
             (0.9, 0.98),
             weight_decay=0.1,
@@ -411,7 +414,9 @@ class Training:
             loss.backward()
             optimiser.step()
             step += 1
-        say(f"head: {step} steps, loss {float(loss.detach()):.2f}, scales {self.scales.exp().tolist()}")
+        say(
+            f"head: {step} steps, loss {float(loss.detach()):.2f}, scales {self.scales.exp().tolist()}"
+        )
         self.measure("new head")
 
     def _some_names(self) -> Tensor:
@@ -455,19 +460,21 @@ class Training:
             if step % 25 == 0 or step == 1:
                 rate = samples / (time.time() - shown)
                 shown, samples = time.time(), 0
-                terms = " ".join(f"{name} {float(term.detach()):.2f}" for name, term in losses.items())
+                terms = " ".join(
+                    f"{name} {float(term.detach()):.2f}" for name, term in losses.items()
+                )
                 scales = self.scales.detach().exp().tolist()
                 say(
                     f"step {step} {100 * part:.0f}% {rate:.0f}/s known {self.known.sum()} norm"
                     f" {float(norm):.2f} scales {scales[0]:.1f} {scales[1]:.1f} {terms}"
                 )
             if time.time() - saved > 60:
-                with _swapped(trained, averaged):
+                with _Swapped(trained, averaged):
                     self.measure(f"step {step}")
                     self.save()
                 saved = time.time()
         self.measure("last weights")
-        with _swapped(trained, averaged):
+        with _Swapped(trained, averaged):
             self.measure("averaged")
             self.save()
         say("done", step, "steps")
@@ -521,7 +528,9 @@ class Training:
             figures.append(100 * float(best.float().mean()))
         say(
             f"{what}: fold of {len(rows)}, captions to photos R@1/5/10 and photos to captions R@1:"
-            " {:.1f} {:.1f} {:.1f} {:.1f}; teacher's text {:.1f} {:.1f} {:.1f} {:.1f}".format(*figures)
+            " {:.1f} {:.1f} {:.1f} {:.1f}; teacher's text {:.1f} {:.1f} {:.1f} {:.1f}".format(
+                *figures
+            )
         )
 
     def save(self) -> None:
@@ -545,7 +554,7 @@ class Training:
         (out / "options.json").write_text(json.dumps(options, indent=1))
 
 
-class _swapped:
+class _Swapped:
     """Let parameters hold other values for a while."""
 
     def __init__(self, parameters: list[nn.Parameter], values: list[Tensor]) -> None:
