@@ -1,11 +1,11 @@
-# make demo | test | test-all | lint | bench | docs
+# make demo | test | test-all | lint | bench | docs | pocket
 PYTHON ?= python3
 BIN := .venv/bin
 # A worker a core; at most 4, since one that compiles models takes 2 GB. A worker that has nothing
 # left takes over from another, so that modules stay together as long as that is no loss.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-all lint bench docs clean
+.PHONY: demo test test-all lint bench docs pocket clean
 
 demo: .venv/.demo
 	$(BIN)/clipdex demo
@@ -28,6 +28,10 @@ bench: .venv/.dev
 
 docs: .venv/.dev
 	$(BIN)/python scripts/write_commands.py
+
+# The built-in model's checkpoint, from its data: hours without a GPU. See scripts/pocket.
+pocket: .venv/.dev
+	$(BIN)/python scripts/pocket fetch prepare texts gather train refine assemble measure
 
 clean:
 	rm -rf .venv clipdex-demo dist

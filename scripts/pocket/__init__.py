@@ -1,0 +1,1 @@
+"""The recipe of the built-in model: see __main__.py."""
