@@ -31,7 +31,7 @@ docs: .venv/.dev
 
 # The built-in model's checkpoint, from its data: hours without a GPU. See scripts/pocket.
 pocket: .venv/.dev
-	$(BIN)/python scripts/pocket fetch prepare texts gather train refine assemble measure
+	$(BIN)/python -m scripts.pocket fetch prepare texts gather train refine assemble measure
 
 clean:
 	rm -rf .venv clipdex-demo dist

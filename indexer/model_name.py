@@ -159,4 +159,5 @@ def _checkpoint(path: Path, arch: str | None) -> ModelName:
 
 BUILT_IN_FOLDER = Path(__file__).parent / "pocket"
 # All that clipdex carries, by their names; the first is used unless another is named.
-BUILT_INS = {BUILT_IN: BUILT_IN_FOLDER}
+POCKET_V1 = "pocket-v1"
+BUILT_INS = {BUILT_IN: BUILT_IN_FOLDER, POCKET_V1: Path(__file__).parent / "pocket_v1"}

@@ -4,7 +4,7 @@ import random
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def boxes(aspects: Tensor, smallest: float, mirror: Tensor) -> Tensor:
@@ -46,9 +46,9 @@ def blurred(pixels: Tensor, sigma: float) -> Tensor:
     kernel = torch.exp(-(x**2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).repeat(pixels.shape[1], 1)
     count = pixels.shape[1]
-    pixels = F.pad(pixels, (radius, radius, radius, radius), mode="replicate")
-    pixels = F.conv2d(pixels, kernel[:, None, None, :], groups=count)
-    return F.conv2d(pixels, kernel[:, None, :, None], groups=count)
+    pixels = functional.pad(pixels, (radius, radius, radius, radius), mode="replicate")
+    pixels = functional.conv2d(pixels, kernel[:, None, None, :], groups=count)
+    return functional.conv2d(pixels, kernel[:, None, :, None], groups=count)
 
 
 def sketched(pixels: Tensor, generator: random.Random) -> Tensor:
@@ -66,10 +66,10 @@ def painted(pixels: Tensor, generator: random.Random) -> Tensor:
     """Return images in flat patches (a Kuwahara filter), more saturated."""
     size = generator.choice((4, 6, 8))
     for _ in range(generator.choice((1, 2))):
-        padded = F.pad(pixels, (size, size, size, size), mode="replicate")
-        mean = F.avg_pool2d(padded, size + 1, 1)
-        square = F.avg_pool2d(_grey(padded) ** 2, size + 1, 1)
-        variance = square - F.avg_pool2d(_grey(padded), size + 1, 1) ** 2
+        padded = functional.pad(pixels, (size, size, size, size), mode="replicate")
+        mean = functional.avg_pool2d(padded, size + 1, 1)
+        square = functional.avg_pool2d(_grey(padded) ** 2, size + 1, 1)
+        variance = square - functional.avg_pool2d(_grey(padded), size + 1, 1) ** 2
         side = pixels.shape[-1]
         corners = [(0, 0), (0, size), (size, 0), (size, size)]
         means = torch.stack([mean[..., y : y + side, x : x + side] for y, x in corners])

@@ -1,12 +1,10 @@
 """Stage 10: compile the checkpoint into the bundle that the package carries.
 
-python scripts/pocket compile local-dir:PATH/TO/pocket-v1 [FOLDER]
+python -m scripts.pocket compile local-dir:PATH/TO/pocket-v1 [FOLDER]
 """
 
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
 def compile_built_in(spec: str, target: Path | None = None) -> None:
@@ -18,13 +16,12 @@ def compile_built_in(spec: str, target: Path | None = None) -> None:
     """
     from indexer.compile.compiler import compile_model
     from indexer.compile.verify import verify
-    from indexer.load import BUILT_IN
-    from indexer.model_name import BUILT_IN_FOLDER
+    from indexer.model_name import BUILT_INS, POCKET_V1
     from indexer.openclip.loader import load
 
     licence = "Apache-2.0 towers (EfficientNet-Lite, MiniLM); trained on research data: see NOTICE"
-    target = target or BUILT_IN_FOLDER
-    bundle = compile_model(spec, target, name=BUILT_IN, licence=licence, half=True)
+    target = target or BUILT_INS[POCKET_V1]
+    bundle = compile_model(spec, target, name=POCKET_V1, licence=licence, half=True)
     for file in sorted(target.iterdir()):
         sys.stdout.write(f"{file.stat().st_size:>11,} {file.name}\n")
     sys.stdout.write(f"{bundle.fingerprint} {verify(bundle, load(spec))}\n")

@@ -69,7 +69,8 @@ def blobs(source: Source, names: list[str]) -> Iterator[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert git.stdin is not None and git.stdout is not None
+    assert git.stdin is not None
+    assert git.stdout is not None
     for name in names:
         git.stdin.write(f"{name}\n".encode())
         git.stdin.flush()
@@ -110,8 +111,16 @@ def _pypi(source: Source) -> None:
     target.mkdir(parents=True)
     name = source.origin.removeprefix("pypi:")
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", target]
-        + [f"{name}=={source.commit}"],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--dest",
+            target,
+            f"{name}=={source.commit}",
+        ],
         check=True,
     )
     for wheel in target.glob("*.whl"):

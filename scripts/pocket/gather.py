@@ -12,7 +12,18 @@ from .prepare import packed
 from .read import BY_NAME
 
 # In the order in which they are worth having; so many bytes of images go into a file.
-ORDER = ["flickr8k", "imagenet", "cc", "openclipart", "emoji", "coco", "blip", "grocery", "clothing", "scenes"]
+ORDER = [
+    "flickr8k",
+    "imagenet",
+    "cc",
+    "openclipart",
+    "emoji",
+    "coco",
+    "blip",
+    "grocery",
+    "clothing",
+    "scenes",
+]
 CHUNK = 2_300_000
 
 
@@ -88,7 +99,6 @@ def _images(texts: dict[str, np.ndarray]) -> None:
         order = np.random.default_rng(SEED).permutation(len(lengths))
         for at in order:
             parts.append((first + at, aspects[at], pack[ends[at] - lengths[at] : ends[at]]))
-            if sum(len(content) for _, _, content in parts[-1:]) and len(parts) % 64 == 0:
-                if sum(len(content) for _, _, content in parts) > CHUNK:
-                    write()
+            if len(parts) % 64 == 0 and sum(len(content) for _, _, content in parts) > CHUNK:
+                write()
     write()

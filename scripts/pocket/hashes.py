@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def bits(grey_32: np.ndarray) -> np.ndarray:
     perceptual = low > np.median(low[1:])
     rows = grey_32.reshape(8, 4, 32).mean(1)
     edges = np.linspace(0, 32, 10).astype(int)
-    columns = np.stack([rows[:, a:b].mean(1) for a, b in zip(edges, edges[1:], strict=False)], 1)
+    columns = np.stack([rows[:, a:b].mean(1) for a, b in itertools.pairwise(edges)], 1)
     difference = (columns[:, 1:] > columns[:, :-1]).ravel()
     packed = np.packbits(np.stack([perceptual, difference]), axis=1)
     return packed.view(">u8").astype(np.uint64).ravel()

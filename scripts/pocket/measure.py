@@ -102,5 +102,5 @@ if __name__ == "__main__":
     torch.set_num_threads(2)
     for name in sys.argv[1:]:
         for what, figure in report(Path(name)).items():
-            sys.stdout.write(f"{name} {what}: {np.round(figure, 1).tolist()}\n")
+            sys.stdout.write(f"{name} {what}: {figure}\n")
             sys.stdout.flush()

@@ -10,16 +10,104 @@ from .places import DATASETS, EXCLUDE, SEED
 from .read import BY_NAME, COCO, article, clean, coco_captions
 from .wordnet import WordNet
 
-COLOURS = (
-    ["red", "blue", "green", "yellow", "black", "white", "brown", "orange", "pink", "purple", "grey", "golden", "silver", "beige"]
-)
-COUNTS = ["one", "two", "three", "four", "five", "six", "several", "many", "a few", "a group of", "a crowd of", "a pair of"]
-PLACES = ["on a table", "on the grass", "in the snow", "on the beach", "in the street", "in a kitchen", "in a forest", "in the water", "on a sofa", "in front of a building", "under a tree", "on the floor", "in a field", "at night", "in the rain", "in the sunshine", "indoors", "outdoors", "against the sky", "on a white background"]
-STYLES = ["a photo of {}", "a sketch of {}", "a pencil drawing of {}", "a painting of {}", "an oil painting of {}", "a watercolour of {}", "a cartoon of {}", "a drawing of {}", "clip art of {}", "a black and white photo of {}", "a close-up of {}", "a statue of {}", "a toy {}", "a blurry photo of {}", "an old photo of {}", "a picture of {}", "{}", "an illustration of {}", "a line drawing of {}", "a logo with {}"]
-WHO = ["man", "woman", "boy", "girl", "child", "baby", "person", "dog", "cat", "horse", "couple", "group of people"]
-RELATIONS = (
-    ["next to", "behind", "in front of", "on top of", "under", "to the left of", "to the right of", "holding"]
-)
+COLOURS = [
+    "red",
+    "blue",
+    "green",
+    "yellow",
+    "black",
+    "white",
+    "brown",
+    "orange",
+    "pink",
+    "purple",
+    "grey",
+    "golden",
+    "silver",
+    "beige",
+]
+COUNTS = [
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "several",
+    "many",
+    "a few",
+    "a group of",
+    "a crowd of",
+    "a pair of",
+]
+PLACES = [
+    "on a table",
+    "on the grass",
+    "in the snow",
+    "on the beach",
+    "in the street",
+    "in a kitchen",
+    "in a forest",
+    "in the water",
+    "on a sofa",
+    "in front of a building",
+    "under a tree",
+    "on the floor",
+    "in a field",
+    "at night",
+    "in the rain",
+    "in the sunshine",
+    "indoors",
+    "outdoors",
+    "against the sky",
+    "on a white background",
+]
+STYLES = [
+    "a photo of {}",
+    "a sketch of {}",
+    "a pencil drawing of {}",
+    "a painting of {}",
+    "an oil painting of {}",
+    "a watercolour of {}",
+    "a cartoon of {}",
+    "a drawing of {}",
+    "clip art of {}",
+    "a black and white photo of {}",
+    "a close-up of {}",
+    "a statue of {}",
+    "a toy {}",
+    "a blurry photo of {}",
+    "an old photo of {}",
+    "a picture of {}",
+    "{}",
+    "an illustration of {}",
+    "a line drawing of {}",
+    "a logo with {}",
+]
+WHO = [
+    "man",
+    "woman",
+    "boy",
+    "girl",
+    "child",
+    "baby",
+    "person",
+    "dog",
+    "cat",
+    "horse",
+    "couple",
+    "group of people",
+]
+RELATIONS = [
+    "next to",
+    "behind",
+    "in front of",
+    "on top of",
+    "under",
+    "to the left of",
+    "to the right of",
+    "holding",
+]
 
 SWAPS = [
     COLOURS[:11],

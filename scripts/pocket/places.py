@@ -6,7 +6,7 @@ from pathlib import Path
 # Everything between the stages: some 3 GB.
 CACHE = Path(os.environ.get("POCKET_CACHE", Path.home() / ".cache" / "clipdex-pocket"))
 
-# A folder with flickr8k/{train,dev}.jsonl, caltech101, pacs and captions as docs/models.md lists them.
+# A folder with flickr8k/{train,dev}.jsonl, caltech101, pacs and captions.
 DATASETS = Path(os.environ.get("POCKET_DATASETS", "datasets"))
 
 # A folder of git directories, OWNER+NAME each, to read instead of fetching; optional.

@@ -66,7 +66,7 @@ def _pack(name: str, table: Path, digests: set[str], held_out: np.ndarray) -> No
     table.with_suffix(".jsonl").write_text("\n".join(lines) + "\n")
     table.with_suffix(".part").replace(table.with_suffix(".pack"))
     with table.open("wb") as file:
-        np.savez(file, lengths=lengths, bits=np.stack(rows), aspects=np.float32(aspects))
+        np.savez(file, lengths=lengths, bits=np.stack(rows), aspects=np.array(aspects, np.float32))
     (table.with_suffix(".counts.json")).write_text(json.dumps(counts))
     sys.stdout.write(f"{name:12} {counts} {sum(lengths) / 1e6:.0f} MB\n")
     sys.stdout.flush()
@@ -79,10 +79,9 @@ def _shrink(example: Example) -> tuple[Example, tuple[bytes, str, np.ndarray, fl
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(example.image))
-            image.draft("RGB", (2 * SIDE, 2 * SIDE))
-            image = ImageOps.exif_transpose(image)
-            image = _on_white(image)
+            opened = Image.open(io.BytesIO(example.image))
+            opened.draft("RGB", (2 * SIDE, 2 * SIDE))
+            image = _on_white(ImageOps.exif_transpose(opened))
     except (OSError, ValueError, Image.DecompressionBombError):
         return bare, None
     bits = hashes.bits(hashes.grey(image))

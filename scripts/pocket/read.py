@@ -9,6 +9,7 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from .fetch import blobs, files, folder, text
 from .places import DATASETS, EXCLUDE, SEED
@@ -19,7 +20,88 @@ BY_NAME = {source.name: source for source in SOURCES}
 
 # COCO's labels in the alphabetical order of its own names, as the columns of the label files have
 # them (found by comparing with the captions of val 2017).
-COCO = ["airplane", "apple", "backpack", "banana", "baseball bat", "baseball glove", "bear", "bed", "bench", "bicycle", "bird", "boat", "book", "bottle", "bowl", "broccoli", "bus", "cake", "car", "carrot", "cat", "cell phone", "chair", "clock", "couch", "cow", "cup", "dining table", "dog", "donut", "elephant", "fire hydrant", "fork", "frisbee", "giraffe", "hair dryer", "handbag", "horse", "hot dog", "computer keyboard", "kite", "knife", "laptop", "microwave", "motorcycle", "computer mouse", "orange", "oven", "parking meter", "person", "pizza", "potted plant", "refrigerator", "remote control", "sandwich", "scissors", "sheep", "sink", "skateboard", "skis", "snowboard", "spoon", "ball", "stop sign", "suitcase", "surfboard", "teddy bear", "tennis racket", "tie", "toaster", "toilet", "toothbrush", "traffic light", "train", "truck", "television", "umbrella", "vase", "wine glass", "zebra"]
+COCO = [
+    "airplane",
+    "apple",
+    "backpack",
+    "banana",
+    "baseball bat",
+    "baseball glove",
+    "bear",
+    "bed",
+    "bench",
+    "bicycle",
+    "bird",
+    "boat",
+    "book",
+    "bottle",
+    "bowl",
+    "broccoli",
+    "bus",
+    "cake",
+    "car",
+    "carrot",
+    "cat",
+    "cell phone",
+    "chair",
+    "clock",
+    "couch",
+    "cow",
+    "cup",
+    "dining table",
+    "dog",
+    "donut",
+    "elephant",
+    "fire hydrant",
+    "fork",
+    "frisbee",
+    "giraffe",
+    "hair dryer",
+    "handbag",
+    "horse",
+    "hot dog",
+    "computer keyboard",
+    "kite",
+    "knife",
+    "laptop",
+    "microwave",
+    "motorcycle",
+    "computer mouse",
+    "orange",
+    "oven",
+    "parking meter",
+    "person",
+    "pizza",
+    "potted plant",
+    "refrigerator",
+    "remote control",
+    "sandwich",
+    "scissors",
+    "sheep",
+    "sink",
+    "skateboard",
+    "skis",
+    "snowboard",
+    "spoon",
+    "ball",
+    "stop sign",
+    "suitcase",
+    "surfboard",
+    "teddy bear",
+    "tennis racket",
+    "tie",
+    "toaster",
+    "toilet",
+    "toothbrush",
+    "traffic light",
+    "train",
+    "truck",
+    "television",
+    "umbrella",
+    "vase",
+    "wine glass",
+    "zebra",
+]
 SCENES = {
     "buildings": ("buildings", "a city with buildings", "a building"),
     "forest": ("a forest", "trees in a forest", "the woods"),
@@ -177,7 +259,7 @@ def _openclipart(source: Source) -> Iterator[Example]:
         yield Example(str(part), path.read_bytes(), tuple(dict.fromkeys(sentences)), thing)
 
 
-def _about(svg, part) -> tuple[str, list[str]]:
+def _about(svg: Path, part: Path) -> tuple[str, list[str]]:
     """Return a drawing's title and subjects in plain words."""
     title, subjects = "", []
     if svg.is_file():

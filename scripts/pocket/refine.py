@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from .places import CACHE, SEED
 from .pool import centred, decoded, views
@@ -57,9 +57,11 @@ def refine(trained: Path = CACHE / "trained") -> None:
 
 def embedded(head: dict[str, Tensor], features: Tensor) -> Tensor:
     """Return normalised embeddings of features by a head's tensors."""
-    hidden = F.gelu(F.linear(features, head["head.mlp.fc1.weight"], head["head.mlp.fc1.bias"]))
-    return F.normalize(
-        F.linear(hidden, head["head.mlp.fc2.weight"], head["head.mlp.fc2.bias"]), dim=1
+    hidden = functional.gelu(
+        functional.linear(features, head["head.mlp.fc1.weight"], head["head.mlp.fc1.bias"])
+    )
+    return functional.normalize(
+        functional.linear(hidden, head["head.mlp.fc2.weight"], head["head.mlp.fc2.bias"]), dim=1
     )
 
 
@@ -110,7 +112,9 @@ def _texts(
         ends = clip[ids].argmax(1)
         for some in ends.argsort().split(256):
             longest = int(ends[some].max()) + 1
-            made[some] = F.normalize(tower(clip[ids[some]][:, :longest], ends[some]), dim=1)
+            made[some] = functional.normalize(
+                tower(clip[ids[some]][:, :longest], ends[some]), dim=1
+            )
         return made
 
     listed = table["of_image"][rows]
@@ -119,7 +123,7 @@ def _texts(
     made = embed(every)
     of_image = [made[np.searchsorted(every, ids[ids >= 0])] for ids in listed]
     of_class = [made[np.searchsorted(every, ids[ids >= 0][:2])].sum(0) for ids in table["of_class"]]
-    return of_image, F.normalize(torch.stack(of_class), dim=1)
+    return of_image, functional.normalize(torch.stack(of_class), dim=1)
 
 
 def _run(
@@ -160,7 +164,7 @@ def _run(
         )
         text = torch.stack([texts[at][generator.integers(len(texts[at]))] for at in some])
         x = features[some]
-        x = F.dropout(x * (1 + noise * torch.randn_like(x)), DROPOUT)
+        x = functional.dropout(x * (1 + noise * torch.randn_like(x)), DROPOUT)
         seen = embedded(head, x)
         logits = SCALE * seen @ text.T
         target = (text @ text.T / SHARPNESS).softmax(1)

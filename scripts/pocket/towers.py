@@ -4,7 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
 EPSILON = 1e-3
@@ -55,10 +55,14 @@ class ImageTower(nn.Module):
 
     def head(self, features: Tensor) -> Tensor:
         """Return embeddings (batch, 512), not normalised."""
-        hidden = F.gelu(
-            F.linear(features, self._t("head.mlp.fc1.weight"), self._t("head.mlp.fc1.bias"))
+        hidden = functional.gelu(
+            functional.linear(
+                features, self._t("head.mlp.fc1.weight"), self._t("head.mlp.fc1.bias")
+            )
         )
-        return F.linear(hidden, self._t("head.mlp.fc2.weight"), self._t("head.mlp.fc2.bias"))
+        return functional.linear(
+            hidden, self._t("head.mlp.fc2.weight"), self._t("head.mlp.fc2.bias")
+        )
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors by open_clip's names."""
@@ -66,7 +70,8 @@ class ImageTower(nn.Module):
         return {name: kept[key] for name, key in self.names.items() if key in kept}
 
     def _t(self, name: str) -> Tensor:
-        return getattr(self, self.names[name])
+        tensor: Tensor = getattr(self, self.names[name])
+        return tensor
 
     def _convolved(
         self,
@@ -85,11 +90,13 @@ class ImageTower(nn.Module):
         if stride > 1:
             pads = [max((math.ceil(n / stride) - 1) * stride + kernel - n, 0) for n in x.shape[2:]]
             top, left = pads[0] // 2, pads[1] // 2
-            x = F.pad(x, (left, pads[1] - left, top, pads[0] - top))
+            x = functional.pad(x, (left, pads[1] - left, top, pads[0] - top))
             padding = 0
         groups = x.shape[1] if depthwise else 1
-        x = F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), stride, padding, groups=groups)
-        return F.relu6(x, inplace=True) if act else x
+        x = functional.conv2d(
+            x, weight.to(x.dtype), bias.to(x.dtype), stride, padding, groups=groups
+        )
+        return functional.relu6(x, inplace=True) if act else x
 
 
 class TextTower(nn.Module):
@@ -111,21 +118,25 @@ class TextTower(nn.Module):
     def forward(self, ids: Tensor, ends: Tensor) -> Tensor:
         """Return embeddings (batch, 512), not normalised; `ends` are the end tokens' places."""
         width = self._t("token_embedding.weight").shape[1]
-        x = F.embedding(ids, self._t("token_embedding.weight"))
+        x = functional.embedding(ids, self._t("token_embedding.weight"))
         x = x + self._t("positional_embedding")[: ids.shape[1]]
         for layer in range(self.layers):
             at = f"transformer.resblocks.{layer}"
             y = self._normed(x, f"{at}.ln_1")
-            y = F.linear(
+            y = functional.linear(
                 y, self._t(f"{at}.attn.in_proj_weight"), self._t(f"{at}.attn.in_proj_bias")
             )
             q, k, v = (
                 part.unflatten(2, (self.heads, width // self.heads)).transpose(1, 2)
                 for part in y.chunk(3, dim=2)
             )
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+            y = (
+                functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+                .transpose(1, 2)
+                .flatten(2)
+            )
             x = x + self._linear(y, f"{at}.attn.out_proj")
-            y = F.gelu(self._linear(self._normed(x, f"{at}.ln_2"), f"{at}.mlp.c_fc"))
+            y = functional.gelu(self._linear(self._normed(x, f"{at}.ln_2"), f"{at}.mlp.c_fc"))
             x = x + self._linear(y, f"{at}.mlp.c_proj")
         last = x[torch.arange(len(x), device=x.device), ends]
         return self._normed(last, "ln_final").float() @ self._t("text_projection")
@@ -136,29 +147,34 @@ class TextTower(nn.Module):
         return {name: kept[key] for name, key in self.names.items()}
 
     def _t(self, name: str) -> Tensor:
-        return getattr(self, self.names[name])
+        tensor: Tensor = getattr(self, self.names[name])
+        return tensor
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
-        return F.linear(x, self._t(f"{name}.weight"), self._t(f"{name}.bias"))
+        return functional.linear(x, self._t(f"{name}.weight"), self._t(f"{name}.bias"))
 
     def _normed(self, x: Tensor, name: str) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], self._t(f"{name}.weight"), self._t(f"{name}.bias"))
+        return functional.layer_norm(
+            x, x.shape[-1:], self._t(f"{name}.weight"), self._t(f"{name}.bias")
+        )
 
 
 @torch.no_grad()
 def sentence_embeddings(state: dict[str, Tensor], ids: Tensor, heads: int = 12) -> Tensor:
     """Return all-MiniLM-L6-v2's normalised embeddings (batch, 384) of padded word-piece ids."""
     mask = ids != 0
-    x = F.embedding(ids, state["embeddings.word_embeddings.weight"])
+    x = functional.embedding(ids, state["embeddings.word_embeddings.weight"])
     x = x + state["embeddings.position_embeddings.weight"][: ids.shape[1]]
     x = x + state["embeddings.token_type_embeddings.weight"][0]
     width = x.shape[-1]
 
     def normed(x: Tensor, name: str) -> Tensor:
-        return F.layer_norm(x, (width,), state[f"{name}.weight"], state[f"{name}.bias"], 1e-12)
+        return functional.layer_norm(
+            x, (width,), state[f"{name}.weight"], state[f"{name}.bias"], 1e-12
+        )
 
     def linear(x: Tensor, name: str) -> Tensor:
-        return F.linear(x, state[f"{name}.weight"], state[f"{name}.bias"])
+        return functional.linear(x, state[f"{name}.weight"], state[f"{name}.bias"])
 
     x = normed(x, "embeddings.LayerNorm")
     seen = mask[:, None, None, :].expand(-1, 1, ids.shape[1], -1)
@@ -170,11 +186,15 @@ def sentence_embeddings(state: dict[str, Tensor], ids: Tensor, heads: int = 12) 
             .transpose(1, 2)
             for part in ("query", "key", "value")
         )
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(2)
+        y = (
+            functional.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+            .transpose(1, 2)
+            .flatten(2)
+        )
         x = normed(
             x + linear(y, f"{at}.attention.output.dense"), f"{at}.attention.output.LayerNorm"
         )
-        y = linear(F.gelu(linear(x, f"{at}.intermediate.dense")), f"{at}.output.dense")
+        y = linear(functional.gelu(linear(x, f"{at}.intermediate.dense")), f"{at}.output.dense")
         x = normed(x + y, f"{at}.output.LayerNorm")
     mean = (x * mask[..., None]).sum(1, dtype=torch.float32) / mask.sum(1, keepdim=True)
-    return F.normalize(mean, dim=1)
+    return functional.normalize(mean, dim=1)

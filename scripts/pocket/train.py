@@ -15,11 +15,12 @@ import random
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from . import augment
 from .pool import SIDE, ImagePool, centred, views
@@ -158,7 +159,7 @@ class Training:
 
     def teacher(self, texts: Tensor) -> Tensor:
         """Return the teacher's normalised embeddings in the shared space."""
-        return F.normalize(self.projection(self.taught[texts]), dim=1)
+        return functional.normalize(self.projection(self.taught[texts]), dim=1)
 
     def student(self, texts: Tensor) -> Tensor:
         """Return the student's normalised embeddings."""
@@ -166,7 +167,7 @@ class Training:
         ids = self.clip[texts, : int(ends.max()) + 1]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half != torch.float32):
             made = self.text(ids, ends)
-        return F.normalize(made.float(), dim=1)
+        return functional.normalize(made.float(), dim=1)
 
     def imitate(self) -> None:
         """Train the student on phrases alone."""
@@ -202,7 +203,9 @@ class Training:
         for rows in np.array_split(new, max(1, len(new) // 512)):
             if len(rows):
                 features = self.original.features(self.clean(rows))
-                logits = F.linear(features, self.classifier["weight"], self.classifier["bias"])
+                logits = functional.linear(
+                    features, self.classifier["weight"], self.classifier["bias"]
+                )
                 at = torch.from_numpy(rows).to(self.device)
                 self.posteriors[at] = logits.half()
                 self.features[at] = features.half()
@@ -283,7 +286,7 @@ class Training:
         phrases = torch.randint(len(self.taught), (self.chosen.phrases,), device=self.device)
 
         features = self.image.features(pixels)
-        seen = F.normalize(self.image.head(F.dropout(features, 0.1)), dim=1)
+        seen = functional.normalize(self.image.head(functional.dropout(features, 0.1)), dim=1)
         said = self.student(torch.cat([ids, named, wrong]))
         said, classes, wrong = said.split([count, len(named), len(wrong)])
         imitated = self.student(phrases)
@@ -300,7 +303,8 @@ class Training:
             wide = logits if extra is None else torch.cat([logits, scale * seen @ extra.T], 1)
             forth = -(target * wide.log_softmax(1)[:, :count]).sum(1).mean()
             back = -(target * logits.T.log_softmax(1)).sum(1).mean()
-            return (forth + back) / 2
+            both: Tensor = (forth + back) / 2
+            return both
 
         at = torch.from_numpy(self.rows).to(self.device)
         posterior = self.posteriors[at].float().softmax(1)
@@ -311,7 +315,7 @@ class Training:
         def divergence(logits: Tensor, weight: Tensor | float = 1.0) -> Tensor:
             return -((posterior * logits.log_softmax(1)).sum(1) * weight).mean()
 
-        own = F.linear(features, self.classifier["weight"], self.classifier["bias"])
+        own = functional.linear(features, self.classifier["weight"], self.classifier["bias"])
         with torch.no_grad():
             target_phrases = self.teacher(phrases)
         together = (said * taught.detach()).sum(1).mean() + (classes * taught_classes.detach()).sum(
@@ -335,13 +339,13 @@ class Training:
         sure = torch.log(0.35 + 0.63 * torch.rand(len(x), 1, device=self.device))
         for _ in range(60):
             x.requires_grad_(True)
-            logits = F.linear(x, self.classifier["weight"], self.classifier["bias"])
+            logits = functional.linear(x, self.classifier["weight"], self.classifier["bias"])
             own = logits.log_softmax(1).gather(1, wanted[:, None])
             (slope,) = torch.autograd.grad(own.sum(), x)
             with torch.no_grad():
                 step = 0.6 * slope / (slope.norm(dim=1, keepdim=True) + 1e-6)
                 x = (x + step * (own < sure)).clamp(0, 6)
-        logits = F.linear(x, self.classifier["weight"], self.classifier["bias"])
+        logits = functional.linear(x, self.classifier["weight"], self.classifier["bias"])
         self.imagined = x.detach().half()
         self.imagined_posteriors = logits.detach().half()
         right = (logits.argmax(1) == wanted).float().mean()
@@ -352,7 +356,7 @@ class Training:
         some = torch.randint(len(self.imagined), (count,), device=self.device)
         x = self.imagined[some].float()
         x = x * (1 + 0.3 * torch.randn_like(x))
-        seen = F.normalize(self.image.head(F.dropout(x, 0.2)), dim=1)
+        seen = functional.normalize(self.image.head(functional.dropout(x, 0.2)), dim=1)
         posterior = self.imagined_posteriors[some].float().softmax(1)
         return -(posterior * (scale * seen @ classes.T).log_softmax(1)).sum(1).mean()
 
@@ -364,11 +368,12 @@ class Training:
             elif name.startswith("head"):
                 nn.init.zeros_(parameter)
         head = [p for name, p in self.image.named_parameters() if name.startswith("head")]
+        groups: list[dict[str, Any]] = [
+            {"params": head},
+            {"params": [*self.projection.parameters(), self.scales], "lr": 1e-4},
+        ]
         optimiser = torch.optim.AdamW(
-            [
-                {"params": head},
-                {"params": [*self.projection.parameters(), self.scales], "lr": 1e-4},
-            ],
+            groups,
             2e-3,
             (0.9, 0.98),
             weight_decay=0.1,
@@ -392,7 +397,7 @@ class Training:
             at = torch.from_numpy(rows).to(self.device)
             x = self.features[at].float()
             x = x * (1 + 0.4 * torch.randn_like(x))
-            seen = F.normalize(self.image.head(F.dropout(x, 0.25)), dim=1)
+            seen = functional.normalize(self.image.head(functional.dropout(x, 0.25)), dim=1)
             scale, class_scale = self.scales.exp().clamp(max=100)
             with torch.no_grad():
                 target = ((self.taught[ids] @ self.taught[ids].T) / 0.07).softmax(1)
@@ -415,7 +420,8 @@ class Training:
             optimiser.step()
             step += 1
         say(
-            f"head: {step} steps, loss {float(loss.detach()):.2f}, scales {self.scales.exp().tolist()}"
+            f"head: {step} steps, loss {float(loss.detach()):.2f}, "
+            f"scales {self.scales.exp().tolist()}"
         )
         self.measure("new head")
 
@@ -448,7 +454,7 @@ class Training:
             pixels, texts = self.batch(self.draw(), side)
             losses = self.losses(pixels, texts)
             optimiser.zero_grad()
-            sum(losses.values()).backward()
+            torch.stack(list(losses.values())).sum().backward()
             norm = nn.utils.clip_grad_norm_(trained, 5.0)
             optimiser.step()
             decay = min(0.99, (1 + step) / (10 + step))
@@ -513,7 +519,7 @@ class Training:
         if not len(rows):
             return
         torch.backends.cudnn.benchmark = False
-        seen = F.normalize(self.image.head(self.image.features(self.clean(rows))), dim=1)
+        seen = functional.normalize(self.image.head(self.image.features(self.clean(rows))), dim=1)
         torch.backends.cudnn.benchmark = True
         ids = torch.from_numpy(self.of_image[rows][:, :5]).to(self.device).long()
         said = self.student(ids.clamp(min=0).flatten())
@@ -563,11 +569,11 @@ class _Swapped:
     def __enter__(self) -> None:
         self._kept = [parameter.detach().clone() for parameter in self._parameters]
         with torch.no_grad():
-            torch._foreach_copy_(self._parameters, self._values)
+            torch._foreach_copy_(list[Tensor](self._parameters), self._values)
 
     def __exit__(self, *_: object) -> None:
         with torch.no_grad():
-            torch._foreach_copy_(self._parameters, self._kept)
+            torch._foreach_copy_(list[Tensor](self._parameters), self._kept)
 
 
 def main() -> None:

@@ -37,11 +37,13 @@ def test_wheel_contents(wheel: Path) -> None:
         "cli.py",
     }
     assert "indexer/pocket/image.onnx.data" in names
+    assert "indexer/pocket_v1/image.onnx.data" in names
     assert {"serving/web/index.html", "serving/web/docs.html"} <= set(names)
     packages = ("indexer", "search", "adaptation", "serving", "terminal")
     assert {f"{package}/py.typed" for package in packages} <= set(names)
     assert any(name.endswith("licenses/NOTICE") for name in names)
-    assert wheel.stat().st_size < 60 * 2**20
+    # Two models, since collections of the first stay readable; the registry takes 100 MB.
+    assert wheel.stat().st_size < 95 * 10**6
 
 
 def test_the_installed_wheel_indexes_and_searches(
