@@ -20,11 +20,11 @@ def assemble(trained: Path = CACHE / "trained", target: Path = CACHE / "pocket-v
     state = load_file(START / "open_clip_model.safetensors")
     with np.load(CACHE / "train" / "texts.npz") as texts:
         used = torch.from_numpy(texts["used"].astype(np.int64))
-    image = torch.load(trained / "image.pt")
+    image = torch.load(trained / "image.pt", weights_only=True)
     if (trained / "head.pt").is_file():
-        image |= torch.load(trained / "head.pt")
-    rest = torch.load(trained / "text.pt")
-    words = torch.cat([torch.load(trained / "words.pt"), rest["words"]])
+        image |= torch.load(trained / "head.pt", weights_only=True)
+    rest = torch.load(trained / "text.pt", weights_only=True)
+    words = torch.cat([torch.load(trained / "words.pt", weights_only=True), rest["words"]])
     made = {f"visual.{name}": tensor for name, tensor in image.items()} | rest["text"]
     for name, tensor in made.items():
         state[name].copy_(tensor.reshape(state[name].shape))

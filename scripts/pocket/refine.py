@@ -39,7 +39,10 @@ def refine(trained: Path = CACHE / "trained") -> None:
         return
     with np.load(CACHE / "train" / "texts.npz") as file:
         table = {name: file[name] for name in file.files}
-    state = {name: tensor.float() for name, tensor in torch.load(trained / "image.pt").items()}
+    state = {
+        name: tensor.float()
+        for name, tensor in torch.load(trained / "image.pt", weights_only=True).items()
+    }
     tower = ImageTower(state).eval().requires_grad_(False)
     rows = _rows(table)
     features = _features(tower, rows)
@@ -102,8 +105,8 @@ def _texts(
     trained: Path, table: dict[str, np.ndarray], rows: np.ndarray
 ) -> tuple[list[Tensor], Tensor]:
     """Return embeddings of each image's sentences, and of the classes."""
-    rest = torch.load(trained / "text.pt")
-    words = torch.cat([torch.load(trained / "words.pt"), rest["words"]])
+    rest = torch.load(trained / "text.pt", weights_only=True)
+    words = torch.cat([torch.load(trained / "words.pt", weights_only=True), rest["words"]])
     tower = TextTower(rest["text"] | {"token_embedding.weight": words}).eval()
     clip = torch.from_numpy(table["clip"].astype(np.int64))
 

@@ -108,9 +108,13 @@ class Training:
         self.free[self.fold] = False
         self.pool.start(self.device)
 
-        first = torch.load(chosen.data / "weights_text.pt", map_location=self.device)
+        first = torch.load(
+            chosen.data / "weights_text.pt", map_location=self.device, weights_only=True
+        )
         self.text = TextTower(first["text"]).to(self.device)
-        images = torch.load(chosen.data / "weights_image.pt", map_location=self.device)
+        images = torch.load(
+            chosen.data / "weights_image.pt", map_location=self.device, weights_only=True
+        )
         self.image = ImageTower(images["visual"]).to(self.device)
         self.original = copy.deepcopy(self.image).requires_grad_(False)
         self.classifier = {k: v.float() for k, v in images["classifier"].items()}
@@ -135,7 +139,9 @@ class Training:
 
     def teach(self) -> None:
         """Embed all texts with the teacher, and fit its projection to where the student is."""
-        teacher = torch.load(self.chosen.data / "weights_teacher.pt", map_location=self.device)
+        teacher = torch.load(
+            self.chosen.data / "weights_teacher.pt", map_location=self.device, weights_only=True
+        )
         if self.device.type == "cpu":
             teacher = {name: tensor.float() for name, tensor in teacher.items()}
         parts = []
