@@ -6,8 +6,8 @@ and each finds what the others miss: outlines survive any size and color, signat
 quarters and a mirror, vectors a crop. The gray thumbnails, aligned with each other, decide.
 
 A group is a star: its first image (the largest without a wide border, or the best hit) and those
-that are like *it*. Likeness is not transitive: connected components would chain through a long
-burst.
+that are like *it*, or like a twin of it, such as the photo of which it is the mirror image.
+Likeness is not transitive: connected components would chain through a long burst.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +33,8 @@ MAX_NEIGHBOURS = 4096
 # Images less of which is not border come last, since a photo on a phone's screen is no original.
 MIN_SHOWN = 0.75
 BLOCK = 512
+# From this similarity on, an image is as good as the first of its group.
+TWIN = 0.995
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Stars:
     def add(self, number: int, alike: Mapping[int, float]) -> bool:
         """Add an image to the groups.
 
-        It joins an earlier group if it is like the first image of one that holds any of `alike`.
+        It joins an earlier group if it is like the first image of one that holds any of `alike`, or
+        like a twin of that.
         Otherwise it becomes the first of a new group of those in `alike` that are still free.
 
         Args:
@@ -77,12 +80,22 @@ class Stars:
         if best is not None and best[0] >= self.threshold:
             self._join(number, best[1][1], best[0])
             return False
+        twins = [(near, other) for other, near in alike.items() if self._is_twin(other)]
+        if twins:
+            near, other = max(twins)
+            # Its own likeness to the first is less: it is no twin, or groups would chain.
+            self._join(number, self._first_of[other], min(near, self.threshold))
+            return False
         self._first_of[number] = number
         self.members[number] = {}
         for other, similarity in alike.items():
             if other not in self:
                 self._join(other, number, similarity)
         return True
+
+    def _is_twin(self, number: int) -> bool:
+        first = self._first_of.get(number)
+        return first is not None and self.members[first].get(number, 0.0) >= TWIN
 
     def _join(self, number: int, first: int, similarity: float) -> None:
         self._first_of[number] = first
