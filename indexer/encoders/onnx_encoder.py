@@ -286,7 +286,7 @@ def as_exported(
     if graph is not bundle.image_graph:
         feeds = {graph.input: values.astype(graph.dtype)}
         if graph.mask is not None:
-            # All but the padding at the end, where a text may end with one of its kind.
+            # All but the padding at the end.
             after = np.argmax(values[:, ::-1] != bundle.text.pad, axis=1)[:, np.newaxis]
             places = np.arange(values.shape[1])[np.newaxis]
             feeds[graph.mask] = (places < values.shape[1] - after).astype(graph.dtype)
