@@ -164,14 +164,10 @@ def require_device(device: str) -> list[str]:
         DeviceUnavailable: There is none, or nothing installed here could use it.
     """
     from indexer.devices import detect
-    from indexer.encoders.onnx_encoder import PROVIDERS, has_provider
+    from indexer.encoders.onnx_encoder import has_provider, require_provider
 
     if device in ("rocm", "openvino", "directml"):  # torch is not asked
-        if not has_provider(device):
-            raise DeviceUnavailable(
-                f"--device {device} needs ONNX Runtime's {PROVIDERS[device]}, which this "
-                "installation lacks: use --device cpu, or install the onnxruntime build for it"
-            )
+        require_provider(device)
         return []
     found = [] if device == "cpu" else detect.devices(device)
     usable = device in ("auto", "cpu") or (found and detect.has_torch()) or has_provider(device)

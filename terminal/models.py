@@ -313,9 +313,9 @@ def _obtain(
 ) -> None:
     from indexer.load import Known, obtain
 
-    from .progress import Download
+    from .progress import download_bar
 
-    with Download() as download:
+    with download_bar() as show_bytes:
         bundle = obtain(
             name,
             arch=arch,
@@ -324,7 +324,7 @@ def _obtain(
             variant=variant,
             force=force,
             on_progress=note,
-            on_bytes=download,
+            on_bytes=show_bytes,
         )
     for line in bundle.checks:
         note(line)

@@ -1,16 +1,15 @@
 """Shows the progress of index runs and downloads: a bar with rate and time left, on a terminal."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from indexer.build_collection import Progress
 from indexer.notices import listen
 
 from .console import note, visible
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
 
 TITLES = {"scan": "Scanning", "index": "Indexing", "publish": "Writing vectors"}
 
@@ -82,46 +81,25 @@ class ProgressBar:
             note(text)
 
 
-class Download:
-    """A progress bar of a download on stderr, from the first call on, if that is a terminal."""
+@contextmanager
+def download_bar() -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows how many bytes of how many have arrived, if stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, of: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
 
-    def __init__(self) -> None:
-        self._bar: Bar | None = None
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("", total=None, visible=False)
 
-    def __enter__(self) -> Self:
-        return self
+    def show(done: int, of: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=of, visible=True)
 
-    def __call__(self, done: int, of: int) -> None:
-        """Show how many bytes have arrived, and of how many."""
-        if not sys.stderr.isatty():
-            return
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                DownloadColumn,
-                TimeRemainingColumn,
-                TransferSpeedColumn,
-            )
-            from rich.progress import Progress as Shown
-
-            self._bar = Shown(
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("", total=of)
-        self._bar.update(self._task, completed=done, total=of)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    try:
+        yield show
+    finally:
+        bar.stop()

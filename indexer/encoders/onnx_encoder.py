@@ -49,6 +49,15 @@ def has_provider(device: str) -> bool:
     return PROVIDERS[device] in ort.get_available_providers()
 
 
+def require_provider(device: str) -> None:
+    """Raise DeviceUnavailable if this build of ONNX Runtime does not support a device."""
+    if not has_provider(device):
+        raise DeviceUnavailable(
+            f"--device {device} needs ONNX Runtime's {PROVIDERS[device]}, which this "
+            "installation lacks: use --device cpu, or install the onnxruntime build for it"
+        )
+
+
 class OnnxEncoder:
     """An encoder that runs a bundle.
 
@@ -79,11 +88,7 @@ class OnnxEncoder:
         """
         if device == "auto":
             device = "cuda" if has_provider("cuda") else "cpu"
-        if not has_provider(device):
-            raise DeviceUnavailable(
-                f"--device {device} needs ONNX Runtime's {PROVIDERS[device]}, which this "
-                "installation lacks: use --device cpu, or install the onnxruntime build for it"
-            )
+        require_provider(device)
         self.bundle = bundle
         self.device = device
         self.workers = min(threads, MAX_WORKERS) if device == "cpu" else 1

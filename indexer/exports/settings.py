@@ -3,14 +3,15 @@
 import gzip
 import json
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from indexer.bundles import recommended
-from indexer.bundles.bundle import MAX_CONTEXT, MAX_SIDE, TextSettings
+from indexer.bundles.bundle import MAX_CONTEXT, MAX_SIDE, Bundle, TextSettings
 from indexer.errors import BundleError
 from indexer.images.preprocess import RESAMPLING, Preprocess
 from indexer.json_files import Fields, read_json
@@ -221,9 +222,8 @@ def _three(
 
 
 def _clip_text(text: Tower) -> TextSettings:
-    built_in = Fields(read_json(BUILT_IN_FOLDER / "bundle.json")).object("text")
-    length = text.length or CLIP_LENGTH
-    return TextSettings.from_json({**built_in, "context_length": length, "cut": False})
+    usual = Bundle.load(BUILT_IN_FOLDER).text
+    return replace(usual, context_length=text.length or CLIP_LENGTH, cut=False)
 
 
 def _tokenizer(
@@ -287,7 +287,9 @@ def _merges(merges: list[str]) -> str:
     return "\n".join([_built_in()[0], *merges]) + "\n"
 
 
+@cache
 def _built_in() -> list[str]:
+    """Return the lines of the built-in tokenizer's file: characters, then merges."""
     file = BUILT_IN_FOLDER / "tokenizer.txt"
     return file.read_text(encoding="utf-8").splitlines()
 

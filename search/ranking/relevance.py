@@ -129,7 +129,7 @@ class Estimator:
             return None
         require_intact(model, BANK)
         usual = model
-        if WITHOUT_PHOTOS not in model.relevance or model.reference is None:
+        if not model.relevance or model.reference is None:
             usual = Bundle.load(BUILT_IN_FOLDER)
         coefficients = usual.relevance | model.relevance
         # What was derived from the built-in model by an earlier version came without photos.
