@@ -35,7 +35,6 @@ def assemble() -> "typer.Typer":
         serve,
         status,
         tags,
-        tune,
     )
 
     app = typer.Typer(
@@ -79,8 +78,6 @@ def assemble() -> "typer.Typer":
     app.command()(serve.command(_create_app))
     app.command()(demo.demo)
     app.add_typer(models.app, name="models")
-    adapt.app.command()(tune.tune)
-    adapt.app.command()(tune.merge)
     app.add_typer(adapt.app, name="adapt")
     app.add_typer(tags.app, name="tags")
     return app

@@ -1,6 +1,7 @@
 """Parses model names, in all of their forms.
 
 pocket                           the built-in model
+pocket-v0                        the built-in model of earlier versions
 FOLDER                           a bundle, or a checkpoint in open_clip's layout
 ViT-B-32/laion2b_s34b_b79k       open_clip's architecture and weights tag, or with `,` or `:`
 hf-hub:org/name                  a repository of the Hugging Face hub in open_clip's layout
@@ -157,7 +158,14 @@ def _checkpoint(path: Path, arch: str | None) -> ModelName:
     return ModelName(str(path), "checkpoint", arch=arch, path=path)
 
 
-BUILT_IN_FOLDER = Path(__file__).parent / "pocket"
-# All that clipdex carries, by their names; the first is used unless another is named.
-POCKET_V1 = "pocket-v1"
-BUILT_INS = {BUILT_IN: BUILT_IN_FOLDER, POCKET_V1: Path(__file__).parent / "pocket_v1"}
+BUILT_IN_FOLDER = Path(__file__).parent / BUILT_IN
+# The built-in model of earlier versions: collections that hold its vectors go on with it.
+FORMER = "pocket-v0"
+FORMER_FINGERPRINT = "d0d2f3f7e7453eb5623ea9c2f6060703"
+# All that clipdex carries, by their names.
+BUILT_INS = {BUILT_IN: BUILT_IN_FOLDER, FORMER: Path(__file__).parent / "pocket_v0"}
+
+
+def current_name(name: str, fingerprint: str) -> str:
+    """Return what a model that a collection knows by a name is called now."""
+    return FORMER if (name, fingerprint) == (BUILT_IN, FORMER_FINGERPRINT) else name

@@ -6,7 +6,7 @@ from typing import Any
 
 from indexer.bundles.published import LANGUAGES
 from indexer.bundles.recommended import ENGLISH_DEFAULT
-from indexer.model_name import BUILT_INS, INT8_SUFFIX
+from indexer.model_name import BUILT_IN, FORMER, INT8_SUFFIX
 
 ENVIRONMENT = "CLIPDEX_HINTS"
 
@@ -26,8 +26,14 @@ def better_model(model: str, models: Sequence[Mapping[str, Any]] = ()) -> str | 
     """
     changing = any(one["state"] == "pending" for one in models)
     name = model.removesuffix(INT8_SUFFIX)
-    if changing or name not in BUILT_INS:
+    if changing or name not in (BUILT_IN, FORMER):
         return None
+    if name == FORMER:
+        return (
+            f"{FORMER} is the built-in model of an earlier version: `clipdex index FOLDER --model "
+            f"{BUILT_IN}` moves this collection to the present one, which finds more. "
+            f"Off: {ENVIRONMENT}=0"
+        )
     return (
         f"{name} is small: `clipdex models pull recommended`, then `clipdex index FOLDER "
         f"--model {ENGLISH_DEFAULT}` finds more. Off: {ENVIRONMENT}=0"

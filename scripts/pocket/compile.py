@@ -16,12 +16,12 @@ def compile_built_in(spec: str, target: Path | None = None) -> None:
     """
     from indexer.compile.compiler import compile_model
     from indexer.compile.verify import verify
-    from indexer.model_name import BUILT_INS, POCKET_V1
+    from indexer.model_name import BUILT_IN, BUILT_IN_FOLDER
     from indexer.openclip.loader import load
 
     licence = "Apache-2.0 towers (EfficientNet-Lite, MiniLM); trained on research data: see NOTICE"
-    target = target or BUILT_INS[POCKET_V1]
-    bundle = compile_model(spec, target, name=POCKET_V1, licence=licence, half=True)
+    target = target or BUILT_IN_FOLDER
+    bundle = compile_model(spec, target, name=BUILT_IN, licence=licence, half=True)
     for file in sorted(target.iterdir()):
         sys.stdout.write(f"{file.stat().st_size:>11,} {file.name}\n")
     sys.stdout.write(f"{bundle.fingerprint} {verify(bundle, load(spec))}\n")

@@ -37,7 +37,7 @@ def test_wheel_contents(wheel: Path) -> None:
         "cli.py",
     }
     assert "indexer/pocket/image.onnx.data" in names
-    assert "indexer/pocket_v1/image.onnx.data" in names
+    assert "indexer/pocket_v0/image.onnx.data" in names
     assert {"serving/web/index.html", "serving/web/docs.html"} <= set(names)
     packages = ("indexer", "search", "adaptation", "serving", "terminal")
     assert {f"{package}/py.typed" for package in packages} <= set(names)

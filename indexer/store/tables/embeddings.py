@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from indexer.encoder import Embeddings, unit
 from indexer.errors import CollectionFormatError, ModelError
+from indexer.model_name import current_name
 from indexer.store.codec import Halves, Ids, halves_of, unpacked
 from indexer.store.records import Model, VectorFile
 
@@ -171,7 +172,8 @@ def _model(row: tuple[str, str, int]) -> Model:
         CollectionFormatError: clipdex never names one so.
     """
     try:
-        return Model(*row)
+        fingerprint, name, dim = row
+        return Model(fingerprint, current_name(name, fingerprint), dim)
     except ModelError as exc:
         raise CollectionFormatError(
             f"the catalog is damaged, or was not written by clipdex: {exc}. Restore it from a "

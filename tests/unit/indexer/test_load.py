@@ -47,7 +47,7 @@ def test_a_changed_folder_is_compiled_again(
         patch.setattr(compiling, "compile_into_cache", None)  # would fail if it were called
         assert load_encoder(spec).fingerprint == first.fingerprint
     assert find_bundle("mine").fingerprint == first.fingerprint
-    assert {known.bundle.name for known in known_models()} == {"pocket", "pocket-v1", "mine", spec}
+    assert {known.bundle.name for known in known_models()} == {"pocket", "pocket-v0", "mine", spec}
     result = check(find_bundle(spec))
     assert result.good
     assert any("cosine with open_clip at least 1.0000" in finding for finding in result.findings)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
+from terminal import options
+from terminal.console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from adaptation.data.checks import Finding

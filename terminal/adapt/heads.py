@@ -1,4 +1,4 @@
-"""The commands `clipdex adapt ...`."""
+"""The commands `clipdex adapt train`, `concept`, `list`, `show` and `remove`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from indexer.errors import ArtifactError
-
-from . import options
-from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
+from terminal import options
+from terminal.console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
     from adaptation.train import Trained
-
-app = typer.Typer(help="Learn your own classes and words from examples.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What it is called.")]
 Force = Annotated[
@@ -24,7 +21,6 @@ Force = Annotated[
 ]
 
 
-@app.command()
 @handle_errors
 def train(
     name: Name,
@@ -131,7 +127,6 @@ def train(
         raise typer.Exit(SOME_FILES_FAILED)
 
 
-@app.command()
 @handle_errors
 def concept(
     name: Name,
@@ -182,7 +177,6 @@ def concept(
         out(f"{name} is a word now: try `clipdex search {name}`")
 
 
-@app.command("list")
 @handle_errors
 def list_learned(collection: options.Collection = None, as_json: options.Json = False) -> None:
     """List the heads and concepts of a collection.
@@ -207,7 +201,6 @@ def list_learned(collection: options.Collection = None, as_json: options.Json = 
         raise typer.Exit(SOME_FILES_FAILED)
 
 
-@app.command()
 @handle_errors
 def show(name: Name, collection: options.Collection = None) -> None:
     """Print everything that is known about a head or concept, as JSON.
@@ -218,7 +211,6 @@ def show(name: Name, collection: options.Collection = None) -> None:
         out_json(_manifest(folder), indent=1)
 
 
-@app.command()
 @handle_errors
 def remove(name: Name, collection: options.Collection = None) -> None:
     """Delete a head or concept, and the labels that the head gave.
