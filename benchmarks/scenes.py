@@ -5,8 +5,9 @@ usage: python benchmarks/scenes.py GROCERIES CALTECH101 [--only choose,measure,h
     CALTECH101: a folder with `train` and `val`, each of CLASS/*.jpg
 
 The groceries' train photos are many shots of few shelves, and val is of other shops: what a
-held-out accuracy should foresee. Their test photos are not read, since the built-in model was
-probably trained on them. The threshold is chosen on every other class and measured on the others.
+held-out accuracy should foresee. They trained the built-in model, so its predecessor's vectors are
+taken, and their test photos are not read, since those probably trained that one. The threshold is
+chosen on every other class and measured on the others.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from adaptation.task import Method, Scenes, Task
 from adaptation.train import task_of
 from indexer import load_encoder
 from indexer.encoder import Encoder
+from indexer.model_name import FORMER
 from labelled import share
 from measure import report
 from search.evaluation.dataset import Known
@@ -45,7 +47,7 @@ def main() -> None:
     asked.add_argument("caltech", type=Path)
     asked.add_argument("--only", default="choose,measure,heads,few")
     given = asked.parse_args()
-    encoder = load_encoder()
+    encoder = load_encoder(FORMER)
     sources = {
         "fruit and vegetables": [given.groceries, "Fruit", "Vegetables"],
         "packages": [given.groceries, "Packages"],

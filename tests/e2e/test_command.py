@@ -216,27 +216,28 @@ def test_version_and_models(clipdex: Run) -> None:
     assert clipdex("--version").stdout.startswith(b"clipdex 0.")
     model, second, *others = json_lines(clipdex("models", "list", "--json"))
     assert (model["name"], model["dim"], model["here"]) == ("pocket", 512, True)
-    assert (second["name"], second["here"]) == ("pocket-v1", True)
+    assert (second["name"], second["here"]) == ("pocket-v0", True)
     assert others
     assert not any(other["here"] for other in others)
     assert all(other["licence"] and other["bytes"] for other in others)
 
 
-def test_a_collection_of_the_first_model_moves_on_to_the_second(
+def test_a_collection_of_the_former_model_moves_on(
     clipdex: Run, sample_photos: Path, tmp_path: Path
 ) -> None:
     for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
         (tmp_path / "photos").mkdir(exist_ok=True)
         shutil.copy(sample_photos / name, tmp_path / "photos")
-    clipdex("index", "photos")
+    clipdex("index", "photos", "--model", "pocket-v0")
     first = json_lines(clipdex("status", "--json"))[0]
-    clipdex("index", "photos", "--model", "pocket-v1")
+    assert b"--model pocket moves" in clipdex("status").stderr
+    clipdex("index", "photos", "--model", "pocket")
     second = json_lines(clipdex("status", "--json"))[0]
-    assert (first["model"], second["model"]) == ("pocket", "pocket-v1")
+    assert (first["model"], second["model"]) == ("pocket-v0", "pocket")
     assert first["fingerprint"] != second["fingerprint"]
     for query, name in (("a cat", "chelsea"), ("coffee", "coffee"), ("a rocket", "rocket")):
         hits = json_lines(clipdex("search", query, "--json"))
         assert Path(hits[0]["path"]).stem == name
         assert hits[0]["relevance"] > 0.5
     # It is there without a trial or a download, and its estimate is its own.
-    assert json_lines(clipdex("models", "verify", "pocket-v1", "--json"))[0]["good"]
+    assert json_lines(clipdex("models", "verify", "pocket-v0", "--json"))[0]["good"]

@@ -49,6 +49,23 @@ def test_old_collection_answers_as_before(
     assert label == {"label": "pet", "origin": "user", "images": 1}
     (status,) = json_lines(clipdex("status", "--json"))
     assert (status["images"], status["contents"], status["failed"]) == (5, 4, 1)
+    # It was called "pocket" when that was the only one.
+    assert status["model"] == "pocket-v0"
+    assert [model["name"] for model in status["models"]] == ["pocket-v0"]
+
+
+def test_old_collection_moves_on_to_the_present_model(
+    clipdex: Run, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    (before,) = json_lines(clipdex("status", "--json"))
+    clipdex("index", tmp_path / "photos", "--model", "pocket", code=3)
+    (after,) = json_lines(clipdex("status", "--json"))
+    assert after["model"] == "pocket"
+    assert after["fingerprint"] != before["fingerprint"]
+    states = {model["name"]: model["state"] for model in after["models"]}
+    assert states == {"pocket": "active", "pocket-v0": "former"}
+    for query in expected["queries"]:
+        assert json_lines(clipdex("search", query, "--json"))
 
 
 def test_old_collection_is_indexed_again_without_work(

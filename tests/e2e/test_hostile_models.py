@@ -282,4 +282,4 @@ def test_records_of_models_that_are_broken_are_left_out(clipdex: Run, tmp_path: 
     for number, text in enumerate((DEEP, "[]", json.dumps(entry), json.dumps({"name": []}))):
         (names / f"{number}.json").write_text(text)
     listed = json_lines(clipdex("models", "list", "--json"))
-    assert [one["name"] for one in listed if one["here"]] == ["pocket", "pocket-v1"]
+    assert [one["name"] for one in listed if one["here"]] == ["pocket", "pocket-v0"]
