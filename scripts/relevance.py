@@ -46,7 +46,7 @@ SIZE = 1000
 TOP = 50
 OTHERS = 25
 # By how much of another photo's deviation from the mean each photo is changed.
-UNSEEN = 1.0
+UNSEEN = 0.85
 # How much an example counts where the concept's photos, or the label that fits, were taken out.
 ABSENT = 0.3
 # Between these shares of the photos, concepts count alike in sum, raised to EVENNESS.
