@@ -19,23 +19,24 @@ from indexer.bundles.bundle import Bundle  # noqa: E402
 from indexer.encoder import Encoder, unit  # noqa: E402
 from indexer.errors import ExamplesError  # noqa: E402
 from indexer.load import load_encoder  # noqa: E402
-from indexer.model_name import BUILT_IN_FOLDER  # noqa: E402
+from indexer.model_name import BUILT_INS, FORMER  # noqa: E402
 from indexer.openclip.loader import build  # noqa: E402
 from indexer.testing import FakeEncoder  # noqa: E402
 from support.checkpoints import TEXT, VISION  # noqa: E402
 
 NAMES = ("dog", "golden retriever", "wine bottle", "Eiffel Tower", "crane")
+# Of the former model, to whose vectors the words before a name matter more.
 ANIMALS = ("dog", "wolf", "fox", "coyote", "jackal")
 
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return load_encoder(device="cpu")
+    return load_encoder(FORMER, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def text() -> TextTower:
-    return load_text_tower(Bundle.load(BUILT_IN_FOLDER))
+    return load_text_tower(Bundle.load(BUILT_INS[FORMER]))
 
 
 @pytest.fixture(scope="module")
@@ -124,5 +125,5 @@ def test_a_bidirectional_text_tower_is_refused(
     both = {**TEXT, "no_causal_mask": True, "pool_type": "last"}
     model = build({"embed_dim": 48, "vision_cfg": VISION, "text_cfg": both}, {})
     monkeypatch.setattr(prompts_module, "obtain_text", lambda bundle: model)
-    with pytest.raises(ExamplesError, match=r"causal text tower.*pocket has another kind"):
-        load_text_tower(Bundle.load(BUILT_IN_FOLDER))
+    with pytest.raises(ExamplesError, match=r"causal text tower.*pocket-v0 has another kind"):
+        load_text_tower(Bundle.load(BUILT_INS[FORMER]))
