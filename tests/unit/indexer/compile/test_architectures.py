@@ -100,12 +100,12 @@ def test_architectures_compile_to_open_clips_vectors(
 
 
 @pytest.mark.shared
-def test_the_built_in_model_is_open_clips(development_data: Path, sample_photos: Path) -> None:
+def test_the_former_built_in_model_is_open_clips(development_data: Path, sample_photos: Path) -> None:
     pytest.importorskip("open_clip")
     from indexer.openclip.loader import fingerprint, load
 
     loaded = load(f"local-dir:{development_data / 'models' / 'pocket-v0'}")
-    bundle = find_bundle("pocket")
+    bundle = find_bundle("pocket-v0")
     tokenizer = (bundle.folder / "tokenizer.txt").read_text(encoding="utf-8")
     assert bundle.fingerprint == fingerprint(loaded, tokenizer)
     require_agreement(bundle, loaded, photos(sample_photos))
