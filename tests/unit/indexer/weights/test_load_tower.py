@@ -15,7 +15,7 @@ from indexer.bundles import cache  # noqa: E402
 from indexer.bundles.bundle import Bundle  # noqa: E402
 from indexer.errors import ModelError  # noqa: E402
 from indexer.load import find_bundle, obtain  # noqa: E402
-from indexer.model_name import BUILT_IN_FOLDER  # noqa: E402
+from indexer.model_name import BUILT_IN_FOLDER, BUILT_INS, FORMER  # noqa: E402
 from indexer.openclip.image_tower_cache import read_tower  # noqa: E402
 from indexer.weights.image_tower import require_same_vectors, tower_from_graph  # noqa: E402
 from indexer.weights.load_tower import obtain_tower  # noqa: E402
@@ -131,9 +131,10 @@ def test_compiling_keeps_the_tower_where_a_gpu_is_here(
 
 
 @pytest.mark.shared
-def test_the_built_in_tower_is_its_checkpoints(development_data: Path) -> None:
+def test_the_former_built_in_tower_is_its_checkpoints(development_data: Path) -> None:
     from indexer.openclip.loader import load
 
     loaded = load(f"local-dir:{development_data / 'models' / 'pocket-v0'}")
-    assert loaded.config == POCKET.architecture
-    assert require_same_vectors(loaded.model.visual, POCKET) >= 0.9999
+    former = Bundle.load(BUILT_INS[FORMER])
+    assert loaded.config == former.architecture
+    assert require_same_vectors(loaded.model.visual, former) >= 0.9999
