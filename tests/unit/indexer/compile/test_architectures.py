@@ -100,7 +100,9 @@ def test_architectures_compile_to_open_clips_vectors(
 
 
 @pytest.mark.shared
-def test_the_former_built_in_model_is_open_clips(development_data: Path, sample_photos: Path) -> None:
+def test_the_former_built_in_model_is_open_clips(
+    development_data: Path, sample_photos: Path
+) -> None:
     pytest.importorskip("open_clip")
     from indexer.openclip.loader import fingerprint, load
 
