@@ -57,7 +57,7 @@ def _by_text(engine: "Engine", label: str, probability: float) -> Ids:
             f"the model {engine.model.name} has no estimate of relevance, which --label needs"
         )
     vector = class_vectors(engine.encoder, [label], DEFAULT_TEMPLATES)[0]
-    # Whether it shows the label at all, as a search for it would tell: the estimate for labels tells
-    # which of several fits.
+    # Whether it shows the label at all, as a search for it would tell: the estimate for labels
+    # tells which of several fits.
     least = engine.estimator.boundary("text", vector).score_above(probability)
     return engine.index.above(vector, float(least))
