@@ -27,6 +27,8 @@ EXTRA = 16
 # How many vectors say how many score above a minimum, and how many are looked for at least.
 SAMPLE = 2048
 LEAST_ABOVE = 256
+# How many vectors estimate how many score above a minimum.
+ESTIMATED = 8192
 
 
 class Flat:
@@ -186,6 +188,16 @@ class Flat:
         exact = unsure[self._score(query, unsure) >= minimum]
         found: Ids = self.ids[np.concatenate([rows[sure], exact])]
         return found
+
+    def estimate_above(self, query: Embeddings, minimum: float) -> int:
+        """Return about how many vectors score `minimum` or more, by a sample of them.
+
+        Args:
+            query: `(dim,)`.
+            minimum: The least score.
+        """
+        sample = self.halves[:: max(1, self.size // ESTIMATED)].astype(np.float32)
+        return round(float(np.mean(unit(sample) @ query >= minimum)) * self.size)
 
     def scores_of(self, query: Embeddings, among: Ids) -> tuple[Scores, Ids]:
         """Return the scores of those of the ids `among`, ascending, that the index holds."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from indexer.encoder import Embeddings
 
     from .codec import Halves, Ids
-    from .records import Content, FileConditions, Model, Scope, VectorFile
+    from .records import CodesFile, Content, FileConditions, IndexOptions, Model, Scope, VectorFile
     from .rows import Exclusion, FileRow, NewContent, SavedLabel, StoredFile, Task
     from .tables.contents import GrayThumbnails
 
@@ -73,6 +73,12 @@ class StoreReader(Protocol):
 
     def vector_files(self, fingerprint: str) -> list[VectorFile]:
         """Return the FAISS files that were published, newest first."""
+
+    def codes_file(self, fingerprint: str) -> CodesFile | None:
+        """Return the file of codes that was published; None where there is none."""
+
+    def index_options(self) -> IndexOptions:
+        """Return how the vectors are to be searched."""
 
     # Contents.
 
@@ -204,6 +210,12 @@ class StoreWriter(StoreReader, Protocol):
 
     def publish_vector_file(self, fingerprint: str, file: VectorFile) -> None:
         """Enter a FAISS file in place of the older ones of the same model."""
+
+    def publish_codes_file(self, fingerprint: str, file: CodesFile | None) -> None:
+        """Enter a file of codes in place of the former one; None for none."""
+
+    def set_index_options(self, options: IndexOptions) -> None:
+        """Keep how the vectors are to be searched."""
 
     # Contents, files and labels.
 

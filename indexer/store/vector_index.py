@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from indexer.errors import CollectionLocked, CollectionStorageError
 from indexer.notices import say
 
 from . import vector_file
+from .approximate_index import Codes, Search
 from .codec import Ids, Scores, damaged_row
+from .codes_file import open_codes, remove_codes
 from .collection import Collection
 from .fp16_index import ROWS, Flat
 from .protocol import StoreReader, StoreWriter
@@ -36,13 +39,22 @@ from .vector_file import vector_path
 ALWAYS_REWRITE = 20_000
 REWRITE_SHARE = 20
 
+# By codes at most so many candidates are scored, and counted among; and a filter has to let this
+# share of the vectors pass: measured by benchmarks/million.py.
+MAX_PROPOSED = 20_000
+COUNTED = 1024
+MIN_SHARE = 0.1
+
 # Vectors that pass a filter are gathered and multiplied where they are one in this many or fewer,
 # otherwise FAISS passes over the others: measured by benchmarks/filters.py.
 GATHER_SHARE = 300
 
 
 class VectorIndex:
-    """Exact inner-product search over the vectors of one fingerprint at one generation."""
+    """Inner-product search over the vectors of one fingerprint at one generation.
+
+    It is exact, unless the file, the first of the parts, has codes that propose vectors.
+    """
 
     def __init__(
         self,
@@ -50,8 +62,10 @@ class VectorIndex:
         removed: Iterable[int],
         generation: int,
         mapped: tuple[Path, tuple[int, ...] | None] | None = None,
+        codes: tuple[Codes, Search] | None = None,
     ) -> None:
         self.parts = parts
+        self._codes = codes
         self.removed = frozenset(removed)
         self.generation = generation
         self._mapped = mapped
@@ -89,7 +103,7 @@ class VectorIndex:
             whole = _collect(catalog, fingerprint, dim, 0)
             self.generation = catalog.generation()
         self.parts, self.removed = [] if whole is None else [whole], frozenset()
-        self._mapped = None
+        self._mapped = self._codes = None
         say(
             f"the vectors of {fingerprint} in memory differ from those of the catalog: they were "
             "read from it again"
@@ -119,7 +133,10 @@ class VectorIndex:
             if recent is not None:
                 parts.append(recent)
             removed = catalog.tombstoned(since=since) if base is not None else []
-        return cls(parts, removed, generation, mapped if base is not None else None), damage
+            codes = open_codes(collection, catalog, fingerprint, since) if since else None
+        if base is None:
+            mapped = None
+        return cls(parts, removed, generation, mapped, codes), damage
 
     def search(
         self,
@@ -129,7 +146,9 @@ class VectorIndex:
         without: Iterable[int] = (),
         among: Ids | None = None,
     ) -> tuple[Scores, Ids]:
-        """Return the best vectors for a query, exactly.
+        """Return the best vectors for a query, with their exact scores.
+
+        Where the file has codes, some of the best may be missing (`recall`).
 
         Args:
             query: `(dim,)`.
@@ -141,8 +160,10 @@ class VectorIndex:
             Scores `(m,)`, descending, and ids `(m,)`, m <= count. Equal scores come in the order of
             their ids.
         """
-        if among is not None:
-            excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        if (proposed := self._proposed(query, count, excluded, among)) is not None:
+            found = proposed
+        elif among is not None:
             found = self._among(query, count, np.setdiff1d(among, excluded))
         else:
             with self._all_but(without) as selector:
@@ -156,6 +177,75 @@ class VectorIndex:
             all_scores, all_ids = all_scores[kept], all_ids[kept]
         order = np.lexsort((all_ids, -all_scores))[:count]
         return all_scores[order], all_ids[order]
+
+    def _proposed(
+        self, query: Embeddings, count: int, excluded: Ids, among: Ids | None
+    ) -> list[tuple[Scores, Ids]] | None:
+        """Return what each part finds where codes propose the file's; None to score all of it.
+
+        Where a filter lets a share of the vectors pass, as many more are proposed, from as many
+        more lists. Where that would be most of them, or too few pass, all are scored.
+        """
+        if self._codes is None:
+            return None
+        codes, search = self._codes
+        file, *recent = self.parts
+        share = 1.0 if among is None else len(among) / max(file.size, 1)
+        hidden = len(excluded) if among is None else 0
+        if share < MIN_SHARE or hidden > MAX_PROPOSED:
+            return None
+        asked = ceil(search.depth * count / share) + hidden
+        if asked > MAX_PROPOSED:
+            return None
+        ids = np.unique(codes.propose(query, asked, ceil(search.probes / share)))
+        ids = np.setdiff1d(ids, excluded, assume_unique=True)
+        if among is not None:
+            ids = np.intersect1d(ids, among, assume_unique=True)
+        if len(ids) < min(count, file.size - hidden):
+            return None
+        if among is not None:
+            rest = np.setdiff1d(among, excluded)
+            others = [part.scores_of(query, rest) for part in recent]
+        else:
+            with self._all_but(excluded) as selector:
+                others = [part.best(query, count, selector) for part in recent]
+        return [file.scores_of(query, ids), *others]
+
+    @property
+    def recall(self) -> float:
+        """The share of the ten best vectors that searches found when the codes were made."""
+        return 1.0 if self._codes is None else self._codes[1].recall
+
+    def count_above(
+        self,
+        query: Embeddings,
+        minimum: float,
+        *,
+        without: Iterable[int] = (),
+        among: Ids | None = None,
+    ) -> int:
+        """Return how many vectors score `minimum` or more.
+
+        Where the file has codes and many vectors score that, the number is estimated from a sample.
+
+        Args:
+            query: `(dim,)`.
+            minimum: The least score.
+            without: As of `search`.
+            among: As of `search`.
+        """
+        if self._codes is None or among is not None:
+            return len(self.above(query, minimum, without=without, among=among))
+        codes, search = self._codes
+        file, *recent = self.parts
+        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        ids = np.unique(codes.propose(query, COUNTED + len(excluded), search.probes))
+        scores, ids = file.scores_of(query, np.setdiff1d(ids, excluded, assume_unique=True))
+        found = int((scores >= minimum).sum())
+        if 2 * found > len(ids):
+            found = max(found, file.estimate_above(query, minimum))
+        with self._all_but(excluded) as selector:
+            return found + sum(len(part.above(query, minimum, selector)) for part in recent)
 
     def above(
         self,
@@ -352,6 +442,10 @@ def erase_vectors(
     A file in which that fails is deleted: the catalog holds the other vectors, and the next index
     run writes it again.
     """
+    if catalog.codes_file(model.fingerprint) is not None:
+        with catalog.transaction():
+            catalog.publish_codes_file(model.fingerprint, None)
+        remove_codes(collection, model.fingerprint)
     for file in catalog.vector_files(model.fingerprint):
         path = vector_path(collection, model.fingerprint, file.generation)
         with suppress(OSError):
@@ -374,7 +468,9 @@ def remove_vector_files(
     vector_path(collection, fingerprint, 0)  # raises where that would lead elsewhere
     own = re.compile(re.escape(fingerprint) + r"-\d+(\.[0-9a-z]+)*\.(faiss|tmp)")
     for old in collection.vectors.glob(f"{fingerprint}-*"):
-        if old != keep and own.fullmatch(old.name):
+        # Codes go with the next ones: those of new vectors are added to them.
+        kept = old == keep or (keep is not None and ".codes." in old.name)
+        if not kept and own.fullmatch(old.name):
             with suppress(OSError):  # still mapped by a reader, where the system forbids that
                 old.unlink()
 
