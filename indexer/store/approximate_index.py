@@ -12,6 +12,7 @@ and codes); Andre, Kermarrec & Le Scouarnec, Cache Locality is not Enough, VLDB 
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -34,7 +35,7 @@ SAMPLES, ROUNDS = 40, 8
 COMPONENTS = 2
 # Numbers of lists, and of candidates for each wanted vector, from the cheapest to the dearest.
 PROBES = (16, 32, 64, 128, 256, 512)
-DEPTHS = (10, 30, 100)
+DEPTHS = (10, 30, 60, 100)
 # Queries that measure what is found, and the neighbours that are looked for.
 QUERIES, NEIGHBOURS = 200, 10
 
@@ -162,22 +163,23 @@ def tune(codes: Codes, flat: Flat, texts: Embeddings, target: float, seed: int =
     """
     kinds = [texts[:QUERIES], _image_queries(flat, seed)]
     truth = [list(_exact(flat, queries)) for queries in kinds]
-    found = []
+    tried: list[tuple[float, Search]] = []
     for depth in DEPTHS:
         for probes in PROBES:
-            search = Search(probes, depth, 1.0, 1.0)
+            began = time.perf_counter()
             recalls = [
-                _recall(codes, flat, queries, wanted, search)
+                _recall(codes, flat, queries, wanted, Search(probes, depth, 1.0, 1.0))
                 for queries, wanted in zip(kinds, truth, strict=True)
             ]
-            text, image = (recalls[0], recalls[1]) if len(texts) else (recalls[1], recalls[1])
-            found.append(Search(probes, depth, text, image))
-            if found[-1].recall >= target:
-                break
-    reached = [one for one in found if one.recall >= target]
+            text, image = recalls if len(texts) else (recalls[1], recalls[1])
+            found = Search(probes, depth, text, image)
+            tried.append((time.perf_counter() - began, found))
+            if found.recall >= target:
+                break  # more lists take longer
+    reached = [one for one in tried if one[1].recall >= target]
     if not reached:
-        return max(found, key=lambda one: one.recall)
-    return min(reached, key=lambda one: (one.probes * one.depth, one.probes))
+        return max((one for _, one in tried), key=lambda one: one.recall)
+    return min(reached, key=lambda one: one[0])[1]
 
 
 def _image_queries(flat: Flat, seed: int) -> Embeddings:

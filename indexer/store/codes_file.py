@@ -23,6 +23,8 @@ from .vector_file import codes_path, vector_path
 
 # From this many vectors on codes are worth their making: measured by benchmarks/million.py.
 APPROXIMATE_FROM = 200_000
+# Fewer do not train lists.
+LEAST = 1_000
 # The lists are made anew once there are this many times as many vectors as when they were made.
 GROWTH = 2
 
@@ -33,7 +35,7 @@ def wants_codes(options: IndexOptions, vectors: int) -> bool:
     """Return whether so many vectors are to be searched by codes."""
     if options.kind == "auto":
         return vectors >= APPROXIMATE_FROM
-    return options.kind == "approximate"
+    return options.kind == "approximate" and vectors >= LEAST
 
 
 def open_codes(
