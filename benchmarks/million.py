@@ -143,9 +143,9 @@ def _cold(folder: Path, place: Path, bundle: Bundle, rounds: int) -> str:
         [sys.executable, "-c", code, folder], check=True, capture_output=True, cwd=REPOSITORY
     ).stdout
     return (
-        f"`clipdex search` cold: {large:.3f} s, at 10,000 images {little:.3f} s, {large / little:.2f} "
-        f"times as long (medians of {3 * rounds}, in turns). Peak memory of a process that asks "
-        f"once: {int(kib) / 1024:,.0f} MiB, mapped pages of the files among it."
+        f"`clipdex search` cold: {large:.3f} s, at 10,000 images {little:.3f} s: "
+        f"{large / little:.2f} times as long (medians of {3 * rounds}, in turns). Peak memory of a "
+        f"process that asks once: {int(kib) / 1024:,.0f} MiB, mapped pages of the files among it."
     )
 
 

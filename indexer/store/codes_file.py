@@ -104,7 +104,9 @@ def publish_codes(
             remove_codes(collection, fingerprint)
         return
     if known is not None and known.generation == file.generation and _reaches(known, options):
-        return
+        path = codes_path(collection, fingerprint, known.generation)
+        if vector_file.damage(path, known.size, known.digests) is None:
+            return
     flat = Flat.map(vector_path(collection, fingerprint, file.generation))
     if flat is None:
         return

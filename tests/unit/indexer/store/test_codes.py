@@ -149,8 +149,10 @@ def test_lists_are_made_anew_for_twice_as_many(coded: Collection) -> None:
 
 @pytest.mark.parametrize("fault", ["missing", "cut", "changed", "empty"])
 def test_damaged_codes_cost_time_alone(
-    coded: Collection, fault: str, capsys: pytest.CaptureFixture[str]
+    coded: Collection, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(codes_file, "say", said.append)
     (path,) = coded.vectors.glob("*.codes.faiss")
     whole = path.read_bytes()
     if fault == "missing":
@@ -167,15 +169,14 @@ def test_damaged_codes_cost_time_alone(
         for query in clustered(20, seed=9):
             truth = brute(vectors, query, np.ones(COUNT, bool))
             assert index.search(query, 10)[1].tolist() == truth
-    assert "every vector is scored instead" in capsys.readouterr().err
+    assert all("every vector is scored instead" in line for line in said)
+    assert said
     with writing(coded, "test") as catalog:
         if fault != "missing":
             path.write_bytes(whole[:100])
-        with catalog.transaction():
-            catalog.set_index_options(IndexOptions("approximate", 0.98))
         make_codes(coded, catalog)
     with opened(coded) as index:
-        assert 0.98 <= index.recall < 1 or path.stat().st_size == len(whole)
+        assert 0.97 <= index.recall < 1
 
 
 def test_erased_vectors_leave_no_codes(coded: Collection) -> None:
