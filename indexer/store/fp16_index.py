@@ -124,6 +124,11 @@ class Flat:
         return ids
 
     @cached_property
+    def sorted_ids(self) -> Ids:
+        """The ids `(n,)`, ascending."""
+        return self.ids if self._order is None else self.ids[self._order]
+
+    @cached_property
     def _order(self) -> Ids | None:
         """The order that sorts the ids; None if they are ascending, as in most collections."""
         return None if bool((self.ids[1:] > self.ids[:-1]).all()) else np.argsort(self.ids)

@@ -19,6 +19,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from indexer.encoder import Embeddings, unit
 from indexer.errors import CollectionLocked, CollectionStorageError
@@ -164,7 +165,7 @@ class VectorIndex:
         if (proposed := self._proposed(query, count, excluded, among)) is not None:
             found = proposed
         elif among is not None:
-            found = self._among(query, count, np.setdiff1d(among, excluded))
+            found = self._among(query, count, without_ids(among, excluded))
         else:
             with self._all_but(without) as selector:
                 found = [part.best(query, count, selector) for part in self.parts]
@@ -191,24 +192,23 @@ class VectorIndex:
         codes, search = self._codes
         file, *recent = self.parts
         share = 1.0 if among is None else len(among) / max(file.size, 1)
-        hidden = len(excluded) if among is None else 0
-        if share < MIN_SHARE or hidden > MAX_PROPOSED:
-            return None
-        asked = ceil(search.depth * count / share) + hidden
+        asked = ceil(search.depth * count / share) if share >= MIN_SHARE else MAX_PROPOSED + 1
         if asked > MAX_PROPOSED:
             return None
         ids = np.unique(codes.propose(query, asked, ceil(search.probes / share)))
-        ids = np.setdiff1d(ids, excluded, assume_unique=True)
+        ids = without_ids(ids, excluded)
         if among is not None:
-            ids = np.intersect1d(ids, among, assume_unique=True)
-        if len(ids) < min(count, file.size - hidden):
+            ids = ids[_held(ids, among)]
+        if len(ids) < asked * share / 2:  # most of the nearest are hidden or do not pass
             return None
         if among is not None:
-            rest = np.setdiff1d(among, excluded)
+            rest = without_ids(among, excluded)
             others = [part.scores_of(query, rest) for part in recent]
-        else:
+        elif recent:
             with self._all_but(excluded) as selector:
                 others = [part.best(query, count, selector) for part in recent]
+        else:
+            others = []
         return [file.scores_of(query, ids), *others]
 
     @property
@@ -239,11 +239,13 @@ class VectorIndex:
         codes, search = self._codes
         file, *recent = self.parts
         excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
-        ids = np.unique(codes.propose(query, COUNTED + len(excluded), search.probes))
-        scores, ids = file.scores_of(query, np.setdiff1d(ids, excluded, assume_unique=True))
+        ids = np.unique(codes.propose(query, COUNTED, search.probes))
+        scores, ids = file.scores_of(query, without_ids(ids, excluded))
         found = int((scores >= minimum).sum())
         if 2 * found > len(ids):
             found = max(found, file.estimate_above(query, minimum))
+        if not recent:
+            return found
         with self._all_but(excluded) as selector:
             return found + sum(len(part.above(query, minimum, selector)) for part in recent)
 
@@ -265,7 +267,7 @@ class VectorIndex:
         """
         if among is not None and len(among) * GATHER_SHARE <= sum(part.size for part in self.parts):
             excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
-            few = np.setdiff1d(among, excluded)
+            few = without_ids(among, excluded)
             found = [
                 ids[scores >= minimum]
                 for scores, ids in (part.scores_of(query, few) for part in self.parts)
@@ -293,8 +295,8 @@ class VectorIndex:
         """
         excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
         if among is not None:
-            among = np.setdiff1d(among, excluded)
-            return sum(int(np.isin(part.ids, among).sum()) for part in self.parts)
+            among = without_ids(among, excluded)
+            return sum(int(_held(among, part.sorted_ids).sum()) for part in self.parts)
         held = sum(part.size for part in self.parts)
         if not excluded.size:
             return held
@@ -343,6 +345,22 @@ class VectorIndex:
             return np.empty((0, 0), np.float32)
         first = np.argsort(np.concatenate(ids), kind="stable")[:count]
         return np.concatenate(vectors)[first]
+
+
+def without_ids(ids: Ids, excluded: Ids) -> Ids:
+    """Return `ids`, ascending and each once, less those of `excluded`, in any order."""
+    if not excluded.size or not ids.size:
+        return ids
+    return ids[~_held(ids, np.sort(excluded))]
+
+
+def _held(ids: Ids, among: Ids) -> NDArray[np.bool_]:
+    """Return `(n,)`, whether each of the ids is one of `among`, which are ascending."""
+    if not among.size:
+        return np.zeros(len(ids), bool)
+    places = np.minimum(np.searchsorted(among, ids), len(among) - 1)
+    found: NDArray[np.bool_] = among[places] == ids
+    return found
 
 
 def published_file(
