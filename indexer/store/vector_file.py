@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from indexer.errors import CollectionFormatError
 
+from . import checked_files
 from .collection import Collection
 from .protocol import StoreReader
 from .records import FINGERPRINT, Model
@@ -131,8 +132,13 @@ def damage(path: Path, size: int, digests: bytes) -> str | None:
         found = path.stat().st_size
         if found != size:
             return f"has {found:,} bytes instead of {size:,}"
+        before = state(path)
+        if checked_files.is_known(path, before, digests):
+            return None
         if digests_of(path) != digests:
             return "is damaged: its checksums are wrong"
+        if state(path) == before:
+            checked_files.remember(path, before, digests)
     except FileNotFoundError:
         return "is missing"
     except OSError as exc:

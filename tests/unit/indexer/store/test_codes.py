@@ -1,5 +1,6 @@
 """Codes propose vectors: what is found is held against brute force; faults cost time alone."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from indexer.encoder import Embeddings, unit
-from indexer.store import codes_file
+from indexer.store import checked_files, codes_file, vector_file
 from indexer.store.catalog import Catalog, writing
 from indexer.store.codec import packed
 from indexer.store.codes_file import publish_codes
@@ -202,3 +203,32 @@ def test_options_decide(coded: Collection) -> None:
         ("exact", 10**9, False),
     ):
         assert codes_file.wants_codes(IndexOptions(kind), vectors) == wanted  # type: ignore[arg-type]
+
+
+def test_a_large_file_is_read_once_and_again_when_it_changes(
+    coded: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIPDEX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(checked_files, "FROM_BYTES", 1000)
+    monkeypatch.setattr(checked_files, "SETTLED_NS", 0)
+    read: list[Path] = []
+    real = vector_file.digests_of
+    monkeypatch.setattr(vector_file, "digests_of", lambda path: read.append(path) or real(path))
+    (path,) = coded.vectors.glob("*.codes.faiss")
+    with writing(coded, "test") as catalog:
+        file = catalog.codes_file(MODEL.fingerprint)
+    assert file is not None
+    for _ in range(3):
+        assert vector_file.damage(path, file.size, file.digests) is None
+    assert read == [path]
+    whole = path.read_bytes()
+    before = path.stat()
+    path.write_bytes(whole[:-8] + bytes(8))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # what a clever hand would do
+    assert vector_file.damage(path, file.size, file.digests) == (
+        "is damaged: its checksums are wrong"
+    )
+    # Nor does what is remembered of other checksums count.
+    path.write_bytes(whole)
+    assert vector_file.damage(path, file.size, file.digests) is None
+    assert vector_file.damage(path, file.size, b"x" * 16) is not None
