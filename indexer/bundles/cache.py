@@ -15,7 +15,7 @@ from pathlib import Path
 from indexer.errors import BundleError, CompileError
 from indexer.json_files import Fields, read_json
 from indexer.model_name import CONFIG, MANIFEST, ModelName
-from indexer.user_folders import CACHE as ENVIRONMENT
+from indexer.user_folders import CACHE as CACHE
 from indexer.user_folders import cache_folder as cache_folder
 
 from .bundle import HEX, Bundle
@@ -154,7 +154,7 @@ def compiling(name: str) -> Iterator[None]:
     except OSError as exc:
         raise CompileError(
             f"cannot store compiled models in {models_folder()}: {exc.strerror or exc}. Set "
-            f"${ENVIRONMENT} to a writable folder"
+            f"${CACHE} to a writable folder"
         ) from exc
     try:
         yield
