@@ -1,6 +1,7 @@
 """One index run: scan, read, encode, commit, publish."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -23,13 +24,13 @@ from indexer.store.codes_file import publish_codes
 from indexer.store.collection import Collection, locate
 from indexer.store.lookup import Lookup
 from indexer.store.protocol import StoreReader, StoreWriter
-from indexer.store.records import IndexKind, IndexOptions, Model, inside
+from indexer.store.records import IndexKind, IndexOptions, Model, Shard, inside
 from indexer.store.rows import Exclusion
 from indexer.store.vector_index import publish, remove_vector_files
 
 from . import switch_model
 from .encoder import BatchEncoder, BundleEncoder, Encoder, name_of, require_unit
-from .errors import ExclusionError, ModelNotFound, QueryError
+from .errors import CollectionError, ExclusionError, ModelNotFound, QueryError
 from .forget_files import erase, prune
 from .load import BUILT_IN, find_bundle, load_encoder
 from .model_name import INT8_SUFFIX
@@ -63,6 +64,7 @@ def build(
     retry_failed: bool = False,
     rehash: bool = False,
     prune_vanished: bool = False,
+    shard: str | None = None,
     index: IndexKind | None = None,
     recall: float | None = None,
     workers: int | None = None,
@@ -94,6 +96,9 @@ def build(
         rehash: Whether to read every file, even if its size and time are as they were.
         prune_vanished: Whether to delete the embeddings of images whose files have vanished, and
             those of former models.
+        shard: The share of all files to index, such as "3/8", by the hash of a file's path in its
+            folder, so that several machines index one folder, each into a collection of its own
+            (`indexer.merge_collections`); the collection keeps it.
         index: How searches go through the vectors: "exact" scores every one of them,
             "approximate" those that codes propose, "auto" chooses by their number; the collection
             keeps it. None for what it keeps.
@@ -122,6 +127,7 @@ def build(
     target.create()
     with writing(target, "index") as catalog:
         _keep_index_options(catalog, index, recall)
+        _keep_shard(catalog, target, shard)
         used = encoder or _default_encoder(catalog, resolved, limits, on_note)
         try:
             job = _Run(target, catalog, used, on_progress, on_skip, on_note, rehash)
@@ -137,6 +143,34 @@ def build(
         finally:
             if encoder is None and isinstance(used, BatchEncoder):
                 used.close()
+
+
+def _keep_shard(catalog: StoreWriter, collection: Collection, text: str | None) -> None:
+    """Keep the share of files that a collection has; it cannot be changed once there are some."""
+    if text is None:
+        return
+    wanted, known = parse_shard(text), catalog.shard()
+    if wanted == known:
+        return
+    if known is not None or catalog.counts() != (0, 0, 0):
+        raise CollectionError(
+            f"{collection.folder} holds {f'shard {known}' if known else 'all files'}, not shard "
+            f"{wanted}: name another --collection for it"
+        )
+    with catalog.transaction():
+        catalog.set_shard(wanted)
+
+
+def parse_shard(text: str) -> Shard:
+    """Return a share of all files, such as "3/8".
+
+    Raises:
+        QueryError: It is none.
+    """
+    found = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text)
+    if found is None or int(found[1]) > int(found[2]):
+        raise QueryError(f"{text!r} is no share of files: the third of eight is 3/8")
+    return Shard(int(found[1]), int(found[2]))
 
 
 def _keep_index_options(catalog: StoreWriter, kind: IndexKind | None, recall: float | None) -> None:
@@ -272,7 +306,7 @@ class _Run:
         changing = switch_model.claim(self.catalog, self.model)
         if prune_vanished:
             self.catalog.remove_other_files()
-        scan = diff.Scan(self.catalog, scopes, rules, self.collection.folder)
+        scan = diff.Scan(self.catalog, scopes, rules, self.collection.folder, self.catalog.shard())
         for count in scan.run():
             self.on_progress(Progress("scan", count, 0))
         for text, parsed in left_out.exclude.items():

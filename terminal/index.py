@@ -87,6 +87,16 @@ def index(
         bool,
         typer.Option("--prune", help="Delete all that was made of images that have vanished."),
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N/M",
+            help="Index this share of the files, such as 3/8, so that several machines index one "
+            "folder, each with its own --collection; `clipdex merge` joins them. The collection "
+            "keeps it.",
+            show_default="all files",
+        ),
+    ] = None,
     index_kind: Annotated[
         Literal["auto", "exact", "approximate"] | None,
         typer.Option(
@@ -180,6 +190,7 @@ def index(
                 rehash=rehash,
                 retry_failed=retry_failed,
                 prune_vanished=prune,
+                shard=shard,
                 index=index_kind,
                 recall=recall,
                 workers=workers,

@@ -130,6 +130,29 @@ class IndexOptions:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """A share of all files, so that several machines index one folder, each into its own place.
+
+    Attributes:
+        number: Which share, from 1.
+        count: How many shares there are.
+    """
+
+    number: int
+    count: int
+
+    def holds(self, path: bytes) -> bool:
+        """Return whether the share has a file, by its path relative to its root."""
+        from blake3 import blake3
+
+        drawn = int.from_bytes(blake3(path).digest(length=8), "big")
+        return drawn % self.count == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+@dataclass(frozen=True)
 class Scope:
     """A root, or the part of it `below` a relative path."""
 
