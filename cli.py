@@ -29,6 +29,7 @@ def assemble() -> "typer.Typer":
         forget,
         index,
         label,
+        merge,
         migrate,
         models,
         search,
@@ -75,6 +76,7 @@ def assemble() -> "typer.Typer":
     app.command()(status.status)
     app.command()(forget.forget)
     app.command()(migrate.migrate)
+    app.command()(merge.merge)
     app.command()(serve.command(_create_app))
     app.command()(demo.demo)
     app.add_typer(models.app, name="models")

@@ -1,12 +1,15 @@
 """One index run: scan, read, encode, commit, publish."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+import numpy as np
 
 from indexer.arguments import several
 from indexer.devices.cpu_count import available_cores
@@ -17,19 +20,23 @@ from indexer.pipeline.writer import BuildReport, Committer, Skipped
 from indexer.scan import diff
 from indexer.scan.exclusions import FORGET, Rules, parse
 from indexer.store.catalog import writing
+from indexer.store.codes_file import publish_codes
 from indexer.store.collection import Collection, locate
 from indexer.store.lookup import Lookup
 from indexer.store.protocol import StoreReader, StoreWriter
-from indexer.store.records import Model, inside
+from indexer.store.records import IndexKind, IndexOptions, Model, Shard, inside
 from indexer.store.rows import Exclusion
 from indexer.store.vector_index import publish, remove_vector_files
 
 from . import switch_model
-from .encoder import BatchEncoder, Encoder, name_of, require_unit
-from .errors import ExclusionError, ModelNotFound
+from .encoder import BatchEncoder, BundleEncoder, Encoder, name_of, require_unit
+from .errors import CollectionError, ExclusionError, ModelNotFound, QueryError
 from .forget_files import erase, prune
 from .load import BUILT_IN, find_bundle, load_encoder
 from .model_name import INT8_SUFFIX
+
+# Less is no search.
+MIN_RECALL = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,9 @@ def build(
     retry_failed: bool = False,
     rehash: bool = False,
     prune_vanished: bool = False,
+    shard: str | None = None,
+    index: IndexKind | None = None,
+    recall: float | None = None,
     workers: int | None = None,
     batch_size: int | None = None,
     limits: Limits | None = None,
@@ -86,6 +96,14 @@ def build(
         rehash: Whether to read every file, even if its size and time are as they were.
         prune_vanished: Whether to delete the embeddings of images whose files have vanished, and
             those of former models.
+        shard: The share of all files to index, such as "3/8", by the hash of a file's path in its
+            folder, so that several machines index one folder, each into a collection of its own
+            (`indexer.merge_collections`); the collection keeps it.
+        index: How searches go through the vectors: "exact" scores every one of them,
+            "approximate" those that codes propose, "auto" chooses by their number; the collection
+            keeps it. None for what it keeps.
+        recall: The share of the ten best images that codes have to propose, from 0.5 to 1; the
+            collection keeps it.
         workers: How many images are decoded at once; None to choose for this machine.
         batch_size: Images per batch; None to choose for this machine.
         limits: The largest file and image to read.
@@ -108,6 +126,8 @@ def build(
     left_out = _Exclusions.parse(exclude, include, folders)
     target.create()
     with writing(target, "index") as catalog:
+        _keep_index_options(catalog, index, recall)
+        _keep_shard(catalog, target, shard)
         used = encoder or _default_encoder(catalog, resolved, limits, on_note)
         try:
             job = _Run(target, catalog, used, on_progress, on_skip, on_note, rehash)
@@ -123,6 +143,46 @@ def build(
         finally:
             if encoder is None and isinstance(used, BatchEncoder):
                 used.close()
+
+
+def _keep_shard(catalog: StoreWriter, collection: Collection, text: str | None) -> None:
+    """Keep the share of files that a collection has; it cannot be changed once there are some."""
+    if text is None:
+        return
+    wanted, known = parse_shard(text), catalog.shard()
+    if wanted == known:
+        return
+    if known is not None or catalog.counts() != (0, 0, 0):
+        raise CollectionError(
+            f"{collection.folder} holds {f'shard {known}' if known else 'all files'}, not shard "
+            f"{wanted}: name another --collection for it"
+        )
+    with catalog.transaction():
+        catalog.set_shard(wanted)
+
+
+def parse_shard(text: str) -> Shard:
+    """Return a share of all files, such as "3/8".
+
+    Raises:
+        QueryError: It is none.
+    """
+    found = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text)
+    if found is None or int(found[1]) > int(found[2]):
+        raise QueryError(f"{text!r} is no share of files: the third of eight is 3/8")
+    return Shard(int(found[1]), int(found[2]))
+
+
+def _keep_index_options(catalog: StoreWriter, kind: IndexKind | None, recall: float | None) -> None:
+    known = catalog.index_options()
+    options = IndexOptions(
+        known.kind if kind is None else kind, known.recall if recall is None else recall
+    )
+    if not MIN_RECALL <= options.recall <= 1:
+        raise QueryError(f"a recall of {options.recall:g} cannot be asked for: give 0.5 to 1")
+    if options != known:
+        with catalog.transaction():
+            catalog.set_index_options(options)
 
 
 def _default_encoder(
@@ -246,7 +306,7 @@ class _Run:
         changing = switch_model.claim(self.catalog, self.model)
         if prune_vanished:
             self.catalog.remove_other_files()
-        scan = diff.Scan(self.catalog, scopes, rules, self.collection.folder)
+        scan = diff.Scan(self.catalog, scopes, rules, self.collection.folder, self.catalog.shard())
         for count in scan.run():
             self.on_progress(Progress("scan", count, 0))
         for text, parsed in left_out.exclude.items():
@@ -304,6 +364,22 @@ class _Run:
             self.encoder.dim,
             progress=lambda done, of: self.on_progress(Progress("publish", done, of)),
         )
+        files = self.catalog.vector_files(self.encoder.fingerprint)
+        bank = self.encoder.bundle.bank if isinstance(self.encoder, BundleEncoder) else None
+        try:
+            publish_codes(
+                self.collection,
+                self.catalog,
+                self.encoder.fingerprint,
+                files[0] if files else None,
+                np.empty((0, self.encoder.dim), np.float32) if bank is None else bank,
+                lambda done, of: self.on_progress(Progress("codes", done, of)),
+            )
+        except OSError as exc:
+            self.on_note(
+                f"the codes for faster searches cannot be written ({exc.strerror or exc}): every "
+                "vector is scored instead. The next `clipdex index` tries again"
+            )
 
     def _drop_former_models(self) -> None:
         with self.catalog.transaction():

@@ -9,6 +9,7 @@ from typing import Literal
 
 from indexer.errors import HomeUnknown
 
+CACHE = "CLIPDEX_CACHE"
 _XDG = {
     "data": ("XDG_DATA_HOME", "~/.local/share"),
     "cache": ("XDG_CACHE_HOME", "~/.cache"),
@@ -34,6 +35,14 @@ def user_folder(kind: Literal["data", "cache"], instead: str) -> Path:
     if not folder.is_absolute():
         raise HomeUnknown(unknown)
     return folder
+
+
+def cache_folder() -> Path:
+    """Return `$CLIPDEX_CACHE`, or the user's cache folder."""
+    named = os.environ.get(CACHE)
+    if named:
+        return Path(named).absolute()
+    return user_folder("cache", f"set ${CACHE} to a writable one")
 
 
 def _xdg_folder(kind: Literal["data", "cache"]) -> Path:

@@ -63,8 +63,7 @@ class Status:
             model=model.name,
             fingerprint=model.fingerprint,
             dim=model.dim,
-            # A flat index compares with every vector, so it misses none.
-            index={"kind": "flat", "recall_at_10": 1.0},
+            index=_index(catalog, model),
             roots=[display(root) for root in catalog.roots().values()],
             models=[
                 {"name": known.name, "fingerprint": known.fingerprint, "dim": known.dim}
@@ -82,6 +81,17 @@ class Status:
             kept_labels=catalog.count_kept_labels(),
             notes=_kinds(catalog.notes()),
         )
+
+
+def _index(catalog: StoreReader, model: Model) -> dict[str, Any]:
+    """Return the index's kind and what it finds of the ten best images."""
+    codes = catalog.codes_file(model.fingerprint)
+    files = catalog.vector_files(model.fingerprint)
+    if codes is None or not files or codes.generation != files[0].generation:
+        # A flat index compares with every vector, so it misses none.
+        return {"kind": "flat", "recall_at_10": 1.0}
+    recalls = {"text_recall": codes.text_recall, "image_recall": codes.image_recall}
+    return {"kind": "approximate", "recall_at_10": min(recalls.values()), **recalls}
 
 
 def image_count(collection: Path | None) -> int:

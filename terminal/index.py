@@ -87,6 +87,37 @@ def index(
         bool,
         typer.Option("--prune", help="Delete all that was made of images that have vanished."),
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N/M",
+            help="Index this share of the files, such as 3/8, so that several machines index one "
+            "folder, each with its own --collection; `clipdex merge` joins them. The collection "
+            "keeps it.",
+            show_default="all files",
+        ),
+    ] = None,
+    index_kind: Annotated[
+        Literal["auto", "exact", "approximate"] | None,
+        typer.Option(
+            "--index",
+            help="How searches go through the vectors, in this and all later runs: exact scores "
+            "every one; approximate makes codes that propose some, which are scored; auto does "
+            "that from 200,000 on.",
+            show_default="the collection's own, auto for a new one",
+        ),
+    ] = None,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=1,
+            metavar="R",
+            help="The share of the ten best images that codes have to propose; `clipdex status` "
+            "says what was measured.",
+            show_default="the collection's own, 0.99 for a new one",
+        ),
+    ] = None,
     max_pixels: options.MaxPixels = None,
     max_bytes: options.MaxBytes = None,
     as_json: options.Json = False,
@@ -159,6 +190,9 @@ def index(
                 rehash=rehash,
                 retry_failed=retry_failed,
                 prune_vanished=prune,
+                shard=shard,
+                index=index_kind,
+                recall=recall,
                 workers=workers,
                 batch_size=batch_size,
                 limits=limits,

@@ -11,7 +11,12 @@ from indexer.notices import listen
 
 from .console import note, visible
 
-TITLES = {"scan": "Scanning", "index": "Indexing", "publish": "Writing vectors"}
+TITLES = {
+    "scan": "Scanning",
+    "index": "Indexing",
+    "publish": "Writing vectors",
+    "codes": "Making codes",
+}
 
 
 class ProgressBar:

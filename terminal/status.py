@@ -2,11 +2,22 @@
 
 from dataclasses import asdict
 from itertools import islice
+from typing import Any
 
 from . import options
 from .console import handle_errors, hint, is_terminal, out, out_json
 
 FAILURES_SHOWN = 20
+
+
+def _index(index: dict[str, Any]) -> str:
+    if index["kind"] == "flat":
+        return "flat, exact"
+    text, image = index["text_recall"], index["image_recall"]
+    return (
+        f"approximate: finds {text:.1%} of the ten best images of text queries, {image:.1%} of "
+        "image queries"
+    )
 
 
 @handle_errors
@@ -37,7 +48,7 @@ def status(collection: options.Collection = None, as_json: options.Json = False)
                     f"former      {name}: {other['vectors']:,} vectors; `clipdex index --prune` "
                     "deletes them"
                 )
-        out(f"index       {holds.index['kind']}, exact")
+        out(f"index       {_index(holds.index)}")
         for number, root in enumerate(holds.roots):
             out(f"{'' if number else 'folders':<11} {root}")
         for number, rule in enumerate(holds.excluded):

@@ -15,11 +15,11 @@ from pathlib import Path
 from indexer.errors import BundleError, CompileError
 from indexer.json_files import Fields, read_json
 from indexer.model_name import CONFIG, MANIFEST, ModelName
-from indexer.user_folders import user_folder
+from indexer.user_folders import CACHE as CACHE
+from indexer.user_folders import cache_folder as cache_folder
 
 from .bundle import HEX, Bundle
 
-ENVIRONMENT = "CLIPDEX_CACHE"
 # The files of a checkpoint in open_clip's layout: weights, configuration, tokenizer.
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".json", ".model", ".txt")
 
@@ -44,14 +44,6 @@ class Record:
     source: str
     arch: str | None
     stamp: Stamp
-
-
-def cache_folder() -> Path:
-    """Return `$CLIPDEX_CACHE`, or the user's cache folder."""
-    named = os.environ.get(ENVIRONMENT)
-    if named:
-        return Path(named).absolute()
-    return user_folder("cache", f"set ${ENVIRONMENT} to a writable one")
 
 
 def models_folder() -> Path:
@@ -162,7 +154,7 @@ def compiling(name: str) -> Iterator[None]:
     except OSError as exc:
         raise CompileError(
             f"cannot store compiled models in {models_folder()}: {exc.strerror or exc}. Set "
-            f"${ENVIRONMENT} to a writable folder"
+            f"${CACHE} to a writable folder"
         ) from exc
     try:
         yield

@@ -61,7 +61,7 @@ def save_tower(visual: nn.Module, config: dict[str, Any], mark: str) -> None:
             shutil.rmtree(work, ignore_errors=True)
     except (OSError, SafetensorError) as exc:
         raise CompileError(
-            f"cannot cache the image tower in {folder}: {exc}. Set ${cache.ENVIRONMENT} to a "
+            f"cannot cache the image tower in {folder}: {exc}. Set ${cache.CACHE} to a "
             "writable folder"
         ) from exc
 

@@ -12,7 +12,7 @@ from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.store.paths import display
 from indexer.store.protocol import StoreWriter
-from indexer.store.records import Scope, file_time, inside, join
+from indexer.store.records import Scope, Shard, file_time, inside, join
 from indexer.store.rows import FileRow
 
 from .exclusions import Exclusions, Rules, moved
@@ -82,7 +82,7 @@ def scopes_of(
         # Folders before what lies in them, so that none becomes a root only to be absorbed.
         for path in sorted(set(paths), key=lambda path: len(path.parts)):
             folder = os.fsencode(path.parent if path.is_file() else path)
-            if _root_above(numbers, folder) is not None:
+            if root_above(numbers, folder) is not None:
                 continue
             before = next(
                 (
@@ -107,7 +107,7 @@ def scopes_of(
     found = []
     for path in paths:
         here = os.fsencode(path)
-        root = _root_above(numbers, here)
+        root = root_above(numbers, here)
         assert root is not None
         found.append(Scope(numbers[root], Path(os.fsdecode(root)), inside(root, here) or b""))
     return found
@@ -122,6 +122,7 @@ class Scan:
         scopes: The folders or files to scan.
         rules: What to leave out.
         skip: A folder to leave out, the collection's own.
+        shard: The share of all files to look at; None for all of them.
         excluded: The contents of files that vanished because they are left out now.
     """
 
@@ -129,6 +130,7 @@ class Scan:
     scopes: Sequence[Scope]
     rules: Rules
     skip: Path
+    shard: Shard | None = None
     excluded: list[int] = field(default_factory=list)
     _exclusions: dict[int, Exclusions] = field(default_factory=dict)
     _mounts: Mounts = field(default_factory=Mounts.now)
@@ -220,6 +222,8 @@ class Scan:
         ):
             if isinstance(entry, Elsewhere):
                 leading.now[entry.path] = entry.kind
+            elif self.shard is not None and not self.shard.holds(entry.path):
+                continue
             elif isinstance(entry, Other):
                 others.append(entry)
             elif isinstance(entry, Found):
@@ -316,7 +320,7 @@ def _has_moved(catalog: StoreWriter, root: int, folder: bytes) -> bool:
     return bool(sampled) and alike >= MOVED_SHARE * len(sampled)
 
 
-def _root_above(numbers: dict[bytes, int], path: bytes) -> bytes | None:
+def root_above(numbers: dict[bytes, int], path: bytes) -> bytes | None:
     """Return the root that a path is or lies in."""
     while path not in numbers:
         above = os.path.dirname(path)

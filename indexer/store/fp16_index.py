@@ -27,6 +27,8 @@ EXTRA = 16
 # How many vectors say how many score above a minimum, and how many are looked for at least.
 SAMPLE = 2048
 LEAST_ABOVE = 256
+# How many vectors estimate how many score above a minimum.
+ESTIMATED = 4096
 
 
 class Flat:
@@ -122,6 +124,11 @@ class Flat:
         return ids
 
     @cached_property
+    def sorted_ids(self) -> Ids:
+        """The ids `(n,)`, ascending."""
+        return self.ids if self._order is None else self.ids[self._order]
+
+    @cached_property
     def _order(self) -> Ids | None:
         """The order that sorts the ids; None if they are ascending, as in most collections."""
         return None if bool((self.ids[1:] > self.ids[:-1]).all()) else np.argsort(self.ids)
@@ -186,6 +193,20 @@ class Flat:
         exact = unsure[self._score(query, unsure) >= minimum]
         found: Ids = self.ids[np.concatenate([rows[sure], exact])]
         return found
+
+    def estimate_above(self, query: Embeddings, minimum: float) -> int:
+        """Return about how many vectors score `minimum` or more, by a sample of them.
+
+        Args:
+            query: `(dim,)`.
+            minimum: The least score.
+        """
+        return round(float(np.mean(self._sample @ query >= minimum)) * self.size)
+
+    @cached_property
+    def _sample(self) -> Embeddings:
+        """Evenly chosen vectors, widened."""
+        return unit(self.halves[:: max(1, self.size // ESTIMATED)])
 
     def scores_of(self, query: Embeddings, among: Ids) -> tuple[Scores, Ids]:
         """Return the scores of those of the ids `among`, ascending, that the index holds."""

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from indexer.encoder import Embeddings
 
     from .codec import Halves, Ids
-    from .records import Content, FileConditions, Model, Scope, VectorFile
+    from .records import (
+        CodesFile,
+        Content,
+        FileConditions,
+        IndexOptions,
+        Model,
+        Scope,
+        Shard,
+        VectorFile,
+    )
     from .rows import Exclusion, FileRow, NewContent, SavedLabel, StoredFile, Task
     from .tables.contents import GrayThumbnails
 
@@ -74,6 +83,12 @@ class StoreReader(Protocol):
     def vector_files(self, fingerprint: str) -> list[VectorFile]:
         """Return the FAISS files that were published, newest first."""
 
+    def codes_file(self, fingerprint: str) -> CodesFile | None:
+        """Return the file of codes that was published; None where there is none."""
+
+    def index_options(self) -> IndexOptions:
+        """Return how the vectors are to be searched."""
+
     # Contents.
 
     def content_of(self, digest: bytes) -> int | None:
@@ -115,7 +130,13 @@ class StoreReader(Protocol):
     def count_without_thumbnail(self) -> int:
         """Return how many images an older clipdex indexed, which made no thumbnails."""
 
+    def stored_images(self, fingerprint: str) -> Iterator[tuple[int, NewContent]]:
+        """Yield (id, image) of each content that has a vector of this model, by id."""
+
     # Files.
+
+    def stored_files(self) -> Iterator[FileRow]:
+        """Yield what came of each file, in the order in which it was entered."""
 
     def roots(self) -> dict[int, bytes]:
         """Return the indexed folders by id, in order of their paths."""
@@ -204,6 +225,12 @@ class StoreWriter(StoreReader, Protocol):
 
     def publish_vector_file(self, fingerprint: str, file: VectorFile) -> None:
         """Enter a FAISS file in place of the older ones of the same model."""
+
+    def publish_codes_file(self, fingerprint: str, file: CodesFile | None) -> None:
+        """Enter a file of codes in place of the former one; None for none."""
+
+    def set_index_options(self, options: IndexOptions) -> None:
+        """Keep how the vectors are to be searched."""
 
     # Contents, files and labels.
 
@@ -294,6 +321,12 @@ class StoreWriter(StoreReader, Protocol):
 
     def set_mounts(self, scope: Scope, places: Mapping[bytes, str]) -> None:
         """Note the places in a scope that lead elsewhere."""
+
+    def shard(self) -> Shard | None:
+        """Return which share of all files is indexed here; None for all of them."""
+
+    def set_shard(self, shard: Shard) -> None:
+        """Keep which share of all files is indexed here."""
 
     def set_reader_version(self, root: int, version: int) -> None:
         """Note that all of a root was read with this reading of images."""

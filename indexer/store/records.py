@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from indexer.errors import CollectionFormatError, ModelError
 
@@ -82,6 +83,73 @@ class VectorFile:
     vectors: int
     size: int
     digests: bytes | None = None
+
+
+@dataclass(frozen=True)
+class CodesFile:
+    """A FAISS file of codes that was written completely.
+
+    Attributes:
+        generation: That of the vector file whose vectors it stands for.
+        vectors: How many codes it holds.
+        trained: How many vectors there were when its lists were made.
+        size: In bytes.
+        digests: The checksums of its blocks.
+        probes: In how many lists a query is looked for.
+        depth: How many candidates are scored for each wanted vector.
+        text_recall: The share of the ten best vectors that text queries found then.
+        image_recall: The share that image queries found.
+    """
+
+    generation: int
+    vectors: int
+    trained: int
+    size: int
+    digests: bytes
+    probes: int
+    depth: int
+    text_recall: float
+    image_recall: float
+
+
+IndexKind = Literal["auto", "exact", "approximate"]
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """How a collection's vectors are to be searched.
+
+    Attributes:
+        kind: "exact" scores every vector, "approximate" those that codes propose; "auto" chooses by
+            their number.
+        recall: The share of the ten best vectors that codes have to propose.
+    """
+
+    kind: IndexKind = "auto"
+    recall: float = 0.99
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A share of all files, so that several machines index one folder, each into its own place.
+
+    Attributes:
+        number: Which share, from 1.
+        count: How many shares there are.
+    """
+
+    number: int
+    count: int
+
+    def holds(self, path: bytes) -> bool:
+        """Return whether the share has a file, by its path relative to its root."""
+        from blake3 import blake3
+
+        drawn = int.from_bytes(blake3(path).digest(length=8), "big")
+        return drawn % self.count == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ APPLICATION_ID = 0x636C7064  # "clpd"
 #              `base`, or from every root where that is empty; and absolute paths ("forget")
 # vector_files FAISS files that are complete: a file that is not in this table is not trusted, nor
 #              one whose blocks have other checksums than its `digests`
-# state        generation: counts the commits that changed embeddings
+# codes_files  FAISS files of codes that stand for the vectors of a file of the same generation
+# state        generation: counts the commits that changed embeddings; index: 1 always exact, 2
+#              always by codes, 0 or none by codes from some size on; recall: in thousandths
 MIGRATIONS = (
     """
     CREATE TABLE roots (
@@ -150,6 +152,20 @@ MIGRATIONS = (
     """
     ALTER TABLE vector_files ADD COLUMN digests BLOB;
     """,
+    """
+    CREATE TABLE codes_files (
+        fingerprint TEXT PRIMARY KEY,
+        generation INTEGER NOT NULL,
+        vectors INTEGER NOT NULL,
+        trained INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        digests BLOB NOT NULL,
+        probes INTEGER NOT NULL,
+        depth INTEGER NOT NULL,
+        text_recall REAL NOT NULL,
+        image_recall REAL NOT NULL
+    );
+    """,
 )
 
 _WITHOUT_DIGESTS = """
@@ -157,14 +173,21 @@ _WITHOUT_DIGESTS = """
 """
 # What a reader of an older catalog puts over it, which it does not change: an older format that is
 # not named here has to be migrated first.
+_WITHOUT_CODES = """
+    CREATE TEMP TABLE codes_files (fingerprint TEXT, generation INTEGER, vectors INTEGER,
+        trained INTEGER, bytes INTEGER, digests BLOB, probes INTEGER, depth INTEGER,
+        text_recall REAL, image_recall REAL);
+"""
 OVERLAYS = {
     3: f"""
     CREATE TEMP VIEW contents AS SELECT *, NULL AS note FROM main.contents;
     CREATE TEMP TABLE exclusions (id INTEGER, base BLOB, pattern BLOB, origin TEXT);
     CREATE TEMP TABLE kept_labels (hash BLOB, label TEXT, origin TEXT, probability REAL);
     {_WITHOUT_DIGESTS}
+    {_WITHOUT_CODES}
     """,
-    4: _WITHOUT_DIGESTS,
+    4: f"{_WITHOUT_DIGESTS} {_WITHOUT_CODES}",
+    5: _WITHOUT_CODES,
 }
 
 

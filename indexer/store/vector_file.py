@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from indexer.errors import CollectionFormatError
 
+from . import checked_files
 from .collection import Collection
 from .protocol import StoreReader
 from .records import FINGERPRINT, Model
@@ -50,12 +51,25 @@ def vector_path(collection: Collection, fingerprint: str, generation: int) -> Pa
     Raises:
         CollectionFormatError: It would not lie in the collection.
     """
+    return _inside(collection, fingerprint, f"{generation:d}.fp16.faiss")
+
+
+def codes_path(collection: Collection, fingerprint: str, generation: int) -> Path:
+    """Return the path of the codes of such a file.
+
+    Raises:
+        CollectionFormatError: It would not lie in the collection.
+    """
+    return _inside(collection, fingerprint, f"{generation:d}.codes.faiss")
+
+
+def _inside(collection: Collection, fingerprint: str, name: str) -> Path:
     if not FINGERPRINT.fullmatch(fingerprint) or collection.vectors.is_symlink():
         raise CollectionFormatError(
             f"{collection.vectors} leads out of the collection, where clipdex writes and removes "
             "nothing: it was not made by clipdex. Index into another folder with --collection"
         )
-    return collection.vectors / f"{fingerprint}-{generation:d}.fp16.faiss"
+    return collection.vectors / f"{fingerprint}-{name}"
 
 
 def header(count: int, dim: int) -> bytes:
@@ -112,6 +126,26 @@ def fault(path: Path, count: int, dim: int, digests: bytes) -> str | None:
         return _known[key]
 
 
+def damage(path: Path, size: int, digests: bytes) -> str | None:
+    """Return what is wrong with a file of any kind that should have these checksums."""
+    try:
+        found = path.stat().st_size
+        if found != size:
+            return f"has {found:,} bytes instead of {size:,}"
+        before = state(path)
+        if checked_files.is_known(path, before, digests):
+            return None
+        if digests_of(path) != digests:
+            return "is damaged: its checksums are wrong"
+        if state(path) == before:
+            checked_files.remember(path, before, digests)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as exc:
+        return f"cannot be read ({exc.strerror or exc})"
+    return None
+
+
 def check_ahead(collection: Collection, catalog: StoreReader, model: Model) -> None:
     """Look at the published file, so that `fault` knows it already: it takes time, and no FAISS."""
     for file in catalog.vector_files(model.fingerprint)[:1]:
@@ -121,21 +155,11 @@ def check_ahead(collection: Collection, catalog: StoreReader, model: Model) -> N
 
 
 def _fault(path: Path, count: int, dim: int, digests: bytes) -> str | None:
-    try:
-        size = path.stat().st_size
-        if size != size_of(count, dim):
-            return f"has {size:,} bytes instead of {size_of(count, dim):,}"
-        with open(path, "rb") as file:
-            start = header(count, dim)
-            if file.read(len(start)) != start:
-                return "does not begin as an index of its size does"
-        if digests_of(path) != digests:
-            return "is damaged: its checksums are wrong"
-    except FileNotFoundError:
-        return "is missing"
-    except OSError as exc:
-        return f"cannot be read ({exc.strerror or exc})"
-    return None
+    with suppress(OSError), open(path, "rb") as file:
+        start = header(count, dim)
+        if path.stat().st_size == size_of(count, dim) and file.read(len(start)) != start:
+            return "does not begin as an index of its size does"
+    return damage(path, size_of(count, dim), digests)
 
 
 def state(path: Path) -> tuple[int, ...] | None:

@@ -13,18 +13,22 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from indexer.encoder import Embeddings, unit
 from indexer.errors import CollectionLocked, CollectionStorageError
 from indexer.notices import say
 
 from . import vector_file
+from .approximate_index import Codes, Search
 from .codec import Ids, Scores, damaged_row
+from .codes_file import open_codes, remove_codes
 from .collection import Collection
 from .fp16_index import ROWS, Flat
 from .protocol import StoreReader, StoreWriter
@@ -36,13 +40,22 @@ from .vector_file import vector_path
 ALWAYS_REWRITE = 20_000
 REWRITE_SHARE = 20
 
+# By codes at most so many candidates are scored, and counted among; and a filter has to let this
+# share of the vectors pass: measured by benchmarks/million.py.
+MAX_PROPOSED = 20_000
+COUNTED = 1024
+MIN_SHARE = 0.1
+
 # Vectors that pass a filter are gathered and multiplied where they are one in this many or fewer,
 # otherwise FAISS passes over the others: measured by benchmarks/filters.py.
 GATHER_SHARE = 300
 
 
 class VectorIndex:
-    """Exact inner-product search over the vectors of one fingerprint at one generation."""
+    """Inner-product search over the vectors of one fingerprint at one generation.
+
+    It is exact, unless the file, the first of the parts, has codes that propose vectors.
+    """
 
     def __init__(
         self,
@@ -50,8 +63,10 @@ class VectorIndex:
         removed: Iterable[int],
         generation: int,
         mapped: tuple[Path, tuple[int, ...] | None] | None = None,
+        codes: tuple[Codes, Search] | None = None,
     ) -> None:
         self.parts = parts
+        self._codes = codes
         self.removed = frozenset(removed)
         self.generation = generation
         self._mapped = mapped
@@ -89,7 +104,7 @@ class VectorIndex:
             whole = _collect(catalog, fingerprint, dim, 0)
             self.generation = catalog.generation()
         self.parts, self.removed = [] if whole is None else [whole], frozenset()
-        self._mapped = None
+        self._mapped = self._codes = None
         say(
             f"the vectors of {fingerprint} in memory differ from those of the catalog: they were "
             "read from it again"
@@ -119,7 +134,10 @@ class VectorIndex:
             if recent is not None:
                 parts.append(recent)
             removed = catalog.tombstoned(since=since) if base is not None else []
-        return cls(parts, removed, generation, mapped if base is not None else None), damage
+            codes = open_codes(collection, catalog, fingerprint, since) if since else None
+        if base is None:
+            mapped = None
+        return cls(parts, removed, generation, mapped, codes), damage
 
     def search(
         self,
@@ -129,7 +147,9 @@ class VectorIndex:
         without: Iterable[int] = (),
         among: Ids | None = None,
     ) -> tuple[Scores, Ids]:
-        """Return the best vectors for a query, exactly.
+        """Return the best vectors for a query, with their exact scores.
+
+        Where the file has codes, some of the best may be missing (`recall`).
 
         Args:
             query: `(dim,)`.
@@ -141,9 +161,11 @@ class VectorIndex:
             Scores `(m,)`, descending, and ids `(m,)`, m <= count. Equal scores come in the order of
             their ids.
         """
-        if among is not None:
-            excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
-            found = self._among(query, count, np.setdiff1d(among, excluded))
+        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        if (proposed := self._proposed(query, count, excluded, among)) is not None:
+            found = proposed
+        elif among is not None:
+            found = self._among(query, count, without_ids(among, excluded))
         else:
             with self._all_but(without) as selector:
                 found = [part.best(query, count, selector) for part in self.parts]
@@ -156,6 +178,76 @@ class VectorIndex:
             all_scores, all_ids = all_scores[kept], all_ids[kept]
         order = np.lexsort((all_ids, -all_scores))[:count]
         return all_scores[order], all_ids[order]
+
+    def _proposed(
+        self, query: Embeddings, count: int, excluded: Ids, among: Ids | None
+    ) -> list[tuple[Scores, Ids]] | None:
+        """Return what each part finds where codes propose the file's; None to score all of it.
+
+        Where a filter lets a share of the vectors pass, as many more are proposed, from as many
+        more lists. Where that would be most of them, or too few pass, all are scored.
+        """
+        if self._codes is None:
+            return None
+        codes, search = self._codes
+        file, *recent = self.parts
+        share = 1.0 if among is None else len(among) / max(file.size, 1)
+        asked = ceil(search.depth * count / share) if share >= MIN_SHARE else MAX_PROPOSED + 1
+        if asked > MAX_PROPOSED:
+            return None
+        ids = np.unique(codes.propose(query, asked, ceil(search.probes / share)))
+        ids = without_ids(ids, excluded)
+        if among is not None:
+            ids = ids[_held(ids, among)]
+        if len(ids) < asked * share / 2:  # most of the nearest are hidden or do not pass
+            return None
+        if among is not None:
+            rest = without_ids(among, excluded)
+            others = [part.scores_of(query, rest) for part in recent]
+        elif recent:
+            with self._all_but(excluded) as selector:
+                others = [part.best(query, count, selector) for part in recent]
+        else:
+            others = []
+        return [file.scores_of(query, ids), *others]
+
+    @property
+    def recall(self) -> float:
+        """The share of the ten best vectors that searches found when the codes were made."""
+        return 1.0 if self._codes is None else self._codes[1].recall
+
+    def count_above(
+        self,
+        query: Embeddings,
+        minimum: float,
+        *,
+        without: Iterable[int] = (),
+        among: Ids | None = None,
+    ) -> int:
+        """Return how many vectors score `minimum` or more.
+
+        Where the file has codes and many vectors score that, the number is estimated from a sample.
+
+        Args:
+            query: `(dim,)`.
+            minimum: The least score.
+            without: As of `search`.
+            among: As of `search`.
+        """
+        if self._codes is None or among is not None:
+            return len(self.above(query, minimum, without=without, among=among))
+        codes, search = self._codes
+        file, *recent = self.parts
+        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        ids = np.unique(codes.propose(query, COUNTED, search.probes))
+        scores, ids = file.scores_of(query, without_ids(ids, excluded))
+        found = int((scores >= minimum).sum())
+        if 2 * found > len(ids):
+            found = max(found, file.estimate_above(query, minimum))
+        if not recent:
+            return found
+        with self._all_but(excluded) as selector:
+            return found + sum(len(part.above(query, minimum, selector)) for part in recent)
 
     def above(
         self,
@@ -175,7 +267,7 @@ class VectorIndex:
         """
         if among is not None and len(among) * GATHER_SHARE <= sum(part.size for part in self.parts):
             excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
-            few = np.setdiff1d(among, excluded)
+            few = without_ids(among, excluded)
             found = [
                 ids[scores >= minimum]
                 for scores, ids in (part.scores_of(query, few) for part in self.parts)
@@ -203,8 +295,8 @@ class VectorIndex:
         """
         excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
         if among is not None:
-            among = np.setdiff1d(among, excluded)
-            return sum(int(np.isin(part.ids, among).sum()) for part in self.parts)
+            among = without_ids(among, excluded)
+            return sum(int(_held(among, part.sorted_ids).sum()) for part in self.parts)
         held = sum(part.size for part in self.parts)
         if not excluded.size:
             return held
@@ -253,6 +345,22 @@ class VectorIndex:
             return np.empty((0, 0), np.float32)
         first = np.argsort(np.concatenate(ids), kind="stable")[:count]
         return np.concatenate(vectors)[first]
+
+
+def without_ids(ids: Ids, excluded: Ids) -> Ids:
+    """Return `ids`, ascending and each once, less those of `excluded`, in any order."""
+    if not excluded.size or not ids.size:
+        return ids
+    return ids[~_held(ids, np.sort(excluded))]
+
+
+def _held(ids: Ids, among: Ids) -> NDArray[np.bool_]:
+    """Return `(n,)`, whether each of the ids is one of `among`, which are ascending."""
+    if not among.size:
+        return np.zeros(len(ids), bool)
+    places = np.minimum(np.searchsorted(among, ids), len(among) - 1)
+    found: NDArray[np.bool_] = among[places] == ids
+    return found
 
 
 def published_file(
@@ -352,6 +460,10 @@ def erase_vectors(
     A file in which that fails is deleted: the catalog holds the other vectors, and the next index
     run writes it again.
     """
+    if catalog.codes_file(model.fingerprint) is not None:
+        with catalog.transaction():
+            catalog.publish_codes_file(model.fingerprint, None)
+        remove_codes(collection, model.fingerprint)
     for file in catalog.vector_files(model.fingerprint):
         path = vector_path(collection, model.fingerprint, file.generation)
         with suppress(OSError):
@@ -374,7 +486,9 @@ def remove_vector_files(
     vector_path(collection, fingerprint, 0)  # raises where that would lead elsewhere
     own = re.compile(re.escape(fingerprint) + r"-\d+(\.[0-9a-z]+)*\.(faiss|tmp)")
     for old in collection.vectors.glob(f"{fingerprint}-*"):
-        if old != keep and own.fullmatch(old.name):
+        # Codes go with the next ones: those of new vectors are added to them.
+        kept = old == keep or (keep is not None and ".codes." in old.name)
+        if not kept and own.fullmatch(old.name):
             with suppress(OSError):  # still mapped by a reader, where the system forbids that
                 old.unlink()
 

@@ -101,7 +101,7 @@ class Ranking:
         if len(matches) < len(best):
             return len(matches)
         least = float(self.boundary.score_at(minimum))
-        return len(self.index.above(self.vector, least, without=self._hidden, among=self.among))
+        return self.index.count_above(self.vector, least, without=self._hidden, among=self.among)
 
     def _hits(self, count: int) -> list[Hit]:
         hidden = self._hidden

@@ -13,7 +13,15 @@ import pytest
 from indexer.encoder import Embeddings, unit
 from indexer.store.codec import packed
 from indexer.store.protocol import StoreReader, StoreWriter
-from indexer.store.records import FileConditions, Model, Moment, Scope, VectorFile
+from indexer.store.records import (
+    CodesFile,
+    FileConditions,
+    IndexOptions,
+    Model,
+    Moment,
+    Scope,
+    VectorFile,
+)
 from indexer.store.rows import Exclusion, FileRow, NewContent, SavedLabel
 from indexer.store.tables.contents import THUMBNAIL_SIDE
 
@@ -483,3 +491,19 @@ class StoreContract:
             with store.transaction():
                 store.publish_vector_file(MODEL.fingerprint, file)
             assert store.vector_files(MODEL.fingerprint) == [file]
+
+    def test_codes_and_options_come_back(self) -> None:
+        with self.filled() as (store, _, _):
+            assert store.codes_file(MODEL.fingerprint) is None
+            assert store.index_options() == IndexOptions("auto", 0.99)
+            first = CodesFile(1, 3, 3, 99, b"x" * 16, 8, 30, 0.991, 1.0)
+            for file in (first, replace(first, generation=2)):
+                with store.transaction():
+                    store.publish_codes_file(MODEL.fingerprint, file)
+                    store.set_index_options(IndexOptions("approximate", 0.995))
+                assert store.codes_file(MODEL.fingerprint) == file
+            assert store.codes_file(OTHER.fingerprint) is None
+            assert store.index_options() == IndexOptions("approximate", 0.995)
+            with store.transaction():
+                store.publish_codes_file(MODEL.fingerprint, None)
+            assert store.codes_file(MODEL.fingerprint) is None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.errors import CollectionFormatError
 from indexer.store.clock import latest_believable
 from indexer.store.codec import Ids, damaged_row
 from indexer.store.records import Content, join
@@ -99,6 +100,25 @@ class ContentTables(Tables):
         """Return all contents that have a file, `(n,)`, newest first."""
         rows = self._query(NEWEST_FIRST, (latest_believable(),))
         return np.fromiter((row[0] for row in rows), dtype=np.int64)
+
+    def stored_images(self, fingerprint: str) -> "Iterator[tuple[int, NewContent]]":
+        """Yield (id, image) of each content that has a vector of this model, by id.
+
+        Raises:
+            CollectionFormatError: An older clipdex made no thumbnail of one.
+        """
+        from indexer.store.rows import NewContent
+
+        for number, *row in self._query(
+            "SELECT id, hash, width, height, format, taken_at, taken_offset, sketch, vector, note "
+            "FROM contents JOIN embeddings ON content = id WHERE fingerprint = ? ORDER BY id",
+            (fingerprint,),
+        ):
+            if row[6] is None:
+                raise CollectionFormatError(
+                    "an older clipdex indexed some of its images: index its folders once more first"
+                )
+            yield number, NewContent(*row)
 
     def put_content(self, new: "NewContent", fingerprint: str, generation: int) -> int:
         """Store an image and its vector, and give it back the labels that its user gave it once.

@@ -1,15 +1,19 @@
 """Models, their vectors, and the generations of commits that vectors came in."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 
 from indexer.encoder import Embeddings, unit
 from indexer.errors import CollectionFormatError, ModelError
 from indexer.model_name import current_name
 from indexer.store.codec import Halves, Ids, halves_of, unpacked
-from indexer.store.records import Model, VectorFile
+from indexer.store.records import CodesFile, IndexKind, IndexOptions, Model, VectorFile
 
 from .base import Tables
 
+# As `state` counts them.
+KINDS: tuple[IndexKind, ...] = ("auto", "exact", "approximate")
+THOUSANDTHS = 1000
 DIM = "SELECT dim FROM models WHERE fingerprint = ?"
 
 
@@ -61,7 +65,7 @@ class EmbeddingTables(Tables):
             Their fingerprints.
         """
         former = [model.fingerprint for model, state, _ in self.models() if state == "former"]
-        for table in ("embeddings", "vector_files", "models"):
+        for table in ("embeddings", "vector_files", "codes_files", "models"):
             self._many(f"DELETE FROM {table} WHERE fingerprint = ?", [(one,) for one in former])
         return former
 
@@ -151,6 +155,42 @@ class EmbeddingTables(Tables):
             (fingerprint,),
         )
         return [VectorFile(*row) for row in rows]
+
+    def codes_file(self, fingerprint: str) -> CodesFile | None:
+        """Return the file of codes that was published; None where there is none."""
+        row = self._query(
+            "SELECT generation, vectors, trained, bytes, digests, probes, depth, text_recall, "
+            "image_recall FROM codes_files WHERE fingerprint = ?",
+            (fingerprint,),
+        ).fetchone()
+        return None if row is None else CodesFile(*row)
+
+    def publish_codes_file(self, fingerprint: str, file: CodesFile | None) -> None:
+        """Enter a file of codes in place of the former one; None for none."""
+        self._query("DELETE FROM codes_files WHERE fingerprint = ?", (fingerprint,))
+        if file is not None:
+            self._query(
+                "INSERT INTO codes_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (fingerprint, *astuple(file)),
+            )
+
+    def index_options(self) -> IndexOptions:
+        """Return how the vectors are to be searched."""
+        known = dict(self._query("SELECT key, value FROM state WHERE key IN ('index', 'recall')"))
+        usual = IndexOptions()
+        recall = known.get("recall")
+        return IndexOptions(
+            KINDS[known["index"]] if known.get("index") in range(len(KINDS)) else usual.kind,
+            recall / THOUSANDTHS if isinstance(recall, int) else usual.recall,
+        )
+
+    def set_index_options(self, options: IndexOptions) -> None:
+        """Keep how the vectors are to be searched."""
+        rows = (
+            ("index", KINDS.index(options.kind)),
+            ("recall", round(options.recall * THOUSANDTHS)),
+        )
+        self._many("INSERT OR REPLACE INTO state VALUES (?, ?)", rows)
 
     def publish_vector_file(self, fingerprint: str, file: VectorFile) -> None:
         """Enter a FAISS file in place of the older ones of the same model."""

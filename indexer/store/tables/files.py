@@ -67,6 +67,15 @@ class FileTables(Tables):
                 )
             self._query("DELETE FROM roots WHERE id = ?", (inner,))
 
+    def stored_files(self) -> "Iterator[FileRow]":
+        """Yield what came of each file, in the order in which it was entered."""
+        from indexer.store.rows import FileRow
+
+        rows = self._query(
+            "SELECT root, path, size, mtime_ns, content, reason FROM files ORDER BY id"
+        )
+        return (FileRow(*row) for row in rows)
+
     def move_root(self, number: int, folder: bytes) -> None:
         """Enter that a root lies at another path, and takes in the roots below it there."""
         self._query("UPDATE roots SET path = ? WHERE id = ?", (folder, number))

@@ -8,7 +8,7 @@ what was not seen again.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from indexer.store.records import Scope
+from indexer.store.records import Scope, Shard
 
 from .base import Tables, any_of, below_condition, scope_condition
 
@@ -181,6 +181,17 @@ class ScanTables(Tables):
             "INSERT OR REPLACE INTO mounts VALUES (?, ?, ?)",
             ((scope.root, path, kind) for path, kind in places.items()),
         )
+
+    def shard(self) -> Shard | None:
+        """Return which share of all files is indexed here; None for all of them."""
+        known = dict(self._query("SELECT key, value FROM state WHERE key IN ('shard', 'shards')"))
+        number, count = known.get("shard"), known.get("shards")
+        return Shard(number, count) if number and count else None
+
+    def set_shard(self, shard: Shard) -> None:
+        """Keep which share of all files is indexed here."""
+        rows = (("shard", shard.number), ("shards", shard.count))
+        self._many("INSERT OR REPLACE INTO state VALUES (?, ?)", rows)
 
     def set_reader_version(self, root: int, version: int) -> None:
         """Note that all of a root was read with this reading of images."""

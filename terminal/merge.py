@@ -1,0 +1,47 @@
+"""The command `clipdex merge`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .console import handle_errors, note, out, out_json
+
+
+@handle_errors
+def merge(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="COLLECTION...", help="Collections of one model.")
+    ],
+    into: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="The collection that they are added to; made if it is missing."
+        ),
+    ],
+    as_json: options.Json = False,
+) -> None:
+    """Join collections, such as those that several machines made of one folder.
+
+    Every image is there once in the end, with all of its files and labels; the collections stay as
+    they are. `clipdex index --shard 1/4` makes one of four.
+
+    Example: clipdex merge part-1 part-2 part-3 part-4 --into photos.clipdex
+    """
+    from indexer.merge_collections import merge as join
+    from indexer.store.collection import Collection
+
+    report = join(
+        [Collection(source.absolute()) for source in sources],
+        Collection(into.absolute()),
+        lambda name, done, of: note(f"{name}: {done:,} of {of:,} images") if done == of else None,
+    )
+    if as_json:
+        out_json(asdict(report))
+    else:
+        out(
+            f"{report.images:,} images added, {report.known:,} were there already, "
+            f"{report.files:,} files"
+        )
