@@ -140,7 +140,13 @@ class Experiment:
         return replace(task, copies=copies, scenes=scenes)
 
     def run(self, methods: Sequence[str]) -> tuple[list[Outcome], list[str]]:
-        """Return the outcomes, and why some ways were left out.
+        """Measure ways of learning, those that are finished excepted.
+
+        Args:
+            methods: Keys of `TITLES`, in the order of the report.
+
+        Returns:
+            The outcomes, and why some ways were left out.
 
         Raises:
             OSError: The folder cannot be written.

@@ -25,8 +25,8 @@ def accuracies(outcomes: Sequence[Outcome]) -> str:
 
 
 def curves(outcomes: Sequence[Outcome]) -> str | None:
-    """Return held-out accuracy by epoch of the ways that have epochs; None where none has."""
-    trained = [one for one in outcomes if one.epochs]
+    """Return held-out accuracy by epoch of the ways that have epochs; None where none has two."""
+    trained = [one for one in outcomes if len(one.epochs) > 1]
     if not trained:
         return None
     figure, axes = _figure(HEIGHT)
