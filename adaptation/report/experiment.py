@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -64,22 +65,36 @@ class Data:
     target: Examples | None = None
 
 
-def split(examples: Examples, seed: int) -> tuple[Examples, Examples]:
-    """Return the examples to learn from and a fifth to test on; scenes stay on one side.
+class Halves(NamedTuple):
+    """A split; `by_scenes` tells whether images of one scene are on one side."""
+
+    learn: Examples
+    test: Examples
+    by_scenes: bool
+
+
+def split(examples: Examples, seed: int) -> Halves:
+    """Return the examples to learn from and a fifth to test on.
+
+    Images of one scene stay on one side, unless a class is of a single scene; copies always do.
 
     Raises:
         ExamplesError: A class has too few different images for both.
     """
-    copies = group_pairs(len(examples.targets), near_duplicates(examples.vectors, examples.paths))
-    scenes = scenes_of(examples.vectors, examples.targets, examples.paths, copies)
     targets = examples.targets
-    parts = scene_folds(targets, seed, scenes, copies=copies) or folds(targets, seed, groups=copies)
-    if not parts or len(np.unique(targets[parts[0][1]])) < len(examples.classes):
-        raise ExamplesError(
-            "each class needs at least two different images, since one is tested on: add images, "
-            "or leave the class out"
-        )
-    return rows_of(examples, parts[0][0]), rows_of(examples, parts[0][1])
+    copies = group_pairs(len(targets), near_duplicates(examples.vectors, examples.paths))
+    scenes = scenes_of(examples.vectors, targets, examples.paths, copies)
+    for by_scenes, parts in (
+        (True, scene_folds(targets, seed, scenes, copies=copies)),
+        (False, folds(targets, seed, groups=copies)),
+    ):
+        if parts and len(np.unique(targets[parts[0][1]])) == len(examples.classes):
+            learn, test = (rows_of(examples, rows) for rows in parts[0])
+            return Halves(learn, test, by_scenes)
+    raise ExamplesError(
+        "each class needs at least two different images, since one is tested on: add images, or "
+        "leave the class out"
+    )
 
 
 def rows_of(examples: Examples, rows: Rows) -> Examples:

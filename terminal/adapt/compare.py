@@ -131,7 +131,7 @@ def compare(
         note(f"skipped {display(path)}: {reason}")
     for finding in check(known):
         note(f"warning: {finding.message}")
-    learn, test = split(known, seed)
+    learn, test, by_scenes = split(known, seed)
     experiment = Experiment(
         bundle, encoder, Data(learn, test, kept), cache_folder() / "compare",
         Budget(None if budget is None else 60 * budget),
@@ -141,6 +141,13 @@ def compare(
     advice = advise(outcomes, shlex.quote(str(data)), known.classes)
     again = ["clipdex", "adapt", "compare", str(data), "--seed", str(seed), "--epochs", str(epochs)]
     again += [*(["--old", str(old)] if old else []), *(["--ways", ways] if ways else [])]
+    notes = list(left_out)
+    if not by_scenes:
+        notes.append(
+            "a class is of one scene only, so its images are on both sides, and the figures are "
+            "better than those of other places and times"
+        )
+        note(f"note: {notes[-1]}")
     found = Findings(
         data=data.name,
         model=base,
@@ -151,7 +158,7 @@ def compare(
         command=shlex.join(again),
         made=f"{datetime.now(UTC):%Y-%m-%d}, clipdex {_version()}, model {bundle.fingerprint[:12]}",
         before=None if kept is None else old_accuracy(kept, encoder),
-        notes=left_out,
+        notes=notes,
     )
     out_file.write_text(page(found), encoding="utf-8")
     if as_json:
