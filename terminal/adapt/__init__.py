@@ -2,7 +2,7 @@
 
 import typer
 
-from . import heads, tune
+from . import compare, heads, tune
 
 app = typer.Typer(help="Learn your own classes and words from examples.", no_args_is_help=True)
 app.command()(heads.train)
@@ -12,3 +12,4 @@ app.command()(heads.show)
 app.command()(heads.remove)
 app.command()(tune.tune)
 app.command()(tune.merge)
+app.command()(compare.compare)
