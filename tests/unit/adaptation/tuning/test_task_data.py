@@ -47,7 +47,7 @@ def test_tuning_holds_out_whole_scenes(encoder: BundleEncoder) -> None:
         np.arange(len(true))[:, np.newaxis],
         *(tuple(names(len(true))) for _ in range(2)),
     )
-    training, held_out = sides(of_pairs(encoder.bundle, encoder, data, 0), true)
+    training, held_out = sides(of_pairs(encoder.bundle, encoder, data, Tuning()), true)
     assert held_out
     assert not training & held_out
 
