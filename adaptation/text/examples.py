@@ -179,7 +179,8 @@ def _decoded(source: Path) -> str:
 
 
 def _place(source: Path, data: bytes, at: int) -> str:
-    return f"{source}, line {data.count(b'\n', 0, at) + 1}, byte {at + 1} of the file"
+    line = data.count(b"\n", 0, at) + 1
+    return f"{source}, line {line}, byte {at + 1} of the file"
 
 
 Row = tuple[str, str, int]

@@ -51,9 +51,10 @@ class Stored:
     def batches(self, size: int) -> Iterator[tuple[Rows, Embeddings]]:
         """Yield the rows and vectors of all examples in order, `size` at a time."""
         for start in range(0, len(self.vectors), size):
-            yield np.arange(start, min(start + size, len(self.vectors))), self.vectors[
-                start : start + size
-            ]
+            yield (
+                np.arange(start, min(start + size, len(self.vectors))),
+                self.vectors[start : start + size],
+            )
 
 
 @dataclass(frozen=True)

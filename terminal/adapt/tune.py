@@ -154,7 +154,7 @@ def tune(
     base, fingerprint = (model, None) if model else active_model(place)
     bundle = find_bundle(base, fingerprint)
     found = [*check_settings(chosen), *check_model(bundle)]
-    _objected(found, force)
+    objected(found, force)
     with needs_torch():
         from adaptation.tuning.save_model import require_free
         from adaptation.tuning.training_log import require_tensorboard
@@ -177,7 +177,7 @@ def tune(
         note(f"skipped {display(path)}: {reason}")
     if isinstance(known, Examples):
         objections = check(known)
-        _objected(objections, force)
+        objected(objections, force)
         found += objections
     tuned = learn(
         bundle,
@@ -200,7 +200,7 @@ def tune(
         raise typer.Exit(SOME_FILES_FAILED)
 
 
-def _objected(found: "list[Finding]", force: bool) -> None:
+def objected(found: "list[Finding]", force: bool) -> None:
     """Raise ExamplesError for what the checks found, or with `force` print warnings."""
     from indexer.errors import ExamplesError
 
@@ -255,14 +255,21 @@ def merge(
 
 
 @contextmanager
-def needs_torch() -> Iterator[None]:
-    """Raise an error of one line where an import inside fails."""
+def needs_torch(
+    what: str = "fine-tuning", instead: str = "learn a head with `clipdex adapt train`"
+) -> Iterator[None]:
+    """Raise an error of one line where an import inside fails.
+
+    Args:
+        what: What the import is for.
+        instead: What works without it.
+    """
     from indexer.errors import ExamplesError
 
     try:
         yield
     except ImportError as exc:
         raise ExamplesError(
-            f"fine-tuning needs torch and open_clip, which are not installed ({exc}): pip install "
-            "'clipdex[torch]', or learn a head with `clipdex adapt train`"
+            f"{what} needs torch and open_clip, which are not installed ({exc}): pip install "
+            f"'clipdex[torch]', or {instead}"
         ) from exc

@@ -7,6 +7,7 @@ import pytest
 
 from adaptation.data.examples import Examples
 from adaptation.data.pairs import Pairs
+from adaptation.tuning.settings import Tuning
 from adaptation.tuning.task_data import TaskData, of_examples, of_pairs
 from indexer import load_encoder
 from indexer.encoder import BundleEncoder
