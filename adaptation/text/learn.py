@@ -232,8 +232,7 @@ def _measured(
     temperature: float,
     examples: LabelledTexts,
 ) -> tuple[dict[str, Any], list[Finding]]:
-    """Return metrics of texts, and what is wrong with a classifier that knows no more than which
-    class is the largest.
+    """Return metrics of texts, and what is wrong if always saying the largest class is better.
 
     Equal texts, of one group, are right or wrong together.
     """

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from adaptation.calibration import log_loss
 from adaptation.data.splits import folds
-from adaptation.methods.linear_probe import LinearProbe
-from adaptation.model_selection import choose
+from adaptation.methods.linear_probe import COARSE, LinearProbe
 from adaptation.task import Fitted, Rows, Task, float32
 from adaptation.tuning.checkpoint import STATE
 from adaptation.tuning.objectives import Classification
@@ -94,8 +94,7 @@ def tune_text(
     frozen = encode(tower, Texts(ids, source.pad, source.cut))
     names = np.zeros((len(examples.classes), frozen.shape[1]), np.float32)
     task = Task(frozen, examples.targets, names, 1.0, examples.classes, copies=copies)
-    start = choose(LinearProbe(), task.subset(rows), settings.seed)
-    probe = start.method.fit(task.subset(rows), settings.seed)
+    probe = _start(task, rows, held)
     head = nn.Linear(frozen.shape[1], len(examples.classes))
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(probe.arrays["weights"]))
@@ -110,6 +109,9 @@ def tune_text(
         steps=-(-len(rows) // settings.batch_size),
         key=_key(source, examples),
     )
+    # An epoch has to be better than the probe that training starts from.
+    before = log_loss(probe.logits(frozen[held]), examples.targets[held])
+    trainer.best = before, 0
     training, held_out = (
         Split(Texts(ids[part], source.pad, source.cut), examples.targets[part])
         for part in (rows, held)
@@ -124,6 +126,17 @@ def tune_text(
     (folder / STATE).unlink(missing_ok=True)
     accuracy = probe.accuracy(task.subset(held))
     return TunedText(tower, fitted, held, logits, accuracy, learnt, trainer.history)
+
+
+def _start(task: Task, rows: Rows, held: Rows) -> Fitted:
+    """Return the probe with the best likelihood on held-out texts.
+
+    One that is chosen by accuracy may be so sure of the texts that it has learned from that nothing
+    is left to train by.
+    """
+    own, other = task.subset(rows), task.subset(held)
+    tried = [LinearProbe(c).fit(own, 0) for c in COARSE]
+    return min(tried, key=lambda one: log_loss(one.logits(other.vectors), other.targets))
 
 
 def _key(source: Source, examples: LabelledTexts) -> str:

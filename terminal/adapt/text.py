@@ -102,7 +102,6 @@ def text(
     from adaptation.text.settings import METHODS, TUNED
     from adaptation.tuning.checks import check_settings
     from indexer.bundles.cache import cache_folder
-    from indexer.errors import ExamplesError
     from indexer.store.collection import locate
 
     from .tune import needs_torch, objected
