@@ -1,7 +1,7 @@
 """Trains a text tower and its head together, in the loop that also trains image towers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from adaptation.calibration import log_loss
+from adaptation.calibration import fit_temperature, log_loss
 from adaptation.data.splits import folds
 from adaptation.methods.linear_probe import COARSE, LinearProbe
-from adaptation.task import Fitted, Rows, Task, float32
+from adaptation.model_selection import choose
+from adaptation.task import Fitted, Rows, Task
 from adaptation.tuning.checkpoint import STATE
 from adaptation.tuning.objectives import Classification
 from adaptation.tuning.peft.lora import add_lora, merge_lora
@@ -63,6 +64,8 @@ def tune_text(
 ) -> TunedText:
     """Train the head on the frozen tower, then both; the best epoch on held-out texts counts.
 
+    In the end the head is fitted again, on the tuned tower's vectors of all texts.
+
     Args:
         source: The encoder to start from.
         examples: What to learn from.
@@ -94,7 +97,7 @@ def tune_text(
     frozen = encode(tower, Texts(ids, source.pad, source.cut))
     names = np.zeros((len(examples.classes), frozen.shape[1]), np.float32)
     task = Task(frozen, examples.targets, names, 1.0, examples.classes, copies=copies)
-    probe = _start(task, rows, held)
+    probe = _start(task.subset(rows), settings.seed)
     head = nn.Linear(frozen.shape[1], len(examples.classes))
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(probe.arrays["weights"]))
@@ -120,23 +123,42 @@ def tune_text(
         on_note(", ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in metrics.items()))
     merge_lora(tower.trained)
     tower = tower.cpu()
-    arrays = {name: one.detach().cpu().numpy() for name, one in head.named_parameters()}
-    fitted = Fitted("linear", float32(weights=arrays["weight"], bias=arrays["bias"]))
-    logits = fitted.logits(encode(tower, Texts(ids[held], source.pad, source.cut)))
+    tuned = replace(task, vectors=encode(tower, Texts(ids, source.pad, source.cut)))
+    fitted, logits = _end(tuned, rows, held)
     (folder / STATE).unlink(missing_ok=True)
     accuracy = probe.accuracy(task.subset(held))
     return TunedText(tower, fitted, held, logits, accuracy, learnt, trainer.history)
 
 
-def _start(task: Task, rows: Rows, held: Rows) -> Fitted:
-    """Return the probe with the best likelihood on held-out texts.
+def _end(task: Task, rows: Rows, held: Rows) -> tuple[Fitted, Floats]:
+    """Return a probe on the tuned tower, and the logits of held-out texts by one without them.
 
-    One that is chosen by accuracy may be so sure of the texts that it has learned from that nothing
-    is left to train by.
+    The head that was trained with the tower has not seen the held-out texts, and of few examples
+    none should be lost.
     """
     own, other = task.subset(rows), task.subset(held)
-    tried = [LinearProbe(c).fit(own, 0) for c in COARSE]
-    return min(tried, key=lambda one: log_loss(one.logits(other.vectors), other.targets))
+
+    def quality(probe: LinearProbe) -> tuple[float, float]:
+        logits = probe.fit(own, 0).logits(other.vectors)
+        right = float((logits.argmax(axis=1) == other.targets).mean())
+        return right, -log_loss(logits, other.targets)
+
+    best = max(map(LinearProbe, COARSE), key=quality)
+    return best.fit(task, 0), best.fit(own, 0).logits(other.vectors)
+
+
+def _start(task: Task, seed: int) -> Fitted:
+    """Return the probe that training starts from, divided by its temperature.
+
+    It would otherwise be so sure of the texts that it has learned from that nothing is left to
+    train the tower by.
+    """
+    choice = choose(LinearProbe(), task, seed)
+    probe = choice.method.fit(task, seed)
+    if not len(choice.targets):
+        return probe
+    temperature = max(1.0, fit_temperature(choice.logits, choice.targets))
+    return replace(probe, arrays={k: one / temperature for k, one in probe.arrays.items()})
 
 
 def _key(source: Source, examples: LabelledTexts) -> str:
