@@ -7,7 +7,7 @@ PROBE = "probe"
 AT_ONCE = 64
 TUNED: dict[str, Tuning] = {
     "full": Tuning(rate=1e-4, at_once=AT_ONCE),
-    "lora": Tuning(method="lora", rate=1e-3, at_once=AT_ONCE),
+    "lora": Tuning(method="lora", rate=3e-3, head_rate=1e-2, at_once=AT_ONCE),
     # From random weights nothing is to be kept, so that every layer moves fast.
     "scratch": Tuning(
         method="scratch",

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from indexer.bundles.bundle import Bundle
 from support.checkpoints import make_checkpoint
 from support.command import COMMAND, Run, json_lines
 from support.shapes import CLASSES, labelled
@@ -90,6 +91,52 @@ def test_captions_tune_a_model_and_several_are_averaged(clipdex: Run, tmp_path: 
         assert why in clipdex("adapt", "merge", "other", *names, code=1).stderr
     clipdex("index", tmp_path / "train", "--model", "mine")
     assert json_lines(clipdex("search", "a drawing of stripes", "--json"))
+
+
+@pytest.mark.parametrize("towers", ["text", "both"])
+def test_captions_tune_the_text_tower_too(towers: str, clipdex: Run, tmp_path: Path) -> None:
+    data = captioned(tmp_path / "train", range(5))
+    photos = labelled(tmp_path / "old", range(20, 22))
+    add_small_model(clipdex, tmp_path)
+    common = ("--model", "small", "--epochs", "2", "--batch-size", "6", "--towers", towers)
+    method = ("--method", "lora" if towers == "both" else "full")
+    done = clipdex("adapt", "tune", "mine", data, *common, *method, "--old", photos, "--json")
+    (report,) = json_lines(done)
+    assert report["towers"] == report["tuning"]["towers"] == towers
+    assert len(report["sweep"]) == 11
+    models = {one["name"]: one for one in json_lines(clipdex("models", "list", "--json"))}
+    bundles = {
+        name: Bundle.load(tmp_path / "cache" / "models" / models[name]["fingerprint"])
+        for name in ("small", "mine")
+    }
+    small, mine = (bundles[name].checksums for name in ("small", "mine"))
+    assert small["text.onnx.data"] != mine["text.onnx.data"]
+    assert small["bank.npy"] != mine["bank.npy"]
+    assert (small["image.onnx.data"] != mine["image.onnx.data"]) == (towers == "both")
+    chosen = next(one for one in report["sweep"] if one["alpha"] == report["alpha"])
+    clipdex("index", photos, "--model", "mine")
+    assert json_lines(clipdex("search", "a drawing of stripes", "--json"))
+    (measured,) = json_lines(clipdex("eval", photos, "--model", "mine", "--json"))
+    assert measured["zero_shot"]["top_1"] == pytest.approx(chosen["old"])
+    # Averaged with another run, and written for open_clip: the text tower goes along.
+    if towers == "text":
+        clipdex("adapt", "tune", "mine-2", data, *common, "--seed", "1")
+        clipdex("adapt", "merge", "mean", "mine", "mine-2")
+        clipdex("models", "export", "mean", tmp_path / "exported")
+
+
+def test_towers_that_do_not_fit_are_refused(clipdex: Run, tmp_path: Path) -> None:
+    classes = labelled(tmp_path / "classes", range(2))
+    captions = captioned(tmp_path / "captions", range(2))
+    for data, options, code, why in (
+        (classes, ("--towers", "text"), 1, b"needs captions"),
+        (classes, ("--towers", "both"), 1, b"needs captions"),
+        (captions, ("--towers", "text", "--method", "adapter"), 1, b"full or lora"),
+        (captions, ("--towers", "none"), 2, b"image, text, both"),
+    ):
+        done = clipdex("adapt", "tune", "mine", data, *options, code=code)
+        assert why in done.stderr
+        assert code == 2 or len(done.stderr.splitlines()) == 1
 
 
 def _events(folder: Path) -> list[float]:
