@@ -1,6 +1,7 @@
 """Classifiers of texts by the installed command and over HTTP."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_a_probe_is_learnt_used_and_removed_without_torch(clipdex: Run, tmp_path
     ).stderr  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "deberta"])
+@pytest.mark.parametrize("kind", ["roberta", "deberta"])
 def test_an_encoder_of_transformers_gives_transformers_answers(
     kind: str, clipdex: Run, tmp_path: Path
 ) -> None:
@@ -101,7 +102,7 @@ def by_transformers(folder: Path, texts: list[str]) -> NDArray[np.float32]:
     return np.stack(rows)
 
 
-@pytest.mark.parametrize("method", ["full", "lora", "scratch"])
+@pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_tuned_encoder_is_used_without_torch(method: str, clipdex: Run, tmp_path: Path) -> None:
     folder = make_encoder(tmp_path / "encoder")
     data = topics(tmp_path / "topics.csv")
@@ -180,24 +181,13 @@ def test_a_tokenizer_of_another_model_is_refused(clipdex: Run, tmp_path: Path) -
 
     assert b"ids up to" in refused("--encoder", folder, "--tokenizer", other)
     # As many words, and the same special ones, in another order.
-    swapped = tmp_path / "swapped"
-    make_encoder(swapped)
+    swapped = Path(shutil.copytree(folder, tmp_path / "swapped"))
     words = json.loads((swapped / "tokenizer.json").read_text())
     vocabulary = words["model"]["vocab"]
     one, two = sorted(vocabulary, key=vocabulary.__getitem__)[20:22]
     vocabulary[one], vocabulary[two] = vocabulary[two], vocabulary[one]
     (swapped / "tokenizer.json").write_text(json.dumps(words))
     assert b"is number 20 in" in refused("--encoder", folder, "--tokenizer", swapped)
-    rows = sorted(vocabulary, key=lambda word: (word in (one, two), vocabulary[word]))
-    (swapped / "vocab.txt").write_text("\n".join(rows))
-    assert b"vocab.txt" in refused("--encoder", swapped)
-    # Its padding is another token than the model's.
-    moved = make_encoder(tmp_path / "moved", pad_token_id=3)
-    assert b"its pad token is number 0, and the encoder's is number 3" in refused(
-        "--encoder", moved
-    )
-    larger = make_encoder(tmp_path / "larger", vocab_size=5000)
-    assert b"has vectors for 5,000" in refused("--encoder", larger)
 
 
 def test_encoders_that_cannot_be_used_are_refused(clipdex: Run, tmp_path: Path) -> None:
