@@ -91,6 +91,8 @@ def scene(sample_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         (here / folder / "disc").rename(here / folder / "gear")
         (here / folder / "stripes").rename(here / folder / "bolt")
         shutil.rmtree(here / folder / "grain")
+    rows = [f"labelled/{kind}/{n}.png,a {kind}" for kind in ("gear", "bolt") for n in range(4)]
+    (here / "captions.csv").write_text("\n".join(["path,caption", *rows]))
     return here
 
 
