@@ -116,7 +116,8 @@ def test_a_tuned_encoder_is_used_without_torch(method: str, clipdex: Run, tmp_pa
     assert [sum(one.values()) for one in found] == pytest.approx([1, 1, 1], abs=1e-5)
     bundle = Bundle.load(tmp_path / "collection" / "text" / "topics" / "encoder")
     assert bundle.text_only
-    refused = clipdex("eval", data, "--model", bundle.folder, code=1).stderr
+    draw(tmp_path / "photos" / "disc.png", "disc", 0)
+    refused = clipdex("index", tmp_path / "photos", "--model", bundle.folder, code=1).stderr
     assert b"encodes texts only" in refused
     # A graph that was changed is not run.
     with open(bundle.folder / "text.onnx.data", "r+b") as stream:
