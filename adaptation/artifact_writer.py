@@ -28,7 +28,14 @@ def check_name(name: str) -> None:
         )
 
 
-def save(folders: Path, name: str, metadata: Mapping[str, Any], arrays: Arrays) -> Path:
+def save(
+    folders: Path,
+    name: str,
+    metadata: Mapping[str, Any],
+    arrays: Arrays,
+    *,
+    beside: Mapping[str, Path] | None = None,
+) -> Path:
     """Write an artifact as a whole or not at all, replacing one of the same name.
 
     Args:
@@ -36,6 +43,7 @@ def save(folders: Path, name: str, metadata: Mapping[str, Any], arrays: Arrays) 
         name: What the artifact is called.
         metadata: Its manifest, without format, name and digests.
         arrays: By name.
+        beside: Folders that are copied into the artifact's, by their names there.
 
     Returns:
         The artifact's folder.
@@ -56,6 +64,8 @@ def save(folders: Path, name: str, metadata: Mapping[str, Any], arrays: Arrays) 
         fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
         try:
             _write(fresh / ARRAYS, packed)
+            for inside, source in (beside or {}).items():
+                shutil.copytree(source, fresh / inside)
             text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
             _write(fresh / MANIFEST, text.encode())
             if folder.exists():

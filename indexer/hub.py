@@ -28,6 +28,7 @@ PARALLEL = 4
 INTERVAL = 0.25
 # What a hub says of a repository, and what a configuration may have at most.
 MAX_FILES = 20_000
+ADD_FOLDER = "run `clipdex models add FOLDER`"
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,15 @@ class Hub:
         self._folders: list[Path] = []
         self._stopped = False
 
-    def files(self, repo: str, revision: str | None = None) -> dict[str, RemoteFile]:
+    def files(
+        self, repo: str, revision: str | None = None, *, way_out: str = ADD_FOLDER
+    ) -> dict[str, RemoteFile]:
         """Return the files of a repository, by their paths.
+
+        Args:
+            repo: "organization/name".
+            revision: Of the repository; None for its main branch.
+            way_out: What to do with the files where there is no network, for the error.
 
         Raises:
             DownloadError: The hub cannot be asked, or does not have it, or its answer is not one.
@@ -83,7 +91,7 @@ class Hub:
                 if is_inside(name) and size >= 0:
                     listed[name] = RemoteFile(repo, name, revision, size)
         except Exception as exc:  # of httpx and huggingface_hub, and of an answer that is no JSON
-            raise DownloadError(_refused(url, exc)) from exc
+            raise DownloadError(_refused(url, exc, way_out)) from exc
         return listed
 
     def fetch_all(self, files: Mapping[str, RemoteFile], way_out: str) -> dict[str, Path]:
@@ -313,7 +321,7 @@ def _digest(file: Path, kind: str) -> str:
     return hasher.hexdigest()
 
 
-def _refused(url: str, exc: Exception) -> str:
+def _refused(url: str, exc: Exception, way_out: str) -> str:
     """Return why the hub gives no list of files, and what to do."""
     status, wait = _answer(exc)
     if status in (401, 403, 404):
@@ -322,7 +330,7 @@ def _refused(url: str, exc: Exception) -> str:
         return f"the hub {_endpoint()} asks to wait{wait} before {url}: try again then"
     return (
         f"cannot ask the hub for {url} ({_reason(exc)}). Without a network, download the "
-        "repository's files elsewhere, keeping their folders, then run `clipdex models add FOLDER`"
+        f"repository's files elsewhere, keeping their folders, then {way_out}"
     )
 
 

@@ -66,7 +66,12 @@ def _find(name: str) -> Bundle:
     model_name = parse(name)
     if model_name.kind == "bundle" and model_name.path is not None:
         # Named by its path, whatever its manifest says, since the path finds it the next time.
-        return replace(Bundle.load(model_name.path), name=model_name.name)
+        found = replace(Bundle.load(model_name.path), name=model_name.name)
+        if found.text_only:
+            raise ModelNotFound(
+                f"{name} encodes texts only, for a text classifier: name a model with both towers"
+            )
+        return found
     from indexer.bundles import cache
 
     bundle = cache.find(model_name)

@@ -24,6 +24,8 @@ COMMANDS = (
     ("models", "export"),
     ("serve",),
     ("adapt", "train"),
+    ("adapt", "text"),
+    ("adapt", "text-predict"),
     ("adapt", "tune"),
     ("adapt", "merge"),
     ("adapt", "concept"),

@@ -20,6 +20,7 @@ from serving.services.engine_pool import EnginePool
 from serving.services.errors import InsecureAddress
 from serving.services.jobs import Jobs
 from serving.services.search import SearchService
+from serving.services.texts import TextService
 
 from .credentials import Credentials
 from .local_socket import answering_commands
@@ -36,6 +37,7 @@ class Service:
         credentials: Keys and sessions.
         metrics: What Prometheus may know.
         search: Answers searches, and encodes.
+        texts: Classifies texts.
         images: Thumbnails and files.
         jobs: Index jobs.
         folders: How clients see the folders of this machine.
@@ -45,6 +47,7 @@ class Service:
     credentials: Credentials
     metrics: Metrics
     search: SearchService
+    texts: TextService
     images: ImageResponses
     jobs: Jobs
     folders: FolderNames
@@ -72,12 +75,13 @@ def make_service(settings: Settings, metrics: Metrics) -> Service:
     collection = locate(settings.collection)
     engines = EnginePool(collection, workers=settings.workers, queue=settings.queue)
     search = SearchService(engines, settings, metrics)
+    texts = TextService(collection, queue=settings.queue)
     jobs = Jobs(collection, settings.allow_index, settings.limits)
     credentials = Credentials(settings.api_keys)
     images = ImageResponses(search, settings)
     known = [collection.folder, cache_folder(), *jobs.allowed]
     folders = FolderNames(known, whole=settings.expose_paths)
-    return Service(settings, credentials, metrics, search, images, jobs, folders)
+    return Service(settings, credentials, metrics, search, texts, images, jobs, folders)
 
 
 @asynccontextmanager
@@ -104,6 +108,7 @@ async def running(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIt
             yield
     finally:
         service.jobs.close()
+        service.texts.close()
         service.search.close()
         service.search.engines.close()
 

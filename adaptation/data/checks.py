@@ -4,7 +4,7 @@ Each finding names the fault, where it is and what fixes it. `--force` trains al
 head records the findings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from indexer.store.paths import display
@@ -45,11 +45,13 @@ def check(
         pairs: Near-duplicates among the examples and, numbered after them, the validation images.
     """
     found = [_conflict(examples, pairs), _leak(examples, validation, pairs)]
-    return [one for one in [*found, _too_few(examples), _imbalance(examples)] if one is not None]
+    counts = examples.counts()
+    return [one for one in [*found, too_few(counts), imbalance(counts)] if one is not None]
 
 
-def _too_few(examples: Examples) -> Finding | None:
-    few = [name for name, count in examples.counts().items() if count < MIN_EXAMPLES]
+def too_few(counts: Mapping[str, int]) -> Finding | None:
+    """Return what is wrong with classes of a single example; `counts` is by class."""
+    few = [name for name, count in counts.items() if count < MIN_EXAMPLES]
     if not few:
         return None
     return Finding(
@@ -59,8 +61,8 @@ def _too_few(examples: Examples) -> Finding | None:
     )
 
 
-def _imbalance(examples: Examples) -> Finding | None:
-    counts = examples.counts()
+def imbalance(counts: Mapping[str, int]) -> Finding | None:
+    """Return what is wrong with classes of very different sizes; `counts` is by class."""
     large, small = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[large] <= MAX_IMBALANCE * max(1, counts[small]):
         return None

@@ -9,7 +9,7 @@ from typing import Any
 from adaptation.data.checks import Finding
 from indexer.bundles.bundle import Bundle
 
-from .settings import Tuning
+from .settings import TEXT_METHODS, Tuning
 
 # The head's learning rate must be at least this many times the tower's: the tower is trained
 # already, and would forget.
@@ -17,6 +17,28 @@ MIN_RATE_RATIO = 10
 
 # Means and deviations of images' channels, on a scale of 0 to 1, lie well within these.
 MEANS, DEVIATIONS = (0.2, 0.8), (0.1, 0.6)
+
+
+def objection(settings: Tuning, *, captioned: bool) -> str | None:
+    """Return why towers, method and data do not go together, and what does; None if they do.
+
+    Args:
+        settings: The run's.
+        captioned: Whether the data are captions, not classes.
+    """
+    if settings.towers == "image":
+        return None
+    if not captioned:
+        return (
+            f"--towers {settings.towers} needs captions, and these are classes, of which the image "
+            "tower alone learns: leave out --towers, or give a CSV with path,caption"
+        )
+    if settings.method not in TEXT_METHODS:
+        return (
+            f"--towers {settings.towers}: --method {settings.method} changes the image tower only; "
+            f"a text tower is trained by {' or '.join(TEXT_METHODS)}"
+        )
+    return None
 
 
 def check_settings(settings: Tuning) -> list[Finding]:

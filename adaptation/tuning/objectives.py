@@ -7,9 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from indexer.encoder import Embeddings
 from search.evaluation.metrics import first_ranks, recall_at
+
+from .text_tower import ClipText, Texts
 
 Targets = NDArray[np.int64]
 """For classes `(n,)`, the number of each image's class; for captions `(n, most)`, the numbers of
@@ -29,6 +32,10 @@ class Objective(nn.Module, ABC):
 
     separable: bool
     gain: str
+
+    def towers(self) -> tuple[nn.Module, ...]:
+        """Return the towers that are trained within the objective, layer by layer."""
+        return ()
 
     @abstractmethod
     def sample(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:
@@ -75,8 +82,8 @@ class Contrastive(Objective):
     """The cross-entropy of finding an image's caption in the batch, and a caption's image.
 
     Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision,
-    ICML 2021, with frozen caption vectors. Captions with equal text are one, and relevant to all
-    images that they belong to.
+    ICML 2021; here with frozen caption vectors. Captions with equal text are one, and relevant to
+    all images that they belong to.
     """
 
     separable = False
@@ -102,14 +109,18 @@ class Contrastive(Objective):
 
     def loss(self, vectors: torch.Tensor, sampled: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy of both directions for unit vectors `(n, dim)`."""
-        logits = self.scale * vectors @ self.captions[sampled].T
+        logits = self.scale * vectors @ self.caption_vectors(sampled).T
         return _both_ways(logits, (sampled[:, None] == sampled[None, :]).to(logits.dtype))
+
+    def caption_vectors(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return `(n, dim)`, the unit vectors of captions by their numbers."""
+        return self.captions[numbers]
 
     def evaluate(self, vectors: torch.Tensor, targets: Targets) -> Metrics:
         """Return the loss and the ranks among all of these images and their captions."""
         numbers = np.unique(targets[targets >= 0])
         right = (targets[:, :, None] == numbers).any(axis=1)
-        scores = vectors @ self.captions[torch.from_numpy(numbers).to(vectors.device)].T
+        scores = vectors @ self.caption_vectors(torch.from_numpy(numbers).to(vectors.device)).T
         relevant = torch.from_numpy(right).to(vectors.device)
         ranks = first_ranks(scores.T.cpu().numpy(), right.T)
         return {
@@ -117,6 +128,43 @@ class Contrastive(Objective):
             "held_out_mean_reciprocal_rank": float((1 / ranks).mean()),
             "held_out_recall_at_10": recall_at(ranks, 10),
         }
+
+
+class MovingCaptions(Contrastive):
+    """The same with a text tower that is trained, too.
+
+    Attributes:
+        text: The tower.
+    """
+
+    def __init__(self, text: ClipText, texts: Texts, scale: float, at_once: int) -> None:
+        """Take the tower.
+
+        Args:
+            text: The text tower.
+            texts: The captions, by number.
+            scale: The model's logit scale.
+            at_once: Captions whose activations are held at a time.
+        """
+        nn.Module.__init__(self)
+        self.text, self.texts, self.scale, self.at_once = text, texts, scale, at_once
+
+    def towers(self) -> tuple[nn.Module, ...]:
+        """Return the text tower."""
+        return (self.text.trained,)
+
+    def caption_vectors(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return `(n, dim)`, the unit vectors of captions by their numbers.
+
+        Activations are computed again in the backward pass, a part at a time.
+        """
+        rows = numbers.cpu().numpy()
+        parts = []
+        for start in range(0, len(rows), self.at_once):
+            ids = self.texts.augmented(rows[start : start + self.at_once], seed=0, epoch=0)
+            own = torch.from_numpy(ids).to(self.text.device)
+            parts.append(checkpoint(self.text, own, use_reentrant=False))
+        return torch.cat(parts)
 
 
 def _both_ways(logits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A tuned image tower as a model of its own: compiled, cached and registered by its name."""
+"""A tuned model as one of its own: compiled, cached and registered by its name."""
 
 import os
 import shutil
@@ -13,12 +13,14 @@ from torch import nn
 from indexer.bundles import cache
 from indexer.bundles.bundle import Bundle
 from indexer.compile.derive import complete
-from indexer.compile.onnx_export import export_image
+from indexer.compile.onnx_export import export_image, export_text
 from indexer.errors import ModelError
 from indexer.model_name import BUILT_INS
 from indexer.openclip.image_tower import build_visual
 from indexer.openclip.image_tower_cache import save_tower
+from indexer.tokenizers.load import load_tokenizer
 from indexer.weights.image_tower import require_same_vectors
+from indexer.weights.text_tower import require_same_texts
 
 # How the cache's records mark a tuned model.
 TUNED = "tuned:"
@@ -43,26 +45,36 @@ def require_free(name: str) -> None:
         raise ModelError(f"{name} is the name of another model: choose a name of your own")
 
 
-def keep_tuned(base: Bundle, visual: nn.Module, name: str, metadata: dict[str, Any]) -> Bundle:
-    """Compile the base model with another image tower and register it.
+def keep_tuned(
+    base: Bundle,
+    visual: nn.Module | None,
+    name: str,
+    metadata: dict[str, Any],
+    text: Any = None,
+) -> Bundle:
+    """Compile the base model with another image tower, text tower or both, and register it.
 
     A tower with parts that open_clip's does not have is not cached for GPUs.
 
     Args:
-        base: The model whose text tower and settings are used.
-        visual: The image tower.
+        base: The model whose other tower and settings are used.
+        visual: The image tower; None for the base's.
         name: What the model is called.
         metadata: How it was made; goes into the manifest beside the base.
+        text: open_clip's model with the text tower; None for the base's.
 
     Raises:
         CompileError: It cannot be exported.
-        ModelError: The bundle's vectors differ from the tower's.
+        ModelError: The bundle's vectors differ from the towers'.
     """
     models = cache.models_folder()
     models.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".tuned-", dir=models))
     try:
-        export_image(Exportable(visual), base.image, work / "image.onnx")
+        if visual is not None:
+            export_image(Exportable(visual), base.image, work / "image.onnx")
+        if text is not None:
+            export_text_of(base, text, work)
         made = complete(
             base,
             work,
@@ -70,7 +82,10 @@ def keep_tuned(base: Bundle, visual: nn.Module, name: str, metadata: dict[str, A
             source=f"{base.source}, tuned by clipdex",
             tuned={"base": base.fingerprint, "base_name": base.name, **metadata},
         )
-        require_same_vectors(visual, made)
+        if visual is not None:
+            require_same_vectors(visual, made)
+        if text is not None:
+            require_same_texts(text, made)
         made.save()
         work.chmod(0o755)
         folder = models / made.fingerprint
@@ -78,7 +93,19 @@ def keep_tuned(base: Bundle, visual: nn.Module, name: str, metadata: dict[str, A
         os.replace(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    if visual.state_dict().keys() == build_visual(base.architecture).state_dict().keys():
+    if visual is not None and (
+        visual.state_dict().keys() == build_visual(base.architecture).state_dict().keys()
+    ):
         save_tower(visual, base.architecture, made.fingerprint)
     cache.write_record(cache.Record(name, made.fingerprint, f"{TUNED}{base.name}", None, []))
     return replace(made, folder=folder)
+
+
+def export_text_of(base: Bundle, model: Any, folder: Path) -> None:
+    """Write the text graph of open_clip's model into a folder, in the form of the base's.
+
+    Raises:
+        CompileError: It cannot be exported.
+    """
+    ids = load_tokenizer(base)(["a photo", "a longer photo"])
+    export_text(model, torch.from_numpy(ids), folder / base.text_graph.file, cut=base.text.cut)

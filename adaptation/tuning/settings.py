@@ -30,6 +30,7 @@ class Tuning:
         rank: Of LoRA's products.
         alpha: LoRA's scale, times its rank.
         seed: Of splits, order and crops.
+        towers: "image", "text" or "both"; the text tower moves for captions only.
     """
 
     method: str = "full"
@@ -47,6 +48,7 @@ class Tuning:
     rank: int = 4
     alpha: float = 8.0
     seed: int = 0
+    towers: str = "image"
 
 
 METHODS: dict[str, Tuning] = {
@@ -58,5 +60,8 @@ METHODS: dict[str, Tuning] = {
         for method in ("adapter", "prefix", "visual-prompts")
     },
 }
+TOWERS = ("image", "text", "both")
+# What can move a text tower.
+TEXT_METHODS = ("full", "lora")
 # Images of a batch are each other's wrong answers where captions are learned.
 CAPTIONS_BATCH = 128

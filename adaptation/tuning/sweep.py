@@ -5,13 +5,17 @@ from dataclasses import dataclass
 
 from adaptation.data.examples import Examples
 from adaptation.task import Targets
-from adaptation.train import task_of
 from indexer.bundles.bundle import Bundle
-from indexer.encoder import Embeddings, Encoder
+from indexer.encoder import Embeddings, Encoder, unit
 from indexer.images.decode import Limits
+from indexer.tokenizers.load import load_tokenizer
+from search.labels.zero_shot import DEFAULT_TEMPLATES, class_vectors
 
 from .checkpoint import Weights
 from .image_dataset import Images
+from .inputs import Inputs, Stored
+from .objectives import MovingCaptions
+from .text_tower import Texts, encode
 from .trainer import Split, Trainer
 from .wise_ft import interpolate
 
@@ -25,30 +29,47 @@ class Old:
     """Labelled images whose zero-shot accuracy must not suffer.
 
     Attributes:
-        images: The images.
+        images: The images, or their vectors where the image tower does not move.
         targets: `(n,)`, their classes.
         text: `(classes, dim)`, the zero-shot weights of the base model.
+        prompts: The texts of the classes, for a text tower that moves: as many of each.
         before: The accuracy of the base model.
     """
 
-    images: Images
+    images: Inputs
     targets: Targets
     text: Embeddings
+    prompts: Texts
     before: float
 
     @classmethod
     def of(
-        cls, examples: Examples, base: Bundle, encoder: Encoder, templates: Sequence[str] = ()
+        cls,
+        examples: Examples,
+        base: Bundle,
+        encoder: Encoder,
+        templates: Sequence[str] = (),
+        towers: str = "image",
     ) -> "Old":
         """Measure the base model, whose encoder is given, on examples."""
-        images = Images(examples.paths, base.image, Limits())
-        text = task_of(examples, encoder, templates).text
+        images: Inputs = Images(examples.paths, base.image, Limits())
+        if towers == "text":
+            images = Stored(examples.vectors)
+        templates = templates or DEFAULT_TEMPLATES
+        text = class_vectors(encoder, examples.classes, templates)
+        texts = [one.replace("{}", label) for label in examples.classes for one in templates]
+        ids = load_tokenizer(base)(texts)
+        prompts = Texts(ids, base.text.pad, base.text.cut)
         right = (examples.vectors @ text.T).argmax(axis=1) == examples.targets
-        return cls(images, examples.targets, text, float(right.mean()))
+        return cls(images, examples.targets, text, prompts, float(right.mean()))
 
     def accuracy(self, trainer: Trainer) -> float:
-        """Return the zero-shot accuracy of the trainer's tower as it is."""
-        cosines = trainer.vectors(self.images).cpu().numpy() @ self.text.T
+        """Return the zero-shot accuracy of the trainer's towers as they are."""
+        text = self.text
+        if isinstance(trainer.objective, MovingCaptions):
+            vectors = encode(trainer.objective.text, self.prompts)
+            text = unit(vectors.reshape(len(text), -1, vectors.shape[1]).mean(axis=1))
+        cosines = trainer.vectors(self.images).cpu().numpy() @ text.T
         return float((cosines.argmax(axis=1) == self.targets).mean())
 
 

@@ -21,9 +21,13 @@ from indexer.encoder import Encoder
 from indexer.errors import ExamplesError
 from indexer.images.decode import Limits
 from indexer.store.content_hash import digest
+from indexer.tokenizers.load import load_tokenizer
 
 from .image_dataset import Images
-from .objectives import Classification, Contrastive, Objective
+from .inputs import Stored
+from .objectives import Classification, Contrastive, MovingCaptions, Objective
+from .settings import Tuning
+from .text_tower import ClipText, Texts
 from .trainer import Split
 
 
@@ -61,16 +65,44 @@ def of_examples(
     return _task_data(base, Classification(head), examples, examples.targets, split, known)
 
 
-def of_pairs(base: Bundle, encoder: Encoder, pairs: Pairs, seed: int) -> TaskData:
-    """Return the data for captioned images; the base's text tower gives the captions' vectors.
+def of_pairs(
+    base: Bundle,
+    encoder: Encoder,
+    pairs: Pairs,
+    settings: Tuning,
+    text: ClipText | None = None,
+) -> TaskData:
+    """Return the data for captioned images.
+
+    Args:
+        base: The model to start from.
+        encoder: Its encoder, which gives the vectors of a tower that does not move.
+        pairs: The images and captions.
+        settings: Which towers move.
+        text: The text tower, where it moves.
 
     Raises:
         ExamplesError: Nothing can be held out.
     """
-    split = _split(pairs, np.zeros(len(pairs.paths), np.int64), seed)
-    objective = Contrastive(encoder.encode_texts(list(pairs.captions)), base.logit_scale)
+    split = _split(pairs, np.zeros(len(pairs.paths), np.int64), settings.seed)
+    captions = list(pairs.captions)
+    objective: Objective
+    if text is None:
+        objective = Contrastive(encoder.encode_texts(captions), base.logit_scale)
+    else:
+        ids = load_tokenizer(base)(captions)
+        texts = Texts(ids, base.text.pad, base.text.cut)
+        objective = MovingCaptions(text, texts, base.logit_scale, settings.at_once)
     known = [*pairs.captions, str(pairs.own.tolist())]
-    return _task_data(base, objective, pairs, pairs.own, split, known)
+    data = _task_data(base, objective, pairs, pairs.own, split, known)
+    if settings.towers != "text":
+        return data
+    sides = (
+        replace(side, images=Stored(pairs.vectors[rows]))
+        for side, rows in ((data.training, split.training), (data.held_out, split.held_out))
+    )
+    training, held_out = sides
+    return replace(data, training=training, held_out=held_out)
 
 
 @dataclass(frozen=True)

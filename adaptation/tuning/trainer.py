@@ -13,10 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from indexer.openclip.image_tower import ImageTower
-
 from .checkpoint import Identity, Weights, read_state, write_state
-from .image_dataset import Images
+from .inputs import Inputs, Tower
 from .layer_groups import layers
 from .objectives import Objective, Targets
 from .schedules import by_depth, unfrozen, warmup_cosine
@@ -26,9 +24,9 @@ from .training_log import Log
 
 @dataclass(frozen=True)
 class Split:
-    """Images and their targets `(n, ...)`, as the objective takes them."""
+    """Images, or texts, and their targets `(n, ...)`, as the objective takes them."""
 
-    images: Images
+    images: Inputs
     targets: Targets
 
 
@@ -37,7 +35,7 @@ class Trainer:
 
     def __init__(
         self,
-        tower: ImageTower,
+        tower: Tower,
         objective: Objective,
         settings: Tuning,
         folder: Path,
@@ -49,7 +47,7 @@ class Trainer:
         """Prepare a run.
 
         Args:
-            tower: The image tower, which is changed in place, on its own device.
+            tower: The image or text tower, which is changed in place, on its own device.
             objective: The loss; its parameters are trained, too.
             settings: How to train.
             folder: Where the state and the log are written.
@@ -57,13 +55,13 @@ class Trainer:
             key: Of data and model; a state with another key is not resumed.
             log: Where metrics go; by default a CSV in the folder.
         """
-        self.identity: Identity = {"settings": asdict(settings), "key": key}
+        self.identity: Identity = {"settings": identity_of(settings), "key": key}
         self.tower, self.objective, self.settings, self.folder = tower, objective, settings, folder
-        self.modules = nn.ModuleDict({"tower": tower.visual, "objective": objective})
-        self.device = tower.mean.device
+        self.modules = nn.ModuleDict({"tower": tower.trained, "objective": objective})
+        self.device = tower.device
         self.modules.to(self.device)
         self.steps = steps
-        self.groups = parameter_groups(tower.visual, objective, settings)
+        self.groups = parameter_groups(tower.trained, objective, settings)
         self.optimizer = torch.optim.AdamW(self.groups, weight_decay=settings.weight_decay)
         self.log = log or Log(folder)
         self.step = 0
@@ -108,7 +106,7 @@ class Trainer:
         with torch.no_grad():
             return self.objective.evaluate(self.vectors(split.images), split.targets)
 
-    def vectors(self, images: Images) -> torch.Tensor:
+    def vectors(self, images: Inputs) -> torch.Tensor:
         """Return `(n, dim)`, the vectors of images preprocessed as for indexing."""
         with torch.no_grad():
             return torch.cat(
@@ -163,16 +161,21 @@ class Trainer:
         loss = self.objective.loss(vectors, sampled)
         loss.backward()
         assert vectors.grad is not None
-        for part in parts:
+        for part in parts if self._tower_moves() else ():
             self._embed(pixels[part]).backward(vectors.grad[part])
         return float(loss.detach())
 
     def _moving(self, epoch: int) -> list[float]:
         """Return 1 for each group that is trained in this epoch and 0 for the others."""
-        depths = sum("depth" in group for group in self.groups)
-        free = unfrozen(epoch, depths=depths, per_epoch=self.settings.unfreeze_per_epoch)
-        own = [1.0] * (len(self.groups) - depths)
-        return [float(depth >= depths - free) for depth in range(depths)] + own
+        moving = []
+        for group in self.groups:
+            depths = group.get("depths", 0)
+            free = unfrozen(epoch, depths=depths, per_epoch=self.settings.unfreeze_per_epoch)
+            moving.append(float(group.get("depth", 0) >= depths - free))
+        return moving
+
+    def _tower_moves(self) -> bool:
+        return any(one.requires_grad for one in self.tower.trained.parameters())
 
     # -- state -----------------------------------------------------------------------------------
 
@@ -209,21 +212,43 @@ class Trainer:
         self.best = (found.metadata["best"][0], found.metadata["best"][1])
 
 
+def identity_of(settings: Tuning) -> dict[str, Any]:
+    """Return the settings that a run must share to be resumed.
+
+    Earlier versions, whose interrupted runs go on, knew of no other tower than the image tower.
+    """
+    return {
+        key: value
+        for key, value in asdict(settings).items()
+        if (key, value) != ("towers", Tuning.towers)
+    }
+
+
 def parameter_groups(
-    visual: nn.Module, objective: nn.Module, settings: Tuning
+    tower: nn.Module, objective: Objective, settings: Tuning
 ) -> list[dict[str, Any]]:
     """Return the optimizer's parameter groups.
 
-    There is one for each layer of the tower, from the input on, with its "depth" from 0, and one
-    for the objective's parameters, if it has any. "peak" is the highest learning rate of a group.
+    There is one for each layer of each tower, from the input on, with its "depth" from 0 among the
+    tower's "depths", and one for the objective's own parameters, if it has any. "peak" is the
+    highest learning rate of a group.
     """
-    depths = [[p for p in layer if p.requires_grad] for layer in layers(visual)]
-    shares = by_depth(len(depths), settings.layer_decay)
-    groups: list[dict[str, Any]] = [
-        {"params": layer, "peak": settings.rate * share, "lr": 0.0, "depth": depth}
-        for depth, (layer, share) in enumerate(zip(depths, shares, strict=True))
-    ]
-    own = list(objective.parameters())
+    groups: list[dict[str, Any]] = []
+    for one in (tower, *objective.towers()):
+        depths = [[p for p in layer if p.requires_grad] for layer in layers(one)]
+        shares = by_depth(len(depths), settings.layer_decay)
+        groups += [
+            {
+                "params": layer,
+                "peak": settings.rate * share,
+                "lr": 0.0,
+                "depth": depth,
+                "depths": len(depths),
+            }
+            for depth, (layer, share) in enumerate(zip(depths, shares, strict=True))
+        ]
+    inside = {id(p) for one in objective.towers() for p in one.parameters()}
+    own = [p for p in objective.parameters() if id(p) not in inside]
     if own:
         groups.append({"params": own, "peak": settings.head_rate, "lr": 0.0})
     return groups

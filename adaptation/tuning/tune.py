@@ -18,14 +18,19 @@ from indexer.bundles.bundle import Bundle
 from indexer.devices.detect import devices
 from indexer.devices.torch_device import Precision, default_precision, find_device
 from indexer.encoder import Encoder
+from indexer.errors import ExamplesError
 from indexer.openclip.image_tower import ImageTower
 from indexer.weights.load_tower import obtain_tower
+from indexer.weights.text_tower import obtain_text
 
 from .checkpoint import STATE
+from .checks import objection
+from .inputs import StoredTower, Tower
 from .save_model import keep_tuned, require_free
 from .settings import Tuning
 from .sweep import Old, chosen, sweep
 from .task_data import of_examples, of_pairs
+from .text_tower import ClipText
 from .trainer import Trainer
 from .training_log import Log
 from .wise_ft import interpolate
@@ -111,10 +116,10 @@ def tune(
     warnings: Sequence[str] = (),
     on_note: Report = lambda line: None,
 ) -> Tuned:
-    """Train the image tower, then interpolate towards the base model (WiSE-FT).
+    """Train the image tower, for captions also the text tower, then interpolate (WiSE-FT).
 
-    For classes a head is trained first, then both. The interpolation takes the point that is best
-    on held-out images among those that do not lose on the old ones.
+    For classes a head is trained first, then both. The interpolation, towards the base model,
+    takes the point that is best on held-out images among those that do not lose on the old ones.
 
     Args:
         base: The model to start from.
@@ -134,17 +139,33 @@ def tune(
     """
     base.require_compiled("fine-tuning")
     require_free(name)
+    if problem := objection(settings, captioned=isinstance(data, Pairs)):
+        raise ExamplesError(problem)
+    text = None
+    if settings.towers != "image":
+        text = ClipText(obtain_text(base), cut=base.text.cut, precision=run.precision)
     task_data = (
         of_examples(base, encoder, data, settings.seed, templates)
         if isinstance(data, Examples)
-        else of_pairs(base, encoder, data, settings.seed)
+        else of_pairs(base, encoder, data, settings, text)
     )
     torch.manual_seed(settings.seed)
-    visual = obtain_tower(base)
-    start = {f"tower.{name}": value.clone() for name, value in visual.state_dict().items()}
-    trained = _prepare(visual, settings)
-    on_note(f"{trained:,} parameters of the tower are trained")
-    tower = ImageTower(visual, base.image, run.precision).to(run.device)
+    visual = None if settings.towers == "text" else obtain_tower(base)
+    moved = {
+        prefix: module
+        for prefix, module in (("tower.", visual), ("objective.text.", text))
+        if module is not None
+    }
+    start = {
+        f"{prefix}{name}": value.clone()
+        for prefix, module in moved.items()
+        for name, value in module.state_dict().items()
+    }
+    trained = sum(_prepare(module, settings) for module in moved.values())
+    on_note(f"{trained:,} parameters are trained")
+    tower: Tower = StoredTower(run.device)
+    if visual is not None:
+        tower = ImageTower(visual, base.image, run.precision).to(run.device)
     steps = -(-len(task_data.training.targets) // settings.batch_size)
     trainer = Trainer(
         tower,
@@ -158,28 +179,41 @@ def tune(
     first = trainer.weights()
     for metrics in trainer.run(task_data.training, task_data.held_out):
         on_note(", ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in metrics.items()))
-    merge_lora(visual)
+    for module in moved.values():
+        merge_lora(module)
     end = trainer.weights()
     first = {name: first[name] if name in first else start[name].to(end[name]) for name in end}
-    before = None if old is None else Old.of(old, base, encoder, templates)
+    before = None if old is None else Old.of(old, base, encoder, templates, settings.towers)
     found = sweep(trainer, first, end, task_data.held_out, before, on_note)
     alpha = chosen(found, None if before is None else before.before)
     trainer.load(interpolate(first, end, alpha))
-    _recompute(visual, False)
-    metadata = {"tuning": asdict(settings), "learnt": trained, "alpha": alpha, "sweep": found}
-    bundle = keep_tuned(base, visual.cpu(), name, {**metadata, "warnings": list(warnings)})
+    for module in moved.values():
+        _recompute(module.cpu(), False)
+    metadata = {
+        "tuning": asdict(settings),
+        "towers": settings.towers,
+        "learnt": trained,
+        "alpha": alpha,
+        "sweep": found,
+        "warnings": list(warnings),
+    }
+    bundle = keep_tuned(base, visual, name, metadata, None if text is None else text.model)
     (run.folder / STATE).unlink(missing_ok=True)
     return Tuned(bundle, alpha, trainer.history, found)
 
 
-def _prepare(visual: nn.Module, settings: Tuning) -> int:
+def _prepare(tower: nn.Module, settings: Tuning) -> int:
     """Freeze all but what the method trains, and return how many parameters that is."""
     if settings.method != "full":
-        ADDITIONS[settings.method](visual, settings)
-    _recompute(visual, settings.checkpointing)
-    return sum(p.numel() for p in visual.parameters() if p.requires_grad)
+        ADDITIONS[settings.method](tower, settings)
+    _recompute(tower, settings.checkpointing)
+    return sum(p.numel() for p in tower.parameters() if p.requires_grad)
 
 
-def _recompute(visual: nn.Module, enable: bool) -> None:
-    """Set whether the backward pass computes the blocks' activations again."""
-    visual.set_grad_checkpointing(enable)  # type: ignore[operator]
+def _recompute(tower: nn.Module, enable: bool) -> None:
+    """Set whether the backward pass computes the blocks' activations again.
+
+    A text tower's are, always: the objective holds those of few captions at a time.
+    """
+    if not isinstance(tower, ClipText):
+        tower.set_grad_checkpointing(enable)  # type: ignore[operator]

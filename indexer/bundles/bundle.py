@@ -38,7 +38,7 @@ BANK = "bank.npy"
 REFERENCE = "reference.npy"
 TOKENIZERS = {"bpe": "tokenizer.txt", "huggingface": "tokenizer.json"}
 # The keys of `tokenizers.bpe.CLEANERS`.
-CLEANERS = ("lower", "whitespace", "canonicalize")
+CLEANERS = ("lower", "whitespace", "canonicalize", "none")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 # Far above those of any model, and far below what fills the memory.
 MAX_DIM = 65_536
@@ -144,6 +144,8 @@ class Bundle:
             of an earlier version.
         graphs: What others exported, by "image" and "text"; empty where clipdex compiled it.
         checks: What was checked when such a model was pulled, in words.
+        text_only: Whether it has a text graph alone, as the encoder of a text classifier. What it
+            says of images means nothing.
     """
 
     folder: Path
@@ -163,6 +165,7 @@ class Bundle:
     architecture: dict[str, Any] = field(default_factory=dict)
     graphs: dict[str, Graph] = field(default_factory=dict)
     checks: tuple[str, ...] = ()
+    text_only: bool = False
 
     @property
     def image_graph(self) -> Graph:
@@ -269,15 +272,17 @@ class Bundle:
             architecture=fields.object("architecture", {}),
             graphs=_graphs(fields.fields("graphs", {})),
             checks=fields.texts("checks") if fields.has("checks") else (),
+            text_only=fields.has("text_only") and fields.flag("text_only"),
         )
-        fields.nothing_else("format", "checks")
+        fields.nothing_else("format", "checks", "text_only")
         return made
 
     @property
     def files(self) -> tuple[str, ...]:
         """The names of its files beside the manifest."""
         there = [name for name in (BANK, REFERENCE) if (self.folder / name).is_file()]
-        graphs = (*self.image_graph.files, *self.text_graph.files)
+        images = () if self.text_only else self.image_graph.files
+        graphs = (*images, *self.text_graph.files)
         return (*graphs, self.text.file, *there)
 
     @property
@@ -297,9 +302,10 @@ class Bundle:
         for holder, key in (
             (manifest, "graphs"),
             (manifest, "checks"),
+            (manifest, "text_only"),
             (manifest["text"], "prefix"),
         ):
-            if not holder[key]:  # of exports only
+            if not holder[key]:  # of exports and text encoders only
                 del holder[key]
         text = json.dumps(manifest, indent=1, ensure_ascii=False)
         (self.folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

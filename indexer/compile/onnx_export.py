@@ -123,7 +123,7 @@ def export_image(model: Any, preprocess: Preprocess, path: Path, *, half: bool =
     """
     example = torch.zeros(2, 3, *preprocess.size, dtype=torch.uint8)
     dynamic = {0: torch.export.Dim("batch", min=1)}
-    _export(ImageTower(model, preprocess), example, dynamic, path, name="pixels", half=half)
+    export(ImageTower(model, preprocess), example, dynamic, path, name="pixels", half=half)
 
 
 def export_text(
@@ -148,18 +148,31 @@ def export_text(
         ids = ids[:, : min(7, ids.shape[1] - 1)]
     else:
         tower = TextTower(model)
-    _export(tower, ids, dynamic, path, name="ids", half=half)
+    export(tower, ids, dynamic, path, name="ids", half=half)
 
 
-def _export(
+def export(
     tower: nn.Module,
     example: torch.Tensor,
     dynamic: dict[int, Any],
     path: Path,
     *,
     name: str,
-    half: bool,
+    half: bool = False,
 ) -> None:
+    """Write any tower, from one input to unit `vectors` `(n, dim)`.
+
+    Args:
+        tower: The tower.
+        example: An input of two.
+        dynamic: Which of the input's sides are free, as `torch.export` takes them.
+        path: The ONNX file; weights go beside it.
+        name: Of the input.
+        half: Store all weights in half precision.
+
+    Raises:
+        CompileError: torch cannot export the tower.
+    """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), torch.inference_mode():

@@ -37,6 +37,16 @@ class ImageTower(nn.Module):
         # Convolutions in half precision run on tensor cores, which want channels last.
         self.to(memory_format=torch.channels_last)
 
+    @property
+    def trained(self) -> nn.Module:
+        """What tuning moves: open_clip's image tower."""
+        return self.visual
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tower is."""
+        return self.mean.device
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode `(n, 3, h, w)` uint8 as `(n, dim)` float32 of unit norm."""
         scaled = (pixels.to(torch.float32) / 255.0 - self.mean) / self.std

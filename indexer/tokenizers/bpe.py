@@ -47,16 +47,21 @@ def clean_canonicalize(text: str) -> str:
     return " ".join(plain.lower().split())
 
 
+def clean_none(text: str) -> str:
+    """Return a text as it is, but for lone surrogates, which no tokenizer can encode."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 CLEANERS: dict[str, Callable[[str], str]] = {
     "lower": clean_lower,
     "whitespace": clean_whitespace,
     "canonicalize": clean_canonicalize,
+    "none": clean_none,
 }
 
 
 def _basic_clean(text: str) -> str:
-    # Text from a command line may hold lone surrogates, which no tokenizer can encode.
-    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = clean_none(text)  # text from a command line may hold lone surrogates
     if not (text.isascii() and text.isprintable()) or "&" in text:
         import html  # only where needed: the imports cost a cold search 50 ms
 

@@ -1,6 +1,6 @@
 """The routes: one module a resource, no logic."""
 
-from . import docs, embeddings, images, jobs, labels, page, search, sessions, status
+from . import docs, embeddings, images, jobs, labels, page, search, sessions, status, texts
 
 ROUTERS = (
     page.router,
@@ -10,6 +10,7 @@ ROUTERS = (
     search.router,
     images.router,
     labels.router,
+    texts.router,
     embeddings.router,
     jobs.router,
     sessions.router,

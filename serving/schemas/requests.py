@@ -17,6 +17,8 @@ from pydantic import (
 from indexer.store.records import MAX_INTEGER
 
 MAX_HITS = 500
+# Of a request to classify: a pass of the encoder.
+MAX_TEXTS = 64
 THUMBNAIL_SIZES = (160, 320, 640, 1600)
 MAX_OFFSET = 10_000_000
 MAX_ID = MAX_INTEGER
@@ -30,6 +32,12 @@ def _is_text(value: str) -> str:
     return value
 
 
+def _is_wording(value: str) -> str:
+    if not value.strip():
+        raise ValueError("an empty text has no label")
+    return _is_text(value)
+
+
 def _decoded(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -41,6 +49,7 @@ def _decoded(value: object) -> object:
 
 Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_is_text)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_is_text)]
+Wording = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_is_wording)]
 Weight = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=MAX_HITS)]
@@ -155,6 +164,18 @@ class LabelCountBody(Strict):
     labels: list[Words] = Field(min_length=1, max_length=32, examples=[["cat", "dog"]])
     min_probability: Share = 0.5
     filter: FilterBody = FilterBody()
+
+
+class ClassifyTextBody(Strict):
+    """Texts for a classifier."""
+
+    name: str = Field(
+        pattern=r"^\w[\w.-]{0,63}$", description="A classifier that `clipdex adapt text` made."
+    )
+    texts: list[Wording] = Field(
+        min_length=1, max_length=MAX_TEXTS, examples=[["two boats on the lake"]]
+    )
+    top: int = Field(5, ge=1, le=1000)
 
 
 class IndexBody(Strict):

@@ -1,10 +1,12 @@
 """What clients get."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from search import Hit
+from search.labels.answer import Answer as BestLabels
 
 from .paths import PathView
 
@@ -101,6 +103,42 @@ class LabelAnswer(Answer):
     """In the order of the request."""
 
     images: list[LabelledImage]
+
+
+class TextLabel(Answer):
+    """A label of a text, and its probability among all labels."""
+
+    label: str
+    probability: float
+
+
+class ClassifiedText(Answer):
+    """A text's labels, best first. none: P(no label fits); null where that was not learned."""
+
+    labels: list[TextLabel]
+    none: float | None
+
+
+class ClassifyTextAnswer(Answer):
+    """In the order of the request."""
+
+    texts: list[ClassifiedText]
+
+    @classmethod
+    def of(cls, answers: Sequence[BestLabels]) -> Self:
+        """Return the answers of a classifier."""
+        return cls(
+            texts=[
+                ClassifiedText(
+                    labels=[
+                        TextLabel(label=one.label, probability=round(one.probability, 6))
+                        for one in labels
+                    ],
+                    none=none,
+                )
+                for labels, none in answers
+            ]
+        )
 
 
 class LabelCount(Answer):

@@ -179,7 +179,7 @@ def concept(
 
 @handle_errors
 def list_learned(collection: options.Collection = None, as_json: options.Json = False) -> None:
-    """List the heads and concepts of a collection.
+    """List the heads, concepts and text classifiers of a collection.
 
     Example: clipdex adapt list
     """
@@ -193,6 +193,11 @@ def list_learned(collection: options.Collection = None, as_json: options.Json = 
             continue
         if as_json:
             out_json(_summary(manifest))
+        elif manifest.get("task") == "text":
+            out(
+                f"{manifest['name']}  {len(manifest['classes']):,} classes of texts, "
+                f"{manifest['method']}"
+            )
         elif "classes" in manifest:
             out(f"{manifest['name']}  {len(manifest['classes']):,} classes, {manifest['method']}")
         else:
@@ -203,7 +208,7 @@ def list_learned(collection: options.Collection = None, as_json: options.Json = 
 
 @handle_errors
 def show(name: Name, collection: options.Collection = None) -> None:
-    """Print everything that is known about a head or concept, as JSON.
+    """Print everything that is known about a head, concept or text classifier, as JSON.
 
     Example: clipdex adapt show machine-parts
     """
@@ -213,7 +218,7 @@ def show(name: Name, collection: options.Collection = None) -> None:
 
 @handle_errors
 def remove(name: Name, collection: options.Collection = None) -> None:
-    """Delete a head or concept, and the labels that the head gave.
+    """Delete a head, concept or text classifier, and the labels that the head gave.
 
     Example: clipdex adapt remove machine-parts
     """
@@ -232,14 +237,15 @@ def remove(name: Name, collection: options.Collection = None) -> None:
 
 
 def _folders(collection: Path | None) -> list[Path]:
-    """Return the folders of all heads, then of all concepts, whether they can be read or not."""
+    """Return the folders of all heads, concepts and text classifiers, readable or not."""
     from indexer.store.collection import locate
     from search.labels.artifact import names
     from search.labels.concepts import concepts_folder
     from search.labels.heads import heads_folder
+    from search.labels.text_classifier import texts_folder
 
     place = locate(collection).folder
-    folders = (heads_folder(place), concepts_folder(place))
+    folders = (heads_folder(place), concepts_folder(place), texts_folder(place))
     return [folder / name for folder in folders for name in names(folder)]
 
 
@@ -253,13 +259,14 @@ def _named(name: str, collection: Path | None) -> list[Path]:
     found = [folder for folder in _folders(collection) if folder.name == name]
     if not found:
         raise ArtifactError(
-            f"no head or concept is called {name} here: `clipdex adapt list` lists those there are"
+            f"no head, concept or text classifier is called {name} here: `clipdex adapt list` "
+            "lists those there are"
         )
     return found
 
 
 def _summary(manifest: Any) -> dict[str, Any]:
-    keys = ("name", "kind", "method", "classes", "model", "fingerprint", "metrics", "made")
+    keys = ("name", "kind", "task", "method", "classes", "model", "fingerprint", "metrics", "made")
     return {key: manifest[key] for key in keys if key in manifest}
 
 

@@ -43,6 +43,12 @@ def tune(
             "only for transformers) train a few new ones beside them.",
         ),
     ] = "full",
+    towers: Annotated[
+        str,
+        typer.Option(
+            metavar="T", help="What moves: image, or with captions also text or both towers."
+        ),
+    ] = "image",
     old: Annotated[
         Path | None,
         typer.Option(
@@ -93,9 +99,10 @@ def tune(
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:
-    """Fine-tune a model's image tower on your own classes or captions; needs clipdex[torch].
+    """Fine-tune a model on your own classes or captions; needs clipdex[torch].
 
-    Use it where a head (`clipdex adapt train`) is not enough. For classes a head is trained first,
+    Use it where a head (`clipdex adapt train`) is not enough. The image tower is trained; with
+    captions, --towers can say otherwise. For classes a head is trained first,
     then both; in the end the weights are moved back towards the old ones as far as held-out images
     do not suffer. The result is a model of its own: `clipdex index --model NAME`, and `clipdex
     models export NAME` for other programs. An interrupted run is resumed.
@@ -111,11 +118,12 @@ def tune(
     from adaptation.data.checks import check
     from adaptation.data.examples import Examples, read_examples
     from adaptation.data.pairs import read_pairs
-    from adaptation.tuning.checks import check_model, check_settings
-    from adaptation.tuning.settings import CAPTIONS_BATCH, METHODS, Tuning
+    from adaptation.tuning.checks import check_model, check_settings, objection
+    from adaptation.tuning.settings import CAPTIONS_BATCH, METHODS, TOWERS, Tuning
     from indexer import load_encoder
     from indexer.bundles.cache import cache_folder
     from indexer.devices.cpu_count import available_cores
+    from indexer.errors import ExamplesError
     from indexer.load import active_model, find_bundle
     from indexer.store.collection import locate
     from indexer.store.lookup import lookup_where
@@ -125,6 +133,8 @@ def tune(
     check_name(name)
     if method not in METHODS:
         raise typer.BadParameter(f"--method is one of {', '.join(METHODS)}")
+    if towers not in TOWERS:
+        raise typer.BadParameter(f"--towers is one of {', '.join(TOWERS)}")
     truth = read_ground_truth(data)
     captioned = not any(known.labels for known in truth.values())
     chosen = replace(
@@ -136,12 +146,15 @@ def tune(
         unfreeze_per_epoch=unfreeze,
         checkpointing=checkpointing,
         seed=seed,
+        towers=towers,
     )
+    if problem := objection(chosen, captioned=captioned):
+        raise ExamplesError(problem)
     place = locate(collection)
     base, fingerprint = (model, None) if model else active_model(place)
     bundle = find_bundle(base, fingerprint)
     found = [*check_settings(chosen), *check_model(bundle)]
-    _objected(found, force)
+    objected(found, force)
     with needs_torch():
         from adaptation.tuning.save_model import require_free
         from adaptation.tuning.training_log import require_tensorboard
@@ -164,7 +177,7 @@ def tune(
         note(f"skipped {display(path)}: {reason}")
     if isinstance(known, Examples):
         objections = check(known)
-        _objected(objections, force)
+        objected(objections, force)
         found += objections
     tuned = learn(
         bundle,
@@ -187,7 +200,7 @@ def tune(
         raise typer.Exit(SOME_FILES_FAILED)
 
 
-def _objected(found: "list[Finding]", force: bool) -> None:
+def objected(found: "list[Finding]", force: bool) -> None:
     """Raise ExamplesError for what the checks found, or with `force` print warnings."""
     from indexer.errors import ExamplesError
 
@@ -242,14 +255,21 @@ def merge(
 
 
 @contextmanager
-def needs_torch() -> Iterator[None]:
-    """Raise an error of one line where an import inside fails."""
+def needs_torch(
+    what: str = "fine-tuning", instead: str = "learn a head with `clipdex adapt train`"
+) -> Iterator[None]:
+    """Raise an error of one line where an import inside fails.
+
+    Args:
+        what: What the import is for.
+        instead: What works without it.
+    """
     from indexer.errors import ExamplesError
 
     try:
         yield
     except ImportError as exc:
         raise ExamplesError(
-            f"fine-tuning needs torch and open_clip, which are not installed ({exc}): pip install "
-            "'clipdex[torch]', or learn a head with `clipdex adapt train`"
+            f"{what} needs torch and open_clip, which are not installed ({exc}): pip install "
+            f"'clipdex[torch]', or {instead}"
         ) from exc

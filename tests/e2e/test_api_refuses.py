@@ -95,7 +95,8 @@ def test_foreign_hosts_and_origins_are_refused(served: Served) -> None:
     refused(served.get("/v1/status", headers={"Host": "evil.example"}), 421)
     refused(served.get("/", headers={"Host": "evil.example:8765"}), 421)
     evil = {"Origin": "https://evil.example"}
-    for path in ("/v1/search", "/v1/index", "/v1/label", "/v1/session", "/v1/search/image"):
+    refused(served.post("/v1/search/image", json={}, headers=evil), 403)
+    for path in ("/v1/search", "/v1/index", "/v1/label", "/v1/classify-text", "/v1/session"):
         refused(served.post(path, json={}, headers=evil), 403)
     refused(served.post("/v1/search", json={}, headers={"Origin": "null"}), 403)
     refused(served.post("/v1/search", json={}, headers={"Sec-Fetch-Site": "cross-site"}), 403)
@@ -282,6 +283,43 @@ def test_invalid_parameters_are_refused(served: Served, path: str) -> None:
 def test_invalid_bodies_are_refused(served: Served, body: bytes) -> None:
     answer = served.post("/v1/search", content=body, headers=JSON)
     refused(answer, 400 if body == b"\xff\xfe" and answer.status_code == 400 else 422)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"name": "topics"}',
+        b'{"name": "topics", "texts": []}',
+        b'{"name": "topics", "texts": "a dog"}',
+        b'{"name": "topics", "texts": [1]}',
+        b'{"name": "topics", "texts": [" "]}',
+        b'{"name": "topics", "texts": ["\\ud800"]}',
+        b'{"name": "topics", "texts": ["a"], "top": 0}',
+        b'{"name": "topics", "texts": ["a"], "top": 1e9}',
+        b'{"name": "topics", "texts": ["a"], "unknown": 1}',
+        b'{"name": "../heads/x", "texts": ["a"]}',
+        b'{"name": "/etc/passwd", "texts": ["a"]}',
+        b'{"name": "a\\u0000b", "texts": ["a"]}',
+        b'{"name": ".new-x", "texts": ["a"]}',
+        b'{"name": "%s", "texts": ["a"]}' % (b"x" * 65),
+        b'{"name": "topics", "texts": ["%s"]}' % (b"x" * 2001),
+        b'{"name": "topics", "texts": [%s]}' % b",".join([b'"a"'] * 65),
+    ],
+)
+def test_texts_that_cannot_be_classified_are_refused(served: Served, body: bytes) -> None:
+    refused(served.post("/v1/classify-text", content=body, headers=JSON), 422)
+
+
+def test_an_unknown_text_classifier_is_not_found(served: Served) -> None:
+    body = {"name": "topics", "texts": ["a dog"]}
+    problem = refused(served.post("/v1/classify-text", json=body), 404)
+    assert "topics" in problem["detail"]
+    folder = served.collection / "text" / "broken"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    refused(served.post("/v1/classify-text", json={**body, "name": "broken"}), 409)
+    shutil.rmtree(folder.parent)
 
 
 def test_an_unknown_image_is_not_found(served: Served) -> None:

@@ -20,6 +20,7 @@ import pytest
 from support.command import COMMAND
 from support.pages import SHELL, blocks, pages
 from support.shapes import draw, labelled
+from support.text_encoders import FRESH, topics
 from support.without import TORCH, without
 
 # What is not run here, by the beginning of its line, and why.
@@ -29,6 +30,7 @@ NOT_RUN = {
     "pip install": "installs from a package registry; test_wheel.py installs the wheel",
     "docker ": "needs Docker",
     ".venv/bin/python -m scripts.torture": "takes hours; test_torture.py runs short forms",
+    "clipdex adapt text mine ./topics.csv --encoder": "needs a hub; test_text.py has a folder",
     "clipdex models pull": "needs a hub; test_exports.py pulls from one of its own",
     "clipdex index ./photos --model immich-app/": "needs a hub, as above",
     "clipdex models add ./finetuned.safetensors": "compiles 600 MB; test_compiler.py compiles less",
@@ -40,6 +42,7 @@ NEEDS_TORCH = (
     "clipdex models export",
     "clipdex models add ./pocket",
     "clipdex adapt tune",
+    "clipdex adapt text topics ./topics.csv --method",
     "clipdex index ./photos --model mine",
 )
 # Languages of blocks that nothing here could run.
@@ -81,11 +84,15 @@ def scene(sample_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         draw(here / name, "disc", seed)
     draw(here / "orchard" / "IMG_0815.jpg", "grain", 1)
     draw(here / "new" / "part.png", "disc", 50)
+    topics(here / "topics.csv")
+    (here / "fresh.txt").write_text("\n".join(FRESH))
     for folder in ("labelled", "everyday"):
         labelled(here / folder, range(4))
         (here / folder / "disc").rename(here / folder / "gear")
         (here / folder / "stripes").rename(here / folder / "bolt")
         shutil.rmtree(here / folder / "grain")
+    rows = [f"labelled/{kind}/{n}.png,a {kind}" for kind in ("gear", "bolt") for n in range(4)]
+    (here / "captions.csv").write_text("\n".join(["path,caption", *rows]))
     return here
 
 
@@ -221,6 +228,7 @@ def test_the_api_page_runs_as_written(shell: Shell) -> None:
     page = [block for block in ALL if block.page == "docs/api.md"]
     shell.run("clipdex index ./photos ./orchard")
     shell.run("clipdex adapt train parts ./labelled")
+    shell.run("clipdex adapt text topics ./topics.csv")
     for block in page:
         if block.language == "indented":
             for command in block.commands():

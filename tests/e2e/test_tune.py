@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from indexer.bundles.bundle import Bundle
 from support.checkpoints import make_checkpoint
 from support.command import COMMAND, Run, json_lines
 from support.shapes import CLASSES, labelled
@@ -90,6 +91,54 @@ def test_captions_tune_a_model_and_several_are_averaged(clipdex: Run, tmp_path: 
         assert why in clipdex("adapt", "merge", "other", *names, code=1).stderr
     clipdex("index", tmp_path / "train", "--model", "mine")
     assert json_lines(clipdex("search", "a drawing of stripes", "--json"))
+
+
+@pytest.mark.parametrize("towers", ["text", "both"])
+def test_captions_tune_the_text_tower_too(towers: str, clipdex: Run, tmp_path: Path) -> None:
+    labelled(tmp_path / "train", range(10))
+    data = tmp_path / "train" / "kinds.csv"
+    rows = [f"{kind}/{seed}.png,a drawing of {kind}" for kind in CLASSES for seed in range(10)]
+    data.write_text("\n".join(["path,caption", *rows]))
+    photos = labelled(tmp_path / "old", range(20, 22))
+    add_small_model(clipdex, tmp_path)
+    common = ("--model", "small", "--epochs", "2", "--batch-size", "12", "--towers", towers)
+    method = ("--method", "lora", "--rate", "0.01") if towers == "both" else ()
+    done = clipdex("adapt", "tune", "mine", data, *common, *method, "--json")
+    (report,) = json_lines(done)
+    assert report["towers"] == report["tuning"]["towers"] == towers
+    assert len(report["sweep"]) == 11
+    models = {one["name"]: one for one in json_lines(clipdex("models", "list", "--json"))}
+    bundles = {
+        name: Bundle.load(tmp_path / "cache" / "models" / models[name]["fingerprint"])
+        for name in ("small", "mine")
+    }
+    small, mine = (bundles[name].checksums for name in ("small", "mine"))
+    # Where no step was better, it is still the model that it was.
+    moved = report["alpha"] > 0
+    assert (small["text.onnx.data"] != mine["text.onnx.data"]) == moved
+    assert (small["bank.npy"] != mine["bank.npy"]) == moved
+    if towers == "text":
+        assert small["image.onnx.data"] == mine["image.onnx.data"]
+    clipdex("index", photos, "--model", "mine")
+    assert json_lines(clipdex("search", "a drawing of stripes", "--json"))
+    if towers == "text":  # averaged with another run, the text tower goes along
+        clipdex("adapt", "tune", "mine-2", data, *common, "--seed", "1", "--old", photos)
+        clipdex("adapt", "merge", "mean", "mine", "mine-2")
+        assert json_lines(clipdex("eval", photos, "--model", "mean", "--json"))
+
+
+def test_towers_that_do_not_fit_are_refused(clipdex: Run, tmp_path: Path) -> None:
+    classes = labelled(tmp_path / "classes", range(2))
+    captions = captioned(tmp_path / "captions", range(2))
+    for data, options, code, why in (
+        (classes, ("--towers", "text"), 1, b"needs captions"),
+        (classes, ("--towers", "both"), 1, b"needs captions"),
+        (captions, ("--towers", "text", "--method", "adapter"), 1, b"full or lora"),
+        (captions, ("--towers", "none"), 2, b"image, text, both"),
+    ):
+        done = clipdex("adapt", "tune", "mine", data, *options, code=code)
+        assert why in done.stderr
+        assert code == 2 or len(done.stderr.splitlines()) == 1
 
 
 def _events(folder: Path) -> list[float]:

@@ -9,10 +9,14 @@ torch parametrizations; docs/decisions/0024-peft.md says why not with the `peft`
 """
 
 import math
+import re
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
+
+# Modules of attention, by the names that transformers gives them.
+ATTENTION = re.compile("attn|attention", re.IGNORECASE)
 
 
 class LowRank(nn.Module):
@@ -34,7 +38,8 @@ class LowRank(nn.Module):
 def adaptable(tower: nn.Module) -> list[tuple[nn.Module, str]]:
     """Return (module, name of its weight) of what LoRA adapts.
 
-    These are attention's projections where there is attention, else pointwise convolutions.
+    These are attention's projections where there is attention, else pointwise convolutions, else
+    the linear layers of attention as transformers builds it, else all linear layers.
     """
     attention: list[tuple[nn.Module, str]] = []
     for module in tower.modules():
@@ -42,11 +47,16 @@ def adaptable(tower: nn.Module) -> list[tuple[nn.Module, str]]:
             attention += [(module, "in_proj_weight"), (module.out_proj, "weight")]
     if attention:
         return attention
-    return [
+    convolutions: list[tuple[nn.Module, str]] = [
         (module, "weight")
         for module in tower.modules()
         if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
     ]
+    if convolutions:
+        return convolutions
+    linear = {name: one for name, one in tower.named_modules() if isinstance(one, nn.Linear)}
+    inside = {name for name in linear if ATTENTION.search(name)} or linear.keys()
+    return [(linear[name], "weight") for name in linear if name in inside]
 
 
 def add_lora(tower: nn.Module, rank: int, alpha: float) -> list[nn.Parameter]:

@@ -7,6 +7,7 @@ import pytest
 
 from adaptation.data.examples import Examples
 from adaptation.data.pairs import Pairs
+from adaptation.tuning.settings import Tuning
 from adaptation.tuning.task_data import TaskData, of_examples, of_pairs
 from indexer import load_encoder
 from indexer.encoder import BundleEncoder
@@ -47,7 +48,7 @@ def test_tuning_holds_out_whole_scenes(encoder: BundleEncoder) -> None:
         np.arange(len(true))[:, np.newaxis],
         *(tuple(names(len(true))) for _ in range(2)),
     )
-    training, held_out = sides(of_pairs(encoder.bundle, encoder, data, 0), true)
+    training, held_out = sides(of_pairs(encoder.bundle, encoder, data, Tuning()), true)
     assert held_out
     assert not training & held_out
 
