@@ -25,9 +25,9 @@ from indexer.bundles.bundle import Bundle
 from indexer.encoder import Embeddings, unit
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.load import BUILT_IN, find_bundle
+from indexer.store.approximate.codes_file import publish_codes
 from indexer.store.catalog import writing
 from indexer.store.codec import Ids, packed
-from indexer.store.codes_file import publish_codes
 from indexer.store.collection import Collection
 from indexer.store.records import IndexOptions
 from indexer.store.rows import FileRow, NewContent

@@ -19,8 +19,8 @@ from indexer.pipeline.stages import Plan, run
 from indexer.pipeline.writer import BuildReport, Committer, Skipped
 from indexer.scan import diff
 from indexer.scan.exclusions import FORGET, Rules, parse
+from indexer.store.approximate.codes_file import publish_codes
 from indexer.store.catalog import writing
-from indexer.store.codes_file import publish_codes
 from indexer.store.collection import Collection, locate
 from indexer.store.lookup import Lookup
 from indexer.store.protocol import StoreReader, StoreWriter

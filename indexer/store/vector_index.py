@@ -26,9 +26,9 @@ from indexer.errors import CollectionLocked, CollectionStorageError
 from indexer.notices import say
 
 from . import vector_file
-from .approximate_index import Codes, Search
+from .approximate.codes import Codes, Search
+from .approximate.codes_file import open_codes, remove_codes
 from .codec import Ids, Scores, damaged_row
-from .codes_file import open_codes, remove_codes
 from .collection import Collection
 from .fp16_index import ROWS, Flat
 from .protocol import StoreReader, StoreWriter

@@ -20,6 +20,7 @@ from indexer.store.records import (
     Model,
     Moment,
     Scope,
+    Shard,
     VectorFile,
 )
 from indexer.store.rows import Exclusion, FileRow, NewContent, SavedLabel
@@ -507,3 +508,25 @@ class StoreContract:
             with store.transaction():
                 store.publish_codes_file(MODEL.fingerprint, None)
             assert store.codes_file(MODEL.fingerprint) is None
+
+    def test_images_and_files_are_handed_on_as_they_are(self) -> None:
+        with self.filled() as (store, root, ids):
+            with store.transaction():
+                store.put_file(FileRow(root, b"bad.jpg", 7, 8, reason="not an image"))
+            images = dict(store.stored_images(MODEL.fingerprint))
+            assert images == {ids[seed - 1]: content(seed) for seed in (1, 2, 3)}
+            assert dict(store.stored_images(OTHER.fingerprint)) == {}
+            first, *_, last = store.stored_files()
+            assert first == FileRow(root, b"a.jpg", 100, 10**9, ids[0])
+            assert last == FileRow(root, b"bad.jpg", 7, 8, reason="not an image")
+
+    def test_a_share_of_files_is_kept(self) -> None:
+        with self.filled() as (store, _, _):
+            assert store.shard() is None
+            with store.transaction():
+                store.set_shard(Shard(3, 8))
+            assert store.shard() == Shard(3, 8)
+        paths = [b"%d.jpg" % number for number in range(200)]
+        shares = [[path for path in paths if Shard(n, 4).holds(path)] for n in (1, 2, 3, 4)]
+        assert sorted(path for share in shares for path in share) == sorted(paths)
+        assert min(map(len, shares)) > 30

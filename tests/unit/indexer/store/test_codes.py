@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from indexer.encoder import Embeddings, unit
-from indexer.store import checked_files, codes_file, vector_file
+from indexer.store import checked_files, vector_file
+from indexer.store.approximate import codes_file
+from indexer.store.approximate.codes_file import publish_codes
 from indexer.store.catalog import Catalog, writing
 from indexer.store.codec import packed
-from indexer.store.codes_file import publish_codes
 from indexer.store.collection import Collection
 from indexer.store.records import IndexOptions, Model
 from indexer.store.rows import FileRow, NewContent

@@ -22,9 +22,8 @@ import faiss
 import numpy as np
 
 from indexer.encoder import Embeddings, unit
-
-from .codec import Ids, Scores
-from .fp16_index import ROWS, Flat
+from indexer.store.codec import Ids, Scores
+from indexer.store.fp16_index import ROWS, Flat
 
 # Lists for n vectors: this times the square root of n, as of the vectors that trained them.
 LISTS = 4

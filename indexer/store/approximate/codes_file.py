@@ -12,14 +12,14 @@ import numpy as np
 
 from indexer.encoder import Embeddings
 from indexer.notices import say
+from indexer.store import vector_file
+from indexer.store.collection import Collection
+from indexer.store.fp16_index import Flat
+from indexer.store.protocol import StoreReader, StoreWriter
+from indexer.store.records import CodesFile, IndexOptions, VectorFile
+from indexer.store.vector_file import codes_path, vector_path
 
-from . import vector_file
-from .approximate_index import Codes, Search, tune
-from .collection import Collection
-from .fp16_index import Flat
-from .protocol import StoreReader, StoreWriter
-from .records import CodesFile, IndexOptions, VectorFile
-from .vector_file import codes_path, vector_path
+from .codes import Codes, Search, tune
 
 # From this many vectors on codes are worth their making: measured by benchmarks/million.py.
 APPROXIMATE_FROM = 200_000

@@ -1,0 +1,1 @@
+"""Codes that propose vectors in large collections."""
