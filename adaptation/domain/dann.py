@@ -27,7 +27,7 @@ class DANN:
     needs_torch: ClassVar[bool] = True
     aligns: ClassVar[bool] = True
     strength: float | None = None
-    steps: int = 1000
+    steps: int = 600
 
     def candidates(self) -> Sequence[Self]:
         """Return one setting for each of three strengths."""

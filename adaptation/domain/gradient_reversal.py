@@ -41,9 +41,7 @@ class DomainClassifier(nn.Module):
         logits: torch.Tensor = self.layers(features)
         return logits.squeeze(1)
 
-    def loss(
-        self, source: torch.Tensor, target: torch.Tensor, strength: float
-    ) -> torch.Tensor:
+    def loss(self, source: torch.Tensor, target: torch.Tensor, strength: float) -> torch.Tensor:
         """Return the mean cross-entropy behind the gradient-reversal layer.
 
         Args:

@@ -32,7 +32,7 @@ class CORAL:
     needs_torch: ClassVar[bool] = True
     aligns: ClassVar[bool] = True
     strength: float | None = None
-    steps: int = 1000
+    steps: int = 600
 
     def candidates(self) -> Sequence[Self]:
         """Return one setting for each of three strengths."""
@@ -58,7 +58,7 @@ class MMD:
     needs_torch: ClassVar[bool] = True
     aligns: ClassVar[bool] = True
     strength: float | None = None
-    steps: int = 1000
+    steps: int = 600
 
     def candidates(self) -> Sequence[Self]:
         """Return one setting for each of three strengths."""

@@ -35,7 +35,7 @@ class Training:
 
     hidden: int = 128
     dropout: float = 0.5
-    steps: int = 1000
+    steps: int = 600
     batch_size: int = 64
     rate: float = 0.01
     momentum: float = 0.9
@@ -81,7 +81,7 @@ def train_network(
             sets.append((prepared(labelled.vectors), torch.from_numpy(labelled.targets)))
         unlabelled = prepared(shift.target)
         counts = [len(unlabelled), *(len(known) for _, known in sets)]
-        order = zip(*(_rows(n, training.batch_size, [seed, i]) for i, n in enumerate(counts)))
+        order = [_rows(n, training.batch_size, [seed, i]) for i, n in enumerate(counts)]
         modules = nn.ModuleList([extract, classify, beside or nn.Identity()])
         optimizer = torch.optim.SGD(
             modules.parameters(),
@@ -93,7 +93,7 @@ def train_network(
             progress = step / training.steps
             for group in optimizer.param_groups:
                 group["lr"] = decayed_rate(progress, training.rate)
-            theirs, *ours = next(order)
+            theirs, *ours = (next(one) for one in order)
             loss, seen = torch.zeros(()), []
             for (vectors, known), rows in zip(sets, ours, strict=True):
                 features = functional.relu(extract(vectors[rows]))

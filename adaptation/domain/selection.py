@@ -29,6 +29,7 @@ from .shift import Aligned, Aligner, Shift
 
 # How many parts the unlabelled images are cut into; one is held out.
 PARTS = 5
+SOURCE_ONLY = "source-only"
 BY_BOTH = "the held-out source's loss plus what tells the domains apart"
 BY_REVERSE = "reverse validation: a head of the target's new labels, on the source"
 BY_SOURCE = "the held-out source's accuracy"
@@ -125,18 +126,15 @@ def select(aligner: Aligner, shift: Shift, seed: int = 0) -> Selected:
 
 def source_only(shift: Shift, seed: int = 0) -> Selected:
     """Return the head that learns from the labelled images alone, as `clipdex adapt train` does."""
-    task = shift.pooled()
-    choice = choose(ZeroShotProbe(), task, seed)
-    ours = choice.rows < len(shift.source.targets)
-    return Selected(
-        "source-only",
-        Aligned(choice.method.fit(task, seed)),
-        BY_SOURCE,
-        asdict(choice.method),
-        (),
-        choice.logits[ours],
-        choice.targets[ours],
-    )
+    chosen = choose(ZeroShotProbe(), shift.pooled(), seed).method
+    aligned = Aligned(chosen.fit(shift.pooled(), seed))
+    split = held_out_rows(shift.source, seed)
+    if split is None:
+        return Selected(SOURCE_ONLY, aligned, BY_DEFAULT, asdict(chosen))
+    rest, held = (shift.source.subset(rows) for rows in split)
+    fitted = chosen.fit(replace(shift, source=rest).pooled(), seed)
+    logits = fitted.logits(held.vectors)
+    return Selected(SOURCE_ONLY, aligned, BY_SOURCE, asdict(chosen), (), logits, held.targets)
 
 
 def held_out_rows(task: Task, seed: int) -> tuple[Rows, Rows] | None:
@@ -168,7 +166,5 @@ def reverse_accuracy(fitted: Fitted, shift: Shift, validation: Task) -> float:
         validation: Labelled images of the source.
     """
     targets = fitted.logits(shift.target).argmax(axis=1).astype(np.int64)
-    learned = replace(
-        shift.source, vectors=shift.target, targets=targets, copies=None, scenes=None
-    )
+    learned = replace(shift.source, vectors=shift.target, targets=targets, copies=None, scenes=None)
     return fit_probe(learned).accuracy(validation)

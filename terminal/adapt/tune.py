@@ -141,7 +141,7 @@ def tune(
     base, fingerprint = (model, None) if model else active_model(place)
     bundle = find_bundle(base, fingerprint)
     found = [*check_settings(chosen), *check_model(bundle)]
-    _objected(found, force)
+    objected(found, force)
     with needs_torch():
         from adaptation.tuning.save_model import require_free
         from adaptation.tuning.training_log import require_tensorboard
@@ -164,7 +164,7 @@ def tune(
         note(f"skipped {display(path)}: {reason}")
     if isinstance(known, Examples):
         objections = check(known)
-        _objected(objections, force)
+        objected(objections, force)
         found += objections
     tuned = learn(
         bundle,
@@ -187,7 +187,7 @@ def tune(
         raise typer.Exit(SOME_FILES_FAILED)
 
 
-def _objected(found: "list[Finding]", force: bool) -> None:
+def objected(found: "list[Finding]", force: bool) -> None:
     """Raise ExamplesError for what the checks found, or with `force` print warnings."""
     from indexer.errors import ExamplesError
 
