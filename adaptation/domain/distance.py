@@ -108,12 +108,14 @@ def frechet(first: Embeddings, second: Embeddings) -> float:
         first: `(n, dim)`; at least two.
         second: `(m, dim)`; at least two.
     """
-    means, roots = [], []
+    means: list[Floats] = []
+    roots: list[Floats] = []
     for one in (first, second):
         vectors = one.astype(np.float64)
         means.append(vectors.mean(axis=0))
         # A = R^T R.
-        roots.append(np.linalg.qr((vectors - means[-1]) / np.sqrt(len(one) - 1), mode="r"))
+        spread_out = (vectors - means[-1]) / np.sqrt(len(one) - 1)
+        roots.append(np.asarray(np.linalg.qr(spread_out, mode="r")))
     # The trace of (A B)^½ is the sum of the singular values of R S^T.
     shared = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
     spread = sum(np.square(root).sum() for root in roots)

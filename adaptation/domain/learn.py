@@ -110,10 +110,7 @@ def learn(
     chosen, before = select(aligner, shift, seed), source_only(shift, seed)
     held = None if domains.labelled is None else _held_out(chosen, aligner, shift, domains, seed)
     metrics, against = measure(shift, chosen, before, domains.validation, held)
-    if against and not force:
-        raise ExamplesError(against[0].message + ". --force saves it all the same")
-    for one in against:
-        on_note(f"warning: {one.message}")
+    refuse(against, force, on_note)
     made = save_head(
         collection,
         name,
@@ -164,7 +161,7 @@ def _held_out(
     parts = scene_folds(shift.labelled.targets, seed, scenes, copies=copies)
     if not parts:
         return None
-    settled = replace(aligner, **chosen.setting)  # type: ignore[type-var]
+    settled = replace(aligner, **chosen.setting)
     logits, plain = [], []
     for rest, held in parts:
         part = replace(shift, labelled=shift.labelled.subset(rest))
@@ -224,7 +221,7 @@ def measure(
     found: list[Finding] = []
     if held is not None:
         own = held.logits, held.plain, held.zero_shot
-        metrics["target"], more = _compared(
+        metrics["target"], more = compare_with_rivals(
             "held-out target labels", own, held.targets, held.scenes
         )
         found += more
@@ -233,7 +230,9 @@ def measure(
         heads = (chosen.fitted, before.fitted, zero_shot)
         given = [head.logits(one.vectors) for head in heads]
         _, scenes = scenes_in(validation)
-        metrics["validation"], more = _compared("validation images", given, one.targets, scenes)
+        metrics["validation"], more = compare_with_rivals(
+            "validation images", given, one.targets, scenes
+        )
         found += more
     return metrics, found
 
@@ -258,10 +257,20 @@ def _of_source(shift: Shift, chosen: Selected, before: Selected) -> dict[str, An
     }
 
 
-def _compared(
+def compare_with_rivals(
     on: str, logits: Sequence[Floats], targets: Targets, scenes: Scenes
 ) -> tuple[dict[str, Any], list[Finding]]:
-    """Compare a head, its rival without alignment and zero-shot on labels of the target."""
+    """Compare a head with its rivals on labels of the target.
+
+    Args:
+        on: What the images are, in words.
+        logits: `(n, classes)` each, of the head, of that without alignment, and of zero-shot.
+        targets: `(n,)`.
+        scenes: `(n,)`, equal for images of one scene.
+
+    Returns:
+        Metrics, and a finding for each rival that is better by more than chance explains.
+    """
     right, plain, without = (one.argmax(axis=1) == targets for one in logits)
     found, metrics = [], {}
     for rival, other, instead in (
@@ -280,6 +289,15 @@ def _compared(
             )
     del metrics["known_scenes"]
     return {**metrics, "source_only": float(plain.mean())}, found
+
+
+def refuse(against: Sequence[Finding], force: bool, on_note: Report) -> None:
+    """Raise ExamplesError for what speaks against a head, or with `force` only tell of it."""
+    if against and not force:
+        messages = "; ".join(one.message for one in against)
+        raise ExamplesError(f"{messages}. --force saves it all the same")
+    for one in against:
+        on_note(f"warning: {one.message}")
 
 
 def save_head(

@@ -102,6 +102,7 @@ def mmd_loss(first: "Tensor", second: "Tensor") -> "Tensor":
     far = (squares[:, None] + squares - 2 * both @ both.T).clamp(min=0)
     rows, columns = torch.triu_indices(len(both), len(both), 1)
     median = far.detach()[rows, columns].median()
-    kernel = sum(torch.exp(-far / (width * median)) for width in BANDWIDTHS) / len(BANDWIDTHS)
+    kernels = [torch.exp(-far / (width * median)) for width in BANDWIDTHS]
+    kernel = torch.stack(kernels).mean(dim=0)
     within = kernel[:count, :count].mean() + kernel[count:, count:].mean()
     return within - 2 * kernel[:count, count:].mean()

@@ -16,4 +16,4 @@ def reversal_strength(progress: float) -> float:
 
 def decayed_rate(progress: float, start: float) -> float:
     """Return the learning rate at progress p from 0 to 1: start / (1 + 10 p) ** 0.75."""
-    return start / (1 + ALPHA * progress) ** BETA
+    return start * math.pow(1 + ALPHA * progress, -BETA)

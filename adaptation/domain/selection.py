@@ -21,6 +21,7 @@ from adaptation.data.splits import folds, scene_folds
 from adaptation.methods.zero_shot_probe import ZeroShotProbe
 from adaptation.model_selection import choose
 from adaptation.task import Fitted, Rows, Targets, Task
+from indexer.encoder import Embeddings
 from search.labels.heads import Floats
 
 from .distance import domain_gap
@@ -148,7 +149,7 @@ def held_out_rows(task: Task, seed: int) -> tuple[Rows, Rows] | None:
 
 
 def _score(
-    aligner: Aligner, aligned: Aligned, part: Shift, validation: Task, unseen: Floats
+    aligner: Aligner, aligned: Aligned, part: Shift, validation: Task, unseen: Embeddings
 ) -> float:
     if aligner.aligns:
         loss = log_loss(aligned.fitted.logits(validation.vectors), validation.targets)

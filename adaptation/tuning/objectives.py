@@ -13,7 +13,8 @@ from search.evaluation.metrics import first_ranks, recall_at
 
 Targets = NDArray[np.int64]
 """For classes `(n,)`, the number of each image's class; for captions `(n, most)`, the numbers of
-each image's captions, padded with -1.
+each image's captions, padded with -1; for classes of two domains `(n, 2)`, the class, or -1, and
+the domain.
 """
 
 Metrics = dict[str, float]
@@ -29,6 +30,10 @@ class Objective(nn.Module, ABC):
 
     separable: bool
     gain: str
+
+    def at(self, progress: float) -> None:
+        """Prepare a step, at a progress of the run from 0 to 1; most objectives stay the same."""
+        return
 
     @abstractmethod
     def sample(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:

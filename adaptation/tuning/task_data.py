@@ -54,9 +54,9 @@ def of_examples(
     Raises:
         ExamplesError: Nothing can be held out.
     """
-    split = _split(examples, examples.targets, seed)
+    split = split_by_scenes(examples, examples.targets, seed)
     task = replace(task_of(examples, encoder, templates), copies=split.copies, scenes=split.scenes)
-    head = _head(task.subset(split.training))
+    head = start_head(task.subset(split.training))
     known = [*examples.classes, str(examples.targets.tolist())]
     return _task_data(base, Classification(head), examples, examples.targets, split, known)
 
@@ -67,14 +67,14 @@ def of_pairs(base: Bundle, encoder: Encoder, pairs: Pairs, seed: int) -> TaskDat
     Raises:
         ExamplesError: Nothing can be held out.
     """
-    split = _split(pairs, np.zeros(len(pairs.paths), np.int64), seed)
+    split = split_by_scenes(pairs, np.zeros(len(pairs.paths), np.int64), seed)
     objective = Contrastive(encoder.encode_texts(list(pairs.captions)), base.logit_scale)
     known = [*pairs.captions, str(pairs.own.tolist())]
     return _task_data(base, objective, pairs, pairs.own, split, known)
 
 
 @dataclass(frozen=True)
-class _Parts:
+class Parts:
     """A split by scenes, and what it goes by."""
 
     training: Rows
@@ -83,7 +83,17 @@ class _Parts:
     scenes: Scenes
 
 
-def _split(data: Examples | Pairs, strata: Targets, seed: int) -> _Parts:
+def split_by_scenes(data: Examples | Pairs, strata: Targets, seed: int) -> Parts:
+    """Split images into those to train on and those to choose by; a scene stays on one side.
+
+    Args:
+        data: The images.
+        strata: `(n,)`, of which both sides get their share.
+        seed: Of the split.
+
+    Raises:
+        ExamplesError: Nothing can be held out.
+    """
     pairs = near_duplicates(data.vectors, data.paths)
     copies = group_pairs(len(strata), pairs)
     scenes = scenes_of(data.vectors, strata, data.paths, copies)
@@ -93,7 +103,7 @@ def _split(data: Examples | Pairs, strata: Targets, seed: int) -> _Parts:
         raise ExamplesError(
             "at least two different images of a class are needed, since one is held out"
         )
-    return _Parts(*parts[0], copies, scenes)
+    return Parts(*parts[0], copies, scenes)
 
 
 def _task_data(
@@ -101,7 +111,7 @@ def _task_data(
     objective: Objective,
     data: Examples | Pairs,
     targets: Targets,
-    split: _Parts,
+    split: Parts,
     known: list[str],
 ) -> TaskData:
     training, held_out = (
@@ -115,7 +125,8 @@ def _task_data(
     return TaskData(objective, training, held_out, digest(text + b"".join(data.digests)).hex())
 
 
-def _head(task: Task) -> nn.Linear:
+def start_head(task: Task) -> nn.Linear:
+    """Return the zero-shot probe's optimum on the frozen tower as a layer."""
     fitted = choose(ZeroShotProbe(), task, 0).method.fit(task, 0)
     head = nn.Linear(task.vectors.shape[1], task.classes)
     with torch.no_grad():

@@ -25,7 +25,7 @@ from .checkpoint import STATE
 from .save_model import keep_tuned, require_free
 from .settings import Tuning
 from .sweep import Old, chosen, sweep
-from .task_data import of_examples, of_pairs
+from .task_data import TaskData, of_examples, of_pairs
 from .trainer import Trainer
 from .training_log import Log
 from .wise_ft import interpolate
@@ -101,7 +101,7 @@ class Tuned:
 def tune(
     base: Bundle,
     encoder: Encoder,
-    data: Examples | Pairs,
+    data: Examples | Pairs | TaskData,
     settings: Tuning,
     name: str,
     run: RunConfig,
@@ -119,7 +119,7 @@ def tune(
     Args:
         base: The model to start from.
         encoder: The encoder of `base`.
-        data: What to learn from.
+        data: What to learn from; a `TaskData` is taken as it is, with its objective.
         settings: How to train.
         name: What the model is called.
         run: Where to compute and write.
@@ -134,11 +134,12 @@ def tune(
     """
     base.require_compiled("fine-tuning")
     require_free(name)
-    task_data = (
-        of_examples(base, encoder, data, settings.seed, templates)
-        if isinstance(data, Examples)
-        else of_pairs(base, encoder, data, settings.seed)
-    )
+    if isinstance(data, TaskData):
+        task_data = data
+    elif isinstance(data, Examples):
+        task_data = of_examples(base, encoder, data, settings.seed, templates)
+    else:
+        task_data = of_pairs(base, encoder, data, settings.seed)
     torch.manual_seed(settings.seed)
     visual = obtain_tower(base)
     start = {f"tower.{name}": value.clone() for name, value in visual.state_dict().items()}

@@ -43,9 +43,7 @@ def domain(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(
-            metavar="M", help="pseudo-labels, dann, coral or mmd.", show_default="pseudo-labels"
-        ),
+        typer.Option(metavar="M", help="mmd, coral, dann or pseudo-labels.", show_default="mmd"),
     ] = None,
     end_to_end: Annotated[
         str | None,
@@ -89,6 +87,8 @@ def domain(
     """
     options.check_templates(template)
 
+    from dataclasses import replace
+
     from adaptation.artifact_writer import check_name
     from adaptation.data.examples import read_examples
     from adaptation.domain.checks import (
@@ -102,15 +102,18 @@ def domain(
     from adaptation.domain.learn import Domains, learn
     from adaptation.domain.registry import METHODS, RECOMMENDED, require_torch
     from adaptation.domain.unlabelled import find_files, read_unlabelled
+    from adaptation.tuning.checks import check_model, check_settings
+    from adaptation.tuning.settings import METHODS as TUNING
     from indexer import load_encoder
+    from indexer.bundles.cache import cache_folder
     from indexer.devices.cpu_count import available_cores
-    from indexer.load import active_model
+    from indexer.load import active_model, find_bundle
     from indexer.store.collection import locate
     from indexer.store.lookup import lookup_where
     from indexer.store.paths import display
     from search.evaluation.dataset import read_ground_truth
 
-    from .tune import objected
+    from .tune import needs_torch, objected
 
     chosen = method or (RECOMMENDED if end_to_end is None else "dann")
     if chosen not in METHODS:
@@ -141,6 +144,15 @@ def domain(
             "lacks classes, alignment pulls others into their place"
         )
     model, fingerprint = active_model(place)
+    base = find_bundle(model, fingerprint)
+    settings = replace(TUNING[end_to_end or "lora"], epochs=epochs, seed=seed)
+    if end_to_end is not None:
+        with needs_torch():
+            from adaptation.tuning.save_model import require_free
+        require_free(name)
+        unfit = [*check_settings(settings), *check_model(base)]
+        objected(unfit, force)
+        findings += unfit
     encoder = load_encoder(model, fingerprint=fingerprint, threads=available_cores())
     with lookup_where(place, encoder.fingerprint) as stored:
         labelled = read_examples(truth, encoder, stored=stored, workers=workers)
@@ -158,19 +170,38 @@ def domain(
     for path, reason in skipped:
         note(f"skipped {display(path)}: {reason}")
     domains = Domains(labelled, wanted, known, measured)
-    crossed = learn(
-        place,
-        name,
-        domains,
-        encoder,
-        METHODS[chosen](),
-        model=model,
-        templates=template or (),
-        findings=findings,
-        seed=seed,
-        force=force,
-        on_note=note,
-    )
+    if end_to_end is None:
+        crossed = learn(
+            place,
+            name,
+            domains,
+            encoder,
+            METHODS[chosen](),
+            model=model,
+            templates=template or (),
+            findings=findings,
+            seed=seed,
+            force=force,
+            on_note=note,
+        )
+    else:
+        with needs_torch():
+            from adaptation.domain.end_to_end import learn_end_to_end
+            from adaptation.tuning.tune import RunConfig
+        crossed = learn_end_to_end(
+            place,
+            name,
+            domains,
+            encoder,
+            base,
+            settings,
+            RunConfig.on(device, cache_folder() / "tuning" / name, None),
+            templates=template or (),
+            findings=findings,
+            force=force,
+            workers=workers,
+            on_note=note,
+        )
     if as_json:
         out_json(crossed.head.artifact.metadata)
     else:
@@ -287,4 +318,6 @@ def _told(manifest: Mapping[str, Any]) -> list[str]:
         f"a classifier tells the domains apart {before['domain_accuracy']:.0%} of the time by the "
         f"vectors{now}; MMD {before['mmd']:.3f}" + (f", {after['mmd']:.3f} after" if after else "")
     )
+    if manifest["model"] == manifest["name"]:
+        lines.append(f"it needs its own model's vectors: clipdex index --model {manifest['name']}")
     return [*lines, f"use it: clipdex label --head {manifest['name']}"]
