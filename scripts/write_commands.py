@@ -24,6 +24,8 @@ COMMANDS = (
     ("models", "export"),
     ("serve",),
     ("adapt", "train"),
+    ("adapt", "domain"),
+    ("adapt", "distance"),
     ("adapt", "tune"),
     ("adapt", "merge"),
     ("adapt", "concept"),

@@ -30,6 +30,8 @@ from .shift import Aligned, Aligner, Shift
 
 # How many parts the unlabelled images are cut into; one is held out.
 PARTS = 5
+# Of the source, for a choice that is more than chance, and for the folds of a classifier.
+MIN_HELD_OUT = 4
 SOURCE_ONLY = "source-only"
 BY_BOTH = "the held-out source's loss plus what tells the domains apart"
 BY_REVERSE = "reverse validation: a head of the target's new labels, on the source"
@@ -139,13 +141,16 @@ def source_only(shift: Shift, seed: int = 0) -> Selected:
 
 
 def held_out_rows(task: Task, seed: int) -> tuple[Rows, Rows] | None:
-    """Return rows to train on and rows to hold out, whole scenes; None where there are too few."""
-    parts: Sequence[tuple[Rows, Rows]]
-    if task.scenes is None:
-        parts = folds(task.targets, seed, groups=task.copies)
-    else:
+    """Return rows to train on and rows to hold out; None where there are too few.
+
+    Whole scenes are held out, or copies where scenes leave too few.
+    """
+    parts: Sequence[tuple[Rows, Rows]] = ()
+    if task.scenes is not None:
         parts = scene_folds(task.targets, seed, task.scenes, copies=task.copies)
-    return parts[0] if parts else None
+    if not parts or len(parts[0][1]) < MIN_HELD_OUT:
+        parts = folds(task.targets, seed, groups=task.copies)
+    return parts[0] if parts and len(parts[0][1]) >= MIN_HELD_OUT else None
 
 
 def _score(

@@ -15,6 +15,8 @@ from indexer.store.rows import Task as File
 
 # With fewer, nothing about their domain can be learned.
 MIN_IMAGES = 10
+# To compare two sets, of which each is cut into two parts or more.
+MIN_COMPARED = 4
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,19 @@ class Unlabelled:
     skipped: tuple[tuple[bytes, str], ...] = ()
 
 
-def find_files(folder: Path) -> list[File]:
+def find_files(folder: Path, at_least: int = MIN_IMAGES) -> list[File]:
     """Return the image files of a folder and of all folders in it.
+
+    Args:
+        folder: The folder.
+        at_least: How many there have to be.
 
     Raises:
         ExamplesError: There are too few.
         RootUnavailable: The folder does not exist.
     """
     files = files_in([folder])[0]
-    _require_enough(folder, len(files))
+    _require_enough(folder, len(files), at_least)
     return files
 
 
@@ -53,6 +59,7 @@ def read_unlabelled(
     *,
     stored: Lookup | None = None,
     workers: int | None = None,
+    at_least: int = MIN_IMAGES,
 ) -> Unlabelled:
     """Embed image files, each content once.
 
@@ -62,6 +69,7 @@ def read_unlabelled(
         encoder: Makes the vectors that `stored` does not have.
         stored: The collection's vectors.
         workers: How many images are decoded at a time.
+        at_least: How many of them have to be images.
 
     Raises:
         ExamplesError: Too few of them can be read.
@@ -73,15 +81,14 @@ def read_unlabelled(
             skipped.append((one.path, one.reason or ""))
         else:
             found.setdefault(one.digest, (one.path, one.value))
-    _require_enough(folder, len(found))
+    _require_enough(folder, len(found), at_least)
     vectors = np.stack([vector for _, vector in found.values()])
     return Unlabelled(vectors, tuple(p for p, _ in found.values()), tuple(found), tuple(skipped))
 
 
-def _require_enough(folder: Path, count: int) -> None:
-    if count < MIN_IMAGES:
+def _require_enough(folder: Path, count: int, at_least: int) -> None:
+    if count < at_least:
         raise ExamplesError(
-            f"{os.fspath(folder)} has {count or 'no'} {'image' if count == 1 else 'images'} to "
-            f"adapt to: give {MIN_IMAGES} or more, since a method learns from them what images of "
-            "that kind have in common"
+            f"{os.fspath(folder)} has {count or 'no'} {'image' if count == 1 else 'images'}: give "
+            f"{at_least} or more, from which it can be seen what images of that kind have in common"
         )

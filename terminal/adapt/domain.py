@@ -231,7 +231,7 @@ def distance(
     Example: clipdex adapt distance ./photos ./sketches
     """
     from adaptation.domain.distance import by_chance, distances
-    from adaptation.domain.unlabelled import find_files, read_unlabelled
+    from adaptation.domain.unlabelled import MIN_COMPARED, find_files, read_unlabelled
     from indexer import load_encoder
     from indexer.devices.cpu_count import available_cores
     from indexer.load import active_model
@@ -242,7 +242,9 @@ def distance(
     from search.evaluation.dataset import read_ground_truth
 
     files = [
-        find_files(one) if one.is_dir() else [task_of(path) for path in read_ground_truth(one)]
+        find_files(one, MIN_COMPARED)
+        if one.is_dir()
+        else [task_of(path) for path in read_ground_truth(one)]
         for one in (first, second)
     ]
     place = locate(collection)
@@ -250,7 +252,9 @@ def distance(
     encoder = load_encoder(model, fingerprint=fingerprint, threads=available_cores())
     with lookup_where(place, encoder.fingerprint) as stored:
         sets = [
-            read_unlabelled(one, own, encoder, stored=stored, workers=workers)
+            read_unlabelled(
+                one, own, encoder, stored=stored, workers=workers, at_least=MIN_COMPARED
+            )
             for one, own in zip((first, second), files, strict=True)
         ]
     skipped = [one for own in sets for one in own.skipped]

@@ -39,6 +39,7 @@ NOT_RUN = {
 NEEDS_TORCH = (
     "clipdex models export",
     "clipdex models add ./pocket",
+    "clipdex adapt domain",
     "clipdex adapt tune",
     "clipdex index ./photos --model mine",
 )
@@ -81,6 +82,8 @@ def scene(sample_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         draw(here / name, "disc", seed)
     draw(here / "orchard" / "IMG_0815.jpg", "grain", 1)
     draw(here / "new" / "part.png", "disc", 50)
+    for seed in range(12):
+        draw(here / "sketches" / f"{seed}.png", ("disc", "stripes")[seed % 2], 60 + seed)
     for folder in ("labelled", "everyday"):
         labelled(here / folder, range(4))
         (here / folder / "disc").rename(here / folder / "gear")

@@ -62,6 +62,17 @@ def test_one_example_a_class_leaves_nothing_to_choose_by() -> None:
     assert source_only(few).source_accuracy is None
 
 
+def test_scenes_are_held_out_unless_they_leave_too_few() -> None:
+    source = drawn(8, 0, moved=0.0)
+    by_scenes = replace(source, scenes=np.arange(24) // 2 * 2)
+    _, held = held_out_rows(by_scenes, 0) or (None, np.empty(0))
+    assert len(held) >= 4
+    assert set(held.tolist()) == {row ^ 1 for row in held.tolist()}  # both images of each scene
+    one_scene = replace(source, scenes=np.r_[source.targets[:-1] * 8, 23])
+    _, held = held_out_rows(one_scene, 0) or (None, np.empty(0))
+    assert len(held) >= 4
+
+
 def test_reverse_validation_tells_right_labels_from_wrong_ones() -> None:
     shift, _ = shifted(0.0)
     held = drawn(50, 9, moved=0.0)
