@@ -243,6 +243,9 @@ def _report_distances(found: dict[Pair, Values]) -> None:
             "features, of the network without alignment, of DANN's and of MMD's. Gains over "
             "source-only in points.",
             "Pairs with photo as the target chose what is fixed in the methods.",
+            "Seeds of the pairs: "
+            + ", ".join(str(len(values["oracle"])) for values in found.values())
+            + ".",
         ],
         correlations=correlations,
         runs={_name(pair): values for pair, values in found.items()},

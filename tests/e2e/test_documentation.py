@@ -40,6 +40,7 @@ NEEDS_TORCH = (
     "clipdex models export",
     "clipdex models add ./pocket",
     "clipdex adapt domain",
+    "clipdex label ./sketches",
     "clipdex adapt tune",
     "clipdex index ./photos --model mine",
 )
