@@ -21,7 +21,7 @@ from adaptation.task import Fitted, Rows, Targets, float32
 from adaptation.tuning.image_dataset import Images
 from adaptation.tuning.objectives import Classification, Metrics
 from adaptation.tuning.settings import Tuning
-from adaptation.tuning.task_data import TaskData, split_by_scenes, start_head
+from adaptation.tuning.task_data import TaskData, start_head
 from adaptation.tuning.trainer import Split
 from adaptation.tuning.tune import Report, RunConfig, Tuned, tune
 from indexer.bundles.bundle import Bundle
@@ -48,7 +48,7 @@ from .learn import (
     scenes_in,
 )
 from .schedules import reversal_strength
-from .selection import BY_BOTH, PARTS, source_only
+from .selection import BY_BOTH, PARTS, held_out_rows, source_only
 
 # The middle one of those that are tried on stored vectors.
 STRENGTH = 0.1
@@ -296,19 +296,25 @@ def tune_across(
         ModelError: Another model has this name.
     """
     source, target, labelled = domains.source, domains.target, domains.labelled
-    split = split_by_scenes(source, source.targets, settings.seed)
     shift = domains.shift(encoder, templates)
-    head = start_head(shift.source.subset(split.training))
+    split = held_out_rows(shift.source, settings.seed)
+    if split is None:
+        raise ExamplesError(
+            "the source has too few different images to hold some out, by which the epoch is "
+            "chosen: give more, or leave out --end-to-end"
+        )
+    rest, held = split
+    head = start_head(shift.source.subset(rest))
     order = np.random.default_rng(settings.seed).permutation(len(target.paths))
     unseen, seen = (np.sort(rows) for rows in np.split(order, [max(2, len(order) // PARTS)]))
     training = [
-        ([source.paths[row] for row in split.training], source.targets[split.training], SOURCE),
+        ([source.paths[row] for row in rest], source.targets[rest], SOURCE),
         ([target.paths[row] for row in seen], np.full(len(seen), UNKNOWN), TARGET),
     ]
     if labelled is not None:
         training.append((list(labelled.paths), labelled.targets, TARGET))
     held_out = [
-        ([source.paths[row] for row in split.held_out], source.targets[split.held_out], SOURCE),
+        ([source.paths[row] for row in held], source.targets[held], SOURCE),
         ([target.paths[row] for row in unseen], np.full(len(unseen), UNKNOWN), TARGET),
     ]
     learn, judge = (_split(parts, base) for parts in (training, held_out))
@@ -322,7 +328,7 @@ def tune_across(
         weights=objective.head.weight.detach().cpu().numpy(),
         bias=objective.head.bias.detach().cpu().numpy(),
     )
-    return TunedAcross(tuned, Fitted("linear", arrays), split.held_out)
+    return TunedAcross(tuned, Fitted("linear", arrays), held)
 
 
 def _split(parts: Sequence[tuple[list[bytes], Targets, int]], base: Bundle) -> Split:

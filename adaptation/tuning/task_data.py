@@ -54,7 +54,7 @@ def of_examples(
     Raises:
         ExamplesError: Nothing can be held out.
     """
-    split = split_by_scenes(examples, examples.targets, seed)
+    split = _split(examples, examples.targets, seed)
     task = replace(task_of(examples, encoder, templates), copies=split.copies, scenes=split.scenes)
     head = start_head(task.subset(split.training))
     known = [*examples.classes, str(examples.targets.tolist())]
@@ -67,14 +67,14 @@ def of_pairs(base: Bundle, encoder: Encoder, pairs: Pairs, seed: int) -> TaskDat
     Raises:
         ExamplesError: Nothing can be held out.
     """
-    split = split_by_scenes(pairs, np.zeros(len(pairs.paths), np.int64), seed)
+    split = _split(pairs, np.zeros(len(pairs.paths), np.int64), seed)
     objective = Contrastive(encoder.encode_texts(list(pairs.captions)), base.logit_scale)
     known = [*pairs.captions, str(pairs.own.tolist())]
     return _task_data(base, objective, pairs, pairs.own, split, known)
 
 
 @dataclass(frozen=True)
-class Parts:
+class _Parts:
     """A split by scenes, and what it goes by."""
 
     training: Rows
@@ -83,7 +83,7 @@ class Parts:
     scenes: Scenes
 
 
-def split_by_scenes(data: Examples | Pairs, strata: Targets, seed: int) -> Parts:
+def _split(data: Examples | Pairs, strata: Targets, seed: int) -> _Parts:
     """Split images into those to train on and those to choose by; a scene stays on one side.
 
     Args:
@@ -103,7 +103,7 @@ def split_by_scenes(data: Examples | Pairs, strata: Targets, seed: int) -> Parts
         raise ExamplesError(
             "at least two different images of a class are needed, since one is held out"
         )
-    return Parts(*parts[0], copies, scenes)
+    return _Parts(*parts[0], copies, scenes)
 
 
 def _task_data(
@@ -111,7 +111,7 @@ def _task_data(
     objective: Objective,
     data: Examples | Pairs,
     targets: Targets,
-    split: Parts,
+    split: _Parts,
     known: list[str],
 ) -> TaskData:
     training, held_out = (
