@@ -16,7 +16,8 @@ from .text_tower import ClipText, Texts
 
 Targets = NDArray[np.int64]
 """For classes `(n,)`, the number of each image's class; for captions `(n, most)`, the numbers of
-each image's captions, padded with -1.
+each image's captions, padded with -1; for classes of two domains `(n, 2)`, the class, or -1, and
+the domain.
 """
 
 Metrics = dict[str, float]
@@ -36,6 +37,10 @@ class Objective(nn.Module, ABC):
     def towers(self) -> tuple[nn.Module, ...]:
         """Return the towers that are trained within the objective, layer by layer."""
         return ()
+
+    def at(self, progress: float) -> None:
+        """Prepare a step, at a progress of the run from 0 to 1; most objectives stay the same."""
+        return
 
     @abstractmethod
     def sample(self, targets: Targets, random: np.random.Generator) -> torch.Tensor:

@@ -60,7 +60,7 @@ def of_examples(
     """
     split = _split(examples, examples.targets, seed)
     task = replace(task_of(examples, encoder, templates), copies=split.copies, scenes=split.scenes)
-    head = _head(task.subset(split.training))
+    head = start_head(task.subset(split.training))
     known = [*examples.classes, str(examples.targets.tolist())]
     return _task_data(base, Classification(head), examples, examples.targets, split, known)
 
@@ -116,6 +116,16 @@ class _Parts:
 
 
 def _split(data: Examples | Pairs, strata: Targets, seed: int) -> _Parts:
+    """Split images into those to train on and those to choose by; a scene stays on one side.
+
+    Args:
+        data: The images.
+        strata: `(n,)`, of which both sides get their share.
+        seed: Of the split.
+
+    Raises:
+        ExamplesError: Nothing can be held out.
+    """
     pairs = near_duplicates(data.vectors, data.paths)
     copies = group_pairs(len(strata), pairs)
     scenes = scenes_of(data.vectors, strata, data.paths, copies)
@@ -147,7 +157,8 @@ def _task_data(
     return TaskData(objective, training, held_out, digest(text + b"".join(data.digests)).hex())
 
 
-def _head(task: Task) -> nn.Linear:
+def start_head(task: Task) -> nn.Linear:
+    """Return the zero-shot probe's optimum on the frozen tower as a layer."""
     fitted = choose(ZeroShotProbe(), task, 0).method.fit(task, 0)
     head = nn.Linear(task.vectors.shape[1], task.classes)
     with torch.no_grad():

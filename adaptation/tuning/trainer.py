@@ -122,6 +122,7 @@ class Trainer:
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(train.targets))
         rows = order[at * settings.batch_size : (at + 1) * settings.batch_size]
         random = np.random.default_rng([settings.seed, epoch, at])
+        self.objective.at(self.step / self.total)
         sampled = self.objective.sample(train.targets[rows], random).to(self.device)
         pixels = train.images.augmented(rows, seed=settings.seed, epoch=epoch)
         share = warmup_cosine(

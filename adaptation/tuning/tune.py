@@ -29,7 +29,7 @@ from .inputs import StoredTower, Tower
 from .save_model import keep_tuned, require_free
 from .settings import Tuning
 from .sweep import Old, chosen, sweep
-from .task_data import of_examples, of_pairs
+from .task_data import TaskData, of_examples, of_pairs
 from .text_tower import ClipText
 from .trainer import Trainer
 from .training_log import Log
@@ -106,7 +106,7 @@ class Tuned:
 def tune(
     base: Bundle,
     encoder: Encoder,
-    data: Examples | Pairs,
+    data: Examples | Pairs | TaskData,
     settings: Tuning,
     name: str,
     run: RunConfig,
@@ -124,7 +124,7 @@ def tune(
     Args:
         base: The model to start from.
         encoder: The encoder of `base`.
-        data: What to learn from.
+        data: What to learn from; a `TaskData` is taken as it is, with its objective.
         settings: How to train.
         name: What the model is called.
         run: Where to compute and write.
@@ -144,11 +144,12 @@ def tune(
     text = None
     if settings.towers != "image":
         text = ClipText(obtain_text(base), cut=base.text.cut, precision=run.precision)
-    task_data = (
-        of_examples(base, encoder, data, settings.seed, templates)
-        if isinstance(data, Examples)
-        else of_pairs(base, encoder, data, settings, text)
-    )
+    if isinstance(data, TaskData):
+        task_data = data
+    elif isinstance(data, Examples):
+        task_data = of_examples(base, encoder, data, settings.seed, templates)
+    else:
+        task_data = of_pairs(base, encoder, data, settings, text)
     torch.manual_seed(settings.seed)
     visual = None if settings.towers == "text" else obtain_tower(base)
     moved = {

@@ -2,7 +2,7 @@
 
 import typer
 
-from . import compare, heads, text, tune
+from . import compare, domain, heads, text, tune
 
 app = typer.Typer(help="Learn your own classes and words from examples.", no_args_is_help=True)
 app.command()(heads.train)
@@ -12,6 +12,8 @@ app.command()(heads.show)
 app.command()(heads.remove)
 app.command()(text.text)
 app.command("text-predict")(text.text_predict)
+app.command()(domain.domain)
+app.command()(domain.distance)
 app.command()(tune.tune)
 app.command()(tune.merge)
 app.command()(compare.compare)

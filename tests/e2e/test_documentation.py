@@ -41,6 +41,8 @@ NOT_RUN = {
 NEEDS_TORCH = (
     "clipdex models export",
     "clipdex models add ./pocket",
+    "clipdex adapt domain",
+    "clipdex label ./sketches",
     "clipdex adapt tune",
     "clipdex adapt text topics ./topics.csv --method",
     "clipdex index ./photos --model mine",
@@ -86,6 +88,8 @@ def scene(sample_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     draw(here / "new" / "part.png", "disc", 50)
     topics(here / "topics.csv")
     (here / "fresh.txt").write_text("\n".join(FRESH))
+    for seed in range(12):
+        draw(here / "sketches" / f"{seed}.png", ("disc", "stripes")[seed % 2], 60 + seed)
     for folder in ("labelled", "everyday"):
         labelled(here / folder, range(4))
         (here / folder / "disc").rename(here / folder / "gear")
