@@ -16,6 +16,7 @@ COMMANDS = (
     ("status",),
     ("forget",),
     ("migrate",),
+    ("merge",),
     ("models", "list"),
     ("models", "recommend"),
     ("models", "pull"),
