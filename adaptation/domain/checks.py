@@ -8,7 +8,7 @@ from adaptation.data.checks import Finding, named
 from indexer.errors import ExamplesError
 from indexer.store.paths import display
 from indexer.store.rows import Task as File
-from search.evaluation.dataset import GroundTruth
+from search.evaluation.dataset import GroundTruth, read_ground_truth
 
 
 def classes_of(truth: GroundTruth, source: Path) -> tuple[str, ...]:
@@ -42,8 +42,30 @@ def require_known(truth: GroundTruth, classes: Sequence[str], option: str) -> No
         raise ExamplesError(f"{option} has no labels")
 
 
-def require_apart(truth: GroundTruth, files: Sequence[File], source: Path, target: Path) -> None:
-    """Check that source and target are different files.
+def labels_there(target: Path, classes: Sequence[str]) -> GroundTruth | None:
+    """Return the labelled images of a target that may have labels; None for a folder without.
+
+    Raises:
+        ExamplesError: Some are of other classes.
+        GroundTruthError: A file of labels cannot be read.
+    """
+    if target.is_dir():
+        top = {path.name.replace("_", " ") for path in target.iterdir() if path.is_dir()}
+        if not top & set(classes):
+            return None
+    truth = read_ground_truth(target)
+    require_known(truth, classes, "--target")
+    return truth
+
+
+def require_apart(
+    truth: GroundTruth,
+    files: Sequence[File],
+    source: Path,
+    target: Path,
+    names: tuple[str, str] = ("--source", "--target"),
+) -> None:
+    """Check that source and target, as the command line names them, are different files.
 
     Raises:
         ExamplesError: Some are the same.
@@ -51,8 +73,8 @@ def require_apart(truth: GroundTruth, files: Sequence[File], source: Path, targe
     same = [file for file in files if file.location in truth]
     if same:
         raise ExamplesError(
-            f"{len(same):,} {'file is' if len(same) == 1 else 'files are'} both in --source "
-            f"{source} and in --target {target}, such as {display(same[0].location)}: give the "
+            f"{len(same):,} {'file is' if len(same) == 1 else 'files are'} both in {names[0]} "
+            f"{source} and in {names[1]} {target}, such as {display(same[0].location)}: give the "
             "labelled images to the one and those that want labels to the other"
         )
 

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from indexer.store.paths import display
 
 from . import plots
 from .advice import Advice, duration
+from .other_domain import OtherDomain
 from .outcome import Outcome
 
 TEMPLATE = "report.html"
@@ -57,7 +58,7 @@ class Findings:
     command: str
     made: str
     before: float | None = None
-    domain: Mapping[str, Any] | None = None
+    domain: OtherDomain | None = None
     notes: Sequence[str] = ()
 
     @property

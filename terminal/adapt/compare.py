@@ -25,6 +25,14 @@ def compare(
             'path,label, or JSONL with "image" and "label".',
         ),
     ],
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA2",
+            help="Images of another domain, whose labels are wanted: a folder, or labelled images "
+            "of the same classes, which then measure what crosses the gap.",
+        ),
+    ] = None,
     old: Annotated[
         Path | None,
         typer.Option(
@@ -76,16 +84,20 @@ def compare(
     """Tell which way of learning pays on your images, in one page; needs clipdex[torch,report].
 
     Measured on one split: the class names alone, a head of five examples a class, a linear probe, a
-    head, tuning by LoRA and of the whole image tower, and the same tower from random weights. A
+    head, tuning by LoRA and of the whole image tower, and the same tower from random weights; with
+    --target also what crosses the gap to another kind of images (`clipdex adapt domain`). A
     fifth of the images is tested on, once. What is finished is kept, so that an interrupted run
     goes on where it was; tuned models stay, for `clipdex index --model`.
 
     Example: clipdex adapt compare ./labelled --budget 30
     """
+    from dataclasses import asdict
     from datetime import UTC, datetime
 
     from adaptation.data.checks import check
     from adaptation.data.examples import read_examples
+    from adaptation.domain.checks import labels_there, require_apart
+    from adaptation.domain.unlabelled import find_files, read_unlabelled
     from adaptation.report.outcome import TITLES
     from indexer import load_encoder
     from indexer.bundles.cache import cache_folder
@@ -105,12 +117,17 @@ def compare(
     if (why := obstacle(out_file.absolute().parent)) is not None:
         raise ExamplesError(f"{out_file} cannot be written: {why}. Name another file with --out")
     truth, old_truth = read_ground_truth(data), read_ground_truth(old) if old else None
+    classes = sorted({label for known in truth.values() for label in known.labels})
+    target_truth = None if target is None else labels_there(target, classes)
+    if target is not None and target.is_dir():
+        require_apart(truth, find_files(target), data, target, names=("DATA", "--target"))
     place = locate(collection)
     base, fingerprint = (model, None) if model else active_model(place)
     bundle = find_bundle(base, fingerprint)
     bundle.require_compiled("fine-tuning")
     with needs_torch():
         from adaptation.report.experiment import Data, Experiment, old_accuracy, split
+        from adaptation.report.other_domain import look_across
     try:
         from adaptation.report.page import Findings, page
     except ImportError as exc:
@@ -126,14 +143,24 @@ def compare(
         kept = (
             read_examples(old_truth, encoder, stored=stored, workers=workers) if old_truth else None
         )
-    skipped = [*known.skipped, *(kept.skipped if kept else ())]
+        there = elsewhere = None
+        if target is not None and target_truth is not None:
+            there = read_examples(
+                target_truth, encoder, classes=known.classes, stored=stored, workers=workers
+            )
+            elsewhere = there.vectors
+        elif target is not None:
+            files = find_files(target)
+            unlabelled = read_unlabelled(target, files, encoder, stored=stored, workers=workers)
+            elsewhere = unlabelled.vectors
+    skipped = [skip for one in (known, kept, there) if one is not None for skip in one.skipped]
     for path, reason in skipped:
         note(f"skipped {display(path)}: {reason}")
     for finding in check(known):
         note(f"warning: {finding.message}")
     learn, test, by_scenes = split(known, seed)
     experiment = Experiment(
-        bundle, encoder, Data(learn, test, kept), cache_folder() / "compare",
+        bundle, encoder, Data(learn, test, kept, there), cache_folder() / "compare",
         Budget(None if budget is None else 60 * budget),
         seed=seed, epochs=epochs, device=device, on_note=note,
     )  # fmt: skip
@@ -141,6 +168,15 @@ def compare(
     advice = advise(outcomes, shlex.quote(str(data)), known.classes)
     again = ["clipdex", "adapt", "compare", str(data), "--seed", str(seed), "--epochs", str(epochs)]
     again += [*(["--old", str(old)] if old else []), *(["--ways", ways] if ways else [])]
+    domain = None
+    if target is not None and elsewhere is not None:
+        domain = look_across(
+            experiment.learn, elsewhere, there, target.name,
+            shlex.join(["clipdex", "adapt", "domain", "NAME", "--source", str(data)])
+            + f" --target {shlex.quote(str(target))}",
+            seed, note,
+        )  # fmt: skip
+        again += ["--target", str(target)]
     notes = list(left_out)
     if not by_scenes:
         notes.append(
@@ -158,6 +194,7 @@ def compare(
         command=shlex.join(again),
         made=f"{datetime.now(UTC):%Y-%m-%d}, clipdex {_version()}, model {bundle.fingerprint[:12]}",
         before=None if kept is None else old_accuracy(kept, encoder),
+        domain=domain,
         notes=notes,
     )
     out_file.write_text(page(found), encoding="utf-8")
@@ -170,6 +207,7 @@ def compare(
                 "reasons": list(advice.reasons),
                 "left_out": left_out,
                 "ways": [vars(one) for one in outcomes],
+                "target": None if domain is None else asdict(domain),
             }
         )
     else:
@@ -178,6 +216,8 @@ def compare(
         out(f"Take: {found.chosen.title}. {advice.command}")
         for reason in advice.reasons:
             out(f"- {reason}")
+        if domain is not None:
+            out(f"{domain.name}: {domain.words}. {domain.command}")
         out(f"The page is {out_file}")
     if skipped:
         raise typer.Exit(SOME_FILES_FAILED)
