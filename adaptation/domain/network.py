@@ -1,6 +1,7 @@
 """A feature extractor and a classifier, trained so that two domains look alike to it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +72,7 @@ def train_network(
     def prepared(vectors: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(scale * (vectors - centre)))
 
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
         extract = nn.Linear(dim, training.hidden)
         classify = nn.Linear(training.hidden, source.classes)
@@ -114,6 +115,21 @@ def train_network(
     )
     extractor = Extractor(arrays["weights_in"], arrays["bias_in"])
     return Aligned(Fitted("mlp", arrays), extractor)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch compute in one thread inside.
+
+    A step takes a millisecond, and its threads wait for each other by spinning: where cores are
+    shared, that costs many times as much.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _rows(count: int, size: int, seed: list[int]) -> Iterator[Rows]:

@@ -27,6 +27,8 @@ EXTRA = 16
 # How many vectors say how many score above a minimum, and how many are looked for at least.
 SAMPLE = 2048
 LEAST_ABOVE = 256
+# So many are scored without BLAS.
+FEW = 4096
 # How many vectors estimate how many score above a minimum.
 ESTIMATED = 4096
 
@@ -236,7 +238,14 @@ class Flat:
         return scores[0], rows[0]
 
     def _score(self, query: Embeddings, rows: Ids) -> Scores:
-        """Return the exact scores of some rows."""
+        """Return the exact scores of some rows.
+
+        Few are multiplied in this thread: BLAS starts others, which then wait for their turn on a
+        busy machine.
+        """
+        if len(rows) <= FEW:
+            few: Scores = np.einsum("nd,d->n", unit(self.halves[rows]), query)
+            return few
         scores = np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), ROWS):
             block = slice(start, start + ROWS)

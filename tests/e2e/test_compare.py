@@ -126,3 +126,39 @@ def test_bad_input_is_refused_at_once(clipdex: Run, tmp_path: Path) -> None:
         assert why in done.stderr.replace(b"\n", b" ")
         assert b"Traceback" not in done.stderr
     assert b"--ways has 'tea'" in clipdex("adapt", "compare", lone, "--ways", "tea", code=2).stderr
+
+
+def test_another_domain_is_measured_where_it_has_labels(clipdex: Run, tmp_path: Path) -> None:
+    data = labelled(tmp_path / "shapes", range(10))
+    other = labelled(tmp_path / "other", range(40, 46))
+    options = ("--ways", "head", "--json", "--target")
+    (report,) = json_lines(clipdex("adapt", "compare", data, *options, other))
+    ways = {one["method"]: one for one in report["ways"]}
+    rows = {row["method"]: row for row in report["target"]["rows"]}
+    assert list(rows) == ["zero-shot", "source-only", "mmd", "coral", "dann", "pseudo-labels"]
+    # The same images by another command.
+    (known,) = json_lines(clipdex("eval", other, "--json"))
+    assert rows["zero-shot"]["accuracy"] == pytest.approx(known["zero_shot"]["top_1"])
+    assert ways["zero-shot"]["target"] == rows["zero-shot"]["accuracy"]
+    assert all(0.3 <= row["told_apart"] <= 1 for row in rows.values())
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "The other domain: other" in page
+    assert "adapt domain --method mmd" in page
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    for number, file in enumerate(sorted(other.rglob("*.png"))):
+        file.rename(loose / f"{number}.png")
+    (report,) = json_lines(clipdex("adapt", "compare", data, *options, loose))
+    assert all(row["accuracy"] is None for row in report["target"]["rows"])
+    assert "label a few images" in report["target"]["words"]
+    assert "--method mmd" in report["target"]["command"]
+
+
+def test_a_target_with_other_classes_is_refused(clipdex: Run, tmp_path: Path) -> None:
+    data = labelled(tmp_path / "shapes", range(4))
+    other = labelled(tmp_path / "other", range(40, 43))
+    (other / "grain").rename(other / "cloud")
+    done = clipdex("adapt", "compare", data, "--target", other, code=1)
+    assert b"has images of 'cloud'" in done.stderr.replace(b"\n", b" ")
+    done = clipdex("adapt", "compare", data, "--target", data, code=1)
+    assert b"both in DATA" in done.stderr.replace(b"\n", b" ")
