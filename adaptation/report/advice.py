@@ -37,13 +37,16 @@ class Advice:
     reasons: tuple[str, ...]
 
 
-def advise(outcomes: Sequence[Outcome], data: str, classes: Sequence[str]) -> Advice:
+def advise(
+    outcomes: Sequence[Outcome], data: str, classes: Sequence[str], before: float | None = None
+) -> Advice:
     """Return what to do.
 
     Args:
         outcomes: What was measured, from the cheapest to the dearest.
         data: What the user named, for the command.
         classes: The names of the classes.
+        before: Zero-shot accuracy on other images with the model as it was.
     """
     by_name = {one.method: one for one in outcomes}
     tried = [one for one in outcomes if one.method in CHOICES and one.validation is not None]
@@ -71,7 +74,10 @@ def advise(outcomes: Sequence[Outcome], data: str, classes: Sequence[str]) -> Ad
             f"pretrained one knew is worth {100 * (best.test - scratch.test):.0f} points here"
         )
     if best.old is not None:
-        reasons.append(f"it names {_percent(best.old)} of the other images rightly afterwards")
+        reasons.append(
+            f"of the other images it names {_percent(best.old)} rightly, and the model as it was "
+            f"{_percent(before)}"
+        )
     command = COMMANDS[best.method].format(classes=f'"{",".join(classes)}"', data=data)
     return Advice(best.method, command, tuple(reasons))
 

@@ -165,7 +165,8 @@ def compare(
         seed=seed, epochs=epochs, device=device, on_note=note,
     )  # fmt: skip
     outcomes, left_out = experiment.run(wanted)
-    advice = advise(outcomes, shlex.quote(str(data)), known.classes)
+    before = None if kept is None else old_accuracy(kept, encoder)
+    advice = advise(outcomes, shlex.quote(str(data)), known.classes, before)
     again = ["clipdex", "adapt", "compare", str(data), "--seed", str(seed), "--epochs", str(epochs)]
     again += [*(["--old", str(old)] if old else []), *(["--ways", ways] if ways else [])]
     domain = None
@@ -193,7 +194,7 @@ def compare(
         learned=len(learn.targets),
         command=shlex.join(again),
         made=f"{datetime.now(UTC):%Y-%m-%d}, clipdex {_version()}, model {bundle.fingerprint[:12]}",
-        before=None if kept is None else old_accuracy(kept, encoder),
+        before=before,
         domain=domain,
         notes=notes,
     )
