@@ -109,7 +109,7 @@ def _new_vectors(
     new = unit(vectors[one] + vectors[other])
     mark = encoder.fingerprint
     with writing(Collection(folder), "benchmark") as catalog:
-        if catalog.count_embeddings(mark) == len(vectors):
+        if catalog.content_of(b"new-%012d" % 0) is None:
             with catalog.transaction():
                 (root,) = catalog.roots()
                 generation = catalog.next_generation()

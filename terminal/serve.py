@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -255,12 +256,26 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
 def _run(app: Any, settings: Any, listening: "socket.socket") -> None:
     from serving.connections import LimitedServer
 
-    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-    note(f"clipdex is at http://{shown}:{settings.port} (Ctrl-C ends it)")
+    shown = " and ".join(f"http://{host}:{settings.port}" for host in _reachable(settings.host))
+    note(f"clipdex is at {shown} (Ctrl-C ends it)")
     server = LimitedServer(
         app, trusted_proxies=settings.trusted_proxies, on_second_signal=process.leave
     )
     server.run(sockets=[listening])
+
+
+def _reachable(host: str) -> list[str]:
+    """Return the hosts by which a browser reaches what listens at `host`."""
+    import socket
+
+    if host not in ("0.0.0.0", "::", ""):
+        return [f"[{host}]" if ":" in host else host]
+    found = ["localhost"]
+    # No packet is sent: connecting a datagram socket only chooses the address to send from.
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # kept for documentation: RFC 5737
+        found.append(probe.getsockname()[0])
+    return found
 
 
 def _listen(host: str, port: int) -> "socket.socket":

@@ -11,6 +11,10 @@ import { watchSession } from "./session.js";
 import { asks, filter, isFiltered, parameters, read, write } from "./state.js";
 
 const TYPING = 150;
+const SCROLLING = 200;
+const TOP = { scroll: 0, hits: 0 };
+// The browser's own restoration comes before there are images to scroll to.
+history.scrollRestoration = "manual";
 
 let state = read();
 let current = new AbortController();
@@ -37,16 +41,22 @@ const jobs = new JobsPanel(() => search());
 
 /** Change to another state, in the URL too. */
 function go(next, how = "push") {
+  if (how === "push") keepPlace();
   state = next;
   if (how === "push") history.pushState(null, "", write(state));
-  else if (how === "replace") history.replaceState(null, "", write(state));
+  else if (how === "replace") history.replaceState(history.state, "", write(state));
+}
+
+/** Keep how far the page is scrolled, for when it is come back to. */
+function keepPlace() {
+  history.replaceState({ scroll: scrollY, hits: grid.hits.length }, "");
 }
 
 /** Change a part of the search. */
 function change(part, how = "push") {
   go({ ...state, ...part }, how);
   if (!state.image) image.forget();
-  search();
+  search(TOP);
 }
 
 function ask(k, offset, signal) {
@@ -58,7 +68,8 @@ function ask(k, offset, signal) {
   return post("v1/search", body, signal);
 }
 
-async function search() {
+/** Search, and scroll to a place of the answer; where none is named, stay. */
+async function search(place = null) {
   current.abort();
   current = new AbortController();
   const { signal } = current;
@@ -69,6 +80,11 @@ async function search() {
     if (signal.aborted) return;
     $("message").hidden = true;
     grid.show(answer);
+    if (place) {
+      await grid.fill(place.hits);
+      if (signal.aborted) return;
+      scrollTo(0, place.scroll);
+    }
     await summarise(answer, signal);
     if (state.open && lightbox.hit?.id !== state.open) await lightbox.show(state.open);
   } catch (problem) {
@@ -140,7 +156,7 @@ function hint(text) {
 }
 
 async function start() {
-  await search();
+  await search(history.state);
   adviseOnModel(); // nothing waits for it
 }
 
@@ -186,7 +202,8 @@ function closeImage(id) {
   grid.focus(id);
 }
 
-const typed = debounced(() => search(), TYPING);
+const typed = debounced(() => search(TOP), TYPING);
+addEventListener("scroll", debounced(keepPlace, SCROLLING), { passive: true });
 $("text").addEventListener("input", () => {
   go({ ...state, q: $("text").value }, typing ? "replace" : "push");
   typing = true;
@@ -196,13 +213,13 @@ $("text").addEventListener("change", () => (typing = false));
 $("search").addEventListener("submit", (event) => {
   event.preventDefault();
   typing = false;
-  search();
+  search(TOP);
 });
 $("home").addEventListener("click", (event) => {
   event.preventDefault();
   go(read(""));
   image.forget();
-  search();
+  search(TOP);
 });
 document.addEventListener("keydown", (event) => {
   const writes = event.target.matches("input, textarea");
@@ -211,13 +228,13 @@ document.addEventListener("keydown", (event) => {
     $("text").select();
   }
 });
-addEventListener("popstate", async () => {
+addEventListener("popstate", async ({ state: place }) => {
   const before = write({ ...state, open: null });
   state = read();
   typing = opened = false;
   if (!state.open) lightbox.hide();
   if (state.image) await image.restore();
-  if (write({ ...state, open: null }) !== before) await search();
+  if (write({ ...state, open: null }) !== before) await search(place ?? TOP);
   else if (state.open) await lightbox.show(state.open);
 });
 

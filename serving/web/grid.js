@@ -68,6 +68,15 @@ export class Grid {
     }
   }
 
+  /** Load pages until there are so many hits, as far as there are. */
+  async fill(count) {
+    while (this.hits.length < count && !this.ended && !this.rests()) {
+      const before = this.hits.length;
+      await this.more();
+      if (this.hits.length === before) return;
+    }
+  }
+
   append(answer) {
     this.ended = answer.hits.length < PAGE;
     const known = new Set(this.hits.map((hit) => hit.id));

@@ -10,6 +10,7 @@ import pytest
 
 from support.proxy import proxied
 from support.servers import Served, serving
+from support.waiting import wait_until
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -275,3 +276,29 @@ def test_api_docs_try_a_search(page: Any, width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     server = page.url.removesuffix("/docs").partition("#")[0].removesuffix("/docs")
     assert all(url.startswith((server, "data:")) for url in requested), requested
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_a_search_begins_at_the_top_and_back_restores_the_place(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 320})
+    page.goto("/?q=a+cat")
+    first(page, "chelsea.png")
+    if page.locator("#show-rest").is_visible():
+        page.click("#show-rest")
+    page.evaluate("scrollTo(0, 60)")
+    wait_until(lambda: page.evaluate("history.state?.scroll === 60"), seconds=60)
+    # More like this: Playwright's own click would scroll.
+    page.evaluate("document.querySelectorAll('#grid li .more')[2].click()")
+    wait_until(lambda: page.evaluate("location.search.includes('like=')"), seconds=60)
+    wait_until(lambda: page.evaluate("scrollY === 0"), seconds=60)
+    playwright.expect(page.locator("#chips")).to_contain_text("like this")
+    page.go_back()
+    first(page, "chelsea.png")
+    wait_until(lambda: page.evaluate("scrollY === 60"), seconds=60)
+    assert page.input_value("#text") == "a cat"
+    page.reload()
+    first(page, "chelsea.png")
+    wait_until(lambda: page.evaluate("scrollY === 60"), seconds=60)
+    page.fill("#text", "a rocket launch")
+    first(page, "rocket.jpg")
+    wait_until(lambda: page.evaluate("scrollY === 0"), seconds=60)
