@@ -27,8 +27,8 @@ EXTRA = 16
 # How many vectors say how many score above a minimum, and how many are looked for at least.
 SAMPLE = 2048
 LEAST_ABOVE = 256
-# So many are scored without BLAS.
-FEW = 4096
+# So many are scored without BLAS, this many at a time.
+FEW, PART = 4096, 256
 # How many vectors estimate how many score above a minimum.
 ESTIMATED = 4096
 
@@ -240,13 +240,15 @@ class Flat:
     def _score(self, query: Embeddings, rows: Ids) -> Scores:
         """Return the exact scores of some rows.
 
-        Few are multiplied in this thread: BLAS starts others, which then wait for their turn on a
-        busy machine.
+        Few are multiplied in this thread, in parts that stay in its cache: BLAS starts other
+        threads, which then wait for their turn on a busy machine.
         """
-        if len(rows) <= FEW:
-            few: Scores = np.einsum("nd,d->n", unit(self.halves[rows]), query)
-            return few
         scores = np.empty(len(rows), dtype=np.float32)
+        if len(rows) <= FEW:
+            for start in range(0, len(rows), PART):
+                part = slice(start, start + PART)
+                np.einsum("nd,d->n", unit(self.halves[rows[part]]), query, out=scores[part])
+            return scores
         for start in range(0, len(rows), ROWS):
             block = slice(start, start + ROWS)
             scores[block] = unit(self.halves[rows[block]]) @ query
