@@ -31,6 +31,7 @@ NOT_RUN = {
     "docker ": "needs Docker",
     ".venv/bin/python -m scripts.torture": "takes hours; test_torture.py runs short forms",
     "clipdex adapt text mine ./topics.csv --encoder": "needs a hub; test_text.py has a folder",
+    "clipdex adapt compare": "trains for minutes; test_compare.py runs short forms",
     "clipdex models pull": "needs a hub; test_exports.py pulls from one of its own",
     "clipdex index ./photos --model immich-app/": "needs a hub, as above",
     "clipdex models add ./finetuned.safetensors": "compiles 600 MB; test_compiler.py compiles less",
@@ -55,6 +56,7 @@ WITHOUT_TORCH = [
     "README.md",
     "docs/adaptation.md",
     "docs/models.md",
+    "docs/scaling.md",
 ]
 
 

@@ -73,4 +73,4 @@ def test_a_model_without_photos_estimates_the_same_whatever_a_collection_holds()
         assert np.isfinite(found).all()
         assert np.corrcoef(found.ravel(), usual.ravel())[0, 1] > 0.8, len(own)
     more = estimates(np.concatenate([alike, photos[:500]]), are_own=True)
-    assert np.abs(more - estimates(alike, are_own=True)).max() < 0.1
+    assert np.abs(more - estimates(alike, are_own=True)).max() < 0.15
