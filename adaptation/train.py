@@ -24,6 +24,7 @@ from .artifact_writer import check_name, save
 from .calibration import calibration_error, fit_temperature
 from .comparison import Comparison, compare
 from .model_selection import Choice, choose
+from .needs_torch import require_torch
 from .open_set import learn_rejection
 from .task import Fitted, Method, Scenes, Task
 
@@ -85,7 +86,9 @@ def train(
         CollectionStorageError: The head cannot be written.
     """
     check_name(name)
-    require_torch(method)
+    from adaptation.methods.registry import METHODS
+
+    require_torch(method, METHODS)
     everything = [examples, *([validation] if validation else [])]
     pairs = near_duplicates(
         np.concatenate([one.vectors for one in everything]),
@@ -123,21 +126,6 @@ def train(
     }
     folder = save(heads_folder(collection.folder), name, metadata, arrays)
     return Trained(Head.load(folder), tuple(findings), metrics)
-
-
-def require_torch(method: Method) -> None:
-    """Raise ExamplesError if a method needs torch and there is none."""
-    if method.needs_torch:
-        try:
-            import torch  # noqa: F401
-        except ImportError as exc:
-            from adaptation.methods.registry import METHODS
-
-            others = [name for name, other in METHODS.items() if not other.needs_torch]
-            raise ExamplesError(
-                f"--method {method.name} needs torch, which is not installed ({exc}): pip install "
-                f"'clipdex[torch]', or choose {', '.join(others[:-1])} or {others[-1]}"
-            ) from exc
 
 
 def task_of(examples: Examples, encoder: Encoder, templates: Sequence[str] = ()) -> Task:

@@ -30,6 +30,7 @@ from adaptation.methods.coop import CoOp
 from adaptation.methods.registry import METHODS
 from adaptation.methods.zero_shot_probe import ZeroShotProbe
 from adaptation.model_selection import choose
+from adaptation.report.memory import peak_mib, reset_peak
 from adaptation.task import Method, Task
 from adaptation.train import task_of
 from adaptation.tuning.image_dataset import Images
@@ -47,7 +48,6 @@ from indexer.load import find_bundle
 from indexer.openclip.image_tower import ImageTower, build_visual
 from labelled import few_of_each, share, zero_shot
 from measure import report
-from peak import peak_mib, reset_peak
 from search.evaluation.dataset import GroundTruth, Known, read_ground_truth
 
 CLASSES = ("dog", "elephant", "giraffe", "house", "person")
@@ -92,7 +92,7 @@ def main() -> None:
             began = time.perf_counter()
             one = _measure(method, seed, bundle, encoder, known, tested, old)
             one.minutes = (time.perf_counter() - began) / 60
-            one.peak = peak_mib()
+            one.peak = peak_mib() or 0.0
             runs.setdefault(method, []).append(one)
             line = f"{method}, seed {seed}: {one.right:.1%}, {one.minutes:.1f} min\n"
             sys.stderr.write(line)

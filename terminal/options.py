@@ -82,6 +82,19 @@ Templates = Annotated[
         show_default="a photo of a {}",
     ),
 ]
+BaseModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="The model to start from.",
+        show_default="the collection's own, else pocket",
+    ),
+]
+TrainingDevice = Annotated[
+    str,
+    typer.Option("--device", metavar="D", help="auto, cpu, cuda or mps; cuda:1 for the second."),
+]
 # scikit-learn's seeds have 32 bits.
 Seed = Annotated[
     int,

@@ -3,10 +3,10 @@
 Source: Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 2016.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
+from .penalised import Penalised
 from .schedules import reversal_strength
 from .shift import Aligned, Shift
 
@@ -15,24 +15,11 @@ STRENGTHS = (0.03, 0.1, 0.3)
 
 
 @dataclass(frozen=True)
-class DANN:
-    """A domain classifier behind a gradient-reversal layer.
-
-    Attributes:
-        strength: The strength of the reversal at the end; None to choose it.
-        steps: Of the training.
-    """
+class DANN(Penalised):
+    """A domain classifier behind a gradient-reversal layer."""
 
     name: ClassVar[str] = "dann"
-    needs_torch: ClassVar[bool] = True
-    aligns: ClassVar[bool] = True
-    strength: float | None = None
-    steps: int = 600
-
-    def candidates(self) -> Sequence[Self]:
-        """Return one setting for each of three strengths."""
-        strengths = STRENGTHS if self.strength is None else (self.strength,)
-        return [replace(self, strength=strength) for strength in strengths]
+    strengths: ClassVar[tuple[float, ...]] = STRENGTHS
 
     def fit(self, shift: Shift, seed: int) -> Aligned:
         """Train; the seed determines weights and order."""

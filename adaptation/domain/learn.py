@@ -12,9 +12,8 @@ from adaptation.calibration import fit_temperature
 from adaptation.comparison import compare
 from adaptation.data.checks import Finding
 from adaptation.data.examples import Examples
-from adaptation.data.near_duplicates import near_duplicates
-from adaptation.data.scenes import scenes_of
-from adaptation.data.splits import group_pairs, scene_folds
+from adaptation.data.grouping import copies_and_scenes
+from adaptation.data.splits import scene_folds
 from adaptation.open_set import learn_rejection
 from adaptation.task import Fitted, Scenes, Targets, Task
 from adaptation.train import task_of
@@ -355,6 +354,4 @@ def examples_like(task: Task, examples: Examples) -> Task:
 
 def scenes_in(examples: Examples) -> tuple[Scenes, Scenes]:
     """Return which examples are copies of each other, and which are of one scene."""
-    pairs = near_duplicates(examples.vectors, examples.paths)
-    copies = group_pairs(len(examples.targets), pairs)
-    return copies, scenes_of(examples.vectors, examples.targets, examples.paths, copies)
+    return copies_and_scenes(examples.vectors, examples.targets, examples.paths)

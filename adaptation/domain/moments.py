@@ -4,11 +4,12 @@ Sources: Sun and Saenko, Deep CORAL, ECCV 2016 workshops; Long et al., Learning 
 Features with Deep Adaptation Networks, ICML 2015 (MMD with several kernels).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from .distance import BANDWIDTHS
+from .penalised import Penalised
 from .schedules import reversal_strength
 from .shift import Aligned, Shift
 
@@ -20,24 +21,11 @@ MMD_STRENGTHS = (0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True)
-class CORAL:
-    """Features with equal covariances.
-
-    Attributes:
-        strength: The weight of the penalty at the end; None to choose it.
-        steps: Of the training.
-    """
+class CORAL(Penalised):
+    """Features with equal covariances."""
 
     name: ClassVar[str] = "coral"
-    needs_torch: ClassVar[bool] = True
-    aligns: ClassVar[bool] = True
-    strength: float | None = None
-    steps: int = 600
-
-    def candidates(self) -> Sequence[Self]:
-        """Return one setting for each of three strengths."""
-        strengths = CORAL_STRENGTHS if self.strength is None else (self.strength,)
-        return [replace(self, strength=strength) for strength in strengths]
+    strengths: ClassVar[tuple[float, ...]] = CORAL_STRENGTHS
 
     def fit(self, shift: Shift, seed: int) -> Aligned:
         """Train; the seed determines weights and order."""
@@ -46,24 +34,11 @@ class CORAL:
 
 
 @dataclass(frozen=True)
-class MMD:
-    """Features with an equal mean in the space of a kernel.
-
-    Attributes:
-        strength: The weight of the penalty at the end; None to choose it.
-        steps: Of the training.
-    """
+class MMD(Penalised):
+    """Features with an equal mean in the space of a kernel."""
 
     name: ClassVar[str] = "mmd"
-    needs_torch: ClassVar[bool] = True
-    aligns: ClassVar[bool] = True
-    strength: float | None = None
-    steps: int = 600
-
-    def candidates(self) -> Sequence[Self]:
-        """Return one setting for each of three strengths."""
-        strengths = MMD_STRENGTHS if self.strength is None else (self.strength,)
-        return [replace(self, strength=strength) for strength in strengths]
+    strengths: ClassVar[tuple[float, ...]] = MMD_STRENGTHS
 
     def fit(self, shift: Shift, seed: int) -> Aligned:
         """Train; the seed determines weights and order."""

@@ -13,9 +13,8 @@ import torch
 from torch import nn
 
 from adaptation.data.examples import Examples, read_examples
-from adaptation.data.near_duplicates import near_duplicates
-from adaptation.data.scenes import scenes_of
-from adaptation.data.splits import folds, group_pairs, scene_folds, take_shots
+from adaptation.data.grouping import copies_and_scenes
+from adaptation.data.splits import folds, scene_folds, take_shots
 from adaptation.methods.linear_probe import LinearProbe
 from adaptation.methods.zero_shot_probe import ZeroShotProbe
 from adaptation.model_selection import choose
@@ -24,7 +23,7 @@ from adaptation.train import task_of
 from adaptation.tuning.image_dataset import Images
 from adaptation.tuning.objectives import Classification
 from adaptation.tuning.settings import METHODS, Tuning
-from adaptation.tuning.task_data import of_examples
+from adaptation.tuning.task_data import TaskData, of_examples
 from adaptation.tuning.trainer import Trainer
 from adaptation.tuning.tune import RunConfig, tune
 from indexer.bundles.bundle import Bundle
@@ -82,8 +81,7 @@ def split(examples: Examples, seed: int) -> Halves:
         ExamplesError: A class has too few different images for both.
     """
     targets = examples.targets
-    copies = group_pairs(len(targets), near_duplicates(examples.vectors, examples.paths))
-    scenes = scenes_of(examples.vectors, targets, examples.paths, copies)
+    copies, scenes = copies_and_scenes(examples.vectors, targets, examples.paths)
     for by_scenes, parts in (
         (True, scene_folds(targets, seed, scenes, copies=copies)),
         (False, folds(targets, seed, groups=copies)),
@@ -148,10 +146,7 @@ class Experiment:
     def learn(self) -> Task:
         """What is learned from, as vectors of the frozen tower, with its scenes."""
         task = task_of(self.data.learn, self.encoder)
-        copies = group_pairs(
-            len(task.targets), near_duplicates(self.data.learn.vectors, self.data.learn.paths)
-        )
-        scenes = scenes_of(task.vectors, task.targets, self.data.learn.paths, copies)
+        copies, scenes = copies_and_scenes(task.vectors, task.targets, self.data.learn.paths)
         return replace(task, copies=copies, scenes=scenes)
 
     def run(self, methods: Sequence[str]) -> tuple[list[Outcome], list[str]]:
@@ -267,7 +262,7 @@ class Experiment:
             self.data.test,
             train=head.accuracy(task),
             validation=tuned.at_alpha["new"],
-            validated=self._validated,
+            validated=len(self._task_data.held_out.targets),
             parameters=int(str(tuned.bundle.tuned["learnt"])),
             epochs=tuple(tuned.epochs),
             old=tuned.at_alpha.get("old"),
@@ -277,12 +272,12 @@ class Experiment:
         )
 
     @cached_property
-    def _validated(self) -> int:
-        held = of_examples(self.bundle, self.encoder, self.data.learn, self.seed, ()).held_out
-        return len(held.targets)
+    def _task_data(self) -> TaskData:
+        """What a tower is trained on and chosen by."""
+        return of_examples(self.bundle, self.encoder, self.data.learn, self.seed, ())
 
     def _from_scratch(self, settings: Tuning, place: Path) -> Outcome:
-        data = of_examples(self.bundle, self.encoder, self.data.learn, self.seed, ())
+        data = self._task_data
         torch.manual_seed(settings.seed)
         run = RunConfig.on(self.device, place / "scratch", None)
         visual = build_visual(self.bundle.architecture)

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from adaptation.data.examples import Examples
-from adaptation.data.near_duplicates import near_duplicates
+from adaptation.data.grouping import copies_and_scenes
 from adaptation.data.pairs import Pairs
-from adaptation.data.scenes import scenes_of
-from adaptation.data.splits import folds, group_pairs, scene_folds
+from adaptation.data.splits import folds, scene_folds
 from adaptation.methods.zero_shot_probe import ZeroShotProbe
 from adaptation.model_selection import choose
 from adaptation.task import Rows, Scenes, Targets, Task
@@ -126,9 +125,7 @@ def _split(data: Examples | Pairs, strata: Targets, seed: int) -> _Parts:
     Raises:
         ExamplesError: Nothing can be held out.
     """
-    pairs = near_duplicates(data.vectors, data.paths)
-    copies = group_pairs(len(strata), pairs)
-    scenes = scenes_of(data.vectors, strata, data.paths, copies)
+    copies, scenes = copies_and_scenes(data.vectors, strata, data.paths)
     # Where every class is of one scene, shots of it are better than nothing to stop by.
     parts = scene_folds(strata, seed, scenes, copies=copies) or folds(strata, seed, groups=copies)
     if not parts:

@@ -65,18 +65,9 @@ def compare(
     out_file: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="Where the page is written.")
     ] = Path("report.html"),
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The model to start from.",
-            show_default="the collection's own, else pocket",
-        ),
-    ] = None,
+    model: options.BaseModel = None,
     seed: options.Seed = 0,
-    device: Annotated[
-        str, typer.Option(metavar="D", help="auto, cpu, cuda or mps; cuda:1 for the second.")
-    ] = "auto",
+    device: options.TrainingDevice = "auto",
     workers: options.Workers = None,
     collection: options.Collection = None,
     as_json: options.Json = False,
@@ -119,8 +110,9 @@ def compare(
     truth, old_truth = read_ground_truth(data), read_ground_truth(old) if old else None
     classes = sorted({label for known in truth.values() for label in known.labels})
     target_truth = None if target is None else labels_there(target, classes)
-    if target is not None and target.is_dir():
-        require_apart(truth, find_files(target), data, target, names=("DATA", "--target"))
+    files = find_files(target) if target is not None and target.is_dir() else []
+    if target is not None:
+        require_apart(truth, files, data, target, names=("DATA", "--target"))
     place = locate(collection)
     base, fingerprint = (model, None) if model else active_model(place)
     bundle = find_bundle(base, fingerprint)
@@ -150,7 +142,6 @@ def compare(
             )
             elsewhere = there.vectors
         elif target is not None:
-            files = find_files(target)
             unlabelled = read_unlabelled(target, files, encoder, stored=stored, workers=workers)
             elsewhere = unlabelled.vectors
     skipped = [skip for one in (known, kept, there) if one is not None for skip in one.skipped]

@@ -100,8 +100,9 @@ def domain(
         require_other_images,
     )
     from adaptation.domain.learn import Domains, learn
-    from adaptation.domain.registry import METHODS, RECOMMENDED, require_torch
+    from adaptation.domain.registry import METHODS, RECOMMENDED
     from adaptation.domain.unlabelled import find_files, read_unlabelled
+    from adaptation.needs_torch import require_torch
     from adaptation.tuning.checks import check_model, check_settings
     from adaptation.tuning.settings import METHODS as TUNING
     from indexer import load_encoder
@@ -123,7 +124,7 @@ def domain(
     if end_to_end is not None and chosen != "dann":
         raise typer.BadParameter("--end-to-end trains by dann: leave out --method")
     check_name(name)
-    require_torch(METHODS[chosen]())
+    require_torch(METHODS[chosen](), METHODS)
     place = locate(collection)
     place.require_writable()
     truth = read_ground_truth(source)

@@ -68,7 +68,7 @@ def train(
     from adaptation.artifact_writer import check_name
     from adaptation.data.examples import read_examples
     from adaptation.methods.registry import METHODS, RECOMMENDED
-    from adaptation.train import require_torch
+    from adaptation.needs_torch import require_torch
     from adaptation.train import train as learn
     from indexer import load_encoder
     from indexer.devices.cpu_count import available_cores
@@ -83,7 +83,7 @@ def train(
     if chosen not in METHODS:
         raise typer.BadParameter(f"--method: {chosen!r} is not one of {', '.join(METHODS)}")
     check_name(name)
-    require_torch(METHODS[chosen]())
+    require_torch(METHODS[chosen](), METHODS)
     place = locate(collection)
     place.require_writable()
     truth = own_labels(place) if data is None else read_ground_truth(data)

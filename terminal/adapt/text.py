@@ -79,9 +79,7 @@ def text(
             "--force", help="Go on where a check objects, and save what is worse than guessing."
         ),
     ] = False,
-    device: Annotated[
-        str, typer.Option(metavar="D", help="auto, cpu, cuda or mps; cuda:1 for the second.")
-    ] = "auto",
+    device: options.TrainingDevice = "auto",
     collection: options.Collection = None,
     as_json: options.Json = False,
 ) -> None:

@@ -27,14 +27,7 @@ def tune(
             '"image" and "captions".',
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The model to start from.",
-            show_default="the collection's own, else pocket",
-        ),
-    ] = None,
+    model: options.BaseModel = None,
     method: Annotated[
         str,
         typer.Option(
@@ -92,9 +85,7 @@ def tune(
     template: options.Templates = None,
     seed: options.Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Go on where a check objects.")] = False,
-    device: Annotated[
-        str, typer.Option(metavar="D", help="auto, cpu, cuda or mps; cuda:1 for the second.")
-    ] = "auto",
+    device: options.TrainingDevice = "auto",
     workers: options.Workers = None,
     collection: options.Collection = None,
     as_json: options.Json = False,

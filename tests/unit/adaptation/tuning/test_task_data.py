@@ -64,7 +64,7 @@ def test_a_run_that_held_out_other_images_is_not_resumed(
             def copies(*given: Any) -> np.ndarray:
                 return np.asarray(given[-1])
 
-            patched.setattr("adaptation.tuning.task_data.scenes_of", copies)
+            patched.setattr("adaptation.data.grouping.scenes_of", copies)
             found.append(of(vectors, targets, encoder).key)
         return found
 
