@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # A shell has its background jobs ignore Ctrl-C, and what the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# A collection and models of whoever runs the tests are neither read nor touched.
+OWN = tempfile.TemporaryDirectory(prefix="clipdex-tests-")
+os.environ["XDG_DATA_HOME"] = os.path.join(OWN.name, "data")
+os.environ["CLIPDEX_CACHE"] = os.path.join(OWN.name, "cache")
+os.environ.pop("CLIPDEX_COLLECTION", None)
 
 
 @pytest.fixture(scope="session")
