@@ -13,19 +13,22 @@ from serving.routes import ROUTERS
 from serving.routes.page import WEB
 from serving.service import running
 from serving.settings import Settings
+from serving.shared import Shared, make_shared
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, shared: Shared | None = None) -> FastAPI:
     """Return the application of one collection.
 
     Args:
         settings: How the server is set up; `Settings()` when None.
+        shared: What other workers of the same server have in common with this one; made when None.
     """
     chosen, metrics = settings or Settings(), Metrics()
+    common = shared or make_shared(chosen)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(app, chosen, metrics):
+        async with running(app, chosen, metrics, common):
             yield
 
     app = DocumentedAPI(
@@ -39,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     errors.install(app)
-    middleware.install(app, chosen, metrics)
+    middleware.install(app, chosen, metrics, common)
     app.mount("/static", StaticFiles(directory=WEB), name="static")
     for router in ROUTERS:
         app.include_router(router)

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     import typer
 
 
-def _create_app(settings: Any) -> Any:
+def _create_app(settings: Any, shared: Any = None) -> Any:
     from api import create_app  # only this command loads FastAPI
 
-    return create_app(settings)
+    return create_app(settings, shared)
 
 
 def assemble() -> "typer.Typer":

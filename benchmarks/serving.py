@@ -1,6 +1,6 @@
-"""Measure a server under load, with and without batching: rate, latency, errors, memory.
+"""Measure a server under load, by one process and by several: rate, latency, errors, memory.
 
-usage: python benchmarks/serving.py FOLDER... [--seconds 30] [--connections 16,64]
+usage: python benchmarks/serving.py FOLDER... [--seconds 10] [--rounds 3] [--connections 16,64]
 
 Indexes the folders with the built-in model, starts `clipdex serve`, and sends text queries out of a
 list of 500 from a process of its own (`benchmarks/load.py`). No vectors of texts are kept, so that
@@ -38,7 +38,9 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     asked.add_argument("folders", nargs="+", type=Path)
     asked.add_argument("--collection", type=Path, help="kept; a temporary one otherwise")
-    asked.add_argument("--seconds", type=float, default=30)
+    asked.add_argument("--seconds", type=float, default=10)
+    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--other", type=Path, help="another version's command, to compare with")
     asked.add_argument("--connections", default="16,64")
     asked.add_argument("--only", default="load,lone,memory")
     given = asked.parse_args()
@@ -53,8 +55,7 @@ def main() -> None:
         queries = Path(scratch) / "queries.json"
         queries.write_text(json.dumps(_queries()))
         if "load" in given.only:
-            counts = [int(count) for count in given.connections.split(",")]
-            _load(collection, queries, given.seconds, counts)
+            _load(collection, queries, given)
         if "lone" in given.only:
             _lone(collection, queries)
         if "memory" in given.only:
@@ -81,11 +82,11 @@ def _queries() -> list[str]:
 
 
 @contextmanager
-def _server(collection: Path, *options: str) -> Iterator[tuple[str, int]]:
+def _server(collection: Path, *options: str, command: Path = COMMAND) -> Iterator[tuple[str, int]]:
     """(address, process id)"""
-    command = [COMMAND, "serve", "--collection", collection, "--port", "0", "--no-access-log"]
+    serve = [command, "serve", "--collection", collection, "--port", "0", "--no-access-log"]
     process = subprocess.Popen(
-        [*command, "--query-cache", "0", "--queue", "1024", *options],
+        [*serve, "--query-cache", "0", "--queue", "1024", *options],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -100,33 +101,54 @@ def _server(collection: Path, *options: str) -> Iterator[tuple[str, int]]:
         process.wait()
 
 
-def _load(collection: Path, queries: Path, seconds: float, counts: list[int]) -> None:
+def _load(collection: Path, queries: Path, given: argparse.Namespace) -> None:
+    """Compare servers in rounds, by turns: one process, one a core, and another version's."""
+    variants: dict[str, tuple[Path, list[str]]] = {}
+    if given.other:
+        variants["another version"] = given.other, []
+    variants["one process, no batching"] = COMMAND, ["--no-batching"]
+    variants["one process"] = COMMAND, []
+    cores = len(os.sched_getaffinity(0))
+    variants[f"{cores} processes"] = COMMAND, ["--workers", str(cores)]
+    first = next(iter(variants))
     rows = []
-    for count in counts:
-        rates = {}
-        for options in (("--no-batching",), ()):
-            with _server(collection, *options) as (url, _):
-                measured = _ask(url, queries, count, seconds=seconds)
-            rates[options] = measured["rate"]
+    for count in [int(one) for one in given.connections.split(",")]:
+        measured: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
+        for _ in range(given.rounds):
+            for name, (command, options) in variants.items():
+                with _server(collection, *options, command=command) as (url, _):
+                    _ask(url, queries, count, seconds=1)
+                    measured[name].append(_ask(url, queries, count, seconds=given.seconds))
+        for name, found in measured.items():
+            ratios = [
+                one["rate"] / other["rate"]
+                for one, other in zip(found, measured[first], strict=True)
+            ]
             rows.append(
                 {
                     "connections": count,
-                    "batched": "no" if options else "yes",
-                    "requests/s": f"{measured['rate']:.0f}",
-                    "p50, ms": f"{measured['p50'] * 1000:.1f}",
-                    "p99, ms": f"{measured['p99'] * 1000:.1f}",
-                    "errors": measured["errors"],
-                    "batched / not": ""
-                    if options
-                    else f"{measured['rate'] / rates[('--no-batching',)]:.2f}",
+                    "server": name,
+                    "requests/s": f"{_median(found, 'rate'):.0f}",
+                    "p50, ms": f"{_median(found, 'p50') * 1000:.1f}",
+                    "p99, ms": f"{_median(found, 'p99') * 1000:.1f}",
+                    "errors": sum(one["errors"] for one in found),
+                    f"of {first}": f"{statistics.median(ratios):.2f} "
+                    f"({min(ratios):.2f} to {max(ratios):.2f})",
                 }
             )
     report(
         "serving",
         "Text queries over HTTP",
         rows,
-        notes=[f"{len(json.loads(queries.read_text()))} queries, {seconds:g} s a row."],
+        notes=[
+            f"{len(json.loads(queries.read_text()))} queries; medians of {given.rounds} rounds of "
+            f"{given.seconds:g} s, by turns."
+        ],
     )
+
+
+def _median(found: list[dict[str, float]], key: str) -> float:
+    return statistics.median(one[key] for one in found)
 
 
 def _ask(url: str, queries: Path, connections: int, **limit: float) -> dict[str, float]:

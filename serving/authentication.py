@@ -44,9 +44,9 @@ async def require_key(request: Request) -> None:
     Raises:
         Problem: 401, or 429 after too many wrong keys.
     """
-    credentials: Credentials = request.app.state.service.credentials
-    if not credentials.required:
+    if not request.app.state.service.settings.key_required:
         return
+    credentials: Credentials = request.app.state.service.credentials
     if credentials.knows_session(await cookie(request) or ""):
         return
     key = await key_of(request)

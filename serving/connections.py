@@ -12,10 +12,11 @@ import logging
 import socket
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn import Config, Server
@@ -33,6 +34,8 @@ MAX_CONNECTIONS = 2048
 # Open files for all else: the collection, images, uploads, child processes.
 RESERVED_FILES = 256
 NOTE_SECONDS = 60.0
+# What a worker says to the process that hands it connections, once it can answer.
+READY = b"r"
 
 
 def connection_limit() -> int:
@@ -148,6 +151,36 @@ class Connections:
             self._noted = now
 
 
+class _JoinedWrites:
+    """A transport whose writes of one turn of the event loop are sent together.
+
+    uvicorn writes the head of an answer and its body apart, each with a system call of its own.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Send data at the end of this turn."""
+        if not self._parts:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Close the connection once all has been sent."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._parts and not self._transport.is_closing():
+            self._transport.write(b"".join(self._parts))
+        self._parts.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class _Protocol(H11Protocol):
     """uvicorn's HTTP/1.1, which knows since when it waits for its client."""
 
@@ -155,7 +188,7 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """Wait for the first request."""
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, _JoinedWrites(transport)))
         self.address = self.client[0] if self.client else "?"
         self.idle_since: float | None = time.monotonic()
         self._headers_since: float | None = self.idle_since
@@ -216,6 +249,8 @@ class LimitedServer(Server):
         app: The application.
         trusted_proxies: Addresses and networks of proxies, which speak for many clients.
         on_second_signal: What ends the process when it was asked to end and asked again.
+        handed: Where another process hands over connections, each with one byte; None to accept
+            them here. A byte the other way says that they can be answered.
     """
 
     def __init__(
@@ -224,6 +259,7 @@ class LimitedServer(Server):
         *,
         trusted_proxies: Iterable[str] = (),
         on_second_signal: Callable[[int], None] | None = None,
+        handed: socket.socket | None = None,
     ) -> None:
         config = Config(
             app,
@@ -241,6 +277,7 @@ class LimitedServer(Server):
         super().__init__(config)
         self._trusted = tuple(trusted_proxies)
         self._on_second_signal = on_second_signal
+        self._handed = handed
         self._working: list[asyncio.Task[None]] = []
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -253,9 +290,16 @@ class LimitedServer(Server):
         """Load the application, and begin to accept."""
         await super().startup(sockets=[])
         connections = Connections(connection_limit(), self._trusted)
+        loop = asyncio.get_running_loop()
         for listening in sockets or ():
             listening.setblocking(False)
-            self._working.append(asyncio.create_task(self._accept(listening, connections)))
+            accept = partial(loop.sock_accept, listening)
+            self._working.append(asyncio.create_task(self._accept(accept, connections)))
+        if self._handed is not None and not self.should_exit:
+            self._handed.setblocking(False)
+            accept = partial(_receive, self._handed)
+            self._working.append(asyncio.create_task(self._accept(accept, connections)))
+            await loop.sock_sendall(self._handed, READY)
         self._working.append(asyncio.create_task(_sweep(connections)))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -265,7 +309,11 @@ class LimitedServer(Server):
         await asyncio.gather(*self._working, return_exceptions=True)
         await super().shutdown(sockets=sockets)
 
-    async def _accept(self, listening: socket.socket, connections: Connections) -> None:
+    async def _accept(
+        self,
+        accept: Callable[[], Awaitable[tuple[socket.socket, Any]]],
+        connections: Connections,
+    ) -> None:
         loop = asyncio.get_running_loop()
 
         def make() -> _Protocol:
@@ -276,7 +324,7 @@ class LimitedServer(Server):
         while True:
             await connections.room()
             try:
-                accepted, address = await loop.sock_accept(listening)
+                accepted, address = await accept()
             except OSError as exc:  # such as too many open files: those that wait are not lost
                 connections.failed(exc)
                 await asyncio.sleep(1)
@@ -286,6 +334,35 @@ class LimitedServer(Server):
                 continue
             with suppress(OSError):
                 await loop.connect_accepted_socket(make, accepted)
+
+
+async def _receive(handed: socket.socket) -> tuple[socket.socket, Any]:
+    """Return the next connection that another process hands over, and its address.
+
+    Raises:
+        OSError: The connection, or the other process, has gone.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            message, numbers, _, _ = socket.recv_fds(handed, 1, 1)
+            break
+        except BlockingIOError:
+            readable = loop.create_future()
+            loop.add_reader(handed, readable.set_result, None)
+            try:
+                await readable
+            finally:
+                loop.remove_reader(handed)
+    if not message:
+        raise ConnectionError("no connections are handed over any more")
+    accepted = socket.socket(fileno=numbers[0])
+    try:
+        accepted.setblocking(False)
+        return accepted, accepted.getpeername()
+    except OSError:
+        accepted.close()
+        raise
 
 
 async def _sweep(connections: Connections) -> None:

@@ -7,6 +7,7 @@ EventSource send no headers.
 import hashlib
 import hmac
 import secrets
+import threading
 import time
 from collections.abc import Iterable
 
@@ -31,9 +32,13 @@ class TooManyGuesses(Exception):
         super().__init__(f"too many wrong keys: wait {seconds:.0f} s")
         self.seconds = seconds
 
+    def __reduce__(self) -> tuple[type["TooManyGuesses"], tuple[float]]:
+        """Return what makes it again, in another process."""
+        return type(self), (self.seconds,)
+
 
 class Credentials:
-    """The keys and sessions of one server.
+    """The keys and sessions of one server, for any number of threads.
 
     Args:
         keys: Any of them lets a client in; without any, all clients are let in.
@@ -43,11 +48,7 @@ class Credentials:
         self._keys = [_digest(key) for key in keys]
         self._sessions: dict[bytes, float] = {}
         self._guesses = TokenBuckets(GUESSES_PER_SECOND, burst=MAX_GUESSES)
-
-    @property
-    def required(self) -> bool:
-        """Whether clients need a key."""
-        return bool(self._keys)
+        self._lock = threading.Lock()
 
     def knows_key(self, key: str, client: str) -> bool:
         """Return whether it is one of the keys, in a time that does not depend on which.
@@ -71,16 +72,18 @@ class Credentials:
     def sign_in(self) -> str:
         """Begin a session, and return its token."""
         now = time.monotonic()
-        self._sessions = {key: end for key, end in self._sessions.items() if end > now}
-        while len(self._sessions) >= MAX_SESSIONS:
-            self._sessions.pop(next(iter(self._sessions)))
         token = secrets.token_urlsafe(32)
-        self._sessions[_digest(token)] = now + SESSION_SECONDS
+        with self._lock:
+            self._sessions = {key: end for key, end in self._sessions.items() if end > now}
+            while len(self._sessions) >= MAX_SESSIONS:
+                self._sessions.pop(next(iter(self._sessions)))
+            self._sessions[_digest(token)] = now + SESSION_SECONDS
         return token
 
     def sign_out(self, token: str) -> None:
         """End a session."""
-        self._sessions.pop(_digest(token), None)
+        with self._lock:
+            self._sessions.pop(_digest(token), None)
 
     def knows_session(self, token: str) -> bool:
         """Return whether it is the token of a session that has not expired."""

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -26,6 +26,7 @@ from .credentials import Credentials
 from .local_socket import answering_commands
 from .metrics import Metrics
 from .settings import Settings
+from .shared import Shared
 
 
 @dataclass(frozen=True)
@@ -70,26 +71,41 @@ def check_address(settings: Settings) -> None:
         )
 
 
-def make_service(settings: Settings, metrics: Metrics) -> Service:
+def check_collection(settings: Settings) -> None:
+    """Check that the collection can be opened and searched; it may be missing or empty.
+
+    Raises:
+        CollectionError: It cannot be opened.
+        FingerprintMismatch: Its model is another one here.
+        ModelError: Its model is not on this machine.
+    """
+    with suppress(CollectionNotFound):
+        Engine.open(settings.collection).close()
+
+
+def make_service(settings: Settings, metrics: Metrics, shared: Shared) -> Service:
     """Make all that a server holds; threads begin to work with the first request."""
     collection = locate(settings.collection)
-    engines = EnginePool(collection, workers=settings.workers, queue=settings.queue)
+    engines = EnginePool(collection, threads=settings.threads, queue=settings.queue)
     search = SearchService(engines, settings, metrics)
     texts = TextService(collection, queue=settings.queue)
-    jobs = Jobs(collection, settings.allow_index, settings.limits)
-    credentials = Credentials(settings.api_keys)
     images = ImageResponses(search, settings)
-    known = [collection.folder, cache_folder(), *jobs.allowed]
+    known = [collection.folder, cache_folder(), *settings.allow_index]
     folders = FolderNames(known, whole=settings.expose_paths)
-    return Service(settings, credentials, metrics, search, texts, images, jobs, folders)
+    return Service(
+        settings, shared.credentials, metrics, search, texts, images, shared.jobs, folders
+    )
 
 
 @asynccontextmanager
-async def running(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
+async def running(
+    app: FastAPI, settings: Settings, metrics: Metrics, shared: Shared
+) -> AsyncIterator[None]:
     """Hold a service while the application runs; the model is loaded before the first client."""
-    service = make_service(settings, metrics)
+    service = make_service(settings, metrics, shared)
     app.state.service = service
-    BUDGET.split(2 if settings.allow_index else 1)  # with an index job's process
+    # With an index job's process.
+    BUDGET.split(settings.workers + (1 if settings.allow_index else 0))
 
     def known(engine: Engine) -> list[bytes]:
         with engine.question():
@@ -104,16 +120,16 @@ async def running(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIt
     except CollectionNotFound:
         pass
     try:
-        async with answering_commands(service.search):
+        async with answering_commands(service.search) if settings.commands else nullcontext():
             yield
     finally:
-        service.jobs.close()
+        shared.close()
         service.texts.close()
         service.search.close()
         service.search.engines.close()
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 

@@ -1,6 +1,7 @@
 """How a server is set up. `clipdex serve` has an option and a variable for each of these."""
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class Settings:
             X-Forwarded-Proto say who the client is.
         root_path: The path below which a reverse proxy shows the server, such as "/photos".
         cors_origins: Other sites whose pages may use the server.
-        allow_index: Folders that index jobs may read.
+        allow_index: Folders that index jobs may read; kept with links followed.
         expose_paths: Whether answers contain absolute paths.
         originals: Whether files are handed out with their metadata.
         max_body: Maximum bytes of a request.
@@ -53,7 +54,9 @@ class Settings:
         rate_limit: Requests a second of one client; 0 for any number.
         batching: Whether texts of concurrent requests are encoded together.
         query_cache: Number of texts whose vectors are kept, which the pages of one search share.
-        workers: Number of threads that rank, and of those that decode images.
+        workers: Number of processes that answer.
+        threads: Number of threads that rank, and of those that decode images, in each of them.
+        commands: Whether `clipdex search` on this machine is answered.
         hints: Whether answers say what a user could do to find more, such as with another model.
     """
 
@@ -76,7 +79,9 @@ class Settings:
     rate_limit: float = 0.0
     batching: bool = True
     query_cache: int = 256
-    workers: int = 2
+    workers: int = 1
+    threads: int = 2
+    commands: bool = True
     hints: bool = True
 
     def __post_init__(self) -> None:
@@ -100,6 +105,13 @@ class Settings:
                 "begins with a slash, such as /photos"
             )
         object.__setattr__(self, "root_path", root_path)
+        allowed = tuple(Path(os.path.realpath(folder)) for folder in self.allow_index)
+        object.__setattr__(self, "allow_index", allowed)
+
+    @property
+    def key_required(self) -> bool:
+        """Whether clients need a key."""
+        return bool(self.api_keys)
 
     @property
     def limits(self) -> Limits:

@@ -1,6 +1,7 @@
 """How often each client may do something."""
 
 import ipaddress
+import threading
 import time
 from collections import OrderedDict
 
@@ -8,7 +9,7 @@ MAX_CLIENTS = 10_000
 
 
 class TokenBuckets:
-    """A token bucket for each client.
+    """A token bucket for each client, for any number of threads.
 
     Args:
         rate: Tokens a second, above 0.
@@ -19,6 +20,7 @@ class TokenBuckets:
         self._rate = rate
         self._burst = burst
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def seconds_until(self, client: str) -> float:
         """Return the seconds until a client has a token; 0 if it has one."""
@@ -27,11 +29,19 @@ class TokenBuckets:
     def take(self, client: str) -> None:
         """Take a token from a client, which may have none left."""
         now = time.monotonic()
-        tokens = max(0.0, self._tokens(client, now) - 1)
-        self._buckets.pop(_network(client), None)
-        self._buckets[_network(client)] = (tokens, now)
-        while len(self._buckets) > MAX_CLIENTS:
-            self._buckets.popitem(last=False)
+        with self._lock:
+            tokens = max(0.0, self._tokens(client, now) - 1)
+            self._buckets.pop(_network(client), None)
+            self._buckets[_network(client)] = (tokens, now)
+            while len(self._buckets) > MAX_CLIENTS:
+                self._buckets.popitem(last=False)
+
+    def wait(self, client: str) -> float:
+        """Take a token from a client, or return the seconds until it has one."""
+        seconds = self.seconds_until(client)
+        if not seconds:
+            self.take(client)
+        return seconds
 
     def _tokens(self, client: str, now: float) -> float:
         tokens, then = self._buckets.get(_network(client), (self._burst, now))

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Texts = list[str] | None
 
 BACKLOG = 1024
+MAX_WORKERS = 64
 
 
 class _OneLine(logging.Formatter):
@@ -203,6 +205,16 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             bool,
             typer.Option(envvar="CLIPDEX_ACCESS_LOG", help="Log one line of JSON per request."),
         ] = True,
+        workers: Annotated[
+            int,
+            typer.Option(
+                envvar="CLIPDEX_WORKERS",
+                min=1,
+                max=MAX_WORKERS,
+                metavar="N",
+                help="Number of processes that answer; as many as cores answer most.",
+            ),
+        ] = 1,
     ) -> None:
         """Search from a browser, and over HTTP.
 
@@ -217,7 +229,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
         from dataclasses import replace
 
         from indexer.devices.cpu_count import available_cores
-        from serving.service import check_address
+        from serving.service import check_address, check_collection
         from serving.settings import Settings
 
         settings = Settings(
@@ -239,16 +251,28 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             rate_limit=rate_limit,
             batching=batching,
             query_cache=query_cache,
-            workers=available_cores(),
+            workers=workers,
+            threads=max(1, available_cores() // workers),
             hints=hints,
         )
         if max_pixels is not None:
             settings = replace(settings, max_pixels=max_pixels)
         check_address(settings)
-        _log(access_log)
+        check_collection(settings)
+        prepare = partial(_log, access_log)
+        prepare()
         listening = _listen(host, port)
         settings = replace(settings, port=listening.getsockname()[1])
-        _run(create_app(settings), settings, listening)
+        if workers == 1:
+            _run(create_app(settings), settings, listening)
+            return
+        from serving.workers.supervisor import Supervisor
+
+        supervisor = Supervisor(
+            create_app, settings, prepare=prepare, on_second_signal=process.leave
+        )
+        _say_where(settings)
+        raise typer.Exit(supervisor.run(listening))
 
     return serve
 
@@ -256,12 +280,16 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
 def _run(app: Any, settings: Any, listening: "socket.socket") -> None:
     from serving.connections import LimitedServer
 
-    shown = " and ".join(f"http://{host}:{settings.port}" for host in _reachable(settings.host))
-    note(f"clipdex is at {shown} (Ctrl-C ends it)")
+    _say_where(settings)
     server = LimitedServer(
         app, trusted_proxies=settings.trusted_proxies, on_second_signal=process.leave
     )
     server.run(sockets=[listening])
+
+
+def _say_where(settings: Any) -> None:
+    shown = " and ".join(f"http://{host}:{settings.port}" for host in _reachable(settings.host))
+    note(f"clipdex is at {shown} (Ctrl-C ends it)")
 
 
 def _reachable(host: str) -> list[str]:

@@ -6,6 +6,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from serving.metrics import Metrics
 from serving.settings import Settings
+from serving.shared import Shared
 
 from .access_log import AccessLogMiddleware
 from .head import HeadMiddleware
@@ -17,7 +18,7 @@ from .root_path import RootPathMiddleware
 from .security_headers import SecurityHeadersMiddleware
 
 
-def install(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+def install(app: FastAPI, settings: Settings, metrics: Metrics, shared: Shared) -> None:
     """Put the middleware around an application; the last that is added is the outermost."""
     app.add_middleware(HeadMiddleware)
     if settings.cors_origins:
@@ -27,8 +28,8 @@ def install(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key"],
         )
-    if settings.rate_limit:
-        app.add_middleware(RateLimitMiddleware, rate=settings.rate_limit)
+    if shared.requests is not None:
+        app.add_middleware(RateLimitMiddleware, buckets=shared.requests)
     app.add_middleware(OriginMiddleware, allowed=settings.cors_origins)
     app.add_middleware(HostMiddleware, own=settings.host, allowed=settings.allow_hosts)
     app.add_middleware(

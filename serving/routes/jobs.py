@@ -57,10 +57,10 @@ async def cancel(service: ServiceDep, number: JobId) -> responses.JobAnswer:
 )
 async def events(service: ServiceDep, number: JobId) -> StreamingResponse:
     """Stream the progress of a job until it ends."""
-    watched = service.jobs.get(number)
+    first = service.jobs.get(number)
 
     async def stream() -> AsyncIterator[str]:
-        last = ""
+        last, watched = "", first
         while True:
             running = watched.running
             data = _answer(service, watched).model_dump_json()
@@ -70,6 +70,7 @@ async def events(service: ServiceDep, number: JobId) -> StreamingResponse:
             if not running:
                 return
             await asyncio.sleep(EVENT_SECONDS)
+            watched = service.jobs.get(number)
 
     return StreamingResponse(stream(), media_type="text/event-stream")
 

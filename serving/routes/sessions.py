@@ -19,7 +19,7 @@ SessionToken = Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=Fals
 @router.get("/v1/session", summary="Is a key needed, and was one given?")
 async def session(service: ServiceDep, token: SessionToken = None) -> responses.SessionAnswer:
     """Return whether the client is signed in."""
-    required = service.credentials.required
+    required = service.settings.key_required
     inside = not required or service.credentials.knows_session(token or "")
     return responses.SessionAnswer(required=required, signed_in=inside)
 
@@ -27,7 +27,7 @@ async def session(service: ServiceDep, token: SessionToken = None) -> responses.
 @router.post("/v1/session", summary="Exchange a key for a cookie", status_code=204)
 async def sign_in(service: ServiceDep, body: requests.KeyBody, request: Request) -> Response:
     """Begin a session."""
-    if service.credentials.required and not check_key(request, body.key):
+    if service.settings.key_required and not check_key(request, body.key):
         raise Problem(401, "this is not a key of this server")
     response = Response(status_code=204)
     response.set_cookie(

@@ -52,7 +52,7 @@ async def metrics(service: ServiceDep) -> Response:
 async def status(service: ServiceDep) -> responses.StatusAnswer:
     """Return what the collection holds."""
     found = await _status(service)
-    allowed = [service.folders.text(str(folder)) for folder in service.jobs.allowed]
+    allowed = [service.folders.text(str(folder)) for folder in service.settings.allow_index]
     if found is None:
         return responses.StatusAnswer(can_index=allowed)
     whole = service.settings.expose_paths

@@ -27,16 +27,15 @@ class EnginePool:
 
     Args:
         collection: May be empty or missing; each piece of work finds out anew.
-        workers: Number of threads, each with an engine of its own.
+        threads: Number of threads, each with an engine of its own.
         queue: Number of pieces of work that may wait before others are turned away.
     """
 
-    def __init__(self, collection: Collection, *, workers: int, queue: int) -> None:
+    def __init__(self, collection: Collection, *, threads: int, queue: int) -> None:
         self.collection = collection
-        self._workers = workers
         self._queue = queue
         self._pending = 0
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="search")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="search")
         self._local = threading.local()
         self._open: list[Engine] = []
         self._lock = threading.Lock()

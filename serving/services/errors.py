@@ -3,6 +3,7 @@
     ClipdexError
     ├── InsecureAddress     a server that everybody in the network could use
     ├── AddressUnavailable  an address that this machine cannot listen at
+    ├── WorkersUnavailable  several processes, where they cannot share connections
     ├── Busy                more requests wait than the server has room for
     ├── NotFound            no job, head, model or file of this name
     ├── NotAllowed          a folder that the operator has not allowed
@@ -20,6 +21,10 @@ class InsecureAddress(ClipdexError):
 
 class AddressUnavailable(ClipdexError):
     """An address that this machine cannot listen at."""
+
+
+class WorkersUnavailable(ClipdexError):
+    """Several processes, where they cannot share connections."""
 
 
 class Busy(ClipdexError):
@@ -47,3 +52,7 @@ class JobRunning(ClipdexError):
     def __init__(self, job: str) -> None:
         super().__init__(f"job {job} is running: wait for it, or cancel it")
         self.job = job
+
+    def __reduce__(self) -> tuple[type["JobRunning"], tuple[str]]:
+        """Return what makes it again, in another process."""
+        return type(self), (self.job,)

@@ -84,13 +84,13 @@ class Jobs:
 
     Args:
         collection: The collection that they bring up to date.
-        allowed: Folders that jobs may read; without one there are no jobs.
+        allowed: Folders that jobs may read, with links followed; without one there are no jobs.
         limits: Largest files and images to decode.
     """
 
     def __init__(self, collection: Collection, allowed: Iterable[Path], limits: Limits) -> None:
         self.collection = collection
-        self.allowed = [Path(os.path.realpath(folder)) for folder in allowed]
+        self.allowed = list(allowed)
         self._limits = limits
         self._lock = threading.Lock()
         self._connection: Connection | None = None

@@ -64,7 +64,7 @@ class SearchService:
         self._paths = PathView((), whole=settings.expose_paths)
         self._roots_read = 0.0
         self._preparing = asyncio.Lock()
-        self._images = ThreadPoolExecutor(settings.workers, thread_name_prefix="images")
+        self._images = ThreadPoolExecutor(settings.threads, thread_name_prefix="images")
         self._images_pending = 0
 
     @property
@@ -115,8 +115,7 @@ class SearchService:
             batching=self.settings.batching,
             cache=self.settings.query_cache,
         )
-        self.metrics.model.clear()
-        self.metrics.model.labels(model.name, model.fingerprint).set(1)
+        self.metrics.answers(model.name, model.fingerprint)
         return ReadyModel(model, encoder, texts)
 
     async def search(self, request: SearchRequest) -> Results:

@@ -1,0 +1,1 @@
+"""Several processes that answer for one server, and what they have in common."""
