@@ -23,7 +23,7 @@ import numpy as np
 
 from indexer.encoder import Embeddings, unit
 from indexer.store.codec import Ids, Scores
-from indexer.store.fp16_index import ROWS, Flat
+from indexer.store.fp16_index import ROWS, Flat, one_thread
 
 # Lists for n vectors: this times the square root of n, as of the vectors that trained them.
 LISTS = 4
@@ -107,12 +107,8 @@ class Codes:
     def propose(self, query: Embeddings, count: int, probes: int) -> Ids:
         """Return the ids `(m,)` of the vectors whose codes are nearest to a query, m <= count."""
         options = faiss.SearchParametersIVF(nprobe=probes)  # type: ignore[call-arg]
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(1)
-        try:
+        with one_thread():
             _, ids = self._index.search(query[np.newaxis], count, params=options)
-        finally:
-            faiss.omp_set_num_threads(threads)
         found: Ids = ids[0][ids[0] >= 0]
         return found
 
