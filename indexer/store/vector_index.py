@@ -67,6 +67,8 @@ class VectorIndex:
     ) -> None:
         self.parts = parts
         self._codes = codes
+        # The last query and what was left out, and the scores of the file's candidates.
+        self._scored: tuple[Embeddings, Ids, Scores] | None = None
         self.removed = frozenset(removed)
         self.generation = generation
         self._mapped = mapped
@@ -209,7 +211,10 @@ class VectorIndex:
                 others = [part.best(query, count, selector) for part in recent]
         else:
             others = []
-        return [file.scores_of(query, ids), *others]
+        scores, ids = file.scores_of(query, ids)
+        if among is None:
+            self._scored = query, excluded, scores
+        return [(scores, ids), *others]
 
     @property
     def recall(self) -> float:
@@ -239,15 +244,25 @@ class VectorIndex:
         codes, search = self._codes
         file, *recent = self.parts
         excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
-        ids = np.unique(codes.propose(query, COUNTED, search.probes))
-        scores, ids = file.scores_of(query, without_ids(ids, excluded))
+        scores = self._candidates(query, excluded)
+        if scores is None:
+            ids = np.unique(codes.propose(query, COUNTED, search.probes))
+            scores, _ = file.scores_of(query, without_ids(ids, excluded))
         found = int((scores >= minimum).sum())
-        if 2 * found > len(ids):
+        if 2 * found > len(scores):
             found = max(found, file.estimate_above(query, minimum))
         if not recent:
             return found
         with self._all_but(excluded) as selector:
             return found + sum(len(part.above(query, minimum, selector)) for part in recent)
+
+    def _candidates(self, query: Embeddings, excluded: Ids) -> Scores | None:
+        """Return the scores of the last search's candidates, if it was for this and had enough."""
+        if self._scored is None:
+            return None
+        asked, left_out, scores = self._scored
+        same = asked is query and np.array_equal(left_out, excluded)
+        return scores if same and len(scores) >= COUNTED // 2 else None
 
     def above(
         self,
