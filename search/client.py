@@ -44,7 +44,7 @@ def ask_server(collection: Path, request: SearchRequest) -> Results | None:
         The results, or None when there is no server or it cannot answer: the caller then searches
         by itself.
     """
-    path = None if request.images else socket_path(collection)
+    path = None if request.images or request.unlike else socket_path(collection)
     if path is None or not path.exists():
         return None
     try:

@@ -139,6 +139,7 @@ class Engine:
         *,
         images: "Path | str | bytes | int | Sequence[Path | str | bytes | int]" = (),
         without: Sequence[str] = (),
+        unlike: "Path | str | bytes | int | Sequence[Path | str | bytes | int]" = (),
         text_weight: float = 1.0,
         image_weight: float = 1.0,
         k: int = 10,
@@ -155,6 +156,7 @@ class Engine:
             images: What the images look like: files, the bytes of files, or ids of hits; one or
                 several. An image that is named by its id is left out of the results.
             without: Texts whose vectors are subtracted from the query's.
+            unlike: Images, as `images`, that the results should not be like.
             text_weight: Weight of the text in the sum.
             image_weight: Weight of each image in the sum.
             k: Number of hits.
@@ -178,6 +180,7 @@ class Engine:
                 text,
                 images=images,  # type: ignore[arg-type]  # the request takes one, and texts for paths
                 without=without,
+                unlike=unlike,  # type: ignore[arg-type]
                 text_weight=text_weight,
                 image_weight=image_weight,
                 k=k,

@@ -31,6 +31,7 @@ class SearchRequest:
         images: What the images look like: files, the bytes of files, or ids of hits. An image
             that is named by its id is left out of the answer.
         without: Texts whose vectors are subtracted from the query's.
+        unlike: Images, as `images`, whose vectors are subtracted, at half the weight.
         text_weight: Weight of the text in the sum.
         image_weight: Weight of each image in the sum.
         filter: Which images may be answered with. The first paths of a hit are those of its files
@@ -49,6 +50,7 @@ class SearchRequest:
     text: str | None = None
     images: Sequence[Path | bytes | int] = ()
     without: Sequence[str] = ()
+    unlike: Sequence[Path | bytes | int] = ()
     text_weight: float = 1.0
     image_weight: float = 1.0
     filter: "Filter | None" = None
@@ -59,9 +61,9 @@ class SearchRequest:
     min_relevance: float = 0.0
 
     def __post_init__(self) -> None:
-        images = several(self.images)
         for name, value in (
-            ("images", tuple(Path(one) if isinstance(one, str) else one for one in images)),
+            ("images", _images(self.images)),
+            ("unlike", _images(self.unlike)),
             ("text", None if self.text is None else valid_text(self.text)),
             ("without", tuple(map(valid_text, several(self.without)))),
             ("labels", _pairs(self.labels)),
@@ -87,8 +89,8 @@ class SearchRequest:
     @property
     def lists(self) -> bool:
         """Whether nothing is looked for, and the images that meet the conditions are listed."""
-        wanted = (self.text or "").strip() or self.images or self.without or self.min_relevance
-        return not wanted and bool(self.filter or self.labels)
+        wanted = (self.text or "").strip() or self.images or self.without or self.unlike
+        return not (wanted or self.min_relevance) and bool(self.filter or self.labels)
 
     def require_query(self) -> None:
         """Raise QueryError when there is neither a text nor an image to look for."""
@@ -100,8 +102,12 @@ class SearchRequest:
 
     @property
     def ids(self) -> list[int]:
-        """The ids among `images`, which the answer leaves out."""
-        return [image for image in self.images if isinstance(image, int)]
+        """The ids among `images` and then `unlike`, all of which the answer leaves out."""
+        return [image for image in (*self.images, *self.unlike) if isinstance(image, int)]
+
+
+def _images(images: Any) -> tuple[Path | bytes | int, ...]:
+    return tuple(Path(one) if isinstance(one, str) else one for one in several(images))
 
 
 def _whole(name: str, value: int) -> int:

@@ -33,6 +33,16 @@ def search(
         list[str] | None,
         typer.Option("--not", metavar="TEXT", help="Steer away from this."),
     ] = None,
+    unlike: Annotated[
+        list[Path] | None,
+        typer.Option("--not-image", metavar="FILE", help="Steer away from images like this one."),
+    ] = None,
+    weight: Annotated[
+        float,
+        typer.Option(
+            metavar="W", help="Weight of each image beside the text's, which is 1.", min=0, max=100
+        ),
+    ] = 1.0,
     k: options.Count = 10,
     offset: Annotated[int, typer.Option(min=0, metavar="N", help="Skip the best N.")] = 0,
     min_relevance: options.MinRelevance = 0.0,
@@ -66,8 +76,10 @@ def search(
     answer_once()
     text = " ".join(words or [])
     if not text.strip() and not images:
-        if without or min_relevance:
-            raise typer.BadParameter("--not and --min-relevance need a text, or an --image")
+        if without or unlike or min_relevance:
+            raise typer.BadParameter(
+                "--not, --not-image and --min-relevance need a text, or an --image"
+            )
         if not (folders or since or until or exclude or label):
             raise typer.BadParameter(
                 "give a text, an image with --image, or a condition such as --label or --in"
@@ -79,6 +91,8 @@ def search(
         text,
         images=images or (),
         without=without or (),
+        unlike=unlike or (),
+        image_weight=weight,
         filter=_filter(folders, since, until, exclude),
         labels=_labels(label),
         k=k,

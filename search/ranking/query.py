@@ -1,4 +1,4 @@
-"""A query: texts and images that are wanted, texts that are not, one vector."""
+"""A query: texts and images that are wanted, and others that are not: one vector."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +13,9 @@ from search.request import SearchRequest
 
 # A sum shorter than this has cancelled out: its direction is rounding noise.
 MIN_NORM = 1e-3
+# What an unwanted image weighs beside a wanted one: chosen on Caltech-101's training images by
+# benchmarks/feedback.py, whose figures are of others.
+UNLIKE_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,9 @@ class Query:
 
     @property
     def files(self) -> list[Path | bytes]:
-        """The images to encode; those named by their id have a vector already."""
-        return [image for image in self.request.images if not isinstance(image, int)]
+        """The images to encode, the wanted ones first; those named by their id have a vector."""
+        request = self.request
+        return [one for one in (*request.images, *request.unlike) if not isinstance(one, int)]
 
     def encode(self, encoder: Encoder) -> "EncodedQuery":
         """Encode the texts and the images that are not in the collection.
@@ -96,7 +100,8 @@ class EncodedQuery:
         """Return the weighted sum of all parts, of unit norm.
 
         Args:
-            stored: Vectors `(i, dim)` of the images that the request names by their id.
+            stored: Vectors `(i, dim)` of the images that the request names by their id, the wanted
+                ones first.
 
         Returns:
             The vector `(dim,)`.
@@ -108,8 +113,12 @@ class EncodedQuery:
         wanted = 1 if self.query.text else 0
         total = np.float32(request.text_weight) * self.texts[:wanted].sum(axis=0)
         total = total - self.texts[wanted:].sum(axis=0)
-        images = np.concatenate([self.images, stored])
-        total = total + np.float32(request.image_weight) * images.sum(axis=0)
+        files = sum(not isinstance(one, int) for one in request.images)
+        ids = len(request.images) - files
+        like = np.concatenate([self.images[:files], stored[:ids]]).sum(axis=0)
+        unlike = np.concatenate([self.images[files:], stored[ids:]]).sum(axis=0)
+        weight = np.float32(request.image_weight)
+        total = total + weight * like - weight * np.float32(UNLIKE_WEIGHT) * unlike
         for vector in self.query.concepts:
             total = total + np.float32(request.image_weight) * vector
         if not np.isfinite(total).all() or float(np.linalg.norm(total)) < MIN_NORM:

@@ -20,6 +20,8 @@ MAX_HITS = 500
 # Of a request to classify: a pass of the encoder.
 MAX_TEXTS = 64
 THUMBNAIL_SIZES = (160, 320, 640, 1600)
+# Images that a query names.
+MAX_EXAMPLES = 64
 MAX_OFFSET = 10_000_000
 MAX_ID = MAX_INTEGER
 
@@ -123,6 +125,14 @@ class SearchBody(Strict):
     without: list[Text] = Field([], alias="not", max_length=32)
     image: Image | None = None
     image_id: ImageId | None = Field(None, description="An image of the collection.")
+    image_ids: list[ImageId] = Field(
+        [], max_length=MAX_EXAMPLES, description="Images of the collection."
+    )
+    unlike_ids: list[ImageId] = Field(
+        [],
+        max_length=MAX_EXAMPLES,
+        description="Images of the collection to steer away from, at half the weight.",
+    )
     weights: Weights = Weights()
     k: Count = 20
     offset: Offset = 0

@@ -40,10 +40,12 @@ def request_of_body(body: SearchBody, *, absolute: bool = False) -> SearchReques
     images: list[bytes | int] = [] if body.image is None else [body.image]
     if body.image_id is not None:
         images.append(body.image_id)
+    images += body.image_ids
     return SearchRequest(
         body.text,
         images=images,
         without=body.without,
+        unlike=body.unlike_ids,
         text_weight=body.weights.text,
         image_weight=body.weights.image,
         filter=filter_of(body.filter, absolute=absolute),

@@ -68,6 +68,21 @@ def test_search_by_upload_base64_and_id(served: Served, photos_indexed: tuple[Pa
     assert names(served.post("/v1/search", json=mixed)) == ["rocket.jpg"]
 
 
+def test_images_to_be_like_and_unlike(served: Served, photos_indexed: tuple[Path, Path]) -> None:
+    found = {one["path"]: one["id"] for one in served.get("/v1/search").json()["hits"]}
+    like, unlike = [found["coffee.png"], found["moon.png"]], [found["page.png"]]
+    sent = {"text": "a photo", "image_ids": like, "unlike_ids": unlike, "k": 5}
+    with Engine.open(photos_indexed[1]) as engine:
+        hits = engine.search("a photo", images=like, unlike=unlike, k=5)
+    answer = served.post("/v1/search", json=sent)
+    assert [hit["id"] for hit in answer.json()["hits"]] == [hit.id for hit in hits]
+    assert len(hits) == 3  # those that are named are left out
+    assert answer.json()["query"] == sent
+    missing = served.post("/v1/search", json={"text": "a", "unlike_ids": [10**6]})
+    assert missing.status_code == 404
+    assert "no image has the id 1000000" in missing.json()["detail"]
+
+
 def test_search_with_filters_and_without_text(served: Served) -> None:
     assert len(names(served.get("/v1/search"))) == 6
     old = served.get("/v1/search", params={"until": "2010"})

@@ -45,15 +45,23 @@ def test_images_and_mixtures_are_queries_too(
     assert len(similar) == 5
     assert str(cat) not in [hit["path"] for hit in similar]
     scores = {}
-    for arguments in ([], ["--not", "a cat"], ["--image", photos / "coffee.png"]):
+    for arguments in (
+        [],
+        ["--not", "a cat"],
+        ["--image", photos / "coffee.png"],
+        ["--image", photos / "coffee.png", "--weight", 0.01],
+        ["--not-image", photos / "chelsea.png"],
+    ):
         hits = json_lines(
             clipdex("search", "a kitten", *arguments, "--json", "--collection", collection)
         )
         scores[len(scores)] = {Path(hit["path"]).name: hit["score"] for hit in hits}
-    plain, without, mixed = scores.values()
+    plain, without, mixed, light, unlike = scores.values()
     assert max(plain, key=plain.__getitem__) == "chelsea.png"
     assert without["chelsea.png"] < plain["chelsea.png"] - 0.1
     assert max(mixed, key=mixed.__getitem__) == "coffee.png"
+    assert light == {name: pytest.approx(score, abs=0.02) for name, score in plain.items()}
+    assert unlike["chelsea.png"] < plain["chelsea.png"] - 0.1
 
 
 def test_each_output_form_names_the_same_hits(
