@@ -5,7 +5,7 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from indexer.store.clock import latest_believable
 from indexer.store.paths import display, existing, path_fields
@@ -88,13 +88,19 @@ class Hit:
         )
 
     @property
+    def dated_by(self) -> Literal["image", "file"]:
+        """Whether the image, or its name, says when it was taken, or only its file's time does."""
+        believed = self.capture_seconds is not None and self.capture_seconds <= latest_believable()
+        return "image" if believed else "file"
+
+    @property
     def taken_at(self) -> str | None:
         """When the photo was taken, in ISO 8601.
 
         As the file says, with the offset if it says that too; otherwise, and where the file names
         a time to come, when the first path last changed, in this machine's time zone.
         """
-        if self.capture_seconds is not None and self.capture_seconds <= latest_believable():
+        if self.capture_seconds is not None and self.dated_by == "image":
             zone = None
             if self.capture_offset is not None:
                 zone = timezone(timedelta(minutes=self.capture_offset))

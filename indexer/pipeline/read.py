@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from indexer.encoder import Embeddings, Pixels
 from indexer.errors import ImageError, ImageUnreadable
 from indexer.images.capture_time import CaptureTime
+from indexer.images.date_in_name import date_in_name
 from indexer.images.decode import Limits, prepare, read_file
 from indexer.images.preprocess import Preprocess
 from indexer.store.content_hash import digest
@@ -94,7 +95,7 @@ def read(task: Task, preprocess: Preprocess, limits: Limits, known: Known) -> Re
             found.width,
             found.height,
             found.format,
-            found.captured,
+            found.captured or date_in_name(task.path),
             found.thumbnail,
             "; ".join(found.notes) or None,
         )

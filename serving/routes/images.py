@@ -43,6 +43,7 @@ async def image(service: ServiceDep, number: ImageId) -> responses.ImageAnswer:
         height=hit.height,
         format=details.format,
         taken_at=hit.taken_at,
+        dated_by=hit.dated_by,
         size_bytes=details.size,
         **responses.links(number, hit.digest, service.settings.root_path),
     )

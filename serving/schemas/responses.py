@@ -64,7 +64,11 @@ class SearchAnswer(Answer):
 
 
 class ImageAnswer(Answer):
-    """One image's metadata."""
+    """One image's metadata.
+
+    dated_by: "image" where it, or its name, says when it was taken; "file" where `taken_at` is only
+    when its file last changed.
+    """
 
     id: int
     path: str
@@ -74,6 +78,7 @@ class ImageAnswer(Answer):
     height: int
     format: str
     taken_at: str | None
+    dated_by: Literal["image", "file"]
     size_bytes: int
     thumbnail: str
     file: str

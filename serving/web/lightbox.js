@@ -81,7 +81,7 @@ export class Lightbox {
     const rows = [
       ["Match", relevance === null || relevance === undefined ? null : percent(relevance)],
       ["Folder", details.path.includes("/") ? details.path.slice(0, details.path.lastIndexOf("/")) : null],
-      ["Taken", details.taken_at?.replace("T", " ").replace(/[+-]\d\d:\d\d$/, "")],
+      [details.dated_by === "file" ? "File date" : "Taken", details.taken_at?.replace("T", " ").replace(/[+-]\d\d:\d\d$/, "")],
       ["Size", `${details.width} × ${details.height}`],
       ["File", `${details.format}, ${size(details.size_bytes)}`],
       ["Also at", details.paths.slice(1).join(", ") || null],

@@ -88,6 +88,12 @@ def test_search_with_filters_and_without_text(served: Served) -> None:
     old = served.get("/v1/search", params={"until": "2010"})
     assert names(old) == ["chelsea.png"]  # the only one that says when it was taken
     assert old.json()["total"] == 1
+    dated = {
+        hit["path"]: served.get(f"/v1/images/{hit['id']}").json()["dated_by"]
+        for hit in served.get("/v1/search").json()["hits"]
+    }
+    assert [path for path, by in dated.items() if by == "image"] == ["chelsea.png"]
+    assert list(dated.values()).count("file") == 5
     assert old.json()["hits"][0]["score"] is None
     assert names(served.get("/v1/search", params={"q": "a rocket", "label": "cat>0.5"})) == [
         "chelsea.png"

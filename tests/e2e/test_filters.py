@@ -101,3 +101,28 @@ def test_a_raw_and_a_heic_are_found_by_what_they_show(
     assert Path(hit["path"]).name == "IMG_2.HEIC"
     hit = json_lines(clipdex("similar", folder / "IMG_2.HEIC", "--json"))[0]
     assert Path(hit["path"]).name == "IMG_1.DNG"
+
+
+def test_a_date_in_the_name_comes_before_the_files(
+    clipdex: Run, sample_photos: Path, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    cup = Image.open(sample_photos / "coffee.png").convert("RGB")
+    exif = Image.Exif()
+    exif[0x0132] = "2019:08:20 09:00:00"
+    cup.save(photos / "IMG-20240315-WA0482.jpg")
+    cup.rotate(90).save(photos / "IMG-20240316-WA0001.jpg", exif=exif)
+    cup.rotate(180).save(photos / "cup.jpg")
+    moment = datetime(2022, 6, 1, 12).timestamp()
+    for file in photos.iterdir():
+        os.utime(file, (moment, moment))
+    clipdex("index", photos)
+    for month, file in (
+        ("2024-03", "IMG-20240315-WA0482.jpg"),
+        ("2019-08", "IMG-20240316-WA0001.jpg"),
+        ("2022-06", "cup.jpg"),
+    ):
+        assert names(clipdex("search", "--since", month, "--until", month, "--paths")) == [file]
+    newest = json_lines(clipdex("search", "--since", "2000", "--json"))
+    assert [hit["taken_at"][:10] for hit in newest] == ["2024-03-15", "2022-06-01", "2019-08-20"]
