@@ -64,8 +64,8 @@ def search(
 
     Texts and images can be mixed: their vectors are added, and those of --not subtracted. Each hit
     has a relevance, the estimated probability that it is what you asked for. The date of an image
-    is when it was taken, as it or its name says; else when its file last changed. Without a text and an
-    image, those that meet the other conditions are listed, the newest first.
+    is when it was taken, as it or its name says; else when its file last changed. Without a text
+    and an image, those that meet the other conditions are listed, the newest first.
 
     Example: clipdex search a dog on a beach --not people -k 5
 
