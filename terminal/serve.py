@@ -202,9 +202,14 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             ),
         ] = True,
         access_log: Annotated[
-            bool,
-            typer.Option(envvar="CLIPDEX_ACCESS_LOG", help="Log one line of JSON per request."),
-        ] = True,
+            bool | None,
+            typer.Option(
+                "--access-log/--no-access-log",
+                envvar="CLIPDEX_ACCESS_LOG",
+                help="Log one line of JSON per request.",
+                show_default="unless the log is a terminal",
+            ),
+        ] = None,
         workers: Annotated[
             int,
             typer.Option(
@@ -259,7 +264,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             settings = replace(settings, max_pixels=max_pixels)
         check_address(settings)
         check_collection(settings)
-        prepare = partial(_log, access_log)
+        prepare = partial(_log, not sys.stderr.isatty() if access_log is None else access_log)
         prepare()
         listening = _listen(host, port)
         settings = replace(settings, port=listening.getsockname()[1])

@@ -4,11 +4,14 @@ A page elsewhere can make its own name lead to this machine (DNS rebinding). Pla
 be rebound, so they are always answered to, which Starlette's TrustedHostMiddleware cannot express.
 """
 
+import html
 import ipaddress
+import shlex
 import socket
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.errors import Problem, problem_response
@@ -32,14 +35,40 @@ class HostMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on one request, or refuse it."""
         if scope["type"] == "http":
-            name = host_name(Headers(scope=scope).get("host", ""))
+            headers = Headers(scope=scope)
+            name = host_name(headers.get("host", ""))
             if name not in self._names and not _is_address(name):
-                detail = (
-                    f"this server does not answer to the name {name[:80]!r} (--allow-host adds it)"
-                )
-                await problem_response(scope, Problem(421, detail))(scope, receive, send)
+                refusal: ASGIApp = _page(name[:80])
+                if "text/html" not in headers.get("accept", ""):
+                    detail = (
+                        f"this server does not answer to the name {name[:80]!r} (--allow-host adds "
+                        "it)"
+                    )
+                    refusal = problem_response(scope, Problem(421, detail))
+                await refusal(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def _page(name: str) -> HTMLResponse:
+    """Return what a person reads whose browser asked for another name."""
+    command = f"clipdex serve --allow-host {shlex.quote(name)}"
+    return HTMLResponse(
+        f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Another name: clipdex</title>
+<h1>This server does not answer to {html.escape(name)}</h1>
+<p>Any page in the Internet could make its own name lead here, so clipdex answers only to names that
+it knows. If this one is yours, start the server with</p>
+<pre>{html.escape(command)}</pre>
+<p>or open it at its address, such as <code>http://127.0.0.1:8765</code>.</p>
+</html>
+""",
+        421,
+    )
 
 
 def host_name(host: str) -> str:

@@ -94,6 +94,12 @@ def test_a_session_cookie_replaces_the_key(locked: Served) -> None:
 def test_foreign_hosts_and_origins_are_refused(served: Served) -> None:
     refused(served.get("/v1/status", headers={"Host": "evil.example"}), 421)
     refused(served.get("/", headers={"Host": "evil.example:8765"}), 421)
+    browser = {"Accept": "text/html,application/xhtml+xml"}
+    page = served.get("/", headers={"Host": "nas.home;<b>&", **browser})
+    assert (page.status_code, page.headers["content-type"]) == (421, "text/html; charset=utf-8")
+    assert "clipdex serve --allow-host &#x27;nas.home;&lt;b&gt;&amp;&#x27;" in page.text
+    assert "<b>" not in page.text
+    assert "content-security-policy" in page.headers
     evil = {"Origin": "https://evil.example"}
     refused(served.post("/v1/search/image", json={}, headers=evil), 403)
     for path in ("/v1/search", "/v1/index", "/v1/label", "/v1/classify-text", "/v1/session"):
