@@ -149,7 +149,7 @@ def _write(labelled: "Iterable[Labelled]", as_json: bool, as_csv: bool) -> None:
     from indexer.store.paths import display
     from search.hits import LIKELY
 
-    from .output import out_csv
+    from .results.output import out_csv
 
     failed = False
     if as_csv:

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from search.hits import Results
     from search.request import SearchRequest
 
-    from .output import Form
+    from .results.output import Form
+
+
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE", help="Also write the hits as one page with small images in it."
+    ),
+]
+Open = Annotated[bool, typer.Option("--open", help="Also show the hits as a page in the browser.")]
 
 
 @handle_errors
@@ -59,6 +68,8 @@ def search(
     print0: Annotated[
         bool, typer.Option("--print0", help="Paths only, each ended by a NUL byte.")
     ] = False,
+    sheet: Html = None,
+    show: Open = False,
 ) -> None:
     """Find images by what they show.
 
@@ -70,6 +81,8 @@ def search(
     Example: clipdex search a dog on a beach --not people -k 5
 
     Example: clipdex search --label "dog>0.8" --since 7d
+
+    Example: clipdex search a dog on a beach -k 60 --open
 
     Example: clipdex search a church --in Italy --since 2024-07 --until 2024-08
     """
@@ -106,7 +119,8 @@ def search(
 
         with Engine.open(collection) as engine:
             results = engine.results(request)
-    from .output import write_results
+    _show(results, text or "Images", sheet, show)
+    from .results.output import write_results
 
     write_results(results, form, scored=not request.lists)
 
@@ -124,6 +138,8 @@ def similar(
     collapse: options.Collapse = False,
     collection: options.Collection = None,
     as_json: options.Json = False,
+    sheet: Html = None,
+    show: Open = False,
 ) -> None:
     """Find the images most like a given one.
 
@@ -137,7 +153,7 @@ def similar(
     from search import Engine
     from search.request import SearchRequest
 
-    from .output import Form, write_copies, write_results
+    from .results.output import Form, write_copies, write_results
 
     request = SearchRequest(
         k=k,
@@ -150,8 +166,25 @@ def similar(
     with Engine.open(collection) as engine:
         results = engine.similar_results(image, request)
         copies = engine.copies_of(image) if form is Form.TABLE else []
+    _show(results, f"Like {image.name}", sheet, show)
     write_copies(copies)
     write_results(results, form, besides=bool(copies))
+
+
+def _show(results: "Results", title: str, file: Path | None, show: bool) -> None:
+    """Write the hits as a page, and open it, if either is wanted."""
+    if file is None and not show:
+        return
+    from .results.contact_sheet import write_contact_sheet
+
+    path = write_contact_sheet(results, title, file)
+    if show:
+        import webbrowser
+
+        from .console import note
+
+        if not webbrowser.open(path.absolute().as_uri()):
+            note(f"no browser could be opened: the page is {path}")
 
 
 def _from_server(collection: Path | None, request: "SearchRequest") -> "Results | None":
@@ -193,7 +226,7 @@ def _labels(texts: list[str] | None) -> list[tuple[str, float]]:
 
 
 def _form(as_json: bool, as_csv: bool, paths: bool, print0: bool) -> "Form":
-    from .output import Form
+    from .results.output import Form
 
     asked = [
         form

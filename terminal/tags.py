@@ -135,7 +135,7 @@ def export(
     from search import Engine
     from search.labels.saved import labels_by_path
 
-    from .output import out_csv
+    from .results.output import out_csv
 
     with Engine.open(collection) as engine, engine.question():
         found = labels_by_path(engine.catalog, minimum=min_probability)

@@ -19,7 +19,7 @@ from indexer.errors import (
     QueryError,
     SidecarFormatError,
 )
-from indexer.images.capture_time import CaptureTime, parse
+from indexer.images.dates.capture_time import CaptureTime, parse
 from indexer.images.decode import Limits, decode
 from indexer.images.xmp import dates_of
 from indexer.scan import exclusions

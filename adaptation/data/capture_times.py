@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from indexer.images.capture_time import EXIF_IFD, EXIF_TAGS, parse
+from indexer.images.dates.capture_time import EXIF_IFD, EXIF_TAGS, parse
 from indexer.images.decode import BINARY, NON_BLOCKING
 
 # Pillow reads these formats' headers itself; for the others a native decoder would have to open

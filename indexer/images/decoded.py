@@ -8,7 +8,7 @@ from PIL import Image
 from indexer.encoder import Pixels
 from indexer.errors import ImageTooLarge
 
-from .capture_time import CaptureTime
+from .dates.capture_time import CaptureTime
 from .gray_thumbnail import gray_thumbnail
 from .preprocess import Preprocess
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from indexer.errors import ImageError
 
-from .capture_time import CaptureTime, capture_time_of_exif, checked
+from .dates.capture_time import CaptureTime, capture_time_of_exif, checked
 
 if TYPE_CHECKING:
     from rawpy import RawPy

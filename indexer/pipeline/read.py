@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from indexer.encoder import Embeddings, Pixels
 from indexer.errors import ImageError, ImageUnreadable
-from indexer.images.capture_time import CaptureTime
-from indexer.images.date_in_name import date_in_name
+from indexer.images.dates.capture_time import CaptureTime
+from indexer.images.dates.date_in_name import date_in_name
 from indexer.images.decode import Limits, prepare, read_file
 from indexer.images.preprocess import Preprocess
 from indexer.store.content_hash import digest

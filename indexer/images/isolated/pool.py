@@ -18,7 +18,7 @@ from PIL import Image
 
 from indexer.devices.cpu_count import available_cores
 from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
-from indexer.images.capture_time import CaptureTime
+from indexer.images.dates.capture_time import CaptureTime
 from indexer.images.decoded import Claim, Decoded, Limits, Prepared
 from indexer.images.formats import kind_of
 from indexer.images.preprocess import Preprocess

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from indexer.errors import ImageError
-from indexer.images.capture_time import CaptureTime
+from indexer.images.dates.capture_time import CaptureTime
 from indexer.images.decode import Decoded, Limits, decode
 from support.images import array, p3_profile, saved
 

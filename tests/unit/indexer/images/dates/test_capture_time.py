@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from indexer import build
-from indexer.images.capture_time import CaptureTime
+from indexer.images.dates.capture_time import CaptureTime
 from indexer.images.decode import Limits, decode
 from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection

@@ -130,7 +130,8 @@ def _capture_time_of_xmp(info: dict[Any, Any]) -> CaptureTime | None:
     for key in ("xmp", "XML:com.adobe.xmp"):
         block = info.get(key)
         if block and isinstance(block, bytes | str):
-            from .xmp import dates_of  # most images have no XMP, or say in EXIF what it says
+            # Most images have no XMP, or say in EXIF what it says.
+            from indexer.images.xmp import dates_of
 
             for text in dates_of(block):
                 found = parse(text)

@@ -7,8 +7,7 @@ from enum import Enum
 
 from indexer.store.paths import display
 from search.hits import CONFIDENT, UNLIKELY, Hit, Results
-
-from .console import (
+from terminal.console import (
     hint,
     is_terminal,
     note,

@@ -1,0 +1,1 @@
+"""When a photo was taken: by its metadata, or by its name."""

@@ -1,0 +1,1 @@
+"""How hits are shown: lines, tables, and a page of thumbnails."""
