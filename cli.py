@@ -42,7 +42,7 @@ def assemble() -> "typer.Typer":
         name="clipdex",
         help="Find photos by what they show: offline, from the terminal and the browser.",
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options
+from . import completion, options
 from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def evaluate(
             metavar="NAME",
             help="A model to measure; several are compared.",
             show_default="the collection's own, or pocket",
+            autocompletion=completion.models,
         ),
     ] = None,
     template: options.Templates = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from . import options
+from . import completion, options
 from .console import SOME_FILES_FAILED, handle_errors, hint, is_terminal, note, out, out_json
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def index(
             "a checkpoint, or the folder of a bundle. If it is not the collection's model, every "
             "image of the collection is encoded again, and it takes over at the end.",
             show_default="the collection's own, pocket for a new one",
+            autocompletion=completion.models,
         ),
     ] = None,
     arch: Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options
+from . import completion, options
 from .console import SOME_FILES_FAILED, handle_errors, note, out, out_json
 
 # Encoding as many takes a quarter of an hour; ImageNet's largest list has 21,841.
@@ -36,7 +36,9 @@ def label(
     head: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="A head made by `clipdex adapt train`, in place of labels."
+            metavar="NAME",
+            help="A head made by `clipdex adapt train`, in place of labels.",
+            autocompletion=completion.heads,
         ),
     ] = None,
     save: Annotated[

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options
+from . import completion, options
 from .console import handle_errors, is_terminal, note, out, out_json, visible, writing_output
 
 if TYPE_CHECKING:
@@ -225,7 +225,12 @@ def add(
 def verify(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="A model.", show_default="all that are here"),
+        typer.Argument(
+            metavar="[NAME]",
+            help="A model.",
+            show_default="all that are here",
+            autocompletion=completion.models,
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -255,7 +260,12 @@ def verify(
 @app.command()
 @handle_errors
 def export(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The model to write.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="The model to write.", autocompletion=completion.models
+        ),
+    ],
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Where to write it: a new or empty folder.")
     ],

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from . import completion
+
 Collection = Annotated[
     Path | None,
     typer.Option(
@@ -21,6 +23,7 @@ Label = Annotated[
     typer.Option(
         metavar='"L>P"',
         help="Only images that show L (in your words) with a probability above P.",
+        autocompletion=completion.labels,
     ),
 ]
 MinRelevance = Annotated[
@@ -89,6 +92,7 @@ BaseModel = Annotated[
         metavar="NAME",
         help="The model to start from.",
         show_default="the collection's own, else pocket",
+        autocompletion=completion.models,
     ),
 ]
 TrainingDevice = Annotated[
