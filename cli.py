@@ -33,10 +33,10 @@ def assemble() -> "typer.Typer":
         migrate,
         models,
         search,
-        serve,
         status,
         tags,
     )
+    from terminal.servers import mcp, serve
 
     app = typer.Typer(
         name="clipdex",
@@ -78,6 +78,7 @@ def assemble() -> "typer.Typer":
     app.command()(migrate.migrate)
     app.command()(merge.merge)
     app.command()(serve.command(_create_app))
+    app.command()(mcp.mcp)
     app.command()(demo.demo)
     app.add_typer(models.app, name="models")
     app.add_typer(adapt.app, name="adapt")

@@ -24,6 +24,7 @@ COMMANDS = (
     ("models", "verify"),
     ("models", "export"),
     ("serve",),
+    ("mcp",),
     ("adapt", "train"),
     ("adapt", "text"),
     ("adapt", "text-predict"),

@@ -4,6 +4,7 @@
     ├── InsecureAddress     a server that everybody in the network could use
     ├── AddressUnavailable  an address that this machine cannot listen at
     ├── WorkersUnavailable  several processes, where they cannot share connections
+    ├── ServerUnavailable   a server that needs a package which is not installed
     ├── Busy                more requests wait than the server has room for
     ├── NotFound            no job, head, model or file of this name
     ├── NotAllowed          a folder that the operator has not allowed
@@ -25,6 +26,10 @@ class AddressUnavailable(ClipdexError):
 
 class WorkersUnavailable(ClipdexError):
     """Several processes, where they cannot share connections."""
+
+
+class ServerUnavailable(ClipdexError):
+    """A server that needs a package which is not installed."""
 
 
 class Busy(ClipdexError):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options, process
-from .console import handle_errors, note, visible
+from terminal import options, process
+from terminal.console import handle_errors, note, visible
 
 if TYPE_CHECKING:
     import socket
