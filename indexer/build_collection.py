@@ -57,7 +57,7 @@ class Progress:
 def build(
     paths: Path | str | Sequence[Path | str],
     *,
-    collection: Path | str | None = None,
+    collection: Collection | Path | str | None = None,
     encoder: Encoder | None = None,
     exclude: Sequence[str] | str = (),
     include: Sequence[str] | str = (),
@@ -81,7 +81,7 @@ def build(
 
     Args:
         paths: A folder or file, or several of them.
-        collection: The collection's folder, created if missing; None to find it as `locate` does.
+        collection: The collection's folder or URL, created if missing; None to find it as `locate` does.
         encoder: None for the collection's own model, or the built-in model in a new collection.
             With the encoder of another model, all images of the collection are encoded again
             beside the vectors that answer searches meanwhile, and that model takes over at the end
@@ -120,7 +120,7 @@ def build(
         CollectionError: The collection cannot be written.
         ModelError: The model cannot be used.
     """
-    target = locate(Path(collection) if collection is not None else None)
+    target = collection if isinstance(collection, Collection) else locate(collection)
     resolved = [diff.resolve(Path(path), target) for path in several(paths)]
     folders = [path if path.is_dir() else path.parent for path in resolved]
     left_out = _Exclusions.parse(exclude, include, folders)
@@ -154,7 +154,7 @@ def _keep_shard(catalog: StoreWriter, collection: Collection, text: str | None) 
         return
     if known is not None or catalog.counts() != (0, 0, 0):
         raise CollectionError(
-            f"{collection.folder} holds {f'shard {known}' if known else 'all files'}, not shard "
+            f"{collection.shown} holds {f'shard {known}' if known else 'all files'}, not shard "
             f"{wanted}: name another --collection for it"
         )
     with catalog.transaction():

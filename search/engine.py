@@ -18,7 +18,7 @@ from indexer.errors import (
     ImageNotFound,
 )
 from indexer.load import find_bundle, load_encoder, require_fingerprint
-from indexer.store.catalog import Catalog
+from indexer.store.catalog import open_reader
 from indexer.store.codec import Ids
 from indexer.store.collection import Collection, locate
 from indexer.store.database import changed, until_unchanged
@@ -80,7 +80,7 @@ class Engine:
     @classmethod
     def open(
         cls,
-        collection: Path | str | None = None,
+        collection: Collection | Path | str | None = None,
         *,
         encoder: Encoder | None = None,
         load: Callable[[Model], Encoder] = _load,
@@ -89,7 +89,7 @@ class Engine:
         """Open a collection.
 
         Args:
-            collection: Its folder; found as `indexer.store.collection.locate` does when None.
+            collection: Its folder or URL; found as `indexer.store.collection.locate` does when None.
             encoder: Used instead of the collection's own model; it must have the same fingerprint.
             load: Loads the encoder of the collection's model; lets several engines share one.
             staleness: Seconds that results may lag behind what an index run commits, which spares
@@ -101,13 +101,13 @@ class Engine:
             FingerprintMismatch: The encoder is another model's.
             ModelError: The collection's model is not on this machine.
         """
-        place = locate(Path(collection) if collection is not None else None)
-        catalog = Catalog.open(place)
+        place = collection if isinstance(collection, Collection) else locate(collection)
+        catalog = open_reader(place)
         try:
             model = catalog.active_model()
             if model is None:
                 raise CollectionNotFound(
-                    f"the collection at {place.folder} is empty: run `clipdex index FOLDER` first"
+                    f"the collection at {place.shown} is empty: run `clipdex index FOLDER` first"
                 )
             require_fingerprint(model, encoder or find_bundle(model.name, model.fingerprint))
         except BaseException:
@@ -542,7 +542,7 @@ class Engine:
         if active is not None and active.fingerprint != self.model.fingerprint:
             self.model, self._encoder = active, None
             self._index = self._estimator = None
-        place = str(self.collection.folder)
+        place = self.collection.shown
         try:
             yield
         except CollectionFormatError as exc:

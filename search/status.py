@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from indexer.errors import ClipdexError
-from indexer.store.catalog import Catalog
+from indexer.store.catalog import open_reader
 from indexer.store.collection import Collection, locate
 from indexer.store.paths import display
 from indexer.store.protocol import StoreReader
@@ -20,7 +20,7 @@ class Status:
     """What a collection holds.
 
     Attributes:
-        collection: The collection's folder.
+        collection: The collection's folder, or its URL without a password.
         images: How many files.
         contents: How many different images.
         failed: How many files could not be read.
@@ -56,7 +56,7 @@ class Status:
         """Return the current status; `model` is the one that answers searches."""
         images, contents, failed = catalog.counts()
         return cls(
-            collection=str(collection.folder),
+            collection=collection.shown,
             images=images,
             contents=contents,
             failed=failed,
@@ -94,10 +94,10 @@ def _index(catalog: StoreReader, model: Model) -> dict[str, Any]:
     return {"kind": "approximate", "recall_at_10": min(recalls.values()), **recalls}
 
 
-def image_count(collection: Path | None) -> int:
+def image_count(collection: Path | str | None) -> int:
     """Return how many images a collection has; 0 where there is none that can be read."""
     try:
-        with closing(Catalog.open(locate(collection))) as catalog:
+        with closing(open_reader(locate(collection))) as catalog:
             return catalog.image_count()
     except ClipdexError:
         return 0

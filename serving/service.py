@@ -72,7 +72,7 @@ def check_address(settings: Settings) -> None:
 
 def make_service(settings: Settings, metrics: Metrics) -> Service:
     """Make all that a server holds; threads begin to work with the first request."""
-    collection = locate(settings.collection)
+    collection = locate(settings.collection).for_threads(settings.workers)
     engines = EnginePool(collection, workers=settings.workers, queue=settings.queue)
     search = SearchService(engines, settings, metrics)
     texts = TextService(collection, queue=settings.queue)

@@ -140,7 +140,7 @@ def similar(
     write_results(results, form, besides=bool(copies))
 
 
-def _from_server(collection: Path | None, request: "SearchRequest") -> "Results | None":
+def _from_server(collection: str | None, request: "SearchRequest") -> "Results | None":
     """Return the results of a running server of this collection, if there is one."""
     from indexer.store.collection import locate
     from search.socket_path import socket_path

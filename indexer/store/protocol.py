@@ -1,7 +1,7 @@
 """The faces of a store: what searches read, and what an index run writes.
 
-`Catalog` (SQLite) is the one that is here; `tests/support/store_contract.py` is the suite of tests
-that every other has to pass. Numbers that name contents and roots are the store's own and are never
+`Catalog` (SQLite) and `PostgresStore` are those that are here; `tests/support/store_contract.py` is
+the suite of tests that each of them has to pass. Numbers that name contents and roots are the store's own and are never
 used again. Paths are raw bytes. Methods that write are called inside `transaction`.
 """
 
@@ -201,13 +201,13 @@ class StoreReader(Protocol):
 
 
 class StoreWriter(StoreReader, Protocol):
-    """One collection, open for its only writer."""
+    """One collection, open for a writer: SQLite's only one, or one of several of PostgreSQL."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Commit all of the calls inside, or none."""
 
     def erasing(self) -> AbstractContextManager[None]:
-        """Leave no trace of what is deleted inside; transactions begin and end within."""
+        """Leave as little of what is deleted inside as the store can; transactions lie within."""
 
     # Models and vectors.
 
@@ -238,10 +238,16 @@ class StoreWriter(StoreReader, Protocol):
         """Store an image and its vector; return the id of the content, new or known."""
 
     def remove_contents(self, ids: Iterable[int], generation: int) -> None:
-        """Delete contents with their vectors, and leave tombstones; keep their user's labels."""
+        """Delete contents that no file holds with their vectors, and leave tombstones.
+
+        The labels that their user gave are kept.
+        """
 
     def add_root(self, folder: bytes) -> int:
         """Enter a root, which takes in the roots below it; return its id."""
+
+    def hold_roots(self, numbers: Iterable[int]) -> None:
+        """Keep other writers, where there are some, from removing these roots until the end."""
 
     def move_root(self, number: int, folder: bytes) -> None:
         """Enter that a root lies at another path."""

