@@ -21,7 +21,7 @@ from indexer.scan import diff
 from indexer.scan.exclusions import FORGET, Rules, parse
 from indexer.store.approximate.codes_file import publish_codes
 from indexer.store.catalog import writing
-from indexer.store.collection import Collection, locate
+from indexer.store.collection import Collection, SharedCollection, locate
 from indexer.store.lookup import Lookup
 from indexer.store.protocol import StoreReader, StoreWriter
 from indexer.store.records import IndexKind, IndexOptions, Model, Shard, inside
@@ -81,7 +81,8 @@ def build(
 
     Args:
         paths: A folder or file, or several of them.
-        collection: The collection's folder or URL, created if missing; None to find it as `locate` does.
+        collection: The collection, its folder or its URL, created if missing; None to find it as
+            `locate` does.
         encoder: None for the collection's own model, or the built-in model in a new collection.
             With the encoder of another model, all images of the collection are encoded again
             beside the vectors that answer searches meanwhile, and that model takes over at the end
@@ -357,6 +358,17 @@ class _Run:
             erase(self.collection, self.catalog, gone)
 
     def _publish(self) -> None:
+        bank = self.encoder.bundle.bank if isinstance(self.encoder, BundleEncoder) else None
+        texts = np.empty((0, self.encoder.dim), np.float32) if bank is None else bank
+        if isinstance(self.collection, SharedCollection):
+            self.collection.publish(
+                self.catalog,
+                self.encoder.fingerprint,
+                self.encoder.dim,
+                texts,
+                lambda done, of: self.on_progress(Progress("codes", done, of)),
+            )
+            return
         publish(
             self.collection,
             self.catalog,
@@ -365,14 +377,13 @@ class _Run:
             progress=lambda done, of: self.on_progress(Progress("publish", done, of)),
         )
         files = self.catalog.vector_files(self.encoder.fingerprint)
-        bank = self.encoder.bundle.bank if isinstance(self.encoder, BundleEncoder) else None
         try:
             publish_codes(
                 self.collection,
                 self.catalog,
                 self.encoder.fingerprint,
                 files[0] if files else None,
-                np.empty((0, self.encoder.dim), np.float32) if bank is None else bank,
+                texts,
                 lambda done, of: self.on_progress(Progress("codes", done, of)),
             )
         except OSError as exc:

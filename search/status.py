@@ -85,6 +85,11 @@ class Status:
 
 def _index(catalog: StoreReader, model: Model) -> dict[str, Any]:
     """Return the index's kind and what it finds of the ten best images."""
+    own = catalog.own_index(model.fingerprint)
+    if own is not None:
+        shares = {"text_recall": own.text_recall, "image_recall": own.image_recall}
+        found = {"kind": own.kind, "recall_at_10": min(shares.values())}
+        return found if own.kind == "flat" else found | shares
     codes = catalog.codes_file(model.fingerprint)
     files = catalog.vector_files(model.fingerprint)
     if codes is None or not files or codes.generation != files[0].generation:

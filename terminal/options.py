@@ -1,6 +1,5 @@
 """Options that several commands share, each defined once."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer

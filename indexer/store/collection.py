@@ -6,7 +6,7 @@ writer.lock, writer.json   who is writing
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,11 @@ from indexer.writable import obstacle
 from .postgres.address import SCHEMES, Address, is_address
 
 if TYPE_CHECKING:
+    from indexer.encoder import Embeddings
+
     from .postgres.store import PostgresStore
+    from .protocol import StoreReader, StoreWriter, VectorSearch
+    from .records import Model
 
 LOCAL_NAME = ".clipdex"
 ENVIRONMENT = "CLIPDEX_COLLECTION"
@@ -164,6 +168,42 @@ class SharedCollection(Collection):
 
     def create(self) -> None:
         """Leave it to the writer to make what is missing in the database."""
+
+    def vectors_of(self, catalog: "StoreReader", model: "Model") -> "VectorSearch":
+        """Open the vectors of a model for searches.
+
+        Args:
+            catalog: This collection, open.
+            model: The model.
+        """
+        from .postgres.store import PostgresStore
+        from .postgres.vectors import PostgresVectors
+
+        assert isinstance(catalog, PostgresStore)
+        return PostgresVectors.open(catalog, model.fingerprint, model.dim)
+
+    def publish(
+        self,
+        catalog: "StoreWriter",
+        fingerprint: str,
+        dim: int,
+        texts: "Embeddings",
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Make the database's index of a model's vectors if it is due.
+
+        Args:
+            catalog: This collection, open for writing.
+            fingerprint: Of the vectors.
+            dim: Length of the vectors.
+            texts: Text queries `(n, dim)` that measure what it finds.
+            progress: Called with (vectors done, of how many).
+        """
+        from .postgres.hnsw import publish
+        from .postgres.store import PostgresStore
+
+        assert isinstance(catalog, PostgresStore)
+        publish(catalog, fingerprint, dim, texts, progress)
 
     def open(self) -> "PostgresStore":
         """Open it for reading."""

@@ -1,8 +1,9 @@
 """The faces of a store: what searches read, and what an index run writes.
 
 `Catalog` (SQLite) and `PostgresStore` are those that are here; `tests/support/store_contract.py` is
-the suite of tests that each of them has to pass. Numbers that name contents and roots are the store's own and are never
-used again. Paths are raw bytes. Methods that write are called inside `transaction`.
+the suite of tests that each of them has to pass. Numbers that name contents and roots are the
+store's own and are never used again. Paths are raw bytes. Methods that write are called inside
+`transaction`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 
     from indexer.encoder import Embeddings
 
-    from .codec import Halves, Ids
+    from .codec import Halves, Ids, Scores
     from .records import (
         CodesFile,
         Content,
         FileConditions,
         IndexOptions,
         Model,
+        OwnIndex,
         Scope,
         Shard,
         VectorFile,
@@ -85,6 +87,9 @@ class StoreReader(Protocol):
 
     def codes_file(self, fingerprint: str) -> CodesFile | None:
         """Return the file of codes that was published; None where there is none."""
+
+    def own_index(self, fingerprint: str) -> OwnIndex | None:
+        """Return how the store finds vectors by itself; None where files do that."""
 
     def index_options(self) -> IndexOptions:
         """Return how the vectors are to be searched."""
@@ -198,6 +203,62 @@ class StoreReader(Protocol):
 
     def contents_with_label(self, label: str, probability: float) -> Ids:
         """Return the contents `(n,)`, ascending, that have a label with a higher probability."""
+
+
+class VectorSearch(Protocol):
+    """The vectors of one model, as they are searched; scores are exact inner products."""
+
+    generation: int
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what was opened is still to be believed."""
+
+    @property
+    def recall(self) -> float:
+        """The share of the ten best vectors that searches found when that was measured."""
+
+    def read_catalog(self, catalog: StoreReader, fingerprint: str, dim: int) -> None:
+        """Read all vectors again, since scores differ from those of the catalog's vectors."""
+
+    def search(
+        self,
+        query: Embeddings,
+        count: int,
+        *,
+        without: Iterable[int] = (),
+        among: Ids | None = None,
+    ) -> tuple[Scores, Ids]:
+        """Return the best vectors' scores, descending, and ids; equal ones in order of the ids."""
+
+    def count_above(
+        self,
+        query: Embeddings,
+        minimum: float,
+        *,
+        without: Iterable[int] = (),
+        among: Ids | None = None,
+    ) -> int:
+        """Return how many vectors score `minimum` or more, or about how many."""
+
+    def above(
+        self,
+        query: Embeddings,
+        minimum: float,
+        *,
+        without: Iterable[int] = (),
+        among: Ids | None = None,
+    ) -> Ids:
+        """Return the ids `(m,)` of the vectors that score `minimum` or more, ascending."""
+
+    def count(self, *, among: Ids | None = None, without: Iterable[int] = ()) -> int:
+        """Return how many vectors `search` chooses from."""
+
+    def vectors(self) -> Iterator[tuple[Ids, Embeddings]]:
+        """Yield (ids `(n,)`, vectors `(n, dim)`) of all, in parts."""
+
+    def earliest(self, count: int) -> Embeddings:
+        """Return the `count` vectors, `(m, dim)`, that were added first, by ascending id."""
 
 
 class StoreWriter(StoreReader, Protocol):

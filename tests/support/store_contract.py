@@ -1,8 +1,8 @@
 """What every store has to do: the tests of `StoreReader` and `StoreWriter`.
 
-A back end's test module subclasses `StoreContract` and says how its store is opened. Rows are made in
-the order that index runs make them: a vector's model is entered before it, and a content is removed
-after its files. SQLite does not check that; PostgreSQL does, since there another writer may come
+A back end's test module subclasses `StoreContract` and says how its store is opened. Rows are made
+in the order in which index runs make them: a vector's model is entered before it, and a content is
+removed after its files. SQLite does not check that; PostgreSQL does, since another writer may come
 between.
 """
 
@@ -22,6 +22,7 @@ from indexer.store.records import (
     IndexOptions,
     Model,
     Moment,
+    OwnIndex,
     Scope,
     Shard,
     VectorFile,
@@ -517,6 +518,8 @@ class StoreContract:
                 assert store.codes_file(MODEL.fingerprint) == file
             assert store.codes_file(OTHER.fingerprint) is None
             assert store.index_options() == IndexOptions("approximate", 0.995)
+            own = store.own_index(MODEL.fingerprint)  # of three vectors, every one is scored
+            assert own is None or own == OwnIndex("flat", 1.0, 1.0)
             with store.transaction():
                 store.publish_codes_file(MODEL.fingerprint, None)
             assert store.codes_file(MODEL.fingerprint) is None

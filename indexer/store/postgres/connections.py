@@ -32,8 +32,8 @@ APPLICATION = "clipdex"
 LEAST_EXTENSION = (0, 8)
 
 EXTENSION = (
-    "SELECT extversion, nspname, (SELECT oid FROM pg_type WHERE typname = 'halfvec' "
-    "AND typnamespace = pg_namespace.oid) FROM pg_extension "
+    "SELECT extversion, nspname, to_regtype(format('%I.halfvec', nspname))::oid, "
+    "to_regtype(format('%I.vector', nspname))::oid FROM pg_extension "
     "JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector'"
 )
 
@@ -146,13 +146,13 @@ def _extension(connection: Connection, address: Address) -> Any:
 
 
 def _set_up(connection: Connection, address: Address, extension: Any) -> None:
-    version, place, oid = extension
+    version, place, half, full = extension
     if tuple(int(part) for part in version.split(".")[:2]) < LEAST_EXTENSION:
         raise CollectionStorageError(
             f"the database of {address.shown} has pgvector {version}, and clipdex needs 0.8 or "
             "later. Have its administrator run ALTER EXTENSION vector UPDATE"
         )
-    halfvec.register(connection, oid)
+    halfvec.register(connection, half, full)
     path = sql.SQL("SET search_path = {}, {}")
     connection.execute(path.format(sql.Identifier(address.schema), sql.Identifier(place)))
 

@@ -1,4 +1,4 @@
-"""Psycopg's and PostgreSQL's errors in clipdex's words: one line that says what, why, what to do."""
+"""Psycopg's and PostgreSQL's errors in clipdex's words: what happened, why, what to do."""
 
 import psycopg
 from psycopg import errors

@@ -1,7 +1,7 @@
-"""pgvector's `halfvec` on the wire: what the catalog keeps of a vector, with its bytes turned.
+"""pgvector's types on the wire: what the catalog keeps of a vector, with its bytes turned.
 
 The type's binary form is its length and a reserved number, each in two bytes, then the components,
-all of them big-endian. Source: `halfvec_recv` in pgvector 0.8.
+all of them big-endian. Source: `halfvec_recv` and `vector_recv` in pgvector 0.8.
 """
 
 import struct
@@ -11,7 +11,8 @@ import numpy as np
 import psycopg
 from psycopg.adapt import Dumper, Loader
 from psycopg.pq import Format
-from psycopg.types import TypeInfo
+
+from indexer.encoder import Embeddings
 
 HEADER = struct.Struct(">HH")
 
@@ -23,8 +24,21 @@ class Half:
         self.data = data
 
 
-def register(connection: "psycopg.Connection[Any]", oid: int) -> None:
-    """Have a connection send `Half` as halfvec, and read halfvec as little-endian bytes."""
+class Full:
+    """A query for a parameter: `(dim,)` in single precision."""
+
+    def __init__(self, vector: Embeddings) -> None:
+        self.vector = vector
+
+
+def register(connection: "psycopg.Connection[Any]", half: int, full: int) -> None:
+    """Have a connection send `Half` as halfvec and `Full` as vector, and read halfvec as bytes.
+
+    Args:
+        connection: The connection.
+        half: The number of the type halfvec in its database.
+        full: That of the type vector.
+    """
 
     class HalfDumper(Dumper):
         format = Format.BINARY
@@ -39,7 +53,13 @@ def register(connection: "psycopg.Connection[Any]", oid: int) -> None:
         def load(self, data: Any) -> bytes:
             return np.frombuffer(bytes(data)[HEADER.size :], ">f2").astype("<f2").tobytes()
 
-    HalfDumper.oid = oid
-    TypeInfo("halfvec", oid, 0).register(connection)
+    class FullDumper(Dumper):
+        format = Format.BINARY
+
+        def dump(self, obj: Full) -> bytes:
+            return HEADER.pack(len(obj.vector), 0) + obj.vector.astype(">f4").tobytes()
+
+    HalfDumper.oid, FullDumper.oid = half, full
     connection.adapters.register_dumper(Half, HalfDumper)
-    connection.adapters.register_loader(oid, HalfLoader)
+    connection.adapters.register_dumper(Full, FullDumper)
+    connection.adapters.register_loader(half, HalfLoader)

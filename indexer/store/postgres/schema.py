@@ -4,9 +4,10 @@ They are those of `indexer.store.schema`, which says what each holds, in Postgre
 migration, once released, never changes: a new one is appended. The table `migrations` holds the
 numbers of those that were applied, and a number from the future is refused.
 
-Two things are only here. `files.entered` counts the entries of all writers, so that a run which
+Three things are only here. `files.entered` counts the entries of all writers, so that a run which
 looks for vanished files leaves alone what another one has entered since. `embeddings.vector` is a
-`halfvec` without a length, since models differ in theirs: each model has a partial index of its own.
+`halfvec` without a length, since models differ in theirs: each model has a partial index of its
+own, and `indexes` keeps how that is searched and what it finds.
 """
 
 from typing import Any
@@ -105,6 +106,13 @@ MIGRATIONS = (
         digests bytea NOT NULL,
         probes bigint NOT NULL,
         depth bigint NOT NULL,
+        text_recall double precision NOT NULL,
+        image_recall double precision NOT NULL
+    );
+    CREATE TABLE indexes (
+        fingerprint text COLLATE "C" PRIMARY KEY REFERENCES models (fingerprint),
+        vectors bigint NOT NULL,
+        ef_search bigint NOT NULL,
         text_recall double precision NOT NULL,
         image_recall double precision NOT NULL
     );

@@ -17,7 +17,7 @@ import psycopg
 
 from indexer.errors import CollectionError, CollectionLocked
 from indexer.store.codec import Halves, Ids, halves_of
-from indexer.store.records import Scope
+from indexer.store.records import OwnIndex, Scope
 from indexer.store.tables.contents import ContentTables
 from indexer.store.tables.embeddings import EmbeddingTables
 from indexer.store.tables.files import FileTables
@@ -123,7 +123,8 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
             connection.execute("BEGIN")
             try:
                 self._query(
-                    "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (self._lock("commit"),)
+                    "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
+                    (self.lock_name("commit"),),
                 )
                 yield
                 connection.execute("COMMIT")
@@ -170,12 +171,21 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
 
     def remove_former_models(self) -> list[str]:
         """Delete what belongs to models neither active nor pending; return the fingerprints."""
-        from .approximate import drop
+        from .hnsw import drop
 
         former = [model.fingerprint for model, state, _ in self.models() if state == "former"]
         for fingerprint in former:
-            drop(self._connection, fingerprint)
+            drop(self, fingerprint)
         return super().remove_former_models()
+
+    def own_index(self, fingerprint: str) -> OwnIndex:
+        """Return how searches find vectors."""
+        from .hnsw import Hnsw
+
+        found = Hnsw.of(self, fingerprint)
+        if found is None:
+            return OwnIndex("flat")
+        return OwnIndex("hnsw", found.text_recall, found.image_recall)
 
     def halves(
         self, fingerprint: str, *, since: int = 0, chunk: int = 1024
@@ -202,8 +212,8 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
             "ORDER BY id LIMIT ?",
             (fingerprint, last, ROWS),
         ).fetchall():
-            for last, *row in rows:
-                yield last, NewContent(*row)
+            last = rows[-1][0]
+            yield from ((row[0], NewContent(*row[1:])) for row in rows)
 
     # Files.
 
@@ -217,8 +227,8 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
             "ORDER BY id LIMIT ?",
             (last, ROWS),
         ).fetchall():
-            for last, *row in rows:
-                yield FileRow(*row)
+            last = rows[-1][0]
+            yield from (FileRow(*row[1:]) for row in rows)
 
     def put_file(self, row: "FileRow") -> None:
         """Enter what came of a file, in place of what was known of it."""
@@ -284,14 +294,14 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
         for number in numbers:
             self._query(
                 "SELECT pg_advisory_lock_shared(hashtextextended(?, 0))",
-                (self._lock(f"root {number}"),),
+                (self.lock_name(f"root {number}"),),
             )
 
     def _claim_root(self, number: int) -> None:
         """Check that no other writer indexes a root, until the end of the transaction."""
         if self._value(
             "SELECT pg_try_advisory_xact_lock(hashtextextended(?, 0))",
-            (self._lock(f"root {number}"),),
+            (self.lock_name(f"root {number}"),),
         ):
             return
         folder = os.fsdecode(self._value("SELECT path FROM roots WHERE id = ?", (number,)))
@@ -300,7 +310,7 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
             "Wait until it ends, and run the same command again"
         )
 
-    def _lock(self, name: str) -> str:
+    def lock_name(self, name: str) -> str:
         """Return what an advisory lock is named by; they are the database's, not the schema's."""
         return f"clipdex/{self._connection.address.schema}/{name}"
 

@@ -7,7 +7,7 @@ from indexer.encoder import Embeddings, unit
 from indexer.errors import CollectionFormatError, ModelError
 from indexer.model_name import current_name
 from indexer.store.codec import Halves, Ids, halves_of, unpacked
-from indexer.store.records import CodesFile, IndexKind, IndexOptions, Model, VectorFile
+from indexer.store.records import CodesFile, IndexKind, IndexOptions, Model, OwnIndex, VectorFile
 
 from .base import SET_STATE, Tables
 
@@ -173,6 +173,10 @@ class EmbeddingTables(Tables):
                 "INSERT INTO codes_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (fingerprint, *astuple(file)),
             )
+
+    def own_index(self, fingerprint: str) -> OwnIndex | None:
+        """Return None: FAISS's files are searched."""
+        return None
 
     def index_options(self) -> IndexOptions:
         """Return how the vectors are to be searched."""
