@@ -122,7 +122,7 @@ def main() -> None:
     model = Model(bundle.fingerprint, bundle.name, bundle.dim)
     found = programs()
     assert found is not None
-    server = Server(found, "512MB")
+    server = Server(found, "shared_buffers = 512MB\n")
     notes = []
     try:
         with tempfile.TemporaryDirectory() as scratch:

@@ -15,12 +15,22 @@ import pytest
 # PostgreSQL refuses to run as root.
 USER = "nobody"
 OWNER = "postgres"
+# A role that is asked for its password.
+SECURED, PASSWORD = "secured", "p@ss/word"
 
 
 class Server:
-    """A server on loopback with pgvector; whoever connects is believed to be who he says."""
+    """A server on loopback with pgvector; all but one role are believed without a password.
 
-    def __init__(self, programs: Path, buffers: str = "64MB") -> None:
+    Args:
+        programs: The folder of PostgreSQL's programs.
+        settings: Lines of postgresql.conf. Without fsync, what was committed outlives a kill of the
+            server, though not one of the machine.
+    """
+
+    def __init__(
+        self, programs: Path, settings: str = "shared_buffers = 64MB\nfsync = off\n"
+    ) -> None:
         self.programs = programs
         # Not below pytest's folder, which only its own user may enter.
         self.folder = Path(tempfile.mkdtemp(prefix="clipdex-postgres-"))
@@ -33,15 +43,18 @@ class Server:
             self.port: int = free.getsockname()[1]
         self._run("initdb", "-D", self.data, "-U", OWNER, "-E", "UTF8", "--auth=trust", "-N",
                   "--locale=C.UTF-8")  # fmt: skip
-        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as settings:
-            settings.write(
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
+            file.write(
                 f"listen_addresses = '127.0.0.1'\nport = {self.port}\nmax_connections = 60\n"
-                f"unix_socket_directories = '{self.folder}'\nshared_buffers = {buffers}\n"
+                f"unix_socket_directories = '{self.folder}'\n{settings}"
                 "maintenance_work_mem = 128MB\nmax_parallel_workers_per_gather = 0\n"
                 "max_parallel_maintenance_workers = 0\nautovacuum_naptime = 60s\n"
             )
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(f"host all {SECURED} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
+        self.sql(f"CREATE ROLE {SECURED} LOGIN PASSWORD '{PASSWORD}'")
 
     def start(self) -> None:
         """Start it, and wait until it answers: after a kill it recovers first."""

@@ -45,11 +45,15 @@ class Address:
             fields = parse_qsl(
                 parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)
             )
-        except ValueError as exc:
+            # What a password with such characters in it would leave elsewhere is not shown.
+            if parts.netloc.count("@") > 1 or "@" in parts.path or parts.fragment:
+                raise ValueError
+        except ValueError:
             raise CollectionError(
-                f"the collection's URL cannot be read ({exc}): it is written "
-                "postgresql://user@host/database?schema=NAME"
-            ) from exc
+                "the collection's URL cannot be read: it is written "
+                "postgresql://user@host/database?schema=NAME, and in a password @ is written %40, "
+                "/ %2F, ? %3F and # %23"
+            ) from None
         schema = [value for name, value in fields if name == "schema"] or [SCHEMA]
         if len(schema) > 1 or not NAME.fullmatch(schema[0]) or schema[0].startswith("pg_"):
             raise CollectionError(

@@ -5,23 +5,24 @@ from contextlib import AbstractContextManager, closing
 
 import pytest
 
+from indexer.store.postgres.address import Address
 from indexer.store.protocol import StoreReader, StoreWriter
-from support.postgres import Server, postgres  # noqa: F401  # a fixture
+from support.postgres import Server
 from support.store_contract import StoreContract
 
 numbers = itertools.count()
 
 
+@pytest.fixture(scope="module")
+def url(postgres: Server) -> str:
+    return postgres.database("contract")
+
+
 class TestPostgres(StoreContract):
     @pytest.fixture(autouse=True)
-    def place(self, postgres: Server) -> None:  # noqa: F811
-        from indexer.store.postgres.address import Address
-
-        if not hasattr(postgres, "contract"):
-            postgres.contract = postgres.database("contract")  # type: ignore[attr-defined]
+    def place(self, url: str) -> None:
         # A schema of its own is an empty collection.
-        url = f"{postgres.contract}?schema=contract{next(numbers)}"  # type: ignore[attr-defined]
-        self.address = Address.parse(url)
+        self.address = Address.parse(f"{url}?schema=contract{next(numbers)}")
 
     def writing(self) -> AbstractContextManager[StoreWriter]:
         from indexer.store.postgres.store import PostgresStore
@@ -32,3 +33,12 @@ class TestPostgres(StoreContract):
         from indexer.store.postgres.store import PostgresStore
 
         return closing(PostgresStore.read(self.address))
+
+
+class TestPooled(TestPostgres):
+    """The same, with readers that share connections."""
+
+    def reading(self) -> AbstractContextManager[StoreReader]:
+        from indexer.store.postgres.store import PostgresStore
+
+        return closing(PostgresStore.read(self.address, pooled=2))
