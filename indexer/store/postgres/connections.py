@@ -56,7 +56,7 @@ def connect_reader(address: Address) -> Connection:
         try:
             row = connection.execute(schema.VERSION).fetchone()
         except MISSING as exc:
-            raise _nothing(address) from exc
+            raise _nothing(address, may_look=_may_look(connection, address)) from exc
         schema.check_readable(int(row[0]) if row else 0, address)
     return connection
 
@@ -157,7 +157,21 @@ def _set_up(connection: Connection, address: Address, extension: Any) -> None:
     connection.execute(path.format(sql.Identifier(address.schema), sql.Identifier(place)))
 
 
-def _nothing(address: Address) -> CollectionNotFound:
+def _may_look(connection: Connection, address: Address) -> bool:
+    """Return whether a role may use the schema; True where there is none."""
+    row = connection.execute(
+        "SELECT bool_and(has_schema_privilege(oid, 'USAGE')) FROM pg_namespace WHERE nspname = %s",
+        (address.schema,),
+    ).fetchone()
+    return row is None or row[0] is not False
+
+
+def _nothing(address: Address, *, may_look: bool = True) -> CollectionError:
+    if not may_look:
+        return CollectionStorageError(
+            f"this role may not look into {address.shown}. Have the owner of the schema grant it: "
+            "docs/scaling.md has the roles"
+        )
     return CollectionNotFound(
         f"no collection at {address.shown}: nothing was indexed yet. Run `clipdex index FOLDER` "
         "first, or name another place with --collection"

@@ -36,8 +36,9 @@ APPROXIMATE_FROM = 20_000
 LEAST = 1_000
 # What pgvector indexes of halfvec at most.
 MAX_DIM = 4_000
-# How many vectors a search keeps in view, from the cheapest to the dearest; pgvector's own limits.
+# How many vectors a search keeps in view, from the cheapest to the dearest; and pgvector's limit.
 EF_SEARCH = (40, 100, 200, 400, 800)
+MAX_EF_SEARCH = 1_000
 # A search that a filter leaves too little goes on until it has seen so many.
 MAX_SCAN_TUPLES = 20_000
 # Links of a vector, and candidates while it is linked: pgvector's own.
@@ -168,12 +169,13 @@ def nearest(
         dim: Length of its vectors.
         query: `(dim,)`.
         count: How many.
-        ef_search: How many vectors to keep in view.
+        ef_search: How many vectors to keep in view for ten of them; for more, as many more.
         conditions: SQL that follows the model's.
         values: Its parameters.
     """
     # The condition and the expression are the index's own, literally: so the planner knows it.
-    proposed = max(count, ef_search)
+    kept = min(max(ef_search, ef_search * count // NEIGHBOURS), MAX_EF_SEARCH)
+    proposed = max(count, kept)
     statement = (
         "WITH near AS MATERIALIZED (SELECT content, vector FROM embeddings "
         f"WHERE fingerprint = '{fingerprint}'{conditions} "
@@ -187,7 +189,7 @@ def nearest(
             "SELECT set_config('hnsw.ef_search', ?, false), "
             "set_config('hnsw.iterative_scan', 'relaxed_order', false), "
             f"set_config('hnsw.max_scan_tuples', '{MAX_SCAN_TUPLES}', false)",
-            (str(ef_search),),
+            (str(kept),),
         )
         cursor = store.session.execute(statement, (*values, wanted, wanted, wanted))
         return _pairs(cursor)
