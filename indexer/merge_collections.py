@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
+import numpy as np
+
 from indexer.store.catalog import open_reader, writing
-from indexer.store.collection import Collection
+from indexer.store.collection import Collection, SharedCollection
 from indexer.store.protocol import StoreReader, StoreWriter
 from indexer.store.records import Model, inside
 from indexer.store.vector_index import publish
@@ -80,7 +82,11 @@ def merge(
                         if label.content in ids
                     )
                     catalog.add_exclusions(reader.exclusions())
-        publish(target, catalog, models[0].fingerprint, models[0].dim)
+        if isinstance(target, SharedCollection):
+            texts = np.empty((0, models[0].dim), np.float32)
+            target.publish(catalog, models[0].fingerprint, models[0].dim, texts)
+        else:
+            publish(target, catalog, models[0].fingerprint, models[0].dim)
     return MergeReport(images, known, files)
 
 
@@ -132,7 +138,8 @@ def _add_files(catalog: StoreWriter, reader: StoreReader, ids: dict[int, int]) -
             numbers = {path: number for number, path in catalog.roots().items()}
             if root_above(numbers, folder) is None:
                 catalog.add_root(folder)
-    numbers = {path: number for number, path in catalog.roots().items()}
+        numbers = {path: number for number, path in catalog.roots().items()}
+        catalog.hold_roots(numbers.values())
     places: dict[int, tuple[int, bytes]] = {}
     for number, folder in roots.items():
         above = root_above(numbers, folder)

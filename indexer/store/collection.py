@@ -162,6 +162,13 @@ class SharedCollection(Collection):
     def require_writable(self) -> None:
         """Leave it to the first statement to find that nothing can be written."""
 
+    @property
+    def format(self) -> int:
+        """The number of its format; 0 where nothing was indexed yet."""
+        from .postgres.connections import format_of
+
+        return format_of(self.address)
+
     def for_threads(self, count: int) -> "SharedCollection":
         """Return the collection with a pool of connections for so many threads of readers."""
         return replace(self, pooled=count + SPARE)
@@ -188,7 +195,7 @@ class SharedCollection(Collection):
         fingerprint: str,
         dim: int,
         texts: "Embeddings",
-        progress: Callable[[int, int], None],
+        progress: Callable[[int, int], None] = lambda done, of: None,
     ) -> None:
         """Make the database's index of a model's vectors if it is due.
 

@@ -116,6 +116,22 @@ def is_there(address: Address) -> bool:
     return bool(row and row[0])
 
 
+def format_of(address: Address) -> int:
+    """Return the number of the last migration that was applied; 0 where there is none.
+
+    Raises:
+        CollectionStorageError: The server cannot be reached, or does not let this user in.
+    """
+    if not is_there(address):
+        return 0
+    connection = _connect(address)
+    with _closed_on_error(connection, address):
+        connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(address.schema)))
+        row = connection.execute(schema.VERSION).fetchone()
+    connection.close()
+    return int(row[0]) if row else 0
+
+
 def _connect(address: Address) -> Connection:
     usual: dict[str, Any] = {"fallback_application_name": APPLICATION, "autocommit": True}
     if "connect_timeout" not in address.url:

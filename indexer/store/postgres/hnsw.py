@@ -53,6 +53,15 @@ ROUNDING, MORE = 2.0**-11 + 1e-5, 60
 # What making a graph takes, besides the vectors, in bytes each; and at most.
 LINK_BYTES, MAX_MAKING_BYTES = 400, 2 << 30
 
+# For one transaction. What a filter lets pass is not known to the planner, which without the last
+# ones would often score every vector.
+SETTINGS = (
+    "SELECT set_config('hnsw.ef_search', ?, true), "
+    "set_config('hnsw.iterative_scan', 'relaxed_order', true), "
+    f"set_config('hnsw.max_scan_tuples', '{MAX_SCAN_TUPLES}', true), "
+    "set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)"
+)
+
 Progress = Callable[[int, int], None]
 
 
@@ -188,13 +197,10 @@ def nearest(
     )
     wanted = Full(query)
     with store.session.held() as connection, connection.pipeline():
-        store.session.execute(
-            "SELECT set_config('hnsw.ef_search', ?, false), "
-            "set_config('hnsw.iterative_scan', 'relaxed_order', false), "
-            f"set_config('hnsw.max_scan_tuples', '{MAX_SCAN_TUPLES}', false)",
-            (str(kept),),
-        )
+        connection.execute("BEGIN")
+        store.session.execute(SETTINGS, (str(kept),))
         cursor = store.session.execute(statement, (*values, wanted, wanted, wanted))
+        connection.execute("COMMIT")
         return _pairs(cursor)
 
 

@@ -176,9 +176,8 @@ def check_readable(version: int, address: Address) -> None:
     check_version(version, address)
     if version < len(MIGRATIONS):
         raise CollectionFormatError(
-            f"{address.shown} has the older format {version}. Run any `clipdex index` once as a "
-            "role that may write: it brings the format up to date, and needs none of the photos "
-            "for that"
+            f"{address.shown} has the older format {version}. Run `clipdex migrate --collection "
+            f"{address.shown}` once as the role that owns it; it needs none of the photos"
         )
 
 

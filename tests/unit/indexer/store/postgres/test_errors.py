@@ -15,6 +15,7 @@ from indexer.errors import (
     CollectionNotFound,
     CollectionStorageError,
 )
+from indexer.migrate_collection import migrate
 from indexer.store.catalog import open_reader, write_transaction, writing
 from indexer.store.collection import locate
 from indexer.store.postgres import schema
@@ -164,7 +165,8 @@ def test_older_format_is_brought_up_to_date_by_a_writer(
 ) -> None:
     added = (*schema.MIGRATIONS, "ALTER TABLE roots ADD COLUMN added bigint")
     monkeypatch.setattr(schema, "MIGRATIONS", added)
-    refused(read, url, CollectionFormatError, f"older format {len(added) - 1}", "clipdex index")
+    refused(read, url, CollectionFormatError, f"older format {len(added) - 1}", "clipdex migrate")
+    assert migrate(locate(url)) == (len(added) - 1, len(added))
     write(url)
     with closing(open_reader(locate(url))) as store:
         assert store.counts() == (1, 1, 0)
