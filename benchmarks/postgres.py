@@ -44,7 +44,7 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 from support.postgres import Server, programs
 
 K, BATCH, SECONDS = 10, 64, 6.0
-SHARES = (0.5, 0.1, 0.05, 0.02, 0.005)
+SHARES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.005)
 
 
 def fill(url: str, model: Model, halves: Sequence[bytes], first: int = 1) -> float:
@@ -231,7 +231,7 @@ def filters(url: str, model: Model, stored: Any, queries: Any) -> list[dict[str,
     random = np.random.default_rng(1)
     store = PostgresStore.read(SharedCollection.at(url).address)
     index = PostgresVectors.open(store, model.fingerprint, model.dim)
-    chosen = module.FEW
+    chosen = module.BORDER
     for part in SHARES:
         among = np.sort(
             random.choice(np.arange(1, len(stored) + 1), round(part * len(stored)), replace=False)
@@ -242,7 +242,7 @@ def filters(url: str, model: Model, stored: Any, queries: Any) -> list[dict[str,
         ]
         row = {"passing": f"{len(among):,}"}
         for way, border in (("every one", 10**9), ("index", 0), ("as chosen", chosen)):
-            module.FEW = border
+            module.BORDER = border
 
             def search(number: int, among: Any = among) -> list[int]:
                 found: list[int] = index.search(queries[number], K, among=among)[1].tolist()
@@ -252,7 +252,7 @@ def filters(url: str, model: Model, stored: Any, queries: Any) -> list[dict[str,
             recall = share([search(number) for number in range(len(queries))], best)
             row[f"{way}: p50, p99, ms"] = f"{median}, {high}"
             row[f"{way}: recall@10"] = recall
-        module.FEW = chosen
+        module.BORDER = chosen
         rows.append(row)
         sys.stderr.write(f"{row}\n")
     store.close()

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
     from .store import PostgresStore
 
-# Up to so many vectors that pass a filter are all scored, and so many are looked at to count those
-# above a score: measured by benchmarks/postgres.py.
-FEW = 5_000
+# Scoring the vectors that pass a filter takes time with their number, and the index with what it
+# passes over: it is faster where their number times their share is more than this. Measured by
+# benchmarks/postgres.py.
+BORDER = 1_600
+# Ids are sent as one bit each, rather than as numbers, where more than this share of them pass.
+BITS_SHARE = 1 / 3
+# So many of the best are looked at to count those above a score.
 COUNTED = 1_000
 # The first condition leaves few vectors to the second, which takes twice the time.
 ABOVE = "-(vector <#> ?::halfvec) >= ? AND -(vector::vector <#> ?) >= ?"
@@ -93,9 +97,12 @@ class PostgresVectors:
             Scores `(m,)`, descending, and ids `(m,)`, m <= count. Equal scores come in the order of
             their ids.
         """
-        conditions, values = _conditions(without, among)
         found = None
-        if self._hnsw is not None and (among is None or len(among) > FEW):
+        by_index = self._hnsw is not None and (
+            among is None or len(among) ** 2 > BORDER * self._size
+        )
+        conditions, values = self._conditions(without, among, bits=by_index)
+        if self._hnsw is not None and by_index:
             found = nearest(
                 self._store,
                 self._fingerprint,
@@ -132,7 +139,7 @@ class PostgresVectors:
             scores, _ = self.search(query, COUNTED, without=without)
             found = int((scores >= minimum).sum())
             return found if found < len(scores) else max(found, self._estimate(query, minimum))
-        conditions, values = _conditions(without, among)
+        conditions, values = self._conditions(without, among)
         row = self._store.session.execute(
             f"SELECT count(*) FROM embeddings WHERE fingerprint = ?{conditions} AND {ABOVE}",
             (self._fingerprint, *values, *_above(query, minimum)),
@@ -166,7 +173,7 @@ class PostgresVectors:
             without: As of `search`.
             among: As of `search`.
         """
-        conditions, values = _conditions(without, among)
+        conditions, values = self._conditions(without, among)
         rows = self._store.session.execute(
             f"SELECT content FROM embeddings WHERE fingerprint = ?{conditions} AND {ABOVE} "
             "ORDER BY content",
@@ -184,12 +191,37 @@ class PostgresVectors:
         if among is None:
             hidden = np.array(sorted({int(number) for number in without}), dtype=np.int64)
             return self._size - (self.count(among=hidden) if hidden.size else 0)
-        conditions, values = _conditions(without, among)
+        conditions, values = self._conditions(without, among)
         row = self._store.session.execute(
             f"SELECT count(*) FROM embeddings WHERE fingerprint = ?{conditions}",
             (self._fingerprint, *values),
         ).fetchone()
         return int(row[0]) if row else 0
+
+    def _conditions(
+        self, without: Iterable[int], among: Ids | None, *, bits: bool = False
+    ) -> tuple[str, tuple[object, ...]]:
+        """Return SQL that holds for the ids to search, and its parameters.
+
+        Args:
+            without: Ids to leave out.
+            among: Only these ids, ascending; None for all.
+            bits: Whether these are sent as bits, whatever their share.
+        """
+        text, values = "", list[object]()
+        if among is not None and among.size and (bits or len(among) > BITS_SHARE * self._size):
+            mask = np.zeros(int(among[-1]) + 1, dtype=bool)
+            mask[among] = True
+            text += f" AND CASE WHEN content < {len(mask)} THEN get_bit(?, content) ELSE 0 END = 1"
+            values.append(np.packbits(mask, bitorder="little").tobytes())
+        elif among is not None:
+            text += " AND content = ANY(?)"
+            values.append(np.asarray(among, dtype=np.int64).tolist())
+        excluded = sorted({int(number) for number in without})
+        if excluded:
+            text += " AND NOT content = ANY(?)"
+            values.append(excluded)
+        return text, tuple(values)
 
     def vectors(self) -> Iterator[tuple[Ids, Embeddings]]:
         """Yield (ids `(n,)`, vectors `(n, dim)`) of all, in parts."""
@@ -210,22 +242,3 @@ def _above(query: Embeddings, minimum: float) -> tuple[object, ...]:
     """Return the parameters of ABOVE."""
     wanted = Full(query)
     return wanted, float(minimum) - ROUNDING, wanted, float(minimum)
-
-
-def _conditions(without: Iterable[int], among: Ids | None) -> tuple[str, tuple[object, ...]]:
-    """Return SQL that holds for the ids to search, and its parameters."""
-    text, values = "", list[object]()
-    if among is not None and len(among) > FEW:
-        # A bit for each id: an array of so many takes longer to send and to look into.
-        bits = np.zeros(int(among[-1]) + 1, dtype=bool)
-        bits[among] = True
-        text += f" AND CASE WHEN content < {len(bits)} THEN get_bit(?, content) ELSE 0 END = 1"
-        values.append(np.packbits(bits, bitorder="little").tobytes())
-    elif among is not None:
-        text += " AND content = ANY(?)"
-        values.append(np.asarray(among, dtype=np.int64).tolist())
-    excluded = sorted({int(number) for number in without})
-    if excluded:
-        text += " AND NOT content = ANY(?)"
-        values.append(excluded)
-    return text, tuple(values)

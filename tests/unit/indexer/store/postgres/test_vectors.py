@@ -14,6 +14,7 @@ from indexer.store.postgres.store import PostgresStore
 from indexer.store.postgres.vectors import PostgresVectors
 from indexer.store.records import IndexOptions, Model, OwnIndex, Scope
 from indexer.store.rows import FileRow, NewContent
+from search.status import Status
 from support.postgres import Server
 
 COUNT, DIM, K = 3000, 32, 20
@@ -64,7 +65,7 @@ def vectors(
 ) -> PostgresVectors:
     opened = PostgresVectors.open(store, MODEL.fingerprint, DIM)
     if request.param == "index":
-        monkeypatch.setattr(module, "FEW", 0)
+        monkeypatch.setattr(module, "BORDER", 0)
     else:
         monkeypatch.setattr(opened, "_hnsw", None)
     return opened
@@ -87,6 +88,11 @@ def test_index_is_made_and_measured(store: PostgresStore) -> None:
     assert 0.95 <= own.image_recall <= 1
     assert own.text_recall == own.image_recall  # there are no texts
     assert store.own_index(OTHER.fingerprint) == OwnIndex("flat")
+    shown = Status.of(SharedCollection.at("postgresql://db/x"), store, MODEL).index
+    assert shown == {
+        "kind": "hnsw", "recall_at_10": own.image_recall, "text_recall": own.text_recall,
+        "image_recall": own.image_recall,
+    }  # fmt: skip
     plan = store.session.execute(
         "EXPLAIN SELECT content FROM embeddings "
         f"WHERE fingerprint = '{MODEL.fingerprint}' ORDER BY vector::halfvec({DIM}) "
@@ -136,7 +142,7 @@ def test_filters_with_few_images_are_exact_whatever_the_index(
 ) -> None:
     vectors = PostgresVectors.open(store, MODEL.fingerprint, DIM)
     among = np.arange(5, COUNT + 1, 3)
-    assert len(among) <= module.FEW
+    assert len(among) ** 2 <= module.BORDER * COUNT
     for query in queries():
         assert vectors.search(query, K, among=among)[1].tolist() == best(rows, query, among, K)
 
