@@ -1,6 +1,7 @@
 """The installed command on a collection in PostgreSQL: alone, beside others, and interrupted."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -168,6 +169,39 @@ def test_password_is_not_printed(shared: Run, postgres: Server, tmp_path: Path) 
     assert b"secured:***@" in shared("status", "--collection", secret).stdout
     env = {"PGPASSWORD": PASSWORD, "CLIPDEX_COLLECTION": bare}
     assert f"collection  {bare}".encode() in shared("status", env=env).stdout
+
+
+def test_documented_roles_suffice(
+    shared: Run, postgres: Server, photos_indexed: tuple[Path, Path]
+) -> None:
+    photos, collection = photos_indexed
+    text = (REPOSITORY / "docs" / "scaling.md").read_text(encoding="utf-8")
+    (setup,) = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    postgres.database("roles", extension=False)
+    postgres.sql(setup, "roles")
+    postgres.sql("CREATE ROLE bob LOGIN IN ROLE clipdex_writer", "roles")
+    postgres.sql("ALTER ROLE bob SET role = 'clipdex_writer'", "roles")
+    ann, bob, web = (
+        ("--collection", postgres.url("roles", name)) for name in ("ann", "bob", "web")
+    )
+    shared("merge", collection, "--into", ann[1])
+    (report,) = json_lines(shared("index", photos, "--json", *bob))
+    assert report["unchanged"] == 6
+    for one in (ann, bob, web):
+        (first, *_) = json_lines(shared("search", "a cat", "--json", *one))
+        assert first["path"].endswith("chelsea.png")
+    shared("status", *web)
+    shared("label", "--labels", "cat,dog", *web)
+    for arguments in (
+        ["index", photos],
+        ["forget", photos],
+        ["tags", "add", "x", photos / "moon.png"],
+    ):
+        refused = shared(*arguments, *web, code=1).stderr.decode()
+        assert refused.count("\n") == 1
+        assert "may not do that" in refused
+    assert b"6 files forgotten" in shared("forget", photos, *bob).stdout
+    assert json_lines(shared("search", "a cat", "--json", *web)) == []
 
 
 def test_collection_in_a_folder_loads_no_psycopg(
