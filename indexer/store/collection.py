@@ -8,7 +8,7 @@ writer.lock, writer.json   who is writing
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,14 @@ from indexer.errors import CollectionError, CollectionNotFound, CollectionStorag
 from indexer.user_folders import user_folder
 from indexer.writable import obstacle
 
-from .postgres.address import SCHEMES, Address, is_address
-
 if TYPE_CHECKING:
     from indexer.encoder import Embeddings
 
+    from .postgres.address import Address
     from .postgres.store import PostgresStore
-    from .protocol import StoreReader, StoreWriter, VectorSearch
+    from .protocol import StoreReader, StoreWriter
     from .records import Model
+    from .vector_search import VectorSearch
 
 LOCAL_NAME = ".clipdex"
 ENVIRONMENT = "CLIPDEX_COLLECTION"
@@ -103,7 +103,6 @@ class Collection:
             )
 
 
-@dataclass(frozen=True)
 class SharedCollection(Collection):
     """A collection in a PostgreSQL database, which several programs may write at once.
 
@@ -115,8 +114,14 @@ class SharedCollection(Collection):
         pooled: How many connections the readers of this process share; 0 for one each.
     """
 
-    address: Address
-    pooled: int = 0
+    address: "Address"
+    pooled: int
+
+    # A dataclass of its own would take a millisecond of every command's start.
+    def __init__(self, folder: Path, address: "Address", pooled: int = 0) -> None:
+        super().__init__(folder)
+        object.__setattr__(self, "address", address)
+        object.__setattr__(self, "pooled", pooled)
 
     @classmethod
     def at(cls, url: str) -> "SharedCollection":
@@ -128,6 +133,7 @@ class SharedCollection(Collection):
         from importlib.util import find_spec
 
         from .content_hash import digest
+        from .postgres.address import Address
 
         address = Address.parse(url)
         if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
@@ -171,7 +177,7 @@ class SharedCollection(Collection):
 
     def for_threads(self, count: int) -> "SharedCollection":
         """Return the collection with a pool of connections for so many threads of readers."""
-        return replace(self, pooled=count + SPARE)
+        return SharedCollection(self.folder, self.address, count + SPARE)
 
     def create(self) -> None:
         """Leave it to the writer to make what is missing in the database."""
@@ -256,9 +262,9 @@ def locate(explicit: Path | str | None = None) -> Collection:
 
 def _named(place: Path | str) -> Collection:
     text = str(place)
-    if is_address(text):
+    if text.startswith(("postgresql://", "postgres://")):
         return SharedCollection.at(text)
-    if text.startswith(tuple(scheme.rstrip("/") + "/" for scheme in SCHEMES)):
+    if text.startswith(("postgresql:/", "postgres:/")):
         raise CollectionError(
             "a collection in a database is named by a str, not by a Path: "
             "postgresql://user@host/database"

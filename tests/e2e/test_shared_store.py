@@ -301,6 +301,20 @@ def test_writer_that_is_killed_loses_nothing(
     whole(postgres, url, 90)
 
 
+def test_interrupted_writer_keeps_what_it_did(
+    shared: Run, postgres: Server, url: str, photos: Path, tmp_path: Path
+) -> None:
+    run = started(url, photos, tmp_path)
+    until(lambda: exists(postgres, url) and rows(postgres, url, "contents") >= 12)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    known = rows(postgres, url, "contents")
+    (report,) = json_lines(shared("index", photos, "--json"))
+    assert (report["indexed"], report["unchanged"]) == (90 - known, known)
+    whole(postgres, url, 90)
+
+
 def test_server_that_is_killed_loses_nothing(
     shared: Run, postgres: Server, url: str, photos: Path, tmp_path: Path
 ) -> None:

@@ -1,7 +1,4 @@
-"""Where a shared collection is: a URL of libpq's, and a schema in that database.
-
-Imports nothing large, since every command looks here first.
-"""
+"""Where a shared collection is: a URL of libpq's, and a schema in that database."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,7 +7,6 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from indexer.errors import CollectionError
 
-SCHEMES = ("postgresql://", "postgres://")
 SCHEMA = "clipdex"
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 SECRETS = frozenset({"password", "sslpassword"})
@@ -86,11 +82,6 @@ class Address:
             if secret:
                 text = text.replace(secret, HIDDEN)
         return text
-
-
-def is_address(text: str) -> bool:
-    """Return whether a collection is named by a URL."""
-    return text.startswith(SCHEMES)
 
 
 def _query(fields: list[tuple[str, str]]) -> str:

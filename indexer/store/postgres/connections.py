@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import psycopg
 import psycopg_pool
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from indexer.errors import CollectionError, CollectionNotFound, CollectionStorageError
 
@@ -355,6 +356,8 @@ class Session:
                 yield connection
             finally:
                 self._held = before
+                if connection.info.transaction_status is TransactionStatus.INERROR:
+                    connection.rollback()
 
     def execute(self, statement: str, parameters: Sequence[object] = ()) -> Cursor:
         """Execute a statement; the cursor's rows are here already."""

@@ -5,9 +5,12 @@ own, a method of its store replaces the one here.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from indexer.store.records import SEPARATOR, Scope
+
+if TYPE_CHECKING:
+    from .statements import Rows, Statements
 
 # SQLite takes 32,766 parameters a statement and 1,000 conditions joined by OR.
 MAX_PARAMETERS = 500
@@ -22,48 +25,16 @@ Condition = tuple[str, tuple[object, ...]]
 """A part of a WHERE clause, and its parameters."""
 
 
-class Rows(Protocol):
-    """What a statement has found, as DB-API cursors give it."""
-
-    @property
-    def rowcount(self) -> int:
-        """How many rows the statement has changed."""
-
-    def fetchone(self) -> Any:
-        """Return the next row; None where there is none."""
-
-    def fetchmany(self, size: int, /) -> list[Any]:
-        """Return so many more rows, or those that are left."""
-
-    def fetchall(self) -> list[Any]:
-        """Return the rows that are left."""
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-
-class Statements(Protocol):
-    """A connection, as the tables use it; `?` stands for each parameter."""
-
-    def execute(self, statement: str, parameters: Sequence[Any], /) -> Rows:
-        """Execute a statement."""
-
-    def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> Rows:
-        """Execute a statement for each of several rows."""
-
-    def executescript(self, script: str, /) -> object:
-        """Execute several statements."""
-
-
 class Tables:
     """Statements over one connection; the base of each group of tables."""
 
-    def __init__(self, connection: Statements) -> None:
+    def __init__(self, connection: "Statements") -> None:
         self._connection = connection
 
-    def _query(self, statement: str, parameters: Sequence[object] = ()) -> Rows:
+    def _query(self, statement: str, parameters: Sequence[object] = ()) -> "Rows":
         return self._connection.execute(statement, parameters)
 
-    def _many(self, statement: str, rows: Iterable[Sequence[object]]) -> Rows:
+    def _many(self, statement: str, rows: Iterable[Sequence[object]]) -> "Rows":
         return self._connection.executemany(statement, rows)
 
     def _value(self, statement: str, parameters: Sequence[object] = ()) -> Any:

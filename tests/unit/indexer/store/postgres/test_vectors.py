@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from indexer.encoder import Embeddings, unit
+from indexer.errors import CollectionError
 from indexer.store.codec import packed
 from indexer.store.collection import SharedCollection
 from indexer.store.postgres import vectors as module
+from indexer.store.postgres.hnsw import nearest
 from indexer.store.postgres.store import PostgresStore
 from indexer.store.postgres.vectors import PostgresVectors
 from indexer.store.records import IndexOptions, Model, OwnIndex, Scope
@@ -163,6 +165,14 @@ def test_many_are_counted_by_a_sample(vectors: PostgresVectors, rows: Embeddings
             expected = int((scores >= least).sum())
             found = vectors.count_above(query, least)
             assert abs(found - expected) <= (0 if vectors._hnsw is None else 0.15 * expected)
+
+
+def test_search_that_fails_leaves_the_connection_usable(
+    store: PostgresStore, rows: Embeddings
+) -> None:
+    with pytest.raises(CollectionError):
+        nearest(store, MODEL.fingerprint, DIM + 1, rows[0], 5, ef_search=40)
+    assert store.counts() == (COUNT, COUNT, 0)
 
 
 def test_others_are_read_as_they_are(vectors: PostgresVectors, rows: Embeddings) -> None:
