@@ -35,7 +35,7 @@ from .language import first_foreign, knows
 from .request import SearchRequest
 
 if TYPE_CHECKING:
-    from indexer.store.vector_search import VectorSearch
+    from indexer.store.protocol import VectorSearch
     from search.filters.filter import Filter
 
     from .status import Status

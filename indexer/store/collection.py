@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
     from .postgres.address import Address
     from .postgres.store import PostgresStore
-    from .protocol import StoreReader, StoreWriter
+    from .protocol import StoreReader, StoreWriter, VectorSearch
     from .records import Model
-    from .vector_search import VectorSearch
 
 LOCAL_NAME = ".clipdex"
 ENVIRONMENT = "CLIPDEX_COLLECTION"

@@ -41,9 +41,9 @@ EF_SEARCH = (40, 100, 200, 400, 800)
 MAX_EF_SEARCH = 1_000
 # A search that a filter leaves too little goes on until it has seen so many.
 MAX_SCAN_TUPLES = 20_000
-# Links of a vector, as pgvector comes, and candidates while it is linked. Graphs are drawn by chance:
-# of the ten best of 100,000, 50 text queries found 97.0 and 98.8 % by two made with 64 of these, 97.6
-# and 99.6 % by two made with 128, and 99.8 % by one with 24 links, which took 1.4 times as long.
+# Links of a vector, as pgvector comes, and candidates while it is linked. Graphs are drawn by
+# chance: of the ten best of 100,000, 50 text queries found 97.0 and 98.8 % by two made with 64 of
+# these, 97.6 and 99.6 % by two made with 128, and 99.8 % by one with 24 links, which took longer.
 LINKS, EF_CONSTRUCTION = 16, 128
 # Queries of each kind that measure what is found, and the neighbours that are looked for.
 QUERIES, NEIGHBOURS = 50, 10
