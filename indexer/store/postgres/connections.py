@@ -5,9 +5,11 @@ errors. Readers connect again after a connection was lost; writers do not, since
 is lost with it.
 """
 
+import atexit
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -28,6 +30,8 @@ Cursor = psycopg.Cursor[Any]
 # How long a connection may take to be made, unless the URL says so; and how long one is waited for.
 CONNECT_SECONDS = 10
 POOL_SECONDS = 10.0
+# How often it is asked meanwhile why none could be made.
+LOOK_SECONDS = 0.5
 APPLICATION = "clipdex"
 # Iterative scans came with 0.8.
 LEAST_EXTENSION = (0, 8)
@@ -85,9 +89,9 @@ def connect_writer(address: Address) -> Connection:
             "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", (address.schema,)
         ).fetchone()
         if there is not None and not there[0]:
-            connection.execute(
-                sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(address.schema))
-            )
+            made = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(address.schema))
+            with suppress(psycopg.errors.UniqueViolation):  # another writer makes it, too
+                connection.execute(made)
         _set_up(connection, address, extension)
         try:
             row = connection.execute(schema.VERSION).fetchone()
@@ -261,22 +265,27 @@ class Pool:
             min_size=0,
             max_size=size,
             open=True,
-            timeout=POOL_SECONDS,
             reconnect_timeout=0.1,  # the next question asks a server that is away again
             name=APPLICATION,
         )
+        atexit.register(self._pool.close)
 
     def take(self) -> Connection:
         """Return a free connection, or a new one."""
-        try:
-            return self._pool.getconn()
-        except psycopg_pool.PoolTimeout as exc:
-            if self._error is not None:
-                raise self._error from exc
-            raise CollectionStorageError(
-                f"no connection to {self._address.shown} was free within {POOL_SECONDS:.0f} s. Ask "
-                "again later, or answer fewer clients at once"
-            ) from exc
+        self._error = None
+        deadline = time.monotonic() + POOL_SECONDS
+        while True:
+            try:
+                return self._pool.getconn(timeout=LOOK_SECONDS)
+            except psycopg_pool.PoolTimeout as exc:
+                # psycopg_pool would only say, and only at the end, that none was to be had.
+                if self._error is not None:
+                    raise self._error from exc
+                if time.monotonic() > deadline:
+                    raise CollectionStorageError(
+                        f"no connection to {self._address.shown} was free within "
+                        f"{POOL_SECONDS:.0f} s. Ask again later, or answer fewer clients at once"
+                    ) from exc
 
     def give(self, connection: Connection) -> None:
         """Give a connection back; a broken one is thrown away."""

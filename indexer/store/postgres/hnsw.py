@@ -264,11 +264,12 @@ def _only_one(store: "PostgresStore", fingerprint: str) -> "Iterator[bool]":
 def _make(store: "PostgresStore", fingerprint: str, dim: int, total: int) -> None:
     wanted = min(total * (2 * dim + LINK_BYTES), MAX_MAKING_BYTES) // 1024
     store.session.execute(
-        "SELECT set_config('maintenance_work_mem', greatest(?, setting::bigint)::text, false), "
-        "set_config('lock_timeout', '0', false) "
+        "SELECT set_config('maintenance_work_mem', greatest(?, setting::bigint)::text, false) "
         "FROM pg_settings WHERE name = 'maintenance_work_mem'",
         (wanted,),
     )
+    before = store.session.execute("SELECT current_setting('lock_timeout')").fetchone()
+    store.session.execute("SET lock_timeout = 0")  # it waits for those who search
     with store.session.connection() as connection:
         connection.execute(
             sql.SQL(
@@ -280,6 +281,7 @@ def _make(store: "PostgresStore", fingerprint: str, dim: int, total: int) -> Non
                 *map(sql.Literal, (dim, LINKS, EF_CONSTRUCTION, fingerprint)),
             )
         )
+    store.session.execute("SELECT set_config('lock_timeout', ?, false)", before or ("0",))
     store.session.execute("ANALYZE embeddings")
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -65,6 +66,45 @@ def test_same_images_are_entered_once(address: Address) -> None:
         assert store.copied() == []
         assert store.count_embeddings(MODEL.fingerprint) == 60
         assert store.generation() == sum(len(one) for one in (order, order, order[30:]))
+
+
+def test_collection_is_made_by_several_at_once(postgres: Server) -> None:
+    failed: list[BaseException] = []
+    for number in range(3):
+        url = postgres.database("several", extension=False)
+        address = Address.parse(f"{url}?schema=several{number}")
+        begun = threading.Barrier(4)
+
+        def make(address: Address = address, begun: threading.Barrier = begun) -> None:
+            try:
+                begun.wait(10)
+                with closing(PostgresStore.write(address)) as store:
+                    begin(store)
+            except BaseException as exc:
+                failed.append(exc)
+
+        threads = [threading.Thread(target=make) for _ in range(4)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join(60)
+        assert failed == []
+        with closing(PostgresStore.read(address)) as store:
+            assert list(store.roots().values()) == [b"/photos"]
+
+
+def test_pool_says_at_once_that_the_server_is_away(postgres: Server, address: Address) -> None:
+    with closing(PostgresStore.write(address)) as writer:
+        begin(writer)
+    with closing(PostgresStore.read(address, pooled=2)) as reader:
+        assert reader.counts() == (0, 0, 0)
+        postgres.kill()
+        began = time.monotonic()
+        with pytest.raises(CollectionStorageError, match=r"cannot be reached|was lost"):
+            reader.counts()
+        assert time.monotonic() - began < 5
+        postgres.start()
+        assert reader.counts() == (0, 0, 0)
 
 
 def test_generations_come_in_the_order_of_their_commits(address: Address) -> None:
