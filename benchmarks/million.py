@@ -54,14 +54,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = asked.keep or Path(scratch)
         place.mkdir(exist_ok=True)
-        vectors = _vectors(place, encoder, asked.flickr8k, asked.vectors)
+        vectors = mixed_vectors(place, encoder, asked.flickr8k, asked.vectors)
         folder = place / "collection"
         if not (folder / "catalogue.sqlite3").exists():
             make_collection(folder, encoder.bundle, vectors)
         notes = _build(Collection(folder), encoder.bundle, asked.recall)
-        captions = _captions(asked.flickr8k / "dev.jsonl")
-        texts = encoder.encode_texts(captions)
-        rows = _measure(folder, encoder, vectors, captions, texts, asked.rounds)
+        written = captions(asked.flickr8k / "dev.jsonl")
+        texts = encoder.encode_texts(written)
+        rows = _measure(folder, encoder, vectors, written, texts, asked.rounds)
         rows.append(_new_vectors(folder, encoder, vectors, texts, asked.rounds))
         notes.append(_cold(folder, place, encoder.bundle, asked.rounds))
     report("million", f"{len(vectors):,} vectors of dimension {encoder.dim}", rows, notes=notes)
@@ -149,7 +149,7 @@ def _cold(folder: Path, place: Path, bundle: Bundle, rounds: int) -> str:
     )
 
 
-def _vectors(place: Path, encoder: OnnxEncoder, flickr8k: Path, count: int) -> Embeddings:
+def mixed_vectors(place: Path, encoder: OnnxEncoder, flickr8k: Path, count: int) -> Embeddings:
     kept = place / f"vectors-{count}.npy"
     if kept.exists():
         kept_vectors: Embeddings = np.load(kept)
@@ -172,7 +172,7 @@ def _vectors(place: Path, encoder: OnnxEncoder, flickr8k: Path, count: int) -> E
     return vectors
 
 
-def _captions(file: Path) -> list[str]:
+def captions(file: Path) -> list[str]:
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     return [row["captions"][0] for row in rows][:TEXTS]
 

@@ -21,7 +21,7 @@ from indexer.scan import diff
 from indexer.scan.exclusions import FORGET, Rules, parse
 from indexer.store.approximate.codes_file import publish_codes
 from indexer.store.catalog import writing
-from indexer.store.collection import Collection, locate
+from indexer.store.collection import Collection, SharedCollection, locate
 from indexer.store.lookup import Lookup
 from indexer.store.protocol import StoreReader, StoreWriter
 from indexer.store.records import IndexKind, IndexOptions, Model, Shard, inside
@@ -57,7 +57,7 @@ class Progress:
 def build(
     paths: Path | str | Sequence[Path | str],
     *,
-    collection: Path | str | None = None,
+    collection: Collection | Path | str | None = None,
     encoder: Encoder | None = None,
     exclude: Sequence[str] | str = (),
     include: Sequence[str] | str = (),
@@ -81,7 +81,8 @@ def build(
 
     Args:
         paths: A folder or file, or several of them.
-        collection: The collection's folder, created if missing; None to find it as `locate` does.
+        collection: The collection, its folder or its URL, created if missing; None to find it as
+            `locate` does.
         encoder: None for the collection's own model, or the built-in model in a new collection.
             With the encoder of another model, all images of the collection are encoded again
             beside the vectors that answer searches meanwhile, and that model takes over at the end
@@ -120,7 +121,7 @@ def build(
         CollectionError: The collection cannot be written.
         ModelError: The model cannot be used.
     """
-    target = locate(Path(collection) if collection is not None else None)
+    target = collection if isinstance(collection, Collection) else locate(collection)
     resolved = [diff.resolve(Path(path), target) for path in several(paths)]
     folders = [path if path.is_dir() else path.parent for path in resolved]
     left_out = _Exclusions.parse(exclude, include, folders)
@@ -154,7 +155,7 @@ def _keep_shard(catalog: StoreWriter, collection: Collection, text: str | None) 
         return
     if known is not None or catalog.counts() != (0, 0, 0):
         raise CollectionError(
-            f"{collection.folder} holds {f'shard {known}' if known else 'all files'}, not shard "
+            f"{collection.shown} holds {f'shard {known}' if known else 'all files'}, not shard "
             f"{wanted}: name another --collection for it"
         )
     with catalog.transaction():
@@ -357,6 +358,17 @@ class _Run:
             erase(self.collection, self.catalog, gone)
 
     def _publish(self) -> None:
+        bank = self.encoder.bundle.bank if isinstance(self.encoder, BundleEncoder) else None
+        texts = np.empty((0, self.encoder.dim), np.float32) if bank is None else bank
+        if isinstance(self.collection, SharedCollection):
+            self.collection.publish(
+                self.catalog,
+                self.encoder.fingerprint,
+                self.encoder.dim,
+                texts,
+                lambda done, of: self.on_progress(Progress("codes", done, of)),
+            )
+            return
         publish(
             self.collection,
             self.catalog,
@@ -365,14 +377,13 @@ class _Run:
             progress=lambda done, of: self.on_progress(Progress("publish", done, of)),
         )
         files = self.catalog.vector_files(self.encoder.fingerprint)
-        bank = self.encoder.bundle.bank if isinstance(self.encoder, BundleEncoder) else None
         try:
             publish_codes(
                 self.collection,
                 self.catalog,
                 self.encoder.fingerprint,
                 files[0] if files else None,
-                np.empty((0, self.encoder.dim), np.float32) if bank is None else bank,
+                texts,
                 lambda done, of: self.on_progress(Progress("codes", done, of)),
             )
         except OSError as exc:

@@ -36,7 +36,7 @@
         └── JournalError            the journal of a run cannot be written, read or found
 
 Each message is one line: what happened, why, what to do. Errors of Pillow, FAISS, ONNX Runtime,
-SQLite and torch are translated at the boundary, with `raise ... from exc`.
+SQLite, PostgreSQL and torch are translated at the boundary, with `raise ... from exc`.
 """
 
 from typing import Self

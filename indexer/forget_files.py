@@ -33,7 +33,7 @@ def forget(
     image files themselves are not touched.
 
     Args:
-        collection: The collection to remove from, or its folder.
+        collection: The collection to remove from, or its folder or URL.
         path: A file or folder.
         drop_labels: Whether to delete the user's labels too.
         on_note: Called with a line of text on what else is to be known.
@@ -45,7 +45,7 @@ def forget(
         CollectionError: The collection holds nothing there.
     """
     if not isinstance(collection, Collection):
-        collection = locate(Path(collection))
+        collection = locate(collection)
     collection.require()
     with writing(collection, "forget") as catalog:
         scopes = _scopes(catalog, Path(path))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from indexer.bundles.bundle import Bundle
-from indexer.store.catalog import Catalog
+from indexer.store.catalog import open_reader
 from indexer.store.collection import Collection
 from indexer.store.records import Model
 
@@ -298,7 +298,7 @@ def active_model(collection: Collection) -> tuple[str, str | None]:
     """
     active = None
     if collection.exists:
-        with closing(Catalog.open(collection)) as catalog:
+        with closing(open_reader(collection)) as catalog:
             active = catalog.active_model()
     return (active.name, active.fingerprint) if active else (BUILT_IN, None)
 

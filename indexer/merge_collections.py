@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
-from indexer.store.catalog import Catalog, writing
-from indexer.store.collection import Collection
+import numpy as np
+
+from indexer.store.catalog import open_reader, writing
+from indexer.store.collection import Collection, SharedCollection
 from indexer.store.protocol import StoreReader, StoreWriter
 from indexer.store.records import Model, inside
 from indexer.store.vector_index import publish
@@ -69,7 +71,7 @@ def merge(
         with catalog.transaction():
             catalog.activate(models[0])
         for source in sources:
-            with closing(Catalog.open(source)) as reader, reader.snapshot():
+            with closing(open_reader(source)) as reader, reader.snapshot():
                 ids, new = _add_images(catalog, reader, models[0], source, on_progress)
                 images, known = images + new, known + len(ids) - new
                 files += _add_files(catalog, reader, ids)
@@ -80,24 +82,28 @@ def merge(
                         if label.content in ids
                     )
                     catalog.add_exclusions(reader.exclusions())
-        publish(target, catalog, models[0].fingerprint, models[0].dim)
+        if isinstance(target, SharedCollection):
+            texts = np.empty((0, models[0].dim), np.float32)
+            target.publish(catalog, models[0].fingerprint, models[0].dim, texts)
+        else:
+            publish(target, catalog, models[0].fingerprint, models[0].dim)
     return MergeReport(images, known, files)
 
 
 def _model(source: Collection, target: Collection) -> Model:
     if source.folder.resolve() == target.folder.resolve():
-        raise CollectionError(f"{source.folder} cannot be merged into itself: leave it out")
-    with closing(Catalog.open(source)) as catalog:
+        raise CollectionError(f"{source.shown} cannot be merged into itself: leave it out")
+    with closing(open_reader(source)) as catalog:
         model = catalog.active_model()
     if model is None:
-        raise CollectionNotFound(f"{source.folder} holds no images yet: leave it out")
+        raise CollectionNotFound(f"{source.shown} holds no images yet: leave it out")
     return model
 
 
 def _require_same(one: Model, other: Model, source: Collection) -> None:
     if one.fingerprint != other.fingerprint:
         raise FingerprintMismatch(
-            f"{source.folder} holds vectors of {other.name} ({other.fingerprint[:12]}), and those "
+            f"{source.shown} holds vectors of {other.name} ({other.fingerprint[:12]}), and those "
             f"of {one.name} ({one.fingerprint[:12]}) are merged: `clipdex index --model "
             f"{one.name}` moves it to that model"
         )
@@ -119,7 +125,7 @@ def _add_images(
             for number, image in part:
                 new += not catalog.is_encoded(model.fingerprint, image.digest)
                 ids[number] = catalog.put_content(image, model.fingerprint, generation)
-        on_progress(str(source.folder), len(ids), total)
+        on_progress(source.shown, len(ids), total)
     return ids, new
 
 
@@ -132,7 +138,8 @@ def _add_files(catalog: StoreWriter, reader: StoreReader, ids: dict[int, int]) -
             numbers = {path: number for number, path in catalog.roots().items()}
             if root_above(numbers, folder) is None:
                 catalog.add_root(folder)
-    numbers = {path: number for number, path in catalog.roots().items()}
+        numbers = {path: number for number, path in catalog.roots().items()}
+        catalog.hold_roots(numbers.values())
     places: dict[int, tuple[int, bytes]] = {}
     for number, folder in roots.items():
         above = root_above(numbers, folder)

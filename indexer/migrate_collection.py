@@ -1,7 +1,7 @@
 """Bringing a collection up to this clipdex's format, without reading a photo."""
 
 from indexer.store.catalog import writing
-from indexer.store.collection import Collection
+from indexer.store.collection import Collection, SharedCollection
 from indexer.store.database import format_of
 from indexer.store.vector_index import publish
 
@@ -16,6 +16,12 @@ def migrate(collection: Collection) -> tuple[int, int]:
         CollectionNotFound: There is none.
         CollectionError: It cannot be written, is damaged, or is of a newer clipdex.
     """
+    if isinstance(collection, SharedCollection):
+        before = collection.format
+        if not before:
+            collection.require()
+        with writing(collection, "migrate"):
+            return before, collection.format
     collection.require()
     before = format_of(collection.catalog, str(collection.folder))
     with writing(collection, "migrate") as catalog:

@@ -18,9 +18,9 @@ from indexer.errors import (
     ImageNotFound,
 )
 from indexer.load import find_bundle, load_encoder, require_fingerprint
-from indexer.store.catalog import Catalog
+from indexer.store.catalog import open_reader
 from indexer.store.codec import Ids
-from indexer.store.collection import Collection, locate
+from indexer.store.collection import Collection, SharedCollection, locate
 from indexer.store.database import changed, until_unchanged
 from indexer.store.paths import existing
 from indexer.store.protocol import StoreReader
@@ -35,7 +35,7 @@ from .language import first_foreign, knows
 from .request import SearchRequest
 
 if TYPE_CHECKING:
-    from indexer.store.vector_index import VectorIndex  # FAISS: loaded beside the first encoding
+    from indexer.store.protocol import VectorSearch
     from search.filters.filter import Filter
 
     from .status import Status
@@ -73,14 +73,14 @@ class Engine:
         self._follows = encoder is None
         self._load = load
         self._staleness = staleness
-        self._index: VectorIndex | None = None
+        self._index: VectorSearch | None = None
         self._opened = 0.0
         self._estimator: tuple[Estimator | None] | None = None
 
     @classmethod
     def open(
         cls,
-        collection: Path | str | None = None,
+        collection: Collection | Path | str | None = None,
         *,
         encoder: Encoder | None = None,
         load: Callable[[Model], Encoder] = _load,
@@ -89,7 +89,8 @@ class Engine:
         """Open a collection.
 
         Args:
-            collection: Its folder; found as `indexer.store.collection.locate` does when None.
+            collection: It, its folder or its URL; found as `indexer.store.collection.locate` does
+                when None.
             encoder: Used instead of the collection's own model; it must have the same fingerprint.
             load: Loads the encoder of the collection's model; lets several engines share one.
             staleness: Seconds that results may lag behind what an index run commits, which spares
@@ -101,13 +102,13 @@ class Engine:
             FingerprintMismatch: The encoder is another model's.
             ModelError: The collection's model is not on this machine.
         """
-        place = locate(Path(collection) if collection is not None else None)
-        catalog = Catalog.open(place)
+        place = collection if isinstance(collection, Collection) else locate(collection)
+        catalog = open_reader(place)
         try:
             model = catalog.active_model()
             if model is None:
                 raise CollectionNotFound(
-                    f"the collection at {place.folder} is empty: run `clipdex index FOLDER` first"
+                    f"the collection at {place.shown} is empty: run `clipdex index FOLDER` first"
                 )
             require_fingerprint(model, encoder or find_bundle(model.name, model.fingerprint))
         except BaseException:
@@ -422,21 +423,26 @@ class Engine:
         return self._estimator[0]
 
     @property
-    def index(self) -> "VectorIndex":
+    def index(self) -> "VectorSearch":
         """The vectors as they are committed now."""
-        from indexer.store.vector_index import VectorIndex
-
         behind = self._index is None or not self._index.is_current
         if not behind and time.monotonic() - self._opened >= self._staleness:
             behind = self._index is not None and self._index.generation != self.catalog.generation()
         if self._index is None or behind:
-            self._index = VectorIndex.open(
-                self.collection, self.catalog, self.model.fingerprint, self.model.dim
-            )
+            self._index = self._open_index()
             self._opened = time.monotonic()
             if self._estimator and self._estimator[0] and self._estimator[0].photos_are_own:
                 self._estimator = None  # there may be other photos
         return self._index
+
+    def _open_index(self) -> "VectorSearch":
+        if isinstance(self.collection, SharedCollection):
+            return self.collection.vectors_of(self.catalog, self.model)
+        from indexer.store.vector_index import VectorIndex  # FAISS: beside the first encoding
+
+        return VectorIndex.open(
+            self.collection, self.catalog, self.model.fingerprint, self.model.dim
+        )
 
     @until_unchanged
     def status(self) -> "Status":
@@ -545,7 +551,7 @@ class Engine:
         if active is not None and active.fingerprint != self.model.fingerprint:
             self.model, self._encoder = active, None
             self._index = self._estimator = None
-        place = str(self.collection.folder)
+        place = self.collection.shown
         try:
             yield
         except CollectionFormatError as exc:

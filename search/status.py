@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from indexer.errors import ClipdexError
-from indexer.store.catalog import Catalog
+from indexer.store.catalog import open_reader
 from indexer.store.collection import Collection, locate
 from indexer.store.paths import display
 from indexer.store.protocol import StoreReader
@@ -20,7 +20,7 @@ class Status:
     """What a collection holds.
 
     Attributes:
-        collection: The collection's folder.
+        collection: The collection's folder, or its URL without a password.
         images: How many files.
         contents: How many different images.
         failed: How many files could not be read.
@@ -56,7 +56,7 @@ class Status:
         """Return the current status; `model` is the one that answers searches."""
         images, contents, failed = catalog.counts()
         return cls(
-            collection=str(collection.folder),
+            collection=collection.shown,
             images=images,
             contents=contents,
             failed=failed,
@@ -85,6 +85,11 @@ class Status:
 
 def _index(catalog: StoreReader, model: Model) -> dict[str, Any]:
     """Return the index's kind and what it finds of the ten best images."""
+    own = catalog.own_index(model.fingerprint)
+    if own is not None:
+        shares = {"text_recall": own.text_recall, "image_recall": own.image_recall}
+        found = {"kind": own.kind, "recall_at_10": min(shares.values())}
+        return found if own.kind == "flat" else found | shares
     codes = catalog.codes_file(model.fingerprint)
     files = catalog.vector_files(model.fingerprint)
     if codes is None or not files or codes.generation != files[0].generation:
@@ -94,10 +99,10 @@ def _index(catalog: StoreReader, model: Model) -> dict[str, Any]:
     return {"kind": "approximate", "recall_at_10": min(recalls.values()), **recalls}
 
 
-def image_count(collection: Path | None) -> int:
+def image_count(collection: Path | str | None) -> int:
     """Return how many images a collection has; 0 where there is none that can be read."""
     try:
-        with closing(Catalog.open(locate(collection))) as catalog:
+        with closing(open_reader(locate(collection))) as catalog:
             return catalog.image_count()
     except ClipdexError:
         return 0

@@ -39,7 +39,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def make_server(collection: Path | None) -> MCPServer:
+def make_server(collection: Path | str | None) -> MCPServer:
     """Return the server of a collection.
 
     Args:

@@ -85,7 +85,7 @@ def check_collection(settings: Settings) -> None:
 
 def make_service(settings: Settings, metrics: Metrics, shared: Shared) -> Service:
     """Make all that a server holds; threads begin to work with the first request."""
-    collection = locate(settings.collection)
+    collection = locate(settings.collection).for_threads(settings.threads)
     engines = EnginePool(collection, threads=settings.threads, queue=settings.queue)
     search = SearchService(engines, settings, metrics)
     texts = TextService(collection, queue=settings.queue)

@@ -60,7 +60,7 @@ class Settings:
         hints: Whether answers say what a user could do to find more, such as with another model.
     """
 
-    collection: Path | None = None
+    collection: Path | str | None = None
     host: str = "127.0.0.1"
     port: int = 8765
     api_keys: tuple[str, ...] = ()

@@ -158,7 +158,7 @@ def index(
         raise typer.BadParameter("--precision int8 runs on the CPU: leave out --device")
     place = locate(collection)
     # Only then is there somebody to whom a hint about the first images is of use.
-    begins = not as_json and is_terminal() and not image_count(place.folder)
+    begins = not as_json and is_terminal() and not image_count(collection)
     for path in paths:
         resolve(path, place)
     place.require_writable()
@@ -226,7 +226,7 @@ def index(
 
 
 def _encoder(
-    collection: Path | None,
+    collection: str | None,
     model: str | None,
     arch: str | None,
     device: str,

@@ -1,7 +1,6 @@
 """The command `clipdex merge`."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,12 +12,13 @@ from .console import handle_errors, note, out, out_json
 @handle_errors
 def merge(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="COLLECTION...", help="Collections of one model.")
+        list[str], typer.Argument(metavar="COLLECTION...", help="Collections of one model.")
     ],
     into: Annotated[
-        Path,
+        str,
         typer.Option(
-            metavar="DIR", help="The collection that they are added to; made if it is missing."
+            metavar="DIR",
+            help="The collection, a folder or a URL, that they are added to; made if missing.",
         ),
     ],
     as_json: options.Json = False,
@@ -31,11 +31,11 @@ def merge(
     Example: clipdex merge part-1 part-2 part-3 part-4 --into photos.clipdex
     """
     from indexer.merge_collections import merge as join
-    from indexer.store.collection import Collection
+    from indexer.store.collection import locate
 
     report = join(
-        [Collection(source.absolute()) for source in sources],
-        Collection(into.absolute()),
+        [locate(source) for source in sources],
+        locate(into),
         lambda name, done, of: note(f"{name}: {done:,} of {of:,} images") if done == of else None,
     )
     if as_json:

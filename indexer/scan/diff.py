@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.errors import ExclusionError, RootUnavailable
-from indexer.store.catalog import Catalog
+from indexer.store.catalog import open_reader
 from indexer.store.collection import Collection
 from indexer.store.paths import display
 from indexer.store.protocol import StoreWriter
@@ -56,7 +56,7 @@ def _is_known(path: Path, collection: Collection) -> bool:
     if not collection.exists:
         return False
     here = os.fsencode(os.path.realpath(path))
-    with closing(Catalog.open(collection)) as catalog:
+    with closing(open_reader(collection)) as catalog:
         roots = catalog.roots().values()
         return any(
             inside(root, here) is not None or inside(here, root) is not None for root in roots
@@ -110,6 +110,7 @@ def scopes_of(
         root = root_above(numbers, here)
         assert root is not None
         found.append(Scope(numbers[root], Path(os.fsdecode(root)), inside(root, here) or b""))
+    catalog.hold_roots({scope.root for scope in found})
     return found
 
 

@@ -16,13 +16,16 @@ from indexer.store.tables.files import FileTables
 from indexer.store.tables.labels import LabelTables
 from indexer.store.tables.scan import ScanTables
 
-from .collection import Collection
+from .collection import Collection, SharedCollection
 from .database import Connection, connect_reader, connect_writer
 from .lock import writer_lock
+from .protocol import StoreReader, StoreWriter
 
 
 class Catalog(EmbeddingTables, ContentTables, FileTables, LabelTables, ScanTables):
     """A connection to one collection's catalog: a `StoreReader`, or a `StoreWriter`."""
+
+    _connection: Connection
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -107,9 +110,24 @@ class Catalog(EmbeddingTables, ContentTables, FileTables, LabelTables, ScanTable
         return self._counted[1]
 
 
+def open_reader(collection: Collection) -> StoreReader:
+    """Open a collection for reading, whichever store holds it.
+
+    Raises:
+        CollectionNotFound: Nothing was indexed there yet.
+        CollectionFormatError: It is older or newer than this clipdex, or not a catalog.
+        CollectionStorageError: It cannot be read.
+    """
+    if isinstance(collection, SharedCollection):
+        return collection.open()
+    return Catalog.open(collection)
+
+
 @contextmanager
-def writing(collection: Collection, purpose: str) -> Iterator[Catalog]:
-    """Open a collection's catalog for its only writer, made or migrated if need be.
+def writing(collection: Collection, purpose: str) -> Iterator[StoreWriter]:
+    """Open a collection for writing, made or migrated if need be.
+
+    A folder has one writer; a database several.
 
     Args:
         collection: The collection to write.
@@ -120,6 +138,10 @@ def writing(collection: Collection, purpose: str) -> Iterator[Catalog]:
         CollectionFormatError: It is newer than this clipdex, or not a catalog.
         CollectionStorageError: It cannot be written, or the disk is full.
     """
+    if isinstance(collection, SharedCollection):
+        with collection.writing() as store:
+            yield store
+        return
     place = str(collection.folder)
     with (
         writer_lock(collection, purpose),
@@ -129,8 +151,8 @@ def writing(collection: Collection, purpose: str) -> Iterator[Catalog]:
 
 
 @contextmanager
-def write_transaction(collection: Collection, purpose: str) -> Iterator[Catalog]:
-    """Open the catalog of an existing collection as `writing` does, in one transaction.
+def write_transaction(collection: Collection, purpose: str) -> Iterator[StoreWriter]:
+    """Open an existing collection as `writing` does, in one transaction.
 
     Raises:
         CollectionNotFound: Nothing was indexed there yet.

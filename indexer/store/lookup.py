@@ -7,7 +7,7 @@ from typing import Self
 
 from indexer.encoder import Embeddings
 
-from .catalog import Catalog
+from .catalog import open_reader
 from .collection import Collection
 
 
@@ -26,7 +26,7 @@ class Lookup:
 
     def __init__(self, collection: Collection, fingerprint: str) -> None:
         self._place = collection, fingerprint
-        self._catalog = Catalog.open(collection)
+        self._catalog = open_reader(collection)
         self._fingerprint = fingerprint
         self._lock = threading.Lock()
 

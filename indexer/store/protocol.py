@@ -1,8 +1,9 @@
 """The faces of a store: what searches read, and what an index run writes.
 
-`Catalog` (SQLite) is the one that is here; `tests/support/store_contract.py` is the suite of tests
-that every other has to pass. Numbers that name contents and roots are the store's own and are never
-used again. Paths are raw bytes. Methods that write are called inside `transaction`.
+`Catalog` (SQLite) and `PostgresStore` are those that are here; `tests/support/store_contract.py` is
+the suite of tests that each of them has to pass. Numbers that name contents and roots are the
+store's own and are never used again. Paths are raw bytes. Methods that write are called inside
+`transaction`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 
     from indexer.encoder import Embeddings
 
-    from .codec import Halves, Ids
+    from .codec import Halves, Ids, Scores
     from .records import (
         CodesFile,
         Content,
         FileConditions,
         IndexOptions,
         Model,
+        OwnIndex,
         Scope,
         Shard,
         VectorFile,
@@ -85,6 +87,9 @@ class StoreReader(Protocol):
 
     def codes_file(self, fingerprint: str) -> CodesFile | None:
         """Return the file of codes that was published; None where there is none."""
+
+    def own_index(self, fingerprint: str) -> OwnIndex | None:
+        """Return how the store finds vectors by itself; None where files do that."""
 
     def index_options(self) -> IndexOptions:
         """Return how the vectors are to be searched."""
@@ -201,13 +206,13 @@ class StoreReader(Protocol):
 
 
 class StoreWriter(StoreReader, Protocol):
-    """One collection, open for its only writer."""
+    """One collection, open for a writer: SQLite's only one, or one of several of PostgreSQL."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Commit all of the calls inside, or none."""
 
     def erasing(self) -> AbstractContextManager[None]:
-        """Leave no trace of what is deleted inside; transactions begin and end within."""
+        """Leave as little of what is deleted inside as the store can; transactions lie within."""
 
     # Models and vectors.
 
@@ -238,10 +243,16 @@ class StoreWriter(StoreReader, Protocol):
         """Store an image and its vector; return the id of the content, new or known."""
 
     def remove_contents(self, ids: Iterable[int], generation: int) -> None:
-        """Delete contents with their vectors, and leave tombstones; keep their user's labels."""
+        """Delete contents that no file holds with their vectors, and leave tombstones.
+
+        The labels that their user gave are kept.
+        """
 
     def add_root(self, folder: bytes) -> int:
         """Enter a root, which takes in the roots below it; return its id."""
+
+    def hold_roots(self, numbers: Iterable[int]) -> None:
+        """Keep other writers, where there are some, from removing these roots until the end."""
 
     def move_root(self, number: int, folder: bytes) -> None:
         """Enter that a root lies at another path."""
@@ -339,3 +350,65 @@ class StoreWriter(StoreReader, Protocol):
 
     def remove_other_files(self) -> None:
         """Forget which files are not images, so that they are looked into again."""
+
+
+# Only annotations name it, and a search from the command line pays for each class that is made.
+if TYPE_CHECKING:
+
+    class VectorSearch(Protocol):
+        """The vectors of one model as they are searched, by FAISS or by PostgreSQL.
+
+        Scores are exact inner products.
+        """
+
+        generation: int
+
+        @property
+        def is_current(self) -> bool:
+            """Whether what was opened is still to be believed."""
+
+        @property
+        def recall(self) -> float:
+            """The share of the ten best vectors that searches found when that was measured."""
+
+        def read_catalog(self, catalog: StoreReader, fingerprint: str, dim: int) -> None:
+            """Read all vectors again, since scores differ from those of the catalog's vectors."""
+
+        def search(
+            self,
+            query: Embeddings,
+            count: int,
+            *,
+            without: Iterable[int] = (),
+            among: Ids | None = None,
+        ) -> tuple[Scores, Ids]:
+            """Return scores of the best, descending, and ids; equal ones in order of the ids."""
+
+        def count_above(
+            self,
+            query: Embeddings,
+            minimum: float,
+            *,
+            without: Iterable[int] = (),
+            among: Ids | None = None,
+        ) -> int:
+            """Return how many vectors score `minimum` or more, or about how many."""
+
+        def above(
+            self,
+            query: Embeddings,
+            minimum: float,
+            *,
+            without: Iterable[int] = (),
+            among: Ids | None = None,
+        ) -> Ids:
+            """Return the ids `(m,)` of the vectors that score `minimum` or more, ascending."""
+
+        def count(self, *, among: Ids | None = None, without: Iterable[int] = ()) -> int:
+            """Return how many vectors `search` chooses from."""
+
+        def vectors(self) -> Iterator[tuple[Ids, Embeddings]]:
+            """Yield (ids `(n,)`, vectors `(n, dim)`) of all, in parts."""
+
+        def earliest(self, count: int) -> Embeddings:
+            """Return the `count` vectors, `(m, dim)`, that were added first, by ascending id."""

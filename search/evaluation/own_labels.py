@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from indexer.errors import GroundTruthError
-from indexer.store.catalog import Catalog
+from indexer.store.catalog import open_reader
 from indexer.store.collection import Collection
 from indexer.store.tables.base import OWN
 from search.labels.saved import labels_by_path
@@ -17,7 +17,7 @@ def own_labels(collection: Collection) -> GroundTruth:
     Raises:
         GroundTruthError: There are none.
     """
-    with closing(Catalog.open(collection)) as catalog:
+    with closing(open_reader(collection)) as catalog:
         truth = {
             path: Known([one.label for one in labels if one.origin == OWN])
             for path, labels in labels_by_path(catalog, minimum=1.0).items()

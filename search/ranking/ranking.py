@@ -16,7 +16,7 @@ from search.request import SearchRequest
 from .relevance import Boundary, Estimator
 
 if TYPE_CHECKING:  # loaded when they are needed
-    from indexer.store.vector_index import VectorIndex
+    from indexer.store.protocol import VectorSearch
     from search.filters.filter import Filter
 
 # By how much a score may differ from that of the vector in the catalog: rounding moves it less.
@@ -52,7 +52,7 @@ class Ranking:
     """
 
     catalog: StoreReader
-    index: "VectorIndex"
+    index: "VectorSearch"
     model: Model
     estimator: Estimator | None
     vector: Embeddings

@@ -79,14 +79,14 @@ class EnginePool:
 
     def _engine(self) -> Engine:
         engine: Engine | None = getattr(self._local, "engine", None)
-        if engine is not None and not self.collection.exists:  # it was deleted
+        if engine is not None and self.collection.was_removed:  # it was deleted
             self._local.engine = None
             with self._lock, suppress(ValueError):
                 self._open.remove(engine)
             engine.close()
             engine = None
         if engine is None:
-            engine = Engine.open(self.collection.folder, load=self.encoder, staleness=STALENESS)
+            engine = Engine.open(self.collection, load=self.encoder, staleness=STALENESS)
             self._local.engine = engine
             with self._lock:
                 self._open.append(engine)

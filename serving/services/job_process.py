@@ -12,12 +12,15 @@ from indexer.devices.processes import end_with_parent
 from indexer.errors import ClipdexError
 from indexer.images.decode import Limits
 from indexer.images.memory_budget import BUDGET
+from indexer.store.collection import Collection
 
 # Seconds between two reports of progress.
 REPORT_SECONDS = 0.1
 
 
-def run_job(connection: Connection, paths: list[Path], collection: Path, limits: Limits) -> None:
+def run_job(
+    connection: Connection, paths: list[Path], collection: Collection, limits: Limits
+) -> None:
     """Index, and report through a connection.
 
     The messages are ("progress", stage, done, total), ("skipped", path, reason), and at the end
@@ -27,7 +30,7 @@ def run_job(connection: Connection, paths: list[Path], collection: Path, limits:
     Args:
         connection: Where the messages go.
         paths: Folders to index.
-        collection: The collection's folder.
+        collection: The collection.
         limits: Largest files and images to decode.
     """
     end_with_parent()

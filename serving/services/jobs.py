@@ -179,7 +179,7 @@ class Jobs:
         with sheltered():
             process = SPAWN.Process(
                 target=run_job,
-                args=(theirs, folders, self.collection.folder, self._limits),
+                args=(theirs, folders, self.collection, self._limits),
                 name="clipdex index job",
             )
             process.start()

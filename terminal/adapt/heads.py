@@ -236,7 +236,7 @@ def remove(name: Name, collection: options.Collection = None) -> None:
     out(f"{name} removed")
 
 
-def _folders(collection: Path | None) -> list[Path]:
+def _folders(collection: str | None) -> list[Path]:
     """Return the folders of all heads, concepts and text classifiers, readable or not."""
     from indexer.store.collection import locate
     from search.labels.artifact import names
@@ -255,7 +255,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return read_manifest(folder)
 
 
-def _named(name: str, collection: Path | None) -> list[Path]:
+def _named(name: str, collection: str | None) -> list[Path]:
     found = [folder for folder in _folders(collection) if folder.name == name]
     if not found:
         raise ArtifactError(

@@ -1,6 +1,9 @@
 """What every store has to do: the tests of `StoreReader` and `StoreWriter`.
 
-A back end's test module subclasses `StoreContract` and says how its store is opened.
+A back end's test module subclasses `StoreContract` and says how its store is opened. Rows are made
+in the order in which index runs make them: a vector's model is entered before it, and a content is
+removed after its files. SQLite does not check that; PostgreSQL does, since another writer may come
+between.
 """
 
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +22,7 @@ from indexer.store.records import (
     IndexOptions,
     Model,
     Moment,
+    OwnIndex,
     Scope,
     Shard,
     VectorFile,
@@ -108,6 +112,7 @@ class StoreContract:
             found = [i for part, _ in store.halves(MODEL.fingerprint, since=before) for i in part]
             assert found == [new]
             with store.transaction():
+                store.remove_files(Scope(root, Path("/photos"), b"a.jpg"))
                 store.remove_contents([ids[0]], store.next_generation())
             assert store.tombstoned(since=before) == [ids[0]]
             assert store.tombstoned(since=store.generation()) == []
@@ -134,6 +139,13 @@ class StoreContract:
             with pytest.raises(RuntimeError):
                 fail()
             assert (store.generation(), store.counts()) == before
+
+    def test_writer_may_remove_the_roots_that_it_holds(self) -> None:
+        with self.filled() as (store, root, _):
+            with store.transaction():
+                store.hold_roots([root])
+                assert store.remove_files(Scope(root, Path("/photos"))) == 3
+            assert store.roots() == {}
 
     def test_readers_see_commits_alone(self) -> None:
         with self.filled() as (store, root, _), self.reading() as reader:
@@ -416,6 +428,7 @@ class StoreContract:
     def test_future_dates_are_not_believed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         future = 4_000_000_000  # 2096
         with self.writing() as store, store.transaction():
+            store.activate(MODEL)
             root = store.add_root(b"/photos")
             wrong = add(store, root, b"a.jpg", content(1, captured=future), changed=10 * 10**9)
             right = add(store, root, b"b.jpg", content(2, captured=1000), changed=0)
@@ -505,6 +518,8 @@ class StoreContract:
                 assert store.codes_file(MODEL.fingerprint) == file
             assert store.codes_file(OTHER.fingerprint) is None
             assert store.index_options() == IndexOptions("approximate", 0.995)
+            own = store.own_index(MODEL.fingerprint)  # of three vectors, every one is scored
+            assert own is None or own == OwnIndex("flat", 1.0, 1.0)
             with store.transaction():
                 store.publish_codes_file(MODEL.fingerprint, None)
             assert store.codes_file(MODEL.fingerprint) is None

@@ -1,17 +1,22 @@
-"""What every group of tables shares: a connection, and statements over many ids."""
+"""What every group of tables shares: a connection, and statements over many ids.
 
-import sqlite3
+The statements are in SQL that SQLite and PostgreSQL both take; where one of them has a way of its
+own, a method of its store replaces the one here.
+"""
+
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from indexer.store.records import SEPARATOR, Scope
 
 if TYPE_CHECKING:
-    from indexer.store.database import Connection
+    from .statements import Rows, Statements
 
 # SQLite takes 32,766 parameters a statement and 1,000 conditions joined by OR.
 MAX_PARAMETERS = 500
 MAX_SCOPES = 200
+
+SET_STATE = "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 # The origin of labels that the user gave.
 OWN = "user"
@@ -23,13 +28,13 @@ Condition = tuple[str, tuple[object, ...]]
 class Tables:
     """Statements over one connection; the base of each group of tables."""
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "Statements") -> None:
         self._connection = connection
 
-    def _query(self, statement: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
+    def _query(self, statement: str, parameters: Sequence[object] = ()) -> "Rows":
         return self._connection.execute(statement, parameters)
 
-    def _many(self, statement: str, rows: Iterable[Sequence[object]]) -> sqlite3.Cursor:
+    def _many(self, statement: str, rows: Iterable[Sequence[object]]) -> "Rows":
         return self._connection.executemany(statement, rows)
 
     def _value(self, statement: str, parameters: Sequence[object] = ()) -> Any:

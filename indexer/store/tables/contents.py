@@ -147,17 +147,21 @@ class ContentTables(Tables):
             ),
         )
         self._query(
-            "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?, ?)",
-            (content, fingerprint, generation, new.vector),
+            "INSERT INTO embeddings VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (content, fingerprint, generation, self._stored(new.vector)),
         )
         if self._value("SELECT 1 FROM kept_labels WHERE hash = ? LIMIT 1", (new.digest,)):
             self._query(
-                "INSERT OR IGNORE INTO labels SELECT ?, label, origin, probability "
-                "FROM kept_labels WHERE hash = ?",
+                "INSERT INTO labels SELECT ?, label, origin, probability "
+                "FROM kept_labels WHERE hash = ? ON CONFLICT DO NOTHING",
                 (content, new.digest),
             )
             self._query("DELETE FROM kept_labels WHERE hash = ?", (new.digest,))
         return content
+
+    def _stored(self, vector: bytes) -> object:
+        """Return a vector as the database takes it."""
+        return vector
 
     def remove_contents(self, ids: Iterable[int], generation: int) -> None:
         """Delete contents with their vectors, and leave tombstones.
@@ -167,9 +171,10 @@ class ContentTables(Tables):
         rows = [(number,) for number in ids]
         self._many(f"INSERT INTO tombstones VALUES (?, {int(generation)})", rows)
         self._many(
-            "INSERT OR REPLACE INTO kept_labels SELECT hash, label, origin, probability "
+            "INSERT INTO kept_labels SELECT hash, label, origin, probability "
             f"FROM labels JOIN contents ON contents.id = content WHERE content = ? "
-            f"AND origin = '{OWN}'",
+            f"AND origin = '{OWN}' ON CONFLICT (hash, label, origin) "
+            "DO UPDATE SET probability = excluded.probability",
             rows,
         )
         self._many("DELETE FROM embeddings WHERE content = ?", rows)
@@ -203,7 +208,8 @@ class ContentTables(Tables):
     def notes(self) -> list[tuple[str, int]]:
         """Return (note, how many images have it) of all images that have a file."""
         return self._query(
-            "SELECT note, count(*) FROM contents WHERE paths > 0 AND note IS NOT NULL GROUP BY note"
+            "SELECT note, count(*) FROM contents WHERE paths > 0 AND note IS NOT NULL "
+            "GROUP BY note ORDER BY note"
         ).fetchall()
 
     def count_without_thumbnail(self) -> int:

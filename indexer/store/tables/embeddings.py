@@ -7,9 +7,9 @@ from indexer.encoder import Embeddings, unit
 from indexer.errors import CollectionFormatError, ModelError
 from indexer.model_name import current_name
 from indexer.store.codec import Halves, Ids, halves_of, unpacked
-from indexer.store.records import CodesFile, IndexKind, IndexOptions, Model, VectorFile
+from indexer.store.records import CodesFile, IndexKind, IndexOptions, Model, OwnIndex, VectorFile
 
-from .base import Tables
+from .base import SET_STATE, Tables
 
 # As `state` counts them.
 KINDS: tuple[IndexKind, ...] = ("auto", "exact", "approximate")
@@ -27,12 +27,12 @@ class EmbeddingTables(Tables):
 
     def activate(self, model: Model) -> None:
         """Make `model` the one that answers searches."""
-        self._query("UPDATE models SET active = 0")
+        self._query("UPDATE models SET active = ?", (False,))
         self._enter(model, active=True)
 
     def begin_switch(self, model: Model) -> None:
         """Make `model` the one whose vectors are being filled in."""
-        self._query("UPDATE models SET pending = 0")
+        self._query("UPDATE models SET pending = ?", (False,))
         self._enter(model, active=False)
 
     def _enter(self, model: Model, *, active: bool) -> None:
@@ -174,6 +174,10 @@ class EmbeddingTables(Tables):
                 (fingerprint, *astuple(file)),
             )
 
+    def own_index(self, fingerprint: str) -> OwnIndex | None:
+        """Return None: FAISS's files are searched."""
+        return None
+
     def index_options(self) -> IndexOptions:
         """Return how the vectors are to be searched."""
         known = dict(self._query("SELECT key, value FROM state WHERE key IN ('index', 'recall')"))
@@ -190,13 +194,14 @@ class EmbeddingTables(Tables):
             ("index", KINDS.index(options.kind)),
             ("recall", round(options.recall * THOUSANDTHS)),
         )
-        self._many("INSERT OR REPLACE INTO state VALUES (?, ?)", rows)
+        self._many(SET_STATE, rows)
 
     def publish_vector_file(self, fingerprint: str, file: VectorFile) -> None:
         """Enter a FAISS file in place of the older ones of the same model."""
         self._query(
-            "INSERT OR REPLACE INTO vector_files "
-            "(fingerprint, generation, vectors, bytes, digests) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO vector_files (fingerprint, generation, vectors, bytes, digests) "
+            "VALUES (?, ?, ?, ?, ?) ON CONFLICT (fingerprint, generation) DO UPDATE SET "
+            "vectors = excluded.vectors, bytes = excluded.bytes, digests = excluded.digests",
             (fingerprint, file.generation, file.vectors, file.size, file.digests),
         )
         self._query(

@@ -39,8 +39,11 @@ class FileTables(Tables):
         Returns:
             Its id.
         """
-        number = self._query("INSERT INTO roots (path) VALUES (?)", (folder,)).lastrowid
-        assert number is not None
+        number: int = self._value(
+            "INSERT INTO roots (path) VALUES (?) ON CONFLICT (path) "
+            "DO UPDATE SET path = excluded.path RETURNING id",
+            (folder,),
+        )
         self._take_in(number, folder)
         return number
 
@@ -52,20 +55,26 @@ class FileTables(Tables):
             (prefix, prefix[:-1] + bytes([SEPARATOR[0] + 1])),
         ).fetchall()
         for inner, root in inner_roots:
-            below = root[len(prefix) :] + SEPARATOR
-            # What both roots know: a root that moves may come to lie above another.
-            self._query(
-                "DELETE FROM files WHERE root = ? AND EXISTS (SELECT 1 FROM files AS held "
-                "WHERE held.root = ? AND held.path = CAST(? || files.path AS BLOB))",
-                (inner, number, below),
-            )
-            for table in ("files", "mounts", "other_files"):
-                self._query(
-                    f"UPDATE OR REPLACE {table} SET root = ?, "
-                    "path = CAST(rtrim(? || path, ?) AS BLOB) WHERE root = ?",
-                    (number, below, SEPARATOR, inner),
-                )
+            self._move_files(inner, number, root[len(prefix) :] + SEPARATOR)
             self._query("DELETE FROM roots WHERE id = ?", (inner,))
+
+    def _move_files(self, inner: int, number: int, below: bytes) -> None:
+        """Move what belongs to a root to another one, below a folder of it."""
+        # What both roots know: a root that moves may come to lie above another.
+        self._query(
+            "DELETE FROM files WHERE root = ? AND EXISTS (SELECT 1 FROM files AS held "
+            "WHERE held.root = ? AND held.path = CAST(? || files.path AS BLOB))",
+            (inner, number, below),
+        )
+        for table in ("files", "mounts", "other_files"):
+            self._query(
+                f"UPDATE OR REPLACE {table} SET root = ?, "
+                "path = CAST(rtrim(? || path, ?) AS BLOB) WHERE root = ?",
+                (number, below, SEPARATOR, inner),
+            )
+
+    def hold_roots(self, numbers: Iterable[int]) -> None:
+        """Keep other writers from removing these roots; here there are none."""
 
     def stored_files(self) -> "Iterator[FileRow]":
         """Yield what came of each file, in the order in which it was entered."""
@@ -105,7 +114,8 @@ class FileTables(Tables):
     def add_exclusions(self, rules: "Iterable[Exclusion]") -> None:
         """Enter what scans leave out from now on."""
         self._many(
-            "INSERT OR IGNORE INTO exclusions (base, pattern, origin) VALUES (?, ?, ?)",
+            "INSERT INTO exclusions (base, pattern, origin) VALUES (?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
             ((rule.base, rule.pattern, rule.origin) for rule in rules),
         )
 
@@ -245,10 +255,12 @@ class FileTables(Tables):
         """
         query = "SELECT root, path FROM files WHERE content IS NOT NULL"
         if not name.isascii():
-            return self._query(query)
+            return iter(self._query(query))
         pattern = re.sub(r"([%_\\])", r"\\\1", name.decode("ascii"))
-        return self._query(
-            query + " AND CAST(path AS TEXT) LIKE ? ESCAPE '\\'", (f"%{pattern}{os.sep}%",)
+        return iter(
+            self._query(
+                query + " AND CAST(path AS TEXT) LIKE ? ESCAPE '\\'", (f"%{pattern}{os.sep}%",)
+            )
         )
 
     def contents_meeting(self, conditions: FileConditions) -> Iterator[int]:
@@ -270,8 +282,8 @@ class FileTables(Tables):
         tables, condition, values = _meeting(conditions)
         if content is not None:
             condition, values = f"files.content = ? AND {condition}", (content, *values)
-        rows: Iterator[FoundFile] = self._query(
-            f"SELECT files.content, root, path FROM {tables} WHERE {condition}", values
+        rows: Iterator[FoundFile] = iter(
+            self._query(f"SELECT files.content, root, path FROM {tables} WHERE {condition}", values)
         )
         if len(conditions.scopes) <= MAX_SCOPES:
             yield from rows

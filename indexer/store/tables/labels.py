@@ -24,7 +24,11 @@ class LabelTables(Tables):
     def save_labels(self, labels: "Iterable[SavedLabel]") -> int:
         """Add labels, in place of the same ones; return how many there were to add."""
         rows = [(one.content, one.label, one.origin, one.probability) for one in labels]
-        self._many("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?)", rows)
+        self._many(
+            "INSERT INTO labels VALUES (?, ?, ?, ?) ON CONFLICT (label, content, origin) "
+            "DO UPDATE SET probability = excluded.probability",
+            rows,
+        )
         return len(rows)
 
     def remove_labels_of(self, origin: str) -> int:

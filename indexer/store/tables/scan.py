@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from indexer.store.records import Scope, Shard
 
-from .base import Tables, any_of, below_condition, scope_condition
+from .base import SET_STATE, Tables, any_of, below_condition, scope_condition
 
 if TYPE_CHECKING:  # a search from the command line has no use for them
     from indexer.store.rows import FileRow, Task
@@ -34,14 +34,19 @@ DELETE FROM gone;
 class ScanTables(Tables):
     """The tables `mounts` and `other_files`, and the temporary ones of one index run."""
 
+    _temporary = TABLES
+    # In this order: SQLite would look each file up in `gone` otherwise.
+    _gone_files = "gone CROSS JOIN files USING (id)"
+
     def begin_scan(self) -> None:
         """Start with nothing seen."""
-        self._connection.executescript(TABLES)
+        self._connection.executescript(self._temporary)
 
     def see(self, rows: "Iterable[FileRow]") -> None:
         """Note files that lie on disk, or the reason why one could not be looked at."""
         self._many(
-            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO seen VALUES (?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET "
+            "size = excluded.size, mtime_ns = excluded.mtime_ns, reason = excluded.reason",
             ((row.root, row.path, row.size, row.mtime_ns, row.reason) for row in rows),
         )
 
@@ -123,8 +128,9 @@ class ScanTables(Tables):
         for scope in scopes:
             condition, values = scope_condition(scope)
             self._query(
-                f"INSERT OR IGNORE INTO gone SELECT id FROM files WHERE {condition} AND NOT EXISTS "
-                "(SELECT 1 FROM seen WHERE seen.root = files.root AND seen.path = files.path)",
+                f"INSERT INTO gone SELECT id FROM files WHERE {condition}{self._before_scan()} "
+                "AND NOT EXISTS (SELECT 1 FROM seen WHERE seen.root = files.root "
+                "AND seen.path = files.path) ON CONFLICT DO NOTHING",
                 values,
             )
         blocked = self._query("SELECT root, path FROM seen WHERE reason IS NOT NULL").fetchall()
@@ -134,11 +140,17 @@ class ScanTables(Tables):
                 f"DELETE FROM gone WHERE id IN (SELECT id FROM files WHERE {condition})", values
             )
 
+    def _before_scan(self) -> str:
+        """Return SQL that leaves out files that other writers have entered since the scan began.
+
+        With one writer there are none.
+        """
+        return ""
+
     def vanished(self) -> Iterator[tuple[int, bytes, int]]:
         """Yield (root, path, content) of the images among the vanished files."""
         yield from self._query(
-            "SELECT root, path, content FROM gone CROSS JOIN files USING (id) "
-            "WHERE content IS NOT NULL"
+            f"SELECT root, path, content FROM {self._gone_files} WHERE content IS NOT NULL"
         )
 
     def remove_vanished(self) -> int:
@@ -148,12 +160,12 @@ class ScanTables(Tables):
             How many images are gone, and not moved.
         """
         moved: int = self._value(
-            "SELECT count(*) FROM gone CROSS JOIN files USING (id) WHERE EXISTS (SELECT 1 FROM "
+            f"SELECT count(*) FROM {self._gone_files} WHERE EXISTS (SELECT 1 FROM "
             "files AS new JOIN todo ON todo.root = new.root AND todo.path = new.path "
             "WHERE new.content = files.content AND todo.added)"
         )
         images: int = self._value(
-            "SELECT count(*) FROM gone CROSS JOIN files USING (id) WHERE content IS NOT NULL"
+            f"SELECT count(*) FROM {self._gone_files} WHERE content IS NOT NULL"
         )
         self._query("DELETE FROM files WHERE id IN (SELECT id FROM gone)")
         return images - moved
@@ -178,7 +190,8 @@ class ScanTables(Tables):
         condition, values = scope_condition(scope)
         self._query(f"DELETE FROM mounts WHERE {condition}", values)
         self._many(
-            "INSERT OR REPLACE INTO mounts VALUES (?, ?, ?)",
+            "INSERT INTO mounts VALUES (?, ?, ?) ON CONFLICT (root, path) "
+            "DO UPDATE SET kind = excluded.kind",
             ((scope.root, path, kind) for path, kind in places.items()),
         )
 
@@ -191,11 +204,11 @@ class ScanTables(Tables):
     def set_shard(self, shard: Shard) -> None:
         """Keep which share of all files is indexed here."""
         rows = (("shard", shard.number), ("shards", shard.count))
-        self._many("INSERT OR REPLACE INTO state VALUES (?, ?)", rows)
+        self._many(SET_STATE, rows)
 
     def set_reader_version(self, root: int, version: int) -> None:
         """Note that all of a root was read with this reading of images."""
-        self._query("INSERT OR REPLACE INTO state VALUES (?, ?)", (f"reader:{root}", version))
+        self._query(SET_STATE, (f"reader:{root}", version))
 
     def is_other_file(self, root: int, path: bytes, size: int, mtime_ns: int) -> bool:
         """Return whether a file, as it is now, was found not to be an image."""
@@ -208,7 +221,8 @@ class ScanTables(Tables):
     def put_other_files(self, rows: "Iterable[FileRow]") -> None:
         """Note files that are not images."""
         self._many(
-            "INSERT OR REPLACE INTO other_files VALUES (?, ?, ?, ?)",
+            "INSERT INTO other_files VALUES (?, ?, ?, ?) ON CONFLICT (root, path) "
+            "DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns",
             ((row.root, row.path, row.size, row.mtime_ns) for row in rows),
         )
 
