@@ -69,7 +69,7 @@ class VectorIndex:
         self._codes = codes
         # The last query and what was left out, and the scores of the file's candidates.
         self._scored: tuple[Embeddings, Ids, Scores] | None = None
-        self.removed = frozenset(removed)
+        self.removed = np.unique(np.fromiter(removed, dtype=np.int64))
         self.generation = generation
         self._mapped = mapped
 
@@ -105,7 +105,7 @@ class VectorIndex:
         with catalog.snapshot():
             whole = _collect(catalog, fingerprint, dim, 0)
             self.generation = catalog.generation()
-        self.parts, self.removed = [] if whole is None else [whole], frozenset()
+        self.parts, self.removed = [] if whole is None else [whole], np.empty(0, np.int64)
         self._mapped = self._codes = None
         say(
             f"the vectors of {fingerprint} in memory differ from those of the catalog: they were "
@@ -163,7 +163,7 @@ class VectorIndex:
             Scores `(m,)`, descending, and ids `(m,)`, m <= count. Equal scores come in the order of
             their ids.
         """
-        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        excluded = self._left_out(without)
         if (proposed := self._proposed(query, count, excluded, among)) is not None:
             found = proposed
         elif among is not None:
@@ -243,7 +243,7 @@ class VectorIndex:
             return len(self.above(query, minimum, without=without, among=among))
         codes, search = self._codes
         file, *recent = self.parts
-        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        excluded = self._left_out(without)
         scores = self._candidates(query, excluded)
         if scores is None:
             ids = np.unique(codes.propose(query, COUNTED, search.probes))
@@ -281,7 +281,7 @@ class VectorIndex:
             among: As of `search`.
         """
         if among is not None and len(among) * GATHER_SHARE <= sum(part.size for part in self.parts):
-            excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+            excluded = self._left_out(without)
             few = without_ids(among, excluded)
             found = [
                 ids[scores >= minimum]
@@ -293,10 +293,15 @@ class VectorIndex:
         ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
         return ids if among is None else np.intersect1d(ids, among)
 
+    def _left_out(self, without: Iterable[int]) -> Ids:
+        """Return the ids `(n,)` that were removed and these, ascending and each once."""
+        more = np.fromiter(without, dtype=np.int64)
+        return np.union1d(self.removed, more) if more.size else self.removed
+
     @contextmanager
     def _all_but(self, without: Iterable[int]) -> Iterator[Any]:
         """Yield FAISS's selector of all ids but the removed ones and these; None for all ids."""
-        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        excluded = self._left_out(without)
         # The batch selector refers to the array, so both live until the search is done.
         batch = faiss.IDSelectorBatch(excluded) if excluded.size else None
         yield None if batch is None else faiss.IDSelectorNot(batch)
@@ -308,14 +313,14 @@ class VectorIndex:
             among: As of `search`.
             without: As of `search`.
         """
-        excluded = np.fromiter(self.removed.union(without), dtype=np.int64)
+        excluded = self._left_out(without)
         if among is not None:
             among = without_ids(among, excluded)
             return sum(int(_held(among, part.sorted_ids).sum()) for part in self.parts)
         held = sum(part.size for part in self.parts)
         if not excluded.size:
             return held
-        return held - sum(int(np.isin(part.ids, excluded).sum()) for part in self.parts)
+        return held - sum(int(_held(excluded, part.sorted_ids).sum()) for part in self.parts)
 
     def _among(self, query: Embeddings, count: int, among: Ids) -> list[tuple[Scores, Ids]]:
         """Return what each part finds among ids, which are ascending and without duplicates."""
@@ -337,7 +342,7 @@ class VectorIndex:
 
     def vectors(self) -> Iterator[tuple[Ids, Embeddings]]:
         """Yield (ids `(n,)`, vectors `(n, dim)`) of all that were not removed, in parts."""
-        removed = np.fromiter(self.removed, dtype=np.int64)
+        removed = self.removed
         for part in self.parts:
             for start in range(0, part.size, ROWS):
                 ids = part.ids[start : start + ROWS]
@@ -349,7 +354,7 @@ class VectorIndex:
 
     def earliest(self, count: int) -> Embeddings:
         """Return the `count` vectors, `(m, dim)`, that were added first, by ascending id."""
-        removed = np.fromiter(self.removed, dtype=np.int64)
+        removed = self.removed
         ids, vectors = [np.empty(0, np.int64)], []
         for part in self.parts:
             kept = np.flatnonzero(~np.isin(part.ids, removed))
@@ -363,10 +368,10 @@ class VectorIndex:
 
 
 def without_ids(ids: Ids, excluded: Ids) -> Ids:
-    """Return `ids`, ascending and each once, less those of `excluded`, in any order."""
+    """Return `ids` less those of `excluded`; both are ascending and each once."""
     if not excluded.size or not ids.size:
         return ids
-    return ids[~_held(ids, np.sort(excluded))]
+    return ids[~_held(ids, excluded)]
 
 
 def _held(ids: Ids, among: Ids) -> NDArray[np.bool_]:
