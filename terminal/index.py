@@ -1,6 +1,6 @@
 """The command `clipdex index`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 @handle_errors
 def index(
     paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="PATH...", help="Folders of images, or single images."),
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Folders of images, or single images; or their URLs: s3://, gs://, https://, "
+            "zip://, tar:// and others.",
+        ),
     ],
     collection: options.Collection = None,
     model: Annotated[
@@ -231,7 +235,7 @@ def _encoder(
     device: str,
     threads: int,
     precision: str | None,
-    paths: list[Path],
+    paths: Sequence[str],
     limits: "Limits",
     say: Callable[[str], None],
 ) -> "Encoder":

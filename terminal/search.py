@@ -24,7 +24,7 @@ def search(
         typer.Argument(metavar="TEXT...", help="What the image shows, in your words."),
     ] = None,
     images: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--image", metavar="FILE", help="Look for images like this one; can be repeated."
         ),
@@ -99,7 +99,9 @@ def search(
 
 @handle_errors
 def similar(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image, indexed or not.")],
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="An image or its URL, indexed or not.")
+    ],
     k: options.Count = 10,
     min_relevance: options.MinRelevance = 0.0,
     folders: options.Folders = None,

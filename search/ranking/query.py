@@ -53,7 +53,7 @@ class Query:
         return [self.text, *unwanted] if self.text else unwanted
 
     @property
-    def files(self) -> list[Path | bytes]:
+    def files(self) -> list[Path | str | bytes]:
         """The images to encode; those named by their id have a vector already."""
         return [image for image in self.request.images if not isinstance(image, int)]
 

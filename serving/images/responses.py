@@ -82,7 +82,7 @@ class ImageResponses:
         def make() -> bytes:
             data = read_thumbnail(self.collection, known.digest, size)
             if data is None:
-                file, original = read_first(known.files, known.roots)
+                file, original = read_first(known.files, known.roots, known.digest)
                 with self.search.metrics.seconds.labels("thumbnail").time():
                     data = webp(original, size, self.settings.limits, name=file.path)
                 write_thumbnail(self.collection, known.digest, size, data)
@@ -113,7 +113,7 @@ class ImageResponses:
             return Response(status_code=304, headers=cached)
 
         def make() -> tuple[StoredFile, bytes, str]:
-            file, data = read_first(known.files, known.roots)
+            file, data = read_first(known.files, known.roots, known.digest)
             if self.settings.originals:
                 media = MEDIA_TYPES.get(known.format, "application/octet-stream")
                 return file, data, media

@@ -1,5 +1,8 @@
 """A file of the collection, opened without following a link that leads out of its folders.
 
+What a remote root holds is fetched by the root's URL alone, and given out only where its bytes are
+those that were indexed, whatever answers there now.
+
 What was an image when it was indexed may have become a link to something else. So the path is
 resolved first, has to lie below one of the collection's folders then, and each of its parts is
 opened from the one before without following links: what changes between the two is refused.
@@ -10,7 +13,11 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from indexer.store.records import file_time
+from indexer.errors import RootUnavailable
+from indexer.images.decode import Limits
+from indexer.store.content_hash import digest as digest_of
+from indexer.store.paths import is_url
+from indexer.store.records import file_time, inside
 from indexer.store.rows import StoredFile
 from serving.services.errors import NotFound
 
@@ -19,14 +26,19 @@ DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
 BINARY = getattr(os, "O_BINARY", 0)  # only on Windows
 SEPARATOR = os.fsencode(os.sep)
+# Bytes of a file whose server did not say how many there are.
+MAX_UNKNOWN = Limits.max_bytes
 
 
-def read_first(files: Iterable[StoredFile], roots: Iterable[bytes]) -> tuple[StoredFile, bytes]:
+def read_first(
+    files: Iterable[StoredFile], roots: Iterable[bytes], digest: bytes = b""
+) -> tuple[StoredFile, bytes]:
     """Read the first of an image's files that is still what was indexed.
 
     Args:
-        files: The image's files.
-        roots: Absolute paths of the indexed folders.
+        files: The image's files; those on drives come first.
+        roots: Absolute paths of the indexed folders, and URLs.
+        digest: The content's hash, for remote files.
 
     Returns:
         The file and its bytes.
@@ -35,13 +47,30 @@ def read_first(files: Iterable[StoredFile], roots: Iterable[bytes]) -> tuple[Sto
         NotFound: There is none.
     """
     known = list(roots)
-    for file in files:
-        data = _read(file, known)
+    for file in sorted(files, key=lambda file: is_url(file.path)):
+        data = _fetch(file, known, digest) if is_url(file.path) else _read(file, known)
         if data is not None:
             return file, data
     raise NotFound(
         "the file is gone, has changed since it was indexed, or lies behind a link: index again"
     )
+
+
+def _fetch(file: StoredFile, roots: list[bytes], digest: bytes) -> bytes | None:
+    """Return the bytes of a remote file; None where they cannot be had, or are others now."""
+    root = next((root for root in roots if inside(root, file.path)), None)
+    if root is None:
+        return None
+    from indexer.sources.opened import open_source
+
+    try:
+        source = open_source(root, current=True)
+        # A byte more than there should be shows that there are more by now.
+        length = file.size + 1 if file.size >= 0 else MAX_UNKNOWN
+        data = source.read(inside(root, file.path) or b"", length)
+    except (OSError, RootUnavailable):
+        return None
+    return data if digest_of(data) == digest else None
 
 
 def _read(file: StoredFile, roots: list[bytes]) -> bytes | None:
