@@ -14,7 +14,6 @@ from indexer.encoder import BatchEncoder, Embeddings, Encoder
 from indexer.errors import RootUnavailable
 from indexer.images.decode import Limits
 from indexer.scan.walk import Elsewhere, Found, Other, Unreadable, walk
-from indexer.scan.walk_remote import walk_url
 from indexer.store.lookup import Lookup
 from indexer.store.paths import is_remote
 from indexer.store.rows import Task
@@ -112,6 +111,8 @@ def tasks_of(paths: Iterable[Path | str]) -> tuple[list[Task], list[tuple[bytes,
         folder = os.fsencode(absolute)
         try:
             if is_remote(path):
+                from indexer.scan.walk_remote import walk_url  # few name a URL
+
                 folder, entries = walk_url(path)
             elif not absolute.is_dir():
                 tasks.append(task_of(folder))

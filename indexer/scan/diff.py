@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.errors import ExclusionError, RootUnavailable
-from indexer.sources.opened import open_source
 from indexer.sources.place import Place
 from indexer.sources.url import absolute
 from indexer.store.catalog import Catalog
@@ -16,12 +15,11 @@ from indexer.store.collection import Collection
 from indexer.store.paths import display, is_remote, is_url
 from indexer.store.protocol import StoreWriter
 from indexer.store.records import SEPARATOR, Scope, Shard, file_time, inside, join
-from indexer.store.rows import FileRow
+from indexer.store.rows import FileRow, StoredFile
 
 from .exclusions import Exclusions, Rules, moved
 from .mounts import Mounts
 from .walk import Elsewhere, Found, Other, Unreadable, walk
-from .walk_remote import walk_source
 
 # Files recorded at once, and reported as progress.
 STEP = 1000
@@ -243,11 +241,19 @@ class Scan:
     ) -> Iterator[Found | Other | Unreadable | Elsewhere]:
         """Walk a scope, whatever its root is."""
         if is_url(scope.location):
+            from indexer.sources.opened import open_source  # folders do not pay for it
+
+            from .walk_remote import walk_source
+
+            def known_image(file: Found) -> bool:
+                return self._is_known_image(scope, file)
+
             return walk_source(
                 open_source(scope.location, current=True),
                 below=scope.below,
                 exclusions=self._of(scope),
                 known_other=known_other,
+                known_image=known_image,
             )
         return walk(
             Path(os.fsdecode(scope.location)),
@@ -257,6 +263,12 @@ class Scan:
             known_other=known_other,
             mounts=self._mounts,
         )
+
+    def _is_known_image(self, scope: Scope, file: Found) -> bool:
+        """Return whether the catalog has an image as it is now."""
+        contents = self.catalog.contents_in(Scope(scope.root, scope.location, file.path))
+        stored = StoredFile(join(scope.location, file.path), file.size, file.mtime_ns)
+        return len(contents) == 1 and stored in self.catalog.files_of(contents[0])
 
     def _note_others(self, scope: Scope, others: Sequence[Other]) -> None:
         if others:

@@ -13,7 +13,7 @@ from indexer.images.decode import Limits
 from indexer.images.formats import HEAD, is_image_name, looks_like_image
 from indexer.sources.opened import open_source
 from indexer.sources.place import Place
-from indexer.sources.source import Entry, Source
+from indexer.sources.source import Entry, Source, State
 from indexer.store.records import inside
 
 from .exclusions import Exclusions
@@ -21,6 +21,7 @@ from .walk import SYSTEM_FOLDERS, Found, Other, Unreadable
 
 # Folders that are listed at once, and files that are looked into.
 REQUESTS = 16
+NO_STATE = State(-1, -1)
 
 
 def walk_source(
@@ -29,6 +30,7 @@ def walk_source(
     below: bytes = b"",
     exclusions: Exclusions,
     known_other: Callable[[Other], bool] = lambda file: False,
+    known_image: Callable[[Found], bool] = lambda file: False,
 ) -> Iterator[Found | Other | Unreadable]:
     """Walk a source, or the part of it at `below`: first files sorted by name, then folders.
 
@@ -38,6 +40,7 @@ def walk_source(
         exclusions: What to leave out.
         known_other: Whether a file without an extension was looked into before, as it is now, and
             is no image.
+        known_image: Whether it is one, as it is now.
 
     Yields:
         The images, other files that were looked into, and what could not be read.
@@ -75,7 +78,18 @@ def walk_source(
                         files.append((path, entry))
                     elif entry.name not in SYSTEM_FOLDERS:
                         folders.append(path)
-                yield from _files(source, files, known_other, pool)
+                look = [
+                    (path, entry)
+                    for path, entry in files
+                    if _is_to_be_looked_into(path, entry, known_other)
+                ]
+                heads = {
+                    path: pool.submit(source.read, path, HEAD)
+                    for path, entry in look
+                    if not known_image(Found(path, *(entry.state or NO_STATE)))
+                }
+                known = {path for path, _ in look} - heads.keys()
+                yield from _files(files, heads, known)
                 pending += [(path, None) for path in reversed(folders)]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -97,26 +111,30 @@ def walk_url(path: Path | str) -> tuple[bytes, Iterator[Found | Other | Unreadab
     return place.folder, walk_source(source, below=below, exclusions=Exclusions(place.folder, ()))
 
 
+def _is_to_be_looked_into(path: bytes, entry: Entry, known_other: Callable[[Other], bool]) -> bool:
+    """Return whether a file may be an image by its first bytes alone."""
+    if entry.state is None or entry.reason is not None or b"." in entry.name:
+        return False
+    there = 0 < entry.state.size <= Limits.max_bytes
+    return there and not known_other(Other(path, *entry.state))
+
+
 def _files(
-    source: Source,
-    files: list[tuple[bytes, Entry]],
-    known_other: Callable[[Other], bool],
-    pool: ThreadPoolExecutor,
+    files: list[tuple[bytes, Entry]], heads: dict[bytes, Future[bytes]], known: set[bytes]
 ) -> Iterator[Found | Other | Unreadable]:
-    """Yield the files of one folder, of which those without an extension are looked into."""
-    heads: dict[bytes, Future[bytes]] = {}
-    for path, entry in files:
-        if entry.state is None or is_image_name(entry.name) or b"." in entry.name:
-            continue
-        too_large = entry.state.size > Limits.max_bytes
-        if entry.state.size and not too_large and not known_other(Other(path, *entry.state)):
-            heads[path] = pool.submit(source.read, path, HEAD)
+    """Yield the files of one folder.
+
+    Args:
+        files: Their paths, and what is known of them.
+        heads: The first bytes of those that are looked into.
+        known: Images that need not be.
+    """
     for path, entry in files:
         if entry.reason is not None:
             yield Unreadable(path, entry.reason)
         elif entry.state is None:
             continue
-        elif is_image_name(entry.name):
+        elif is_image_name(entry.name) or path in known:
             yield Found(path, *entry.state)
         elif path in heads:
             try:
