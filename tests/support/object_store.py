@@ -25,9 +25,14 @@ KEYS = {
 
 @dataclass
 class ObjectStore:
-    """A running S3."""
+    """A running S3.
+
+    url: where it listens.
+    process: the id of its process.
+    """
 
     url: str
+    process: int
 
     @property
     def environment(self) -> dict[str, str]:
@@ -81,7 +86,7 @@ def object_store() -> Iterator[ObjectStore]:
 
     try:
         wait_until(answers, seconds=60)
-        yield ObjectStore(f"http://127.0.0.1:{port}")
+        yield ObjectStore(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait()
