@@ -4,12 +4,16 @@ A decoder that waits for the network leaves its core idle. Files on drives are r
 themselves, as they need them.
 """
 
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from indexer.images.decode import Limits
 from indexer.sources.reading import read_task
+from indexer.sources.source import State
 from indexer.store.paths import is_url
 from indexer.store.rows import Task
 
@@ -20,6 +24,8 @@ READERS = 32
 # Bytes that may have been read, or be on their way, before a decoder has them; a larger file comes
 # alone.
 MAX_BYTES = 128 * 2**20
+# Seconds between two looks whether a decoder that waits for a file still needs it.
+POLL = 0.5
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class ReadAhead:
         self._next: Task | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._held = 0
+        self._closed = threading.Event()
 
     @property
     def readers(self) -> int:
@@ -73,13 +80,22 @@ class ReadAhead:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self._held += size
-        return Ahead(task, self._pool.submit(read_task, task, self._limits).result, size)
+        reading = self._pool.submit(read_task, task, self._limits)
+        return Ahead(task, partial(self._result, reading), size)
+
+    def _result(self, reading: Future[tuple[State, bytes]]) -> tuple[State, bytes]:
+        """Return what was read, unless nobody wants it any more."""
+        while not self._closed.is_set():
+            with suppress(TimeoutError):
+                return reading.result(timeout=POLL)
+        raise CancelledError
 
     def done(self, ahead: Ahead) -> None:
         """Note that a file's bytes are not held any more."""
         self._held -= ahead.size
 
     def close(self) -> None:
-        """Drop what has not begun, and wait for the rest."""
+        """Drop what is being read: a server that does not answer is not waited for."""
+        self._closed.set()
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown(wait=False, cancel_futures=True)

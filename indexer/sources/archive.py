@@ -18,7 +18,7 @@ from indexer.store.records import SEPARATOR
 
 from .object_store import ObjectStore
 from .source import Entry, State, state_of
-from .trouble import translated
+from .trouble import ATTEMPTS, translated
 
 # Of a ZIP's local header: the signature, and the lengths of the name and of what follows it.
 LOCAL_HEADER = Struct("<4s22xHH")
@@ -156,39 +156,41 @@ class Archive:
             for name, member in self._folders[below].items()
         ]
 
-    def read(self, below: bytes, length: int) -> bytes:
+    def read(self, below: bytes, length: int, *, attempts: int = ATTEMPTS) -> bytes:
         """Return the first bytes of a file, at most `length` of them."""
         member = self._member(below)
         if member.reason is not None:
             raise OSError(errno.EIO, member.reason)
         if member.crc is None:
             end = min(member.end, member.start + length)
-            return self._store.read_range(b"", member.start, end)
-        return self._unpacked(member, length)
-
-    def _unpacked(self, member: _Member, length: int) -> bytes:
+            return self._store.read_range(b"", member.start, end, attempts=attempts)
         end = min(member.end, self.state.size)
-        data = self._store.read_range(b"", member.start, end)
-        if len(data) < LOCAL_HEADER.size or data[:4] != SIGNATURE:
-            raise OSError(errno.EIO, "the archive has changed, or is damaged")
-        _, name, extra = LOCAL_HEADER.unpack_from(data)
-        body = memoryview(data)[LOCAL_HEADER.size + name + extra :]
-        try:
-            found = (
-                bytes(body[: min(length, member.state.size)])
-                if member.method == STORED
-                else zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, max(length, 1))
-            )
-        except zlib.error as exc:
-            raise OSError(errno.EIO, f"damaged in the archive ({exc})") from exc
-        if len(found) == member.state.size and zlib.crc32(found) != member.crc:
-            raise OSError(errno.EIO, "damaged in the archive (its checksum differs)")
-        return found
+        data = self._store.read_range(b"", member.start, end, attempts=attempts)
+        return _unpacked(member, data, length)
 
     def _member(self, below: bytes) -> _Member:
         if below not in self._members:
             raise FileNotFoundError(errno.ENOENT, "there is no such file or folder")
         return self._members[below]
+
+
+def _unpacked(member: _Member, data: bytes, length: int) -> bytes:
+    """Return the first bytes of a ZIP's file, of which `data` begins with the local header."""
+    if len(data) < LOCAL_HEADER.size or data[:4] != SIGNATURE:
+        raise OSError(errno.EIO, "the archive has changed, or is damaged")
+    _, name, extra = LOCAL_HEADER.unpack_from(data)
+    body = memoryview(data)[LOCAL_HEADER.size + name + extra :]
+    try:
+        found = (
+            bytes(body[: min(length, member.state.size)])
+            if member.method == STORED
+            else zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, max(length, 1))
+        )
+    except zlib.error as exc:
+        raise OSError(errno.EIO, f"damaged in the archive ({exc})") from exc
+    if len(found) == member.state.size and zlib.crc32(found) != member.crc:
+        raise OSError(errno.EIO, "damaged in the archive (its checksum differs)")
+    return found
 
 
 def _path(name: str) -> bytes | None:

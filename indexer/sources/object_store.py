@@ -14,7 +14,7 @@ from indexer.errors import RootUnavailable
 from indexer.store.records import SEPARATOR
 
 from .source import Entry, State, state_of
-from .trouble import Trouble
+from .trouble import ATTEMPTS, Trouble
 from .url import PACKAGES, Url
 
 # What file systems call the time of the last change, and what tells two versions apart.
@@ -29,7 +29,7 @@ TIMES = (
 )
 TAGS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "checksum")
 # Seconds.
-CONNECT, READ = 10, 60
+CONNECT, READ = 10, 30
 # Requests at once: far more than there are decoders, since each waits for the network.
 REQUESTS = 32
 WEB = ("http", "https")
@@ -164,11 +164,11 @@ class ObjectStore:
             asked = list(pool.map(ask, files))
         return asked + [Entry(os.fsencode(name.rstrip("/"))) for name in folders]
 
-    def read(self, below: bytes, length: int) -> bytes:
+    def read(self, below: bytes, length: int, *, attempts: int = ATTEMPTS) -> bytes:
         """Return the first bytes of a file, at most `length` of them."""
-        return self.read_range(below, 0, length)
+        return self.read_range(below, 0, length, attempts=attempts)
 
-    def read_range(self, below: bytes, start: int, end: int) -> bytes:
+    def read_range(self, below: bytes, start: int, end: int, *, attempts: int = ATTEMPTS) -> bytes:
         """Return bytes of a file, from one place to before another."""
         path = self._path(below)
         if end <= start:
@@ -182,7 +182,7 @@ class ObjectStore:
             headers = {"Range": f"bytes={start}-{end - 1}"} if start else {}
             return _stream(system, path, headers, start, end)
 
-        return bytes(self._through(call))
+        return bytes(self._through(call, attempts))
 
     def open(self, below: bytes = b"") -> Any:
         """Return a file, opened to be read here and there, for one thread."""
@@ -194,8 +194,8 @@ class ObjectStore:
             return self._url.place
         return f"{self._url.place}/{os.fsdecode(below.replace(SEPARATOR, b'/'))}"
 
-    def _through(self, call: Callable[[Any], Any]) -> Any:
-        return self._files.trouble.through(lambda: call(self._files.system))
+    def _through(self, call: Callable[[Any], Any], attempts: int = ATTEMPTS) -> Any:
+        return self._files.trouble.through(lambda: call(self._files.system), attempts)
 
 
 def _options(scheme: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 from indexer.store.content_hash import digest
 from indexer.store.records import MAX_INTEGER
 
+from .trouble import ATTEMPTS
+
 SECOND = 10**9
 
 
@@ -49,8 +51,14 @@ class Source(Protocol):
     def entries(self, below: bytes) -> list[Entry]:
         """Return what is in a folder, in any order."""
 
-    def read(self, below: bytes, length: int) -> bytes:
-        """Return the first bytes of a file, at most `length` of them."""
+    def read(self, below: bytes, length: int, *, attempts: int = ATTEMPTS) -> bytes:
+        """Return the first bytes of a file, at most `length` of them.
+
+        Args:
+            below: The file.
+            length: How many.
+            attempts: How often to try it.
+        """
 
 
 def state_of(size: int, seconds: float | None, tag: bytes) -> State:

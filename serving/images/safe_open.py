@@ -28,6 +28,8 @@ BINARY = getattr(os, "O_BINARY", 0)  # only on Windows
 SEPARATOR = os.fsencode(os.sep)
 # Bytes of a file whose server did not say how many there are.
 MAX_UNKNOWN = Limits.max_bytes
+# A client waits.
+ATTEMPTS = 2
 
 
 def read_first(
@@ -67,7 +69,7 @@ def _fetch(file: StoredFile, roots: list[bytes], digest: bytes) -> bytes | None:
         source = open_source(root, current=True)
         # A byte more than there should be shows that there are more by now.
         length = file.size + 1 if file.size >= 0 else MAX_UNKNOWN
-        data = source.read(inside(root, file.path) or b"", length)
+        data = source.read(inside(root, file.path) or b"", length, attempts=ATTEMPTS)
     except (OSError, RootUnavailable):
         return None
     return data if digest_of(data) == digest else None

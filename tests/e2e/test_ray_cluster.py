@@ -32,6 +32,7 @@ import json, sys, time
 from pathlib import Path
 from ray.cluster_utils import Cluster
 from indexer import build
+from indexer.encoders import cluster as encoders
 from indexer.load import cluster_encoder
 from indexer.testing import FakeEncoder
 
@@ -44,6 +45,7 @@ photos, collection, what = sys.argv[1:]
 notes, skipped = [], []
 gpus = 0.5 if what == "gpus" else 0  # which are only counted
 size = {"num_cpus": 1, "num_gpus": 1 if gpus else 0}
+encoders.LOOK = 0.2
 cluster = Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})
 machine = cluster.add_node(**size)
 lost = []
@@ -52,6 +54,9 @@ def progress(now):
     if what == "lose" and now.stage == "index" and now.done >= 12 and not lost:
         lost.append(now.done)
         cluster.remove_node(machine, allow_graceful=False)
+    if what == "join" and now.stage == "index" and now.done >= 12 and not lost:
+        lost.append(now.done)
+        cluster.add_node(**size)
     if what == "stop" and now.stage == "index" and now.done >= 12:
         raise KeyboardInterrupt
 
@@ -59,7 +64,8 @@ encoder = cluster_encoder(Slow(), address=cluster.address, gpus=gpus, on_progres
 try:
     report = build(photos, collection=collection, encoder=encoder, batch_size=2,
                    on_progress=progress, on_skip=lambda one: skipped.append(one.reason))
-    found = {"report": report.to_json(), "notes": notes, "skipped": skipped, "lost": lost}
+    found = {"machines": len({node.machine for node in encoder._nodes})}
+    found |= {"report": report.to_json(), "notes": notes, "skipped": skipped, "lost": lost}
     print(json.dumps(found))
 except KeyboardInterrupt:
     print(json.dumps({"notes": notes}))
@@ -120,6 +126,13 @@ def test_lost_machine_changes_nothing(photos: Path, tmp_path: Path) -> None:
     assert (found["report"]["indexed"], found["report"]["reused"]) == (here.indexed, here.reused)
     assert found["report"]["failed"] == here.failed == 1
     assert found["skipped"] == ["damaged: its header cannot be read"]
+    assert rows(tmp_path / "cluster") == rows(tmp_path / "here")
+
+
+def test_machine_that_joins_gets_encoders(photos: Path, tmp_path: Path) -> None:
+    found = on_cluster(photos, tmp_path / "cluster", "join")
+    assert found["machines"] == 3
+    build(photos, collection=tmp_path / "here", encoder=FakeEncoder(), batch_size=2)
     assert rows(tmp_path / "cluster") == rows(tmp_path / "here")
 
 

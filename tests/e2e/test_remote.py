@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -24,6 +25,7 @@ from indexer import build, forget
 from indexer.errors import RootUnavailable
 from indexer.images.decode import Limits
 from indexer.merge_collections import merge
+from indexer.pipeline.embed_files import tasks_of
 from indexer.sources import opened, trouble
 from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
@@ -344,6 +346,52 @@ def test_interrupted_run_goes_on(proxy: Unsteady, bucket: str, tmp_path: Path) -
     kept = len(held(tmp_path / "c", "")["vectors"])
     assert 0 < kept < PHOTOS + 1
     assert index(f"s3://{bucket}/holiday", tmp_path / "c").indexed == PHOTOS + 1 - kept
+
+
+def test_interrupt_does_not_wait_for_a_server_that_hangs(
+    proxy: Unsteady, bucket: str, tmp_path: Path
+) -> None:
+    class Interrupted(FakeEncoder):
+        def encode_images(self, pixels: Any) -> Any:
+            raise KeyboardInterrupt
+
+    hung = proxy.times(10**6, "hang", "/9.png")
+    began = time.monotonic()
+    with proxy.failing(hung), pytest.raises(KeyboardInterrupt):
+        build(f"s3://{bucket}/holiday", collection=tmp_path / "c", encoder=Interrupted(),
+              batch_size=2)  # fmt: skip
+    assert proxy.reads("/9.png")
+    assert time.monotonic() - began < 20  # and not READ seconds for each of the tries
+
+
+def test_odd_keys_are_read_or_named(
+    proxy: Unsteady, s3: ObjectStore, photos: Path, tmp_path: Path
+) -> None:
+    s3.client.create_bucket(Bucket="odd")
+    fine = ["a b.png", "a%20b.png", "a+b.png", "a#b.png", "[a]*.png", "\u00e9\u4e2d.png", "a?b.png",
+            "a\nb.png", "same", "same/inner.png"]  # fmt: skip
+    no_path = ["../up.png", "x//y.png", "./z.png", "/root.png"]
+    for seed, key in enumerate([*fine, *no_path]):
+        make_photo(tmp_path / "one.png", 1000 + seed)
+        s3.client.upload_file(str(tmp_path / "one.png"), "odd", f"in/{key}")
+    s3.client.put_object(Bucket="odd", Key="in/marker/", Body=b"")
+    skipped: list[Any] = []
+    report = index("s3://odd/in", tmp_path / "c", on_skip=skipped.append)
+    files = held(tmp_path / "c", "")["files"]
+    assert {name for name, (_, content, _) in files.items() if content} == set(fine)
+    assert report.indexed == len(fine)
+    assert report.failed == len(skipped) > 0
+    assert all(b".." not in one.path.split(b"/") for one in skipped)
+
+
+def test_files_without_a_collection_are_found_by_url(
+    proxy: Unsteady, photos: Path, bucket: str
+) -> None:
+    there, _ = tasks_of([f"s3://{bucket}/holiday"])
+    here, _ = tasks_of([photos])
+    assert [(one.path, one.size) for one in there] == [(one.path, one.size) for one in here]
+    part, _ = tasks_of([f"s3://{bucket}/holiday/album 1"])
+    assert len(part) == PHOTOS // 3 + 1
 
 
 def test_command_prints_urls_and_clear_errors(

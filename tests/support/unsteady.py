@@ -14,7 +14,7 @@ MISSING = b"""<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"""
 
 Fault = Callable[[str, str], str | None]
-"""Return "drop", "refuse" or "lose" for (method, path), or None to pass it on."""
+"""Return "drop", "refuse", "lose" or "hang" for (method, path), or None to pass it on."""
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Unsteady:
     url: str
     requests: list[tuple[str, str]] = field(default_factory=list)
     fault: Fault = lambda method, path: None
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def reads(self, suffix: str = "") -> list[str]:
         """The paths of files that were asked for with GET."""
@@ -78,6 +79,10 @@ def unsteady(server: str) -> Iterator[Unsteady]:
             if fault in ("refuse", "lose"):
                 self.answer(*((403, REFUSED) if fault == "refuse" else (404, MISSING)))
                 return
+            if fault == "hang":
+                proxy.ended.wait(60)
+                self.close_connection = True
+                return
             assert target.hostname is not None
             onward = http.client.HTTPConnection(target.hostname, target.port, timeout=60)
             onward.request(self.command, self.path, body, dict(self.headers.items()))
@@ -119,5 +124,6 @@ def unsteady(server: str) -> Iterator[Unsteady]:
         thread = threading.Thread(target=listening.serve_forever, daemon=True)
         thread.start()
         yield proxy
+        proxy.ended.set()
         listening.shutdown()
         thread.join()
