@@ -131,11 +131,9 @@ class ObjectStore:
             name = str(info["name"])
             name = name[len(start) :] if name.startswith(start) else os.path.basename(name)
             is_folder = info.get("type") == "directory"
-            if not name:  # what stands for the folder itself
+            if not name and not is_folder:  # what stands for the folder itself
                 continue
-            if is_folder:
-                name = name.rstrip("/")
-            found.append(_named(name, info))
+            found.append(_named(name.rstrip("/") if is_folder else name, info))
         return found
 
     def _stripped(self, path: str) -> str:
@@ -253,7 +251,7 @@ def _named(name: str, info: dict[str, Any]) -> Entry:
     raw = os.fsencode(name)
     if name in UNUSABLE or "/" in name or "\0" in name:
         reason = "its name is not one that a file can have: rename it"
-        return Entry(os.fsencode(quote(name, safe="")), State(-1, -1), reason)
+        return Entry(os.fsencode(quote(name or "/", safe="")), State(-1, -1), reason)
     return _entry(raw, info)
 
 
