@@ -134,6 +134,10 @@ class Archive:
                 if info.isreg() and not info.issparse()
             ]
 
+    def __len__(self) -> int:
+        """Return how many files it holds."""
+        return len(self._members)
+
     @property
     def is_current(self) -> bool:
         """Whether the archive is as it was when it was opened."""

@@ -117,7 +117,10 @@ class ObjectStore:
 
         if is_image_name(os.fsencode(path)):
             return False
-        return bool(self._through(lambda system: system.ls(path + "/", detail=False)))
+        try:
+            return bool(self._through(lambda system: system.ls(path + "/", detail=False)))
+        except FileNotFoundError:
+            return False
 
     def entries(self, below: bytes) -> list[Entry]:
         """Return what is in a folder."""

@@ -1,5 +1,6 @@
 """The sources that this process has opened."""
 
+import os
 import threading
 
 from .archive import Archive
@@ -7,8 +8,9 @@ from .object_store import Files, ObjectStore
 from .source import Source
 from .url import Url
 
-# Archives whose tables of contents are kept: a collection may have thousands of shards.
-KEPT = 8
+# How many files the archives hold whose tables of contents are kept, 700 bytes each: a collection
+# may have thousands of shards.
+KEPT = 200_000
 
 _lock = threading.Lock()
 _files: dict[tuple[str, str], Files] = {}
@@ -37,10 +39,19 @@ def open_source(root: bytes, *, current: bool = False) -> Source:
     archive = Archive(url.archive, store)
     with _lock:
         _archives.pop(url.root, None)
-        while len(_archives) >= KEPT:
-            _archives.pop(next(iter(_archives)))
         _archives[url.root] = archive
+        while len(_archives) > 1 and sum(map(len, _archives.values())) > KEPT:
+            _archives.pop(next(iter(_archives)))
     return archive
+
+
+def exists(url: Url) -> bool:
+    """Return whether the file of an archive is there.
+
+    Raises:
+        OSError: It is not, or cannot be asked for.
+    """
+    return ObjectStore(url, _files_of(url)).entry(b"").state is not None
 
 
 def _files_of(url: Url) -> Files:
@@ -51,3 +62,15 @@ def _files_of(url: Url) -> Files:
         if key not in _files:
             _files[key] = Files(url)
         return _files[key]
+
+
+def _forget() -> None:
+    """Forget connections of the process that this one was forked from."""
+    global _lock
+    _lock = threading.Lock()
+    _files.clear()
+    _archives.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

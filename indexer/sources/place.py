@@ -38,12 +38,16 @@ class Place:
 
     @classmethod
     def _remote(cls, text: str) -> "Place":
-        from .opened import open_source
+        from .opened import exists, open_source
         from .url import Url
 
         url = Url.parse(text)
         if url.archive:
-            open_source(url.root, current=True).entry(url.below)
+            # The scan opens it: a tar is gone through for that, and there may be thousands.
+            if url.below:
+                open_source(url.root, current=True).entry(url.below)
+            elif not exists(url):
+                raise RootUnavailable(f"{text} is a folder, and no .{url.archive} file")
             return cls(url.path, url.root)
         above, _, name = url.root.rpartition(b"/")
         if open_source(url.root).entry(b"").state is None:

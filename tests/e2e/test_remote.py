@@ -35,6 +35,7 @@ from support.command import REPOSITORY, Run, json_lines
 from support.images import make_photo
 from support.object_store import KEYS, ObjectStore, object_store
 from support.servers import serving
+from support.terminal import in_terminal
 from support.unsteady import Unsteady, unsteady
 
 PHOTOS = 12
@@ -409,6 +410,8 @@ def test_command_prints_urls_and_clear_errors(
     assert clipdex("search", "a cat", "--paths").stdout.splitlines()[0] == (
         b"s3://real/in/chelsea.png"
     )
+    table = in_terminal("search", "a cat", "--collection", tmp_path / "collection")
+    assert b"s3://real/in/chelsea.png" in table
     like = json_lines(clipdex("similar", "s3://real/in/chelsea.png", "--json"))
     assert len(like) == 2
     holds = json.loads(clipdex("status", "--json").stdout)

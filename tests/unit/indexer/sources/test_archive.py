@@ -1,6 +1,7 @@
 """Archives against what zipfile and tarfile unpack, and hostile ones."""
 
 import io
+import os
 import struct
 import tarfile
 import zipfile
@@ -12,6 +13,8 @@ pytest.importorskip("fsspec", reason="fsspec is not installed")
 
 from indexer.errors import ImageError, RootUnavailable
 from indexer.images.decode import Limits
+from indexer.sources import opened
+from indexer.sources.archive import Archive
 from indexer.sources.opened import open_source
 from indexer.sources.reading import read_location, read_task
 from indexer.sources.source import Source
@@ -158,3 +161,24 @@ def test_url_that_is_not_read_fails_a_file_and_no_run() -> None:
         read_location(b"teapot://host/a.jpg", Limits())
     with pytest.raises(RootUnavailable):
         open_source(b"teapot://host")
+
+
+def test_tables_of_contents_are_kept_as_far_as_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[bytes, Archive] = {}
+    monkeypatch.setattr(opened, "_archives", kept)
+    monkeypatch.setattr(opened, "KEPT", 2 * len(FILES))
+    for number in range(4):
+        zipped(tmp_path / f"{number}.zip")
+    assert [name[-5:] for name in kept] == [b"2.zip", b"3.zip"]
+
+
+def test_forked_process_opens_everything_itself(tmp_path: Path) -> None:
+    zipped(tmp_path / "all.zip")
+    assert opened._files
+    child = os.fork()
+    if not child:
+        os._exit(len(opened._files) + len(opened._archives))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert opened._files
