@@ -31,6 +31,7 @@ from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.testing import FakeEncoder
 from search import Engine
+from search.filters.filter import Filter
 from support.command import REPOSITORY, Run, json_lines
 from support.images import make_photo
 from support.object_store import KEYS, ObjectStore, object_store
@@ -303,6 +304,9 @@ def test_exclusions_folders_similar_and_forget_work_without_the_network(
         assert {hit.path for hit in engine.search("a dog", k=50, filter=_in("album 2"))} == {
             hit.path for hit in hits
         }
+        for pattern in ("/album 0", "album 0/", f"{root}/album 0", "holiday/album 0"):
+            left = engine.search("a dog", k=50, filter=Filter(exclude=[pattern]))
+            assert {hit.path for hit in left} == {hit.path for hit in hits} | {f"{root}/without"}
         like = engine.similar(f"{root}/album 2/2.png", k=3)
         assert f"{root}/album 2/2.png" not in [hit.path for hit in like]
         assert len(like) == 3
@@ -314,9 +318,7 @@ def test_exclusions_folders_similar_and_forget_work_without_the_network(
     assert not [name for name in held(tmp_path / "c", "")["files"] if name.startswith("album 2")]
 
 
-def _in(folder: str) -> Any:
-    from search.filters.filter import Filter
-
+def _in(folder: str) -> Filter:
     return Filter(folders=[folder])
 
 
