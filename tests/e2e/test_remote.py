@@ -416,6 +416,9 @@ def test_command_prints_urls_and_clear_errors(
     assert b"s3://real/in/chelsea.png" in table
     like = json_lines(clipdex("similar", "s3://real/in/chelsea.png", "--json"))
     assert len(like) == 2
+    assert b"1 image" in clipdex("tags", "add", "mine", "s3://real/in/chelsea.png").stdout
+    labelled = clipdex("label", "s3://real/in/chelsea.png", "--labels", "cat,dog", "--json")
+    assert json_lines(labelled)[0]["path"] == "s3://real/in/chelsea.png"
     holds = json.loads(clipdex("status", "--json").stdout)
     assert holds["roots"] == ["s3://real/in"]
     assert clipdex("search", "--image", "s3://real/in/coffee.png", "--paths").stdout.splitlines()[
