@@ -19,6 +19,7 @@ from indexer.pipeline.stages import Plan, run
 from indexer.pipeline.writer import BuildReport, Committer, Skipped
 from indexer.scan import diff
 from indexer.scan.exclusions import FORGET, Rules, parse
+from indexer.sources.place import Place
 from indexer.store.approximate.codes_file import publish_codes
 from indexer.store.catalog import writing
 from indexer.store.collection import Collection, SharedCollection, locate
@@ -80,7 +81,8 @@ def build(
     through) keeps what it did, and the next run continues from there.
 
     Args:
-        paths: A folder or file, or several of them.
+        paths: A folder or file, or several of them; or URLs of what fsspec reads, such as
+            "s3://bucket/prefix" or "zip://photos.zip" (`indexer.sources`).
         collection: The collection, its folder or its URL, created if missing; None to find it as
             `locate` does.
         encoder: None for the collection's own model, or the built-in model in a new collection.
@@ -122,9 +124,8 @@ def build(
         ModelError: The model cannot be used.
     """
     target = collection if isinstance(collection, Collection) else locate(collection)
-    resolved = [diff.resolve(Path(path), target) for path in several(paths)]
-    folders = [path if path.is_dir() else path.parent for path in resolved]
-    left_out = _Exclusions.parse(exclude, include, folders)
+    resolved = [diff.resolve(path, target) for path in several(paths)]
+    left_out = _Exclusions.parse(exclude, include, [place.folder for place in resolved])
     target.create()
     with writing(target, "index") as catalog:
         _keep_index_options(catalog, index, recall)
@@ -188,7 +189,7 @@ def _keep_index_options(catalog: StoreWriter, kind: IndexKind | None, recall: fl
 
 def _default_encoder(
     catalog: StoreReader,
-    paths: Sequence[Path],
+    places: Sequence[Place],
     limits: Limits | None,
     on_note: Callable[[str], None] | None,
 ) -> Encoder:
@@ -203,6 +204,7 @@ def _default_encoder(
         from .compile.int8 import full_precision, int8
 
         say(f"{name} is missing, or of an older clipdex that made it for one kind of processor")
+        paths = [os.fsdecode(place.path) for place in places]
         derived, loss = int8(
             find_bundle(full_precision(name)), paths, limits=limits, on_progress=say
         )
@@ -227,27 +229,26 @@ class _Exclusions:
 
     @classmethod
     def parse(
-        cls, exclude: Sequence[str] | str, include: Sequence[str] | str, folders: Sequence[Path]
+        cls, exclude: Sequence[str] | str, include: Sequence[str] | str, folders: Sequence[bytes]
     ) -> Self:
         """Parse patterns for the folders that are indexed."""
         return cls(
             *({text: parse(text, folders) for text in several(one)} for one in (exclude, include))
         )
 
-    def enter(self, catalog: StoreWriter, paths: Sequence[Path]) -> Rules:
+    def enter(self, catalog: StoreWriter, places: Sequence[Place]) -> Rules:
         """Change what the collection leaves out, and return all of it; raise before any change.
 
         Args:
             catalog: The collection's catalog.
-            paths: What is indexed: it is not forgotten any more.
+            places: What is indexed: it is not forgotten any more.
         """
         kept = catalog.exclusions()
-        named = [os.fsencode(path) for path in paths]
         back = [
             rule
             for rule in kept
             if rule.origin == FORGET
-            and any(inside(rule.pattern, path) is not None for path in named)
+            and any(inside(rule.pattern, place.path) is not None for place in places)
         ]
         for text, rules in self.include.items():
             patterns = {rule.pattern for rule in rules}  # whichever folder they are counted from
@@ -292,7 +293,7 @@ class _Run:
 
     def run(
         self,
-        paths: Sequence[Path],
+        places: Sequence[Place],
         left_out: _Exclusions,
         *,
         retry_failed: bool,
@@ -302,8 +303,8 @@ class _Run:
         limits: Limits,
     ) -> BuildReport:
         started = time.monotonic()
-        scopes = diff.scopes_of(self.catalog, paths, self.on_note)
-        rules = left_out.enter(self.catalog, paths)
+        scopes = diff.scopes_of(self.catalog, places, self.on_note)
+        rules = left_out.enter(self.catalog, places)
         changing = switch_model.claim(self.catalog, self.model)
         if prune_vanished:
             self.catalog.remove_other_files()

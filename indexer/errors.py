@@ -78,8 +78,18 @@ class RootUnavailable(ClipdexError):
     """A folder to index is missing, unreadable or suddenly empty; nothing was removed."""
 
     @classmethod
-    def unplugged(cls, what: str) -> Self:
-        """Return the error of a folder whose drive may be unplugged; `what` is a clause."""
+    def unplugged(cls, what: str, *, remote: bool = False) -> Self:
+        """Return the error of a folder whose drive may be unplugged; `what` is a clause.
+
+        Args:
+            what: What is missing.
+            remote: Whether it is no folder of this machine.
+        """
+        if remote:
+            return cls(
+                f"{what}. Nothing was removed. If it is only away, run the same command again "
+                "later; if it is gone for good, run `clipdex forget` on it"
+            )
         return cls(
             f"{what}. Nothing was removed. If that folder is on a drive, plug it in; if it is gone "
             "for good, run `clipdex forget` on it"

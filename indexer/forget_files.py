@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from indexer.sources.url import absolute
 from indexer.store.catalog import writing
 from indexer.store.collection import Collection, locate
 from indexer.store.database import format_copies
@@ -34,7 +35,7 @@ def forget(
 
     Args:
         collection: The collection to remove from, or its folder or URL.
-        path: A file or folder.
+        path: A file or folder, or the URL of one.
         drop_labels: Whether to delete the user's labels too.
         on_note: Called with a line of text on what else is to be known.
 
@@ -48,7 +49,7 @@ def forget(
         collection = locate(collection)
     collection.require()
     with writing(collection, "forget") as catalog:
-        scopes = _scopes(catalog, Path(path))
+        scopes = _scopes(catalog, path)
         if not scopes:
             raise CollectionError(
                 f"the collection holds nothing at {path}. `clipdex status` lists its folders"
@@ -58,8 +59,7 @@ def forget(
             with catalog.transaction():
                 removed = sum(catalog.remove_files(scope) for scope in scopes)
                 catalog.add_exclusions(
-                    Exclusion(b"", join(os.fsencode(scope.location), scope.below), FORGET)
-                    for scope in scopes
+                    Exclusion(b"", join(scope.location, scope.below), FORGET) for scope in scopes
                 )
                 orphaned = catalog.without_files(contents)
                 if drop_labels:
@@ -110,14 +110,15 @@ def erase(collection: Collection, catalog: StoreWriter, contents: Mapping[int, b
         erase_vectors(collection, catalog, model, list(contents))
 
 
-def _scopes(catalog: StoreReader, path: Path) -> list[Scope]:
+def _scopes(catalog: StoreReader, path: Path | str) -> list[Scope]:
     """Return the parts of roots that hold something at a path, or below it."""
     # A link inside a root is indexed under its own path, so both forms are tried.
-    for here in (os.path.realpath(path), os.path.abspath(path)):
-        found = [scope for scope in _at(catalog.roots(), os.fsencode(here)) if catalog.holds(scope)]
+    written = absolute(path, followed=False)
+    for here in (absolute(path), written):
+        found = [scope for scope in _at(catalog.roots(), here) if catalog.holds(scope)]
         if found:
             return found
-    return list(_named_alike(catalog, os.fsencode(os.path.abspath(path))))
+    return list(_named_alike(catalog, written))
 
 
 def _at(roots: dict[int, bytes], here: bytes) -> list[Scope]:
@@ -126,7 +127,7 @@ def _at(roots: dict[int, bytes], here: bytes) -> list[Scope]:
     for number, root in roots.items():
         below = b"" if inside(here, root) is not None else inside(root, here)
         if below is not None:
-            found.append(Scope(number, Path(os.fsdecode(root)), below))
+            found.append(Scope(number, root, below))
     return found
 
 
@@ -137,15 +138,14 @@ def _named_alike(catalog: StoreReader, here: bytes) -> list[Scope]:
     wanted = os.fsencode(comparable(here))
     found: dict[tuple[int, bytes], Scope] = {}
     for number, root in catalog.roots().items():
-        location = Path(os.fsdecode(root))
         below = inside(os.fsencode(comparable(root)), wanted)
         if not below:
             if below is not None or inside(wanted, os.fsencode(comparable(root))) is not None:
-                found[number, b""] = Scope(number, location)
+                found[number, b""] = Scope(number, root)
             continue
         depth = below.count(SEPARATOR) + 1
         for path in catalog.paths_in(number):
             start = SEPARATOR.join(path.split(SEPARATOR)[:depth])
             if os.fsencode(comparable(start)) == below:
-                found[number, start] = Scope(number, location, start)
+                found[number, start] = Scope(number, root, start)
     return list(found.values())

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from indexer.bundles.bundle import Bundle
@@ -10,7 +11,7 @@ from indexer.store.catalog import open_reader
 from indexer.store.collection import Collection
 from indexer.store.records import Model
 
-from .encoder import Encoder, name_of
+from .encoder import BundleEncoder, Encoder, name_of
 from .errors import CompileError, DeviceUnavailable, FingerprintMismatch, ModelNotFound
 from .model_name import BUILT_IN as BUILT_IN
 from .model_name import BUILT_INS, ModelName, parse
@@ -154,6 +155,51 @@ def _running(bundle: Bundle, device: str, threads: int, on_progress: Report) -> 
             on_progress=on_progress,
         )
     return OnnxEncoder(bundle, device=device, threads=threads)
+
+
+def cluster_encoder(
+    encoder: Encoder,
+    *,
+    address: str | None = None,
+    gpus: float = 0.0,
+    decoders: int | None = None,
+    on_progress: Report = lambda line: None,
+) -> Encoder:
+    """Return an encoder that has a Ray cluster encode files as another one does here.
+
+    Args:
+        encoder: That of a bundle, on the CPU; or one that can be sent to other processes.
+        address: The cluster's; None for `RAY_ADDRESS`, or for this machine alone.
+        gpus: The share of a GPU that each encoder on the cluster takes; 0 for CPUs.
+        decoders: How many chunks of files are decoded at once.
+        on_progress: Called with a line of text on what has happened.
+    """
+    from indexer.encoders.cluster import ClusterEncoder
+
+    make: Callable[[], Encoder]
+    if isinstance(encoder, BundleEncoder):
+        make = partial(_node_encoder, encoder.name, encoder.fingerprint, bool(gpus))
+    else:
+        make = partial(_itself, encoder)
+    return ClusterEncoder(
+        encoder, make, address=address, gpus=gpus, decoders=decoders, on_progress=on_progress
+    )
+
+
+def _itself(encoder: Encoder) -> Encoder:
+    return encoder
+
+
+def _node_encoder(name: str, fingerprint: str, on_gpu: bool) -> Encoder:
+    """Return the encoder of a model on a machine of a cluster, which has it in its cache."""
+    bundle = find_bundle(name, fingerprint)
+    if on_gpu:
+        from indexer.weights.load_tower import load_torch
+
+        return load_torch(bundle, "cuda:0")  # the one that Ray shows to this process
+    from indexer.encoders.onnx_encoder import OnnxEncoder
+
+    return OnnxEncoder(bundle, device="cpu", threads=1)
 
 
 def require_device(device: str) -> list[str]:

@@ -7,6 +7,7 @@ stopped, since images that have a vector of the new model are not read again.
 
 import os
 
+from indexer.store.paths import is_url
 from indexer.store.protocol import StoreWriter
 from indexer.store.records import Model, Scope
 
@@ -40,7 +41,12 @@ def include_rest(catalog: StoreWriter, scopes: list[Scope]) -> None:
     """
     for root, folder in catalog.roots().items():
         rows = catalog.files_outside(scopes, root)
-        there = [row for row in rows if os.path.exists(os.path.join(folder, row.path))]
+        there = [
+            row
+            for row in rows
+            # Whether something remote is there is found out when it is read.
+            if is_url(folder) or os.path.exists(os.path.join(folder, row.path))
+        ]
         if rows and not there:
             shown = folder.decode("utf-8", "replace")
             raise RootUnavailable.unplugged(

@@ -12,6 +12,8 @@ SETTINGS = {
     "ORT_DISABLE_TELEMETRY": "1",
     # huggingface_hub tells the hub which libraries, and which versions, ask for a file.
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Ray tells its makers how large a cluster is, and which of its libraries are used.
+    "RAY_USAGE_STATS_ENABLED": "0",
     # Other libraries' common name for the same wish.
     "DO_NOT_TRACK": "1",
 }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.json_files import Fields, parse_json
+from indexer.store.paths import is_absolute
 from indexer.store.records import MAX_INTEGER
 from search.filters.filter import Filter
 
@@ -168,7 +169,7 @@ def hit_from_wire(wire: Any) -> Hit:
 
 def _path(text: str) -> bytes:
     path = base64.b64decode(text, validate=True)
-    if not os.path.isabs(path) or b"\0" in path:
+    if not is_absolute(path) or b"\0" in path:
         raise WireError("a path is not absolute")
     return path
 

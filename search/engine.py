@@ -22,7 +22,7 @@ from indexer.store.catalog import open_reader
 from indexer.store.codec import Ids
 from indexer.store.collection import Collection, SharedCollection, locate
 from indexer.store.database import changed, until_unchanged
-from indexer.store.paths import existing
+from indexer.store.paths import existing, is_remote
 from indexer.store.protocol import StoreReader
 from indexer.store.records import MAX_INTEGER, Model
 from search.labels.concepts import expand_concepts
@@ -269,11 +269,15 @@ class Engine:
         """
         from indexer.images.decode import Limits
         from indexer.store.content_hash import digest
+        from search.filters.folders import content_at
         from search.ranking.image_query import read_image
 
-        data = read_image(Path(image), Limits())
         with self.question():
-            content = self.catalog.content_of(digest(data))
+            content = content_at(self.catalog, image) if is_remote(image) else None
+        data = b"" if content is not None else read_image(image, Limits())
+        with self.question():
+            if content is None:
+                content = self.catalog.content_of(digest(data))
             there = self.catalog.contents([] if content is None else [content])
         return [one.paths[at] for one in there.values() for at in existing(one.paths)]
 
@@ -518,7 +522,8 @@ class Engine:
         """Return the vector `(dim,)` of an image, and its id if it is in the collection.
 
         Args:
-            image: A file, in the collection or not, or the id of a hit.
+            image: A file or URL, in the collection or not, or the id of a hit. A URL that the
+                collection knows is not contacted.
 
         Raises:
             ImageNotFound: No image has this id.
@@ -528,9 +533,14 @@ class Engine:
             return self.vectors_of([image])[0], [image]
         from indexer.images.decode import Limits
         from indexer.store.content_hash import digest
+        from search.filters.folders import content_at
         from search.ranking.image_query import encode_bytes, read_image
 
-        path, limits = Path(image), Limits()
+        if is_remote(image):
+            known = content_at(self.catalog, image)
+            if known is not None:
+                return self.vectors_of([known])[0], [known]
+        path, limits = image if is_remote(image) else Path(image), Limits()
         data = read_image(path, limits)
         own = self.stored(digest(data))
         if own is not None:

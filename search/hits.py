@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from indexer.store.clock import latest_believable
-from indexer.store.paths import display, existing, path_fields
+from indexer.store.paths import display, existing, is_url, path_fields
 
 if TYPE_CHECKING:  # brings NumPy, which hits that come from a server do not need
     from indexer.store.records import Content
@@ -124,7 +124,13 @@ class Hit:
 
     @property
     def file(self) -> Path:
-        """The first path, to open the file."""
+        """The first path, to open the file.
+
+        Raises:
+            ValueError: It is a URL, which `path` has.
+        """
+        if is_url(self.raw_paths[0]):
+            raise ValueError(f"{self.path} is not a file of this machine")
         return Path(os.fsdecode(self.raw_paths[0]))
 
     def to_json(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from indexer.arguments import several, valid_text
 from indexer.errors import QueryError
+from indexer.store.paths import is_remote
 
 if TYPE_CHECKING:  # a search without conditions does not load it
     from search.filters.filter import Filter
@@ -28,8 +29,8 @@ class SearchRequest:
 
     Args:
         text: What the images show, in the user's words.
-        images: What the images look like: files, the bytes of files, or ids of hits. An image
-            that is named by its id is left out of the answer.
+        images: What the images look like: files or URLs, the bytes of files, or ids of hits. An
+            image that is named by its id is left out of the answer.
         without: Texts whose vectors are subtracted from the query's.
         unlike: Images, as `images`, whose vectors are subtracted, at half the weight.
         text_weight: Weight of the text in the sum.
@@ -48,9 +49,9 @@ class SearchRequest:
     """
 
     text: str | None = None
-    images: Sequence[Path | bytes | int] = ()
+    images: Sequence[Path | str | bytes | int] = ()
     without: Sequence[str] = ()
-    unlike: Sequence[Path | bytes | int] = ()
+    unlike: Sequence[Path | str | bytes | int] = ()
     text_weight: float = 1.0
     image_weight: float = 1.0
     filter: "Filter | None" = None
@@ -62,8 +63,8 @@ class SearchRequest:
 
     def __post_init__(self) -> None:
         for name, value in (
-            ("images", _images(self.images)),
-            ("unlike", _images(self.unlike)),
+            ("images", tuple(map(_image, several(self.images)))),
+            ("unlike", tuple(map(_image, several(self.unlike)))),
             ("text", None if self.text is None else valid_text(self.text)),
             ("without", tuple(map(valid_text, several(self.without)))),
             ("labels", _pairs(self.labels)),
@@ -106,10 +107,6 @@ class SearchRequest:
         return [image for image in (*self.images, *self.unlike) if isinstance(image, int)]
 
 
-def _images(images: Any) -> tuple[Path | bytes | int, ...]:
-    return tuple(Path(one) if isinstance(one, str) else one for one in several(images))
-
-
 def _whole(name: str, value: int) -> int:
     try:
         return operator.index(value)
@@ -150,3 +147,8 @@ def parse_label_threshold(text: str) -> tuple[str, float]:
     if not label.strip() or not 0 <= probability <= 1:
         raise QueryError(f'{text!r}: expected "LABEL>P" with P from 0 to 1')
     return label.strip(), probability
+
+
+def _image(given: Path | str | bytes | int) -> Path | str | bytes | int:
+    """Return a file as a path, and what else stands for an image as it is."""
+    return Path(given) if isinstance(given, str) and not is_remote(given) else given

@@ -18,6 +18,7 @@ from pydantic import Field
 from indexer.errors import ClipdexError, ImageError
 from indexer.images.decode import Limits
 from indexer.store.collection import locate
+from indexer.store.paths import is_url
 from search import Engine, Filter
 from search.hits import Hit, Results
 from search.labels.zero_shot import Labeller
@@ -162,7 +163,8 @@ def _answer(results: Results, pictures: bool, *, scored: bool = True) -> list[An
 
 def _pictures(hits: Sequence[Hit]) -> list[Image]:
     found = []
-    for hit in hits[:MAX_PICTURES]:
+    # A search contacts nobody.
+    for hit in [one for one in hits if not is_url(one.raw_paths[0])][:MAX_PICTURES]:
         with suppress(OSError, ImageError):  # it has gone, or cannot be read any more
             data = webp(hit.file.read_bytes(), SIDE, Limits(), name=hit.raw_paths[0])
             found.append(Image(data=data, format="webp"))

@@ -12,9 +12,11 @@ from indexer.bundles.cache import cache_folder
 from indexer.errors import CollectionNotFound
 from indexer.images.memory_budget import BUDGET
 from indexer.store.collection import locate
+from indexer.store.paths import display
 from indexer.store.thumbnail_files import keep_thumbnails, thumbnails_folder
 from search import Engine
 from serving.images.responses import ImageResponses
+from serving.images.safe_open import may_be_read
 from serving.schemas.paths import FolderNames
 from serving.services.engine_pool import EnginePool
 from serving.services.errors import InsecureAddress
@@ -71,16 +73,21 @@ def check_address(settings: Settings) -> None:
         )
 
 
-def check_collection(settings: Settings) -> None:
+def check_collection(settings: Settings) -> list[str]:
     """Check that the collection can be opened and searched; it may be missing or empty.
+
+    Returns:
+        Its remote roots whose originals the server may not fetch.
 
     Raises:
         CollectionError: It cannot be opened.
         FingerprintMismatch: Its model is another one here.
         ModelError: Its model is not on this machine.
     """
-    with suppress(CollectionNotFound):
-        Engine.open(settings.collection).close()
+    with suppress(CollectionNotFound), Engine.open(settings.collection) as engine:
+        roots, allowed = engine.catalog.roots().values(), settings.allow_remote
+        return [display(root) for root in roots if not may_be_read(root, allowed)]
+    return []
 
 
 def make_service(settings: Settings, metrics: Metrics, shared: Shared) -> Service:

@@ -45,6 +45,7 @@ class Settings:
         root_path: The path below which a reverse proxy shows the server, such as "/photos".
         cors_origins: Other sites whose pages may use the server.
         allow_index: Folders that index jobs may read; kept with links followed.
+        allow_remote: URLs below which originals may be fetched, as collections keep them.
         expose_paths: Whether answers contain absolute paths.
         originals: Whether files are handed out with their metadata.
         max_body: Maximum bytes of a request.
@@ -70,6 +71,7 @@ class Settings:
     root_path: str = ""
     cors_origins: tuple[str, ...] = ()
     allow_index: tuple[Path, ...] = ()
+    allow_remote: tuple[bytes, ...] = ()
     expose_paths: bool = False
     originals: bool = False
     max_body: int = 32 * 2**20

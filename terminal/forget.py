@@ -1,6 +1,5 @@
 """The command `clipdex forget`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,9 @@ from .console import handle_errors, note, out
 
 @handle_errors
 def forget(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="An image or folder.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="An image or folder, or the URL of one.")
+    ],
     drop_labels: Annotated[
         bool, typer.Option("--drop-labels", help="Delete the labels that you gave them, too.")
     ] = False,

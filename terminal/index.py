@@ -1,7 +1,6 @@
 """The command `clipdex index`."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -17,8 +16,12 @@ if TYPE_CHECKING:
 @handle_errors
 def index(
     paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="PATH...", help="Folders of images, or single images."),
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Folders of images, or single images; or their URLs: s3://, gs://, https://, "
+            "zip://, tar:// and others.",
+        ),
     ],
     collection: options.Collection = None,
     model: Annotated[
@@ -119,6 +122,30 @@ def index(
             show_default="the collection's own, 0.99 for a new one",
         ),
     ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            help="Where images are decoded and encoded: ray has a cluster's machines do it, which "
+            "find the files at the same paths or URLs; the vectors are the same."
+        ),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The cluster of --engine ray, such as head:6379.",
+            show_default="$RAY_ADDRESS, else this machine alone",
+        ),
+    ] = None,
+    ray_gpus: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="The share of a GPU that each encoder of --engine ray takes; 0 for CPUs.",
+        ),
+    ] = 0.0,
     max_pixels: options.MaxPixels = None,
     max_bytes: options.MaxBytes = None,
     as_json: options.Json = False,
@@ -140,7 +167,7 @@ def index(
     from indexer.devices.cpu_count import available_cores
     from indexer.encoder import BatchEncoder
     from indexer.images.decode import Limits
-    from indexer.load import active_model, require_device
+    from indexer.load import active_model, cluster_encoder, require_device
     from indexer.scan.diff import resolve
     from indexer.store.collection import locate
     from search.hints import better_model
@@ -154,6 +181,10 @@ def index(
     limits = Limits(
         max_bytes=max_bytes or defaults.max_bytes, max_pixels=max_pixels or defaults.max_pixels
     )
+    if engine == "local" and (ray_address is not None or ray_gpus):
+        raise typer.BadParameter("--ray-address and --ray-gpus go with --engine ray")
+    if engine == "ray" and device not in ("auto", "cpu"):
+        raise typer.BadParameter("--engine ray uses GPUs by --ray-gpus: leave out --device")
     if precision == "int8" and device not in ("auto", "cpu"):
         raise typer.BadParameter("--precision int8 runs on the CPU: leave out --device")
     place = locate(collection)
@@ -163,17 +194,26 @@ def index(
         resolve(path, place)
     place.require_writable()
     require_device(device)
-    if model is not None or device != "auto" or precision is not None:
+    if model is not None or device != "auto" or precision is not None or engine == "ray":
         encoder = _encoder(
             collection,
             model,
             arch,
-            device,
+            "cpu" if engine == "ray" else device,
             available_cores(),
             precision,
             paths,
             limits,
             lambda line: say(line),
+        )
+    if engine == "ray":
+        assert encoder is not None
+        encoder = cluster_encoder(
+            encoder,
+            address=ray_address,
+            gpus=ray_gpus,
+            decoders=workers,
+            on_progress=lambda line: say(line),
         )
     with ProgressBar() as progress:
         say = progress.note  # from here on, messages go above the bar
@@ -232,7 +272,7 @@ def _encoder(
     device: str,
     threads: int,
     precision: str | None,
-    paths: list[Path],
+    paths: Sequence[str],
     limits: "Limits",
     say: Callable[[str], None],
 ) -> "Encoder":

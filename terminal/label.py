@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @handle_errors
 def label(
     paths: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="PATH...",
-            help="Images or folders, indexed or not; default: the whole collection.",
+            help="Images or folders, or their URLs, indexed or not; default: the whole collection.",
         ),
     ] = None,
     labels: Annotated[

@@ -1,5 +1,6 @@
 """The commands `clipdex search` and `clipdex similar`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,7 @@ def search(
         typer.Argument(metavar="TEXT...", help="What the image shows, in your words."),
     ] = None,
     images: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--image", metavar="FILE", help="Look for images like this one; can be repeated."
         ),
@@ -127,7 +128,9 @@ def search(
 
 @handle_errors
 def similar(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image, indexed or not.")],
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="An image or its URL, indexed or not.")
+    ],
     k: options.Count = 10,
     min_relevance: options.MinRelevance = 0.0,
     folders: options.Folders = None,
@@ -166,7 +169,7 @@ def similar(
     with Engine.open(collection) as engine:
         results = engine.similar_results(image, request)
         copies = engine.copies_of(image) if form is Form.TABLE else []
-    _show(results, f"Like {image.name}", sheet, show)
+    _show(results, f"Like {os.path.basename(image)}", sheet, show)
     write_copies(copies)
     write_results(results, form, besides=bool(copies))
 

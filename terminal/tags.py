@@ -1,7 +1,6 @@
 """The commands `clipdex tags ...`."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,7 +31,9 @@ MinProbability = Annotated[
 @handle_errors
 def add(
     label: Tag,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images or folders.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Images or folders, or their URLs.")
+    ],
     collection: options.Collection = None,
 ) -> None:
     """Label indexed images.
@@ -67,7 +68,7 @@ def add(
 def remove(
     label: Tag,
     paths: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(metavar="[PATH...]", help="Images or folders; all images by default."),
     ] = None,
     collection: options.Collection = None,

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from indexer.encoder import Embeddings
 from indexer.errors import ImageError
-from indexer.images.decode import Limits, decode, read_file
+from indexer.images.decode import Limits, decode
 from indexer.images.gray_thumbnail import gray_thumbnail
+from indexer.sources.reading import read_location
 from indexer.store.tables.contents import THUMBNAIL_SIDE
 from search.duplicates.pair_similarity import THRESHOLD, correlations
 
@@ -70,7 +71,7 @@ def _thumbnails(
     found: dict[int, NDArray[np.uint8]] = {}
     for row in sorted(rows):
         with suppress(ImageError):  # it was removed since it was encoded
-            data = read_file(paths[row], limits)[1]
+            data = read_location(paths[row], limits)
             size = (DECODED * THUMBNAIL_SIDE, DECODED * THUMBNAIL_SIDE)
             image = decode(data, limits, at_least=size, name=paths[row]).image
             found[row] = np.frombuffer(gray_thumbnail(image), np.uint8).reshape(

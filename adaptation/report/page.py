@@ -14,7 +14,8 @@ from PIL import Image
 
 from adaptation.data.examples import Examples
 from indexer.errors import ImageError
-from indexer.images.decode import Limits, decode, read_file
+from indexer.images.decode import Limits, decode
+from indexer.sources.reading import read_location
 from indexer.store.paths import display
 
 from . import plots
@@ -117,7 +118,7 @@ def confusion(test: Examples, outcome: Outcome) -> "np.ndarray[Any, np.dtype[np.
 def thumbnail(path: bytes) -> str | None:
     """Return an image as a small JPEG in base64; None where it cannot be read any more."""
     try:
-        _, data = read_file(path, Limits())
+        data = read_location(path, Limits())
         image = decode(data, Limits(), at_least=(THUMBNAIL, THUMBNAIL), name=path).image
     except ImageError:
         return None

@@ -10,7 +10,7 @@ from typing import Literal
 
 from indexer.errors import SidecarError
 from indexer.images.formats import is_image_name
-from indexer.store.paths import display
+from indexer.store.paths import display, is_url
 
 from .files import Kept, read, reason_of
 from .reports import Skipped
@@ -48,8 +48,10 @@ class Planner:
         self.naming = naming
         self.tags: dict[bytes, list[Tag]] = {}
         for given, wanted in tags.items():
-            folder, name = os.path.split(os.fsencode(given).rstrip(b"/"))
-            path = os.path.join(os.path.realpath(folder or b"."), name)
+            path = os.fsencode(given).rstrip(b"/")
+            if not is_url(path):
+                folder, name = os.path.split(path)
+                path = os.path.join(os.path.realpath(folder or b"."), name)
             self.tags[path] = checked([*self.tags.get(path, []), *wanted])
         self._photos: dict[bytes, list[bytes]] = defaultdict(list)
         for photo in self.tags:
@@ -59,6 +61,8 @@ class Planner:
     def change(self, photo: bytes) -> Change | Skipped:
         """Return the change of a photo's sidecar; the photo is one of `tags`."""
         try:
+            if is_url(photo):
+                raise SidecarError("not on a drive, so that nothing is written beside it")
             if not stat.S_ISREG(os.stat(photo).st_mode):
                 raise SidecarError("not a file")
             if not self.tags[photo]:

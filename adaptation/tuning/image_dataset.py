@@ -10,8 +10,9 @@ from torchvision.transforms import v2
 
 from adaptation.task import Rows
 from indexer.encoder import Pixels
-from indexer.images.decode import Limits, decode, read_file
+from indexer.images.decode import Limits, decode
 from indexer.images.preprocess import Preprocess
+from indexer.sources.reading import read_location
 
 # Decoded images are kept at this many times the model's input size, so that crops fit.
 CROP_MARGIN = 1.25
@@ -77,7 +78,7 @@ class Images:
         return pixels
 
     def _full(self, row: int) -> Image.Image:
-        data = read_file(self.paths[row], self.limits)[1]
+        data = read_location(self.paths[row], self.limits)
         size = self.preprocess.size
         return decode(data, self.limits, at_least=size, name=self.paths[row]).image
 

@@ -17,10 +17,14 @@ from indexer.bundles.bundle import Bundle
 from indexer.encoder import Embeddings, Pixels
 from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.errors import CompileError, ImageError
-from indexer.images.decode import Limits, prepare, read_file
+from indexer.images.decode import Limits, prepare
 from indexer.images.preprocess import Preprocess
 from indexer.model_name import INT8_SUFFIX
 from indexer.scan.walk import Found, walk
+from indexer.scan.walk_remote import walk_url
+from indexer.sources.reading import read_location
+from indexer.store.paths import is_remote
+from indexer.store.records import join
 
 # How many images calibrate, and how many others measure the loss, evenly spread over the first
 # `AMONG` images of the folders.
@@ -89,7 +93,7 @@ def full_precision(name: str) -> str:
 
 def int8(
     base: Bundle,
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     *,
     limits: Limits | None = None,
     on_progress: Report = lambda line: None,
@@ -126,7 +130,9 @@ def int8(
     return made, loss
 
 
-def _make(base: Bundle, name: str, paths: Sequence[Path], limits: Limits) -> tuple[Bundle, Loss]:
+def _make(
+    base: Bundle, name: str, paths: Sequence[Path | str], limits: Limits
+) -> tuple[Bundle, Loss]:
     try:
         from .quantize import quantize
     except ImportError as exc:
@@ -211,7 +217,7 @@ def _encode(encoder: OnnxEncoder, pixels: Pixels) -> Embeddings:
     return np.concatenate(parts)
 
 
-def sample_pixels(paths: Sequence[Path], preprocess: Preprocess, limits: Limits) -> Pixels:
+def sample_pixels(paths: Sequence[Path | str], preprocess: Preprocess, limits: Limits) -> Pixels:
     """Return pixels `(n, 3, h, w)` of images sampled evenly from those below `paths`."""
     files = list(islice(_files(paths), AMONG))
     wanted = CALIBRATED + MEASURED
@@ -221,7 +227,7 @@ def sample_pixels(paths: Sequence[Path], preprocess: Preprocess, limits: Limits)
     pixels = []
     for file in even:
         try:
-            _, data = read_file(file, limits)
+            data = read_location(file, limits)
             found = prepare(data, limits, preprocess, name=file)
         except ImageError:
             continue
@@ -229,11 +235,14 @@ def sample_pixels(paths: Sequence[Path], preprocess: Preprocess, limits: Limits)
     return np.stack(pixels) if pixels else np.empty((0, 3, *preprocess.size), np.uint8)
 
 
-def _files(paths: Sequence[Path]) -> Iterator[bytes]:
+def _files(paths: Sequence[Path | str]) -> Iterator[bytes]:
     for path in paths:
-        if path.is_file():
+        if is_remote(path):
+            root, entries = walk_url(path)
+            yield from (join(root, found.path) for found in entries if isinstance(found, Found))
+        elif os.path.isfile(path):
             yield os.fsencode(path)
-        elif path.is_dir():
-            for found in walk(path):
+        elif os.path.isdir(path):
+            for found in walk(Path(path)):
                 if isinstance(found, Found):
                     yield os.path.join(os.fsencode(path), found.path)

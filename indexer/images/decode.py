@@ -16,7 +16,7 @@ from .formats import is_decoded_here
 from .memory_budget import BUDGET
 from .preprocess import Preprocess
 
-__all__ = ["Decoded", "Limits", "Prepared", "decode", "prepare", "read_file"]
+__all__ = ["Decoded", "Limits", "Prepared", "check_size", "decode", "prepare", "read_file"]
 
 NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)  # not on Windows
 BINARY = getattr(os, "O_BINARY", 0)  # only on Windows
@@ -43,14 +43,23 @@ def read_file(location: bytes, limits: Limits) -> tuple[os.stat_result, bytes]:
             info = os.fstat(handle)
             if not stat.S_ISREG(info.st_mode):
                 raise ImageError("not a regular file")
-            if info.st_size > limits.max_bytes:
-                raise ImageTooLarge(
-                    f"{info.st_size / 2**20:,.0f} MiB is above the limit of "
-                    f"{limits.max_bytes / 2**20:,.0f} MiB (--max-bytes raises it)"
-                )
+            check_size(info.st_size, limits)
             return info, file.read()
     except OSError as exc:
         raise ImageUnreadable(f"cannot be read: {exc.strerror or exc}") from exc
+
+
+def check_size(size: int, limits: Limits) -> None:
+    """Check how many bytes a file has.
+
+    Raises:
+        ImageTooLarge: Too many; the text is the reason.
+    """
+    if size > limits.max_bytes:
+        raise ImageTooLarge(
+            f"{size / 2**20:,.0f} MiB is above the limit of "
+            f"{limits.max_bytes / 2**20:,.0f} MiB (--max-bytes raises it)"
+        )
 
 
 def decode(

@@ -13,8 +13,9 @@ from indexer.arguments import several
 from indexer.encoder import BatchEncoder, Embeddings, Encoder
 from indexer.errors import RootUnavailable
 from indexer.images.decode import Limits
-from indexer.scan.walk import Found, Unreadable, walk
+from indexer.scan.walk import Elsewhere, Found, Other, Unreadable, walk
 from indexer.store.lookup import Lookup
+from indexer.store.paths import is_remote
 from indexer.store.rows import Task
 
 from .stages import Plan, run
@@ -93,8 +94,8 @@ def task_of(path: bytes) -> Task:
     return Task(0, folder, name, info.st_size, info.st_mtime_ns)
 
 
-def tasks_of(paths: Iterable[Path]) -> tuple[list[Task], list[tuple[bytes, str]]]:
-    """Return the tasks of reading files and all images in folders.
+def tasks_of(paths: Iterable[Path | str]) -> tuple[list[Task], list[tuple[bytes, str]]]:
+    """Return the tasks of reading files and all images in folders, on drives or by URLs.
 
     Returns:
         The tasks, and (path, reason) of what could not be read.
@@ -104,14 +105,21 @@ def tasks_of(paths: Iterable[Path]) -> tuple[list[Task], list[tuple[bytes, str]]
     """
     tasks: list[Task] = []
     unreadable: list[tuple[bytes, str]] = []
+    entries: Iterator[Found | Other | Unreadable | Elsewhere]
     for path in several(paths):
         absolute = Path(os.path.abspath(path))
         folder = os.fsencode(absolute)
         try:
-            if not absolute.is_dir():
+            if is_remote(path):
+                from indexer.scan.walk_remote import walk_url  # few name a URL
+
+                folder, entries = walk_url(path)
+            elif not absolute.is_dir():
                 tasks.append(task_of(folder))
                 continue
-            for entry in walk(absolute):
+            else:
+                entries = walk(absolute)
+            for entry in entries:
                 match entry:
                     case Found(relative, size, mtime_ns):
                         tasks.append(Task(0, folder, relative, size, mtime_ns))

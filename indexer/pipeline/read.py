@@ -10,14 +10,18 @@ from indexer.encoder import Embeddings, Pixels
 from indexer.errors import ImageError, ImageUnreadable
 from indexer.images.dates.capture_time import CaptureTime
 from indexer.images.dates.date_in_name import date_in_name
-from indexer.images.decode import Limits, prepare, read_file
+from indexer.images.decode import Limits, prepare
 from indexer.images.preprocess import Preprocess
+from indexer.sources.reading import read_task
+from indexer.sources.source import State
 from indexer.store.content_hash import digest
-from indexer.store.records import file_time
 from indexer.store.rows import Task
 
 Known = Callable[[bytes], bool]
 """Whether the content with this hash has a vector already."""
+
+Fetch = Callable[[], tuple[State, bytes]]
+"""Return a file's state and bytes, as `read_task` does, which has perhaps begun already."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +77,32 @@ class Reading:
     limits: Limits
     known: Known
 
-    def __call__(self, task: Task) -> Read:
+    def __call__(self, task: Task, fetch: Fetch | None = None) -> Read:
         """Read, hash and decode one file; whatever is wrong with it becomes the reason."""
-        return read(task, self.preprocess, self.limits, self.known)
+        return read(task, self.preprocess, self.limits, self.known, fetch)
 
 
-def read(task: Task, preprocess: Preprocess, limits: Limits, known: Known) -> Read:
-    """Read, hash and decode one file; whatever is wrong with it becomes the reason."""
+def read(
+    task: Task, preprocess: Preprocess, limits: Limits, known: Known, fetch: Fetch | None = None
+) -> Read:
+    """Read, hash and decode one file; whatever is wrong with it becomes the reason.
+
+    Args:
+        task: The file.
+        preprocess: The model's settings.
+        limits: The largest file and image to read.
+        known: Whether a content has a vector by now.
+        fetch: Returns its bytes, where they are being read already.
+    """
     try:
-        info, data = read_file(task.location, limits)
+        state, data = read_task(task, limits) if fetch is None else fetch()
         key = digest(data)
         if known(key):
-            return Read(task, info.st_size, file_time(info), key)
+            return Read(task, *state, key)
         found = prepare(data, limits, preprocess, name=task.path)
         return Read(
             task,
-            info.st_size,
-            file_time(info),
+            *state,
             key,
             found.pixels,
             found.width,

@@ -1,6 +1,7 @@
 """Files to embeddings: decoding and encoding side by side on the same cores.
 
-Decoder threads read, hash and decode, since Pillow releases the interpreter lock while it works.
+Decoder threads read, hash and decode, since Pillow releases the interpreter lock while it works;
+remote files are read before, by threads of their own (`read_ahead`).
 Encoder threads run the model. Between them stand two short queues, so memory does not grow with
 the collection, and everything comes out in the order in which it went in, so that two runs over the
 same files make the same batches. An encoder on a GPU reads files itself, in processes.
@@ -25,6 +26,7 @@ from indexer.store.rows import Task
 
 from .batch_tuning import BatchTuner
 from .read import Batch, Known, Read, Reading
+from .read_ahead import Ahead, ReadAhead
 
 # A batch is encoded, full or not, when this many seconds have passed since the last one.
 FLUSH_SECONDS = 2.0
@@ -108,17 +110,19 @@ def run(
         elsewhere = Reading(
             reading.preprocess, limits, nothing_known if lookup is None else lookup.is_encoded
         )
-        files = encoder.encode_files(tasks, elsewhere, plan.decoders)
+        encoded = encoder.encode_files(tasks, elsewhere, plan.decoders)
         try:
-            yield from _each_once(files, known)
+            yield from _each_once(encoded, known)
         finally:
-            files.close()
+            encoded.close()
         return
     decoders = ThreadPoolExecutor(plan.decoders, thread_name_prefix="decode")
     encoders = ThreadPoolExecutor(plan.encoders, thread_name_prefix="encode")
+    files = ReadAhead(tasks, limits)
     try:
-        yield from _run(tasks, encoder, plan, reading, decoders, encoders)
+        yield from _run(files, encoder, plan, reading, decoders, encoders)
     finally:
+        files.close()
         decoders.shutdown(wait=True, cancel_futures=True)
         encoders.shutdown(wait=True, cancel_futures=True)
 
@@ -147,7 +151,7 @@ def _each_once(
 
 
 def _run(
-    tasks: Iterator[Task],
+    tasks: ReadAhead,
     encoder: Encoder,
     plan: Plan,
     reading: Reading,
@@ -155,7 +159,7 @@ def _run(
     encoders: ThreadPoolExecutor,
 ) -> Iterator[Batch]:
     tuner = BatchTuner(plan.batch_sizes, plan.encoders)
-    decoding: deque[Future[Read]] = deque()
+    decoding: deque[tuple[Ahead, Future[Read]]] = deque()
     encoding: deque[Future[Batch]] = deque()
     # Digests that are being encoded and not committed yet: their copies wait in the same queue.
     pending: set[bytes] = set()
@@ -171,17 +175,17 @@ def _run(
 
     def refill() -> None:
         window = tuner.size * plan.encoders + 2 * plan.decoders
-        while len(decoding) < window and (task := next(tasks, None)) is not None:
-            decoding.append(decoders.submit(reading, task))
+        while len(decoding) < window + tasks.readers and (ahead := tasks.take()) is not None:
+            decoding.append((ahead, decoders.submit(reading, ahead.task, ahead.fetch)))
 
     refill()
     while decoding or files or encoding:
         if decoding:
             with suppress(TimeoutError):
-                result = decoding[0].result(
-                    timeout=GROUP_SECONDS if ready.batches else FLUSH_SECONDS
-                )
+                ahead, future = decoding[0]
+                result = future.result(timeout=GROUP_SECONDS if ready.batches else FLUSH_SECONDS)
                 decoding.popleft()
+                tasks.done(ahead)
                 refill()
                 files.append(result)
                 # Asked again here: a copy may have been committed since the decoder asked.

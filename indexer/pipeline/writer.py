@@ -1,10 +1,8 @@
 """Writes the files, contents and vectors of a batch in one transaction."""
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from indexer.store.codec import packed
 from indexer.store.protocol import StoreWriter
@@ -142,7 +140,7 @@ class Committer:
     def _is_image(self, row: FileRow) -> bool:
         """Return whether an image is known at a path, and not a folder of them."""
         root = self._roots[row.root]
-        contents = self.catalog.contents_in(Scope(row.root, Path(os.fsdecode(root)), row.path))
+        contents = self.catalog.contents_in(Scope(row.root, root, row.path))
         return len(contents) == 1 and join(root, row.path) in {
             file.path for file in self.catalog.files_of(contents[0])
         }

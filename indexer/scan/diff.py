@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.errors import ExclusionError, RootUnavailable
+from indexer.sources.place import Place
+from indexer.sources.url import absolute
 from indexer.store.catalog import open_reader
 from indexer.store.collection import Collection
-from indexer.store.paths import display
+from indexer.store.paths import display, is_remote, is_url
 from indexer.store.protocol import StoreWriter
-from indexer.store.records import Scope, Shard, file_time, inside, join
-from indexer.store.rows import FileRow
+from indexer.store.records import SEPARATOR, Scope, Shard, file_time, inside, join
+from indexer.store.rows import FileRow, StoredFile
 
 from .exclusions import Exclusions, Rules, moved
 from .mounts import Mounts
-from .walk import Elsewhere, Found, Other, walk
+from .walk import Elsewhere, Found, Other, Unreadable, walk
 
 # Files recorded at once, and reported as progress.
 STEP = 1000
@@ -29,33 +31,37 @@ MANY_AWAY = 50
 TIME_TOLERANCE_NS = 2 * 10**9
 
 
-def resolve(path: Path, collection: Collection) -> Path:
-    """Return the absolute path with links followed.
+def resolve(path: Path | str, collection: Collection) -> Place:
+    """Return the folder or image that a user has named, by a path or a URL.
 
     Args:
         path: The folder or file to index.
         collection: Where it will be indexed: only what it knows can have been unplugged.
 
     Raises:
-        RootUnavailable: There is nothing at this path.
+        RootUnavailable: There is nothing at this path, or it cannot be asked for.
     """
     try:
-        return path.resolve(strict=True)
+        return Place.find(path)
     except (OSError, RuntimeError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
         what = f"{path} is not there ({reason})"
+        if is_remote(path) and not isinstance(exc, FileNotFoundError):
+            what = f"{path} cannot be read ({reason})"
         if not isinstance(exc, ValueError) and _is_known(path, collection):
-            raise RootUnavailable.unplugged(what) from exc
+            raise RootUnavailable.unplugged(what, remote=is_remote(path)) from exc
         raise RootUnavailable(
             f"{what}. Nothing was indexed: give the path of a folder or an image"
+            if not is_remote(path)
+            else f"{what}. Nothing was indexed"
         ) from exc
 
 
-def _is_known(path: Path, collection: Collection) -> bool:
+def _is_known(path: Path | str, collection: Collection) -> bool:
     """Return whether a collection has roots at a path, above it or below it."""
     if not collection.exists:
         return False
-    here = os.fsencode(os.path.realpath(path))
+    here = absolute(path)
     with closing(open_reader(collection)) as catalog:
         roots = catalog.roots().values()
         return any(
@@ -64,7 +70,7 @@ def _is_known(path: Path, collection: Collection) -> bool:
 
 
 def scopes_of(
-    catalog: StoreWriter, paths: Sequence[Path], on_note: Callable[[str], None]
+    catalog: StoreWriter, places: Sequence[Place], on_note: Callable[[str], None]
 ) -> list[Scope]:
     """Return the scopes of folders or files, adding a root for each that no root contains.
 
@@ -73,24 +79,19 @@ def scopes_of(
 
     Args:
         catalog: The catalog to look the roots up in.
-        paths: Absolute, links followed.
+        places: What is indexed.
         on_note: Called with a line of text on a root that has moved.
     """
     numbers = {root: number for number, root in catalog.roots().items()}
-    away = [root for root in numbers if not _has_entries(root)]
+    away = [root for root in numbers if not is_url(root) and not _has_entries(root)]
     with catalog.transaction():
         # Folders before what lies in them, so that none becomes a root only to be absorbed.
-        for path in sorted(set(paths), key=lambda path: len(path.parts)):
-            folder = os.fsencode(path.parent if path.is_file() else path)
+        for folder in sorted({place.folder for place in places}, key=_depth):
             if root_above(numbers, folder) is not None:
                 continue
+            candidates = [] if is_url(folder) else _candidates(away, folder)
             before = next(
-                (
-                    root
-                    for root in _candidates(away, folder)
-                    if _has_moved(catalog, numbers[root], folder)
-                ),
-                b"",
+                (root for root in candidates if _has_moved(catalog, numbers[root], folder)), b""
             )
             if before:
                 away.remove(before)
@@ -105,13 +106,16 @@ def scopes_of(
                 numbers[folder] = catalog.add_root(folder)
     numbers = {root: number for number, root in catalog.roots().items()}
     found = []
-    for path in paths:
-        here = os.fsencode(path)
-        root = root_above(numbers, here)
+    for place in places:
+        root = root_above(numbers, place.folder)
         assert root is not None
-        found.append(Scope(numbers[root], Path(os.fsdecode(root)), inside(root, here) or b""))
+        found.append(Scope(numbers[root], root, inside(root, place.path) or b""))
     catalog.hold_roots({scope.root for scope in found})
     return found
+
+
+def _depth(folder: bytes) -> int:
+    return folder.rstrip(SEPARATOR).count(SEPARATOR)
 
 
 @dataclass
@@ -174,7 +178,8 @@ class Scan:
             known = self.catalog.count_images(scope)
             if known and count == before and not self._of(scope).used:
                 raise RootUnavailable.unplugged(
-                    f"{_display(scope)} held {known:,} images and is empty now"
+                    f"{_display(scope)} held {known:,} images and is empty now",
+                    remote=is_url(scope.location),
                 )
             self._keep_what_is_away(scope, leading)
         yield count
@@ -202,7 +207,7 @@ class Scan:
     def _of(self, scope: Scope) -> Exclusions:
         """Return what is left out of a scope's root."""
         if scope.root not in self._exclusions:
-            self._exclusions[scope.root] = self.rules.of(os.fsencode(scope.location))
+            self._exclusions[scope.root] = self.rules.of(scope.location)
         return self._exclusions[scope.root]
 
     def _rows(self, scope: Scope, leading: "_Leading") -> Iterator[list[FileRow]]:
@@ -213,14 +218,7 @@ class Scan:
         def known_other(file: Other) -> bool:
             return self.catalog.is_other_file(scope.root, file.path, file.size, file.mtime_ns)
 
-        for entry in walk(
-            scope.location,
-            below=scope.below,
-            exclusions=self._of(scope),
-            skip=self.skip,
-            known_other=known_other,
-            mounts=self._mounts,
-        ):
+        for entry in self._walk(scope, known_other):
             if isinstance(entry, Elsewhere):
                 leading.now[entry.path] = entry.kind
             elif self.shard is not None and not self.shard.holds(entry.path):
@@ -239,6 +237,40 @@ class Scan:
         self._note_others(scope, others)
         yield rows
 
+    def _walk(
+        self, scope: Scope, known_other: Callable[[Other], bool]
+    ) -> Iterator[Found | Other | Unreadable | Elsewhere]:
+        """Walk a scope, whatever its root is."""
+        if is_url(scope.location):
+            from indexer.sources.opened import open_source  # folders do not pay for it
+
+            from .walk_remote import walk_source
+
+            def known_image(file: Found) -> bool:
+                return self._is_known_image(scope, file)
+
+            return walk_source(
+                open_source(scope.location, current=True),
+                below=scope.below,
+                exclusions=self._of(scope),
+                known_other=known_other,
+                known_image=known_image,
+            )
+        return walk(
+            Path(os.fsdecode(scope.location)),
+            below=scope.below,
+            exclusions=self._of(scope),
+            skip=self.skip,
+            known_other=known_other,
+            mounts=self._mounts,
+        )
+
+    def _is_known_image(self, scope: Scope, file: Found) -> bool:
+        """Return whether the catalog has an image as it is now."""
+        contents = self.catalog.contents_in(Scope(scope.root, scope.location, file.path))
+        stored = StoredFile(join(scope.location, file.path), file.size, file.mtime_ns)
+        return len(contents) == 1 and stored in self.catalog.files_of(contents[0])
+
     def _note_others(self, scope: Scope, others: Sequence[Other]) -> None:
         if others:
             with self.catalog.transaction():
@@ -256,7 +288,7 @@ class Scan:
         after = dict(leading.now)
         for path, kind in {**before, **leading.now}.items():
             place = Scope(scope.root, scope.location, path)
-            location = os.path.join(os.fsencode(scope.location), path)
+            location = os.path.join(scope.location, path)
             if self._of(scope).cover_any(path):
                 continue
             if path in leading.unreadable:
@@ -332,5 +364,4 @@ def root_above(numbers: dict[bytes, int], path: bytes) -> bytes | None:
 
 
 def _display(scope: Scope) -> str:
-    path = os.path.join(os.fsencode(scope.location), scope.below) if scope.below else scope.location
-    return os.fsencode(path).decode("utf-8", "replace")
+    return display(join(scope.location, scope.below))

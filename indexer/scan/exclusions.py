@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.errors import ExclusionError
-from indexer.store.paths import comparable
+from indexer.errors import ExclusionError, RootUnavailable
+from indexer.sources.url import absolute
+from indexer.store.paths import comparable, is_url
 from indexer.store.records import SEPARATOR, inside, join
 from indexer.store.rows import Exclusion
 
@@ -27,12 +28,12 @@ BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 SPECIAL = re.compile(r"([\\*?\[\]!#])")
 
 
-def parse(text: str, folders: Sequence[Path]) -> list[Exclusion]:
+def parse(text: str, folders: Sequence[Path | bytes]) -> list[Exclusion]:
     """Parse a pattern as a person types it.
 
     Args:
         text: The pattern.
-        folders: The folders that are indexed; absolute, links followed.
+        folders: The folders that are indexed; absolute, links followed, or URLs.
 
     Returns:
         Exclusions that together are what the pattern may mean; later ones win.
@@ -182,7 +183,7 @@ def _without_braces(text: str) -> list[str]:
     return [done for choice in choices for done in _without_braces(choice)]
 
 
-def _readings(text: str, folders: Sequence[Path]) -> Iterable[tuple[bytes, str]]:
+def _readings(text: str, folders: Sequence[Path | bytes]) -> Iterable[tuple[bytes, str]]:
     """Yield (base, gitignore pattern) of each way to read a pattern without braces."""
     texts = [text]
     if "[" in text and not re.search(r"[*?\\]", text):
@@ -194,18 +195,22 @@ def _readings(text: str, folders: Sequence[Path]) -> Iterable[tuple[bytes, str]]
             yield b"", one
             continue
         end = "/" if one.endswith("/") else ""
-        absolute = os.path.abspath(os.path.expanduser(one))
+        typed = os.path.expanduser(one)
+        whole = is_url(os.fsencode(one)) or os.path.isabs(one)
+        try:
+            paths = {absolute(typed), absolute(typed, followed=False)}
+        except RootUnavailable as exc:
+            raise ExclusionError(str(exc)) from exc
         for folder in folders:
             base = os.fsencode(folder)
-            paths = {absolute, os.path.realpath(absolute)}
-            found = {inside(base, os.fsencode(path)) for path in paths} - {None, b""}
+            found = {inside(base, path) for path in paths} - {None, b""}
             for below in found:
                 yield base, "/" + os.fsdecode(below or b"").replace(os.sep, "/") + end
-            if found and os.path.isabs(one):
+            if (found and whole) or is_url(os.fsencode(one)):
                 continue  # and not a path below the folder besides
             yield base, "/" + one.lstrip("/")
             first, _, rest = one.partition("/")
-            if rest and comparable(os.fsencode(first)) == comparable(os.fsencode(folder.name)):
+            if rest and comparable(os.fsencode(first)) == comparable(os.path.basename(base)):
                 yield base, "/" + rest
 
 

@@ -2,7 +2,26 @@
 
 import base64
 import os
+import re
 from collections.abc import Sequence
+
+# An absolute path begins otherwise, on any system.
+URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def is_url(path: bytes) -> bool:
+    """Return whether a path is the URL of something that is not a folder of this machine."""
+    return URL.match(path) is not None
+
+
+def is_remote(path: os.PathLike[str] | str) -> bool:
+    """Return whether a user has named a URL."""
+    return is_url(os.fsencode(path))
+
+
+def is_absolute(path: bytes) -> bool:
+    """Return whether a path means the same from whatever folder: an absolute one, or a URL."""
+    return os.path.isabs(path) or is_url(path)
 
 
 def display(path: bytes) -> str:
@@ -33,10 +52,11 @@ def comparable(path: bytes) -> str:
 def existing(paths: Sequence[bytes]) -> list[int]:
     """Return the places of the paths where a file is now; of all of them where there is none.
 
-    A single path is not asked for: there is no other to show.
+    A single path is not asked for: there is no other to show. Nor is a URL, which is taken to be
+    there: a search contacts nobody.
     """
     if len(paths) > 1:
-        there = [at for at, path in enumerate(paths) if os.path.exists(path)]
+        there = [at for at, path in enumerate(paths) if is_url(path) or os.path.exists(path)]
         if there:
             return there
     return list(range(len(paths)))

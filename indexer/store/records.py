@@ -5,10 +5,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 from indexer.errors import CollectionFormatError, ModelError
+
+from .paths import is_absolute
 
 SEPARATOR = os.fsencode(os.sep)
 # What SQLite can hold. File systems and people name more: the year 2300, in nanoseconds.
@@ -169,10 +170,16 @@ class Shard:
 
 @dataclass(frozen=True)
 class Scope:
-    """A root, or the part of it `below` a relative path."""
+    """A root, or the part of it `below` a relative path.
+
+    Attributes:
+        root: The root's id.
+        location: Its absolute path, or its URL.
+        below: Relative to it.
+    """
 
     root: int
-    location: Path
+    location: bytes
     below: bytes = b""
 
     def holds(self, root: int, path: bytes) -> bool:
@@ -240,7 +247,7 @@ def join(root: bytes, path: bytes) -> bytes:
 
 @lru_cache(maxsize=256)
 def _is_absolute(root: bytes) -> bool:
-    return os.path.isabs(root)
+    return is_absolute(root)
 
 
 def file_time(info: os.stat_result) -> int:

@@ -4,7 +4,6 @@ An image passes if one of its files meets every condition. Its date is what the 
 XMP), or otherwise the file's modification time.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -118,8 +117,7 @@ class Filter:
 
         @cache
         def of(root: int) -> Exclusions:
-            folder = Path(os.fsdecode(roots[root]))
-            rules = [rule for pattern in self.exclude for rule in parse(pattern, [folder])]
+            rules = [rule for pattern in self.exclude for rule in parse(pattern, [roots[root]])]
             return Exclusions(roots[root], rules)
 
         return lambda root, path: of(root).cover_file(path)

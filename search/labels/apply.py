@@ -70,7 +70,7 @@ def label_collection(engine: "Engine", labeller: Labels, *, top: int) -> Iterato
 
 
 def label_files(
-    paths: Iterable[Path],
+    paths: Iterable[Path | str],
     labeller: Labels,
     encoder: Encoder,
     *,

@@ -58,8 +58,8 @@ def labels_by_path(catalog: StoreReader, *, minimum: float = 0.0) -> dict[bytes,
     return {path: list(own.values()) for path, own in sorted(found, key=itemgetter(0))}
 
 
-def contents_at(catalog: StoreReader, paths: Iterable[Path]) -> list[int]:
-    """Return the contents of files and whole folders.
+def contents_at(catalog: StoreReader, paths: Iterable[Path | str]) -> list[int]:
+    """Return the contents of files and whole folders, on drives or at URLs.
 
     Raises:
         QueryError: Nothing was indexed at one of the paths.

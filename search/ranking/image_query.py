@@ -9,21 +9,22 @@ import numpy as np
 from indexer.arguments import several
 from indexer.encoder import Embeddings, Encoder, name_of, require_unit
 from indexer.errors import ImageError
-from indexer.images.decode import Limits, prepare, read_file
+from indexer.images.decode import Limits, prepare
 from indexer.images.preprocess import preprocess_of
+from indexer.sources.reading import read_location
 
 # What errors call an image that came without a file.
 NAMELESS = Path("the image")
 
 
-def read_image(path: Path, limits: Limits) -> bytes:
-    """Return the bytes of a file.
+def read_image(path: Path | str, limits: Limits) -> bytes:
+    """Return the bytes of a file, or of what a URL names.
 
     Raises:
         ImageError: It cannot be read, or is larger than the limits; the message names it.
     """
     try:
-        return read_file(os.fsencode(path), limits)[1]
+        return read_location(os.fsencode(path), limits)
     except ImageError as exc:
         raise type(exc)(f"{path}: {exc}") from exc
     except ValueError as exc:  # not a path, such as one with a NUL
@@ -31,9 +32,9 @@ def read_image(path: Path, limits: Limits) -> bytes:
 
 
 def encode_image_files(
-    encoder: Encoder, files: Sequence[Path | bytes], limits: Limits | None = None
+    encoder: Encoder, files: Sequence[Path | str | bytes], limits: Limits | None = None
 ) -> Embeddings:
-    """Encode image files, named by their paths or given as bytes.
+    """Encode image files, named by their paths or URLs or given as bytes.
 
     Returns:
         The vectors `(n, dim)`.
@@ -51,7 +52,7 @@ def encode_image_files(
     return np.concatenate(vectors)
 
 
-def encode_bytes(encoder: Encoder, data: bytes, name: Path, limits: Limits) -> Embeddings:
+def encode_bytes(encoder: Encoder, data: bytes, name: Path | str, limits: Limits) -> Embeddings:
     """Encode the bytes of one image file.
 
     Returns:

@@ -56,7 +56,7 @@ class Query:
         return [self.text, *unwanted] if self.text else unwanted
 
     @property
-    def files(self) -> list[Path | bytes]:
+    def files(self) -> list[Path | str | bytes]:
         """The images to encode, the wanted ones first; those named by their id have a vector."""
         request = self.request
         return [one for one in (*request.images, *request.unlike) if not isinstance(one, int)]

@@ -57,6 +57,10 @@ class ImageResponses:
         self.settings = settings
         self.collection = search.engines.collection
 
+    def _read(self, known: _Known) -> tuple[StoredFile, bytes]:
+        remote = self.settings.allow_remote
+        return read_first(known.files, known.roots, known.digest, remote)
+
     async def thumbnail(
         self, number: int, size: int, etag: str | None, version: str | None = None
     ) -> Response:
@@ -82,7 +86,7 @@ class ImageResponses:
         def make() -> bytes:
             data = read_thumbnail(self.collection, known.digest, size)
             if data is None:
-                file, original = read_first(known.files, known.roots)
+                file, original = self._read(known)
                 with self.search.metrics.seconds.labels("thumbnail").time():
                     data = webp(original, size, self.settings.limits, name=file.path)
                 write_thumbnail(self.collection, known.digest, size, data)
@@ -113,7 +117,7 @@ class ImageResponses:
             return Response(status_code=304, headers=cached)
 
         def make() -> tuple[StoredFile, bytes, str]:
-            file, data = read_first(known.files, known.roots)
+            file, data = self._read(known)
             if self.settings.originals:
                 media = MEDIA_TYPES.get(known.format, "application/octet-stream")
                 return file, data, media

@@ -1,5 +1,9 @@
 """A file of the collection, opened without following a link that leads out of its folders.
 
+What a remote root holds is fetched only below the URLs that the operator allowed, since a
+collection from elsewhere must not choose whom a server asks; and it is given out only where its
+bytes are those that were indexed, whatever answers there now.
+
 What was an image when it was indexed may have become a link to something else. So the path is
 resolved first, has to lie below one of the collection's folders then, and each of its parts is
 opened from the one before without following links: what changes between the two is refused.
@@ -7,10 +11,14 @@ opened from the one before without following links: what changes between the two
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from indexer.store.records import file_time
+from indexer.errors import RootUnavailable
+from indexer.images.decode import Limits
+from indexer.store.content_hash import digest as digest_of
+from indexer.store.paths import is_url
+from indexer.store.records import file_time, inside
 from indexer.store.rows import StoredFile
 from serving.services.errors import NotFound
 
@@ -19,14 +27,27 @@ DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 NON_BLOCKING = getattr(os, "O_NONBLOCK", 0)
 BINARY = getattr(os, "O_BINARY", 0)  # only on Windows
 SEPARATOR = os.fsencode(os.sep)
+# Bytes of a file whose server did not say how many there are.
+MAX_UNKNOWN = Limits.max_bytes
+# Archives on a drive, unlike `zip://::s3://…`.
+LOCAL_ARCHIVES = (b"zip://::file://", b"tar://::file://")
+# A client waits.
+ATTEMPTS = 2
 
 
-def read_first(files: Iterable[StoredFile], roots: Iterable[bytes]) -> tuple[StoredFile, bytes]:
+def read_first(
+    files: Iterable[StoredFile],
+    roots: Iterable[bytes],
+    digest: bytes = b"",
+    remote: Sequence[bytes] = (),
+) -> tuple[StoredFile, bytes]:
     """Read the first of an image's files that is still what was indexed.
 
     Args:
-        files: The image's files.
-        roots: Absolute paths of the indexed folders.
+        files: The image's files; those on drives come first.
+        roots: Absolute paths of the indexed folders, and URLs.
+        digest: The content's hash, for remote files.
+        remote: URLs below which files may be fetched.
 
     Returns:
         The file and its bytes.
@@ -35,13 +56,45 @@ def read_first(files: Iterable[StoredFile], roots: Iterable[bytes]) -> tuple[Sto
         NotFound: There is none.
     """
     known = list(roots)
-    for file in files:
-        data = _read(file, known)
+    beyond = False
+    for file in sorted(files, key=lambda file: is_url(file.path)):
+        if not may_be_read(file.path, remote):
+            beyond = True
+            continue
+        data = _fetch(file, known, digest) if is_url(file.path) else _read(file, known)
         if data is not None:
             return file, data
+    if beyond:
+        raise NotFound(
+            "the file does not lie on this machine, and this server fetches none (--allow-remote "
+            "allows it)"
+        )
     raise NotFound(
         "the file is gone, has changed since it was indexed, or lies behind a link: index again"
     )
+
+
+def may_be_read(path: bytes, remote: Sequence[bytes]) -> bool:
+    """Return whether a file or root is on this machine, or below one of the allowed URLs."""
+    here = not is_url(path) or path.startswith(LOCAL_ARCHIVES)
+    return here or any(inside(url, path) is not None for url in remote)
+
+
+def _fetch(file: StoredFile, roots: list[bytes], digest: bytes) -> bytes | None:
+    """Return the bytes of a remote file; None where they cannot be had, or are others now."""
+    root = next((root for root in roots if inside(root, file.path)), None)
+    if root is None:
+        return None
+    from indexer.sources.opened import open_source
+
+    try:
+        source = open_source(root, current=True)
+        # A byte more than there should be shows that there are more by now.
+        length = file.size + 1 if file.size >= 0 else MAX_UNKNOWN
+        data = source.read(inside(root, file.path) or b"", length, attempts=ATTEMPTS)
+    except (OSError, RootUnavailable):
+        return None
+    return data if digest_of(data) == digest else None
 
 
 def _read(file: StoredFile, roots: list[bytes]) -> bytes | None:

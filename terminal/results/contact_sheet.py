@@ -11,9 +11,12 @@ from pathlib import Path
 
 from indexer.errors import ClipdexError, ImageError
 from indexer.images.decode import Limits
+from indexer.store.paths import is_url
 from indexer.user_folders import cache_folder
 from search.hits import Hit, Results
 from serving.images.thumbnails import webp
+
+from .output import link_of
 
 SIDE = 320
 # The page that --open makes anew each time.
@@ -98,13 +101,15 @@ def _item(hit: Hit) -> str:
     lines = [] if hit.relevance is None else [f"{hit.relevance:.0%} match"]
     lines += [hit.taken_at[:10]] if hit.taken_at and hit.dated_by == "image" else []
     return (
-        f'<li><a href="{html.escape(hit.file.as_uri(), quote=True)}">{_image(hit, name)}</a>'
+        f'<li><a href="{html.escape(link_of(hit) or "#", quote=True)}">{_image(hit, name)}</a>'
         f"{name}<br><small>{' · '.join(lines)}<br>{html.escape(os.path.dirname(hit.path))}"
         "</small></li>\n"
     )
 
 
 def _image(hit: Hit, name: str) -> str:
+    if is_url(hit.raw_paths[0]):  # a search contacts nobody
+        return f'<span class="none">{name}</span>'
     try:
         data = webp(hit.file.read_bytes(), SIDE, Limits(), name=hit.raw_paths[0])
     except (OSError, ImageError):

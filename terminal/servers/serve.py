@@ -122,6 +122,15 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 help="A folder that clients may have indexed.",
             ),
         ] = None,
+        allow_remote: Annotated[
+            Texts,
+            typer.Option(
+                envvar="CLIPDEX_ALLOW_REMOTE",
+                metavar="URL",
+                help="A URL below which originals that were indexed there may be fetched, to show "
+                "them.",
+            ),
+        ] = None,
         expose_paths: Annotated[
             bool,
             typer.Option(
@@ -248,6 +257,7 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             root_path=_root_path(root_path),
             cors_origins=tuple(cors_origin or ()),
             allow_index=tuple(_folder(path) for path in allow_index or ()),
+            allow_remote=tuple(_remote(url) for url in allow_remote or ()),
             expose_paths=expose_paths,
             originals=originals,
             max_body=max_body * 2**20,
@@ -263,7 +273,8 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
         if max_pixels is not None:
             settings = replace(settings, max_pixels=max_pixels)
         check_address(settings)
-        check_collection(settings)
+        for root in check_collection(settings):
+            note(f"what lies in {root} is not shown: --allow-remote {root} has it fetched")
         prepare = partial(_log, not sys.stderr.isatty() if access_log is None else access_log)
         prepare()
         listening = _listen(host, port)
@@ -356,6 +367,19 @@ def _folder(path: Path) -> Path:
     if not path.is_dir():
         raise typer.BadParameter(f"--allow-index {path}: there is no such folder")
     return path.absolute()
+
+
+def _remote(text: str) -> bytes:
+    from indexer.errors import ClipdexError
+    from indexer.sources.url import absolute
+    from indexer.store.paths import is_remote
+
+    if not is_remote(text):
+        raise typer.BadParameter(f"--allow-remote {text}: give a URL such as s3://bucket/photos")
+    try:
+        return absolute(text)
+    except ClipdexError as exc:
+        raise typer.BadParameter(f"--allow-remote {text}: {exc}") from exc
 
 
 def _root_path(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from indexer.store.clock import latest_believable
 from indexer.store.codec import damaged_row
+from indexer.store.paths import is_absolute
 from indexer.store.records import MAX_INTEGER, SEPARATOR, FileConditions, Moment, Scope, join
 
 from .base import MAX_SCOPES, Condition, Tables, any_of, scope_condition
@@ -29,7 +30,7 @@ class FileTables(Tables):
         """
         found = dict(self._query("SELECT id, path FROM roots ORDER BY path").fetchall())
         for path in found.values():
-            if not os.path.isabs(path) or b"\0" in path:
+            if not is_absolute(path) or b"\0" in path:
                 raise damaged_row(f"the folder {path!r} is not an absolute path")
         return found
 

@@ -310,3 +310,10 @@ def test_a_sidecar_that_changes_while_a_run_plans_is_left(
     assert reasons(report) == {"a.jpg": "its sidecar was changed meanwhile"}
     assert (photos / "a.jpg.xmp").read_bytes() == DIGIKAM
     assert paths(undo(journal).removed) == ["b.jpg.xmp"]
+
+
+def test_nothing_is_written_beside_remote_photos(photos: Path, journal: Path) -> None:
+    report = write({b"s3://bucket/a.jpg": DOG, photos / "a.jpg": DOG}, journal)
+    assert [one.path for one in report.skipped] == [b"s3://bucket/a.jpg"]
+    assert reasons(report)["a.jpg"].startswith("not on a drive")
+    assert len(report.created) == 1
