@@ -36,7 +36,7 @@ def assemble() -> "typer.Typer":
         status,
         tags,
     )
-    from terminal.servers import mcp, serve
+    from terminal.servers import mcp, serve, watch
 
     app = typer.Typer(
         name="clipdex",
@@ -79,6 +79,7 @@ def assemble() -> "typer.Typer":
     app.command()(merge.merge)
     app.command()(serve.command(_create_app))
     app.command()(mcp.mcp)
+    app.command()(watch.watch)
     app.command()(demo.demo)
     app.add_typer(models.app, name="models")
     app.add_typer(adapt.app, name="adapt")

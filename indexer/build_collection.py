@@ -62,6 +62,7 @@ def build(
     encoder: Encoder | None = None,
     exclude: Sequence[str] | str = (),
     include: Sequence[str] | str = (),
+    changed: Sequence[Path] = (),
     retry_failed: bool = False,
     rehash: bool = False,
     prune_vanished: bool = False,
@@ -94,6 +95,8 @@ def build(
             holds there are deleted from it, as by `forget`.
         include: Patterns of earlier runs that are not to be left out any more. A path that was
             forgotten is indexed again when it is named itself.
+        changed: Paths below `paths` that have changed: only these are looked at, and nothing that
+            was forgotten there comes back. One that has vanished is found by its folder.
         retry_failed: Whether to try files again that failed before and have not changed; a clipdex
             that reads more than the one before does so once by itself.
         rehash: Whether to read every file, even if its size and time are as they were.
@@ -124,7 +127,8 @@ def build(
         ModelError: The model cannot be used.
     """
     target = collection if isinstance(collection, Collection) else locate(collection)
-    resolved = [diff.resolve(path, target) for path in several(paths)]
+    named = [diff.resolve(path, target) for path in several(paths)]
+    resolved = [diff.resolve(path, target) for path in changed] or named
     left_out = _Exclusions.parse(exclude, include, [place.folder for place in resolved])
     target.create()
     with writing(target, "index") as catalog:
@@ -136,6 +140,7 @@ def build(
             return job.run(
                 resolved,
                 left_out,
+                named=[] if changed else named,
                 retry_failed=retry_failed,
                 prune_vanished=prune_vanished,
                 workers=workers,
@@ -296,6 +301,7 @@ class _Run:
         places: Sequence[Place],
         left_out: _Exclusions,
         *,
+        named: Sequence[Place],
         retry_failed: bool,
         prune_vanished: bool,
         workers: int | None,
@@ -304,11 +310,13 @@ class _Run:
     ) -> BuildReport:
         started = time.monotonic()
         scopes = diff.scopes_of(self.catalog, places, self.on_note)
-        rules = left_out.enter(self.catalog, places)
+        rules = left_out.enter(self.catalog, named)
         changing = switch_model.claim(self.catalog, self.model)
         if prune_vanished:
             self.catalog.remove_other_files()
         scan = diff.Scan(self.catalog, scopes, rules, self.collection.folder, self.catalog.shard())
+        if not named:
+            scan.scopes = [scope for scope in scopes if not scan.leaves_out(scope)]
         for count in scan.run():
             self.on_progress(Progress("scan", count, 0))
         for text, parsed in left_out.exclude.items():

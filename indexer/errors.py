@@ -8,6 +8,7 @@
     │   ├── CollectionStorageError  disk full, read-only, network filesystem
     │   ├── CollectionChanged       changed by others while it was read
     │   └── FingerprintMismatch     the collection and the query have different models
+    ├── WatchError                  a folder cannot be watched
     ├── RootUnavailable             a folder that was indexed is missing, unreadable or empty
     ├── ExclusionError              a pattern of what to leave out is not one
     ├── ImageError                  one image cannot be read
@@ -94,6 +95,10 @@ class RootUnavailable(ClipdexError):
             f"{what}. Nothing was removed. If that folder is on a drive, plug it in; if it is gone "
             "for good, run `clipdex forget` on it"
         )
+
+
+class WatchError(ClipdexError):
+    """A folder whose changes cannot be followed."""
 
 
 class ExclusionError(ClipdexError):

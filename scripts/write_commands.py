@@ -25,6 +25,7 @@ COMMANDS = (
     ("models", "export"),
     ("serve",),
     ("mcp",),
+    ("watch",),
     ("adapt", "train"),
     ("adapt", "text"),
     ("adapt", "text-predict"),

@@ -251,12 +251,7 @@ def index(
     if as_json:
         out_json(report.to_json())
     else:
-        out(
-            f"{report.indexed:,} indexed, {report.reused:,} reused, "
-            f"{report.unchanged:,} unchanged, {report.removed:,} removed, "
-            f"{report.failed:,} failed in {report.seconds:,.1f} s "
-            f"({report.images_per_second:,.1f} images/s)"
-        )
+        out(str(report))
         if not report.indexed + report.reused + report.unchanged + report.failed:
             note("No images were found: are they in another format, hidden or excluded?")
         if begins and report.indexed and (better := better_model(active_model(place)[0])):

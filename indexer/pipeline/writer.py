@@ -45,6 +45,14 @@ class BuildReport:
     seconds: float = 0.0
     images_per_second: float = 0.0
 
+    def __str__(self) -> str:
+        """Return the line that `clipdex index` prints last."""
+        return (
+            f"{self.indexed:,} indexed, {self.reused:,} reused, {self.unchanged:,} unchanged, "
+            f"{self.removed:,} removed, {self.failed:,} failed in {self.seconds:,.1f} s "
+            f"({self.images_per_second:,.1f} images/s)"
+        )
+
     def to_json(self) -> dict[str, float]:
         """Return the object that `clipdex index --json` prints last."""
         fields = asdict(self)

@@ -151,7 +151,7 @@ class Scan:
             RootUnavailable: A scope cannot be listed, or held images and is empty now.
         """
         for scope in self.scopes:
-            if scope.below and self._of(scope).cover_any(scope.below):
+            if self.leaves_out(scope):
                 raise ExclusionError(
                     f"{_display(scope)} is left out by an earlier --exclude: take that back with "
                     "--include and its pattern (`clipdex status` lists them)"
@@ -183,6 +183,10 @@ class Scan:
                 )
             self._keep_what_is_away(scope, leading)
         yield count
+
+    def leaves_out(self, scope: Scope) -> bool:
+        """Return whether an exclusion covers all of a scope."""
+        return bool(scope.below) and self._of(scope).cover_any(scope.below)
 
     @property
     def used(self) -> set[bytes]:
