@@ -3,8 +3,8 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -129,6 +129,14 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 metavar="URL",
                 help="A URL below which originals that were indexed there may be fetched, to show "
                 "them.",
+            ),
+        ] = None,
+        watch: Annotated[
+            list[Path] | None,
+            typer.Option(
+                envvar="CLIPDEX_WATCH",
+                metavar="DIR",
+                help="A folder that is indexed, and watched from then on; see `clipdex watch`.",
             ),
         ] = None,
         expose_paths: Annotated[
@@ -279,18 +287,46 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
         prepare()
         listening = _listen(host, port)
         settings = replace(settings, port=listening.getsockname()[1])
-        if workers == 1:
-            _run(create_app(settings), settings, listening)
-            return
-        from serving.workers.supervisor import Supervisor
-
-        supervisor = Supervisor(
-            create_app, settings, prepare=prepare, on_second_signal=process.leave
-        )
-        _say_where(settings)
-        raise typer.Exit(supervisor.run(listening))
+        with _watching(watch or (), settings, prepare):
+            if workers == 1:
+                _run(create_app(settings), settings, listening)
+                return
+            raise typer.Exit(_supervise(create_app, settings, listening, prepare))
 
     return serve
+
+
+@contextmanager
+def _watching(
+    folders: Sequence[Path], settings: Any, prepare: Callable[[], None]
+) -> Iterator[None]:
+    """Watch folders meanwhile."""
+    if not folders:
+        yield
+        return
+    from indexer.store.collection import locate
+    from serving.services.watch_process import start_watching
+
+    found = [_folder(path, "--watch") for path in folders]
+    end = start_watching(found, locate(settings.collection), prepare)
+    try:
+        yield
+    finally:
+        end()
+
+
+def _supervise(
+    create_app: Callable[..., Any],
+    settings: Any,
+    listening: "socket.socket",
+    prepare: Callable[[], None],
+) -> int:
+    """Serve by several processes, and return the exit code."""
+    from serving.workers.supervisor import Supervisor
+
+    supervisor = Supervisor(create_app, settings, prepare=prepare, on_second_signal=process.leave)
+    _say_where(settings)
+    return supervisor.run(listening)
 
 
 def _run(app: Any, settings: Any, listening: "socket.socket") -> None:
@@ -363,9 +399,9 @@ def _keys(named: Texts, file: Path | None) -> tuple[str, ...]:
     return (*(named or ()), *keys)
 
 
-def _folder(path: Path) -> Path:
+def _folder(path: Path, option: str = "--allow-index") -> Path:
     if not path.is_dir():
-        raise typer.BadParameter(f"--allow-index {path}: there is no such folder")
+        raise typer.BadParameter(f"{option} {path}: there is no such folder")
     return path.absolute()
 
 

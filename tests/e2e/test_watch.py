@@ -16,6 +16,7 @@ pytest.importorskip("watchfiles")
 
 from support.command import COMMAND, Run, json_lines
 from support.images import make_photo
+from support.servers import serving
 from support.waiting import wait_until
 
 
@@ -172,3 +173,23 @@ def test_what_cannot_be_watched_is_one_line(clipdex: Run, tmp_path: Path) -> Non
         done = clipdex("watch", path, code=1)
         assert why in done.stderr
         assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_watches(tmp_path: Path, workers: int) -> None:
+    home, collection = tmp_path / "home", tmp_path / "collection"
+    home.mkdir()
+    seen = photos(home / "a", range(2))
+    with serving(collection, "--watch", home, "--workers", workers) as server:
+
+        def found() -> set[str]:
+            hits = server.get("/v1/search", params={"q": "a photo", "k": 100}).json()["hits"]
+            return {hit["path"] for hit in hits}
+
+        wait_until(lambda: found() == seen, seconds=60)
+        seen |= photos(home / "b", range(10, 12))
+        wait_until(lambda: found() == seen, seconds=60)
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+        processes = children.read_text().split()
+    assert processes
+    wait_until(lambda: not any(Path(f"/proc/{one}").exists() for one in processes), seconds=20)
