@@ -30,7 +30,8 @@ from search.ranking.query import EncodedQuery, Query
 from search.ranking.ranking import Ranking, passing_first
 from search.ranking.relevance import Estimator
 
-from .hits import Hit, Results
+from .hit_list import HitList
+from .hits import Results
 from .language import first_foreign, knows
 from .request import SearchRequest
 
@@ -149,7 +150,7 @@ class Engine:
         collapse: bool = False,
         filter: "Filter | None" = None,
         labels: Sequence[tuple[str, float]] = (),
-    ) -> list[Hit]:
+    ) -> HitList:
         """Find the images that fit a text, images, or both best.
 
         Args:
@@ -176,22 +177,24 @@ class Engine:
             QueryError: The query is empty, its parts cancel out, or a number is out of its range.
             ImageError: An image cannot be read.
         """
-        return self.results(
-            SearchRequest(
-                text,
-                images=images,  # type: ignore[arg-type]  # the request takes one, and texts for paths
-                without=without,
-                unlike=unlike,  # type: ignore[arg-type]
-                text_weight=text_weight,
-                image_weight=image_weight,
-                k=k,
-                offset=offset,
-                min_relevance=min_relevance,
-                collapse=collapse,
-                filter=filter,
-                labels=labels,
-            )
-        ).hits
+        return HitList(
+            self.results(
+                SearchRequest(
+                    text,
+                    images=images,  # type: ignore[arg-type]  # the request takes one, and texts for paths
+                    without=without,
+                    unlike=unlike,  # type: ignore[arg-type]
+                    text_weight=text_weight,
+                    image_weight=image_weight,
+                    k=k,
+                    offset=offset,
+                    min_relevance=min_relevance,
+                    collapse=collapse,
+                    filter=filter,
+                    labels=labels,
+                )
+            ).hits
+        )
 
     @until_unchanged
     def results(self, request: SearchRequest) -> Results:
@@ -222,7 +225,7 @@ class Engine:
         collapse: bool = False,
         filter: "Filter | None" = None,
         labels: Sequence[tuple[str, float]] = (),
-    ) -> list[Hit]:
+    ) -> HitList:
         """Find the images most like one, which is left out of the results.
 
         Args:
@@ -250,7 +253,7 @@ class Engine:
             filter=filter,
             labels=labels,
         )
-        return self.similar_results(image, request).hits
+        return HitList(self.similar_results(image, request).hits)
 
     @until_unchanged
     def similar_results(self, image: Path | str | int, request: SearchRequest) -> Results:
@@ -293,7 +296,7 @@ class Engine:
         collapse: bool = False,
         filter: "Filter | None" = None,
         labels: Sequence[tuple[str, float]] = (),
-    ) -> list[Hit]:
+    ) -> HitList:
         """Find the images nearest to a vector of the collection's model.
 
         Args:
@@ -320,7 +323,7 @@ class Engine:
         )
         with self.question():
             passing = self._passing(request.filter, request.labels)
-            return self._ranking(vector, kind, (), passing).results(request).hits
+            return HitList(self._ranking(vector, kind, (), passing).results(request).hits)
 
     @until_unchanged
     def answer(self, encoded: EncodedQuery) -> Results:

@@ -133,6 +133,19 @@ class Hit:
             raise ValueError(f"{self.path} is not a file of this machine")
         return Path(os.fsdecode(self.raw_paths[0]))
 
+    @property
+    def link(self) -> str | None:
+        """What a browser or a terminal opens; None for what only its service's tools open."""
+        first = self.raw_paths[0]
+        if not is_url(first):
+            return self.file.as_uri()
+        if not first.startswith((b"http://", b"https://")):
+            return None
+        from urllib.parse import quote  # few collections have any
+
+        # Neither control characters nor spaces get into a terminal's own command.
+        return quote(first, safe="/:%@+,;=~")
+
     def to_json(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
         fields: dict[str, Any] = {

@@ -17,13 +17,13 @@ from pydantic import Field
 
 from indexer.errors import ClipdexError, ImageError
 from indexer.images.decode import Limits
+from indexer.images.thumbnails import webp
 from indexer.store.collection import locate
 from indexer.store.paths import is_url
 from search import Engine, Filter
 from search.hits import Hit, Results
 from search.labels.zero_shot import Labeller
 from search.request import SearchRequest, parse_label_threshold
-from serving.images.thumbnails import webp
 from serving.services.engine_pool import EnginePool
 
 # The longer side of a picture in an answer, and how many there are at most.

@@ -178,7 +178,7 @@ def _show(results: "Results", title: str, file: Path | None, show: bool) -> None
     """Write the hits as a page, and open it, if either is wanted."""
     if file is None and not show:
         return
-    from .results.contact_sheet import write_contact_sheet
+    from search.contact_sheet import write_contact_sheet
 
     path = write_contact_sheet(results, title, file)
     if show:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from fastapi import Response
 
 from indexer.errors import ImageNotFound
+from indexer.images.thumbnails import PREVIEW_SIDE, webp
 from indexer.store.rows import StoredFile
 from indexer.store.thumbnail_files import read_thumbnail, write_thumbnail
 from search import Engine
@@ -16,7 +17,6 @@ from serving.settings import Settings
 
 from .safe_open import read_first
 from .strip_metadata import Unstrippable, strip_metadata
-from .thumbnails import PREVIEW_SIDE, webp
 
 # Formats that browsers show as they are.
 MEDIA_TYPES = {

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from enum import Enum
 
-from indexer.store.paths import display, is_url
+from indexer.store.paths import display
 from search.hits import CONFIDENT, UNLIKELY, Hit, Results
 from terminal.console import (
     hint,
@@ -113,19 +113,6 @@ def _say_what_matches(results: Results, besides: bool) -> None:
         note(f"{matches:,} of {results.total:,} images match")
 
 
-def link_of(hit: Hit) -> str | None:
-    """Return what a terminal opens of a hit; None for what only its service's tools open."""
-    first = hit.raw_paths[0]
-    if not is_url(first):
-        return hit.file.as_uri()
-    if not first.startswith((b"http://", b"https://")):
-        return None
-    from urllib.parse import quote  # few collections have any
-
-    # Neither control characters nor spaces get into the terminal's own command.
-    return quote(first, safe="/:%@+,;=~")
-
-
 def _write_table(hits: Sequence[Hit], scored: bool) -> None:
     if not hits:
         return
@@ -141,7 +128,7 @@ def _write_table(hits: Sequence[Hit], scored: bool) -> None:
     table.add_column("size", justify="right", style="dim", no_wrap=True)
     for hit in hits:
         name = Text(visible(hit.path))
-        if link := link_of(hit):
+        if link := hit.link:
             name.stylize(f"link {link}")
         if len(hit.paths) > 1:
             name.append(f"  and {len(hit.paths) - 1} more", style="dim")

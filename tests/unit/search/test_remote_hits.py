@@ -4,7 +4,6 @@ import pytest
 
 from indexer.store.paths import existing
 from search import Hit
-from terminal.results.output import link_of
 
 
 def hit(path: bytes) -> Hit:
@@ -26,7 +25,7 @@ def test_urls_are_no_files() -> None:
 
 
 def test_terminals_open_files_and_web_pages() -> None:
-    assert link_of(hit(b"/photos/a b.jpg")) == "file:///photos/a%20b.jpg"
-    assert link_of(hit(b"s3://bucket/a.jpg")) is None
-    assert link_of(hit(b"https://host/a%20b.jpg")) == "https://host/a%20b.jpg"
-    assert link_of(hit(b"https://host/a\x1b]8;;\x07 b.jpg")) == "https://host/a%1B%5D8;;%07%20b.jpg"
+    assert hit(b"/photos/a b.jpg").link == "file:///photos/a%20b.jpg"
+    assert hit(b"s3://bucket/a.jpg").link is None
+    assert hit(b"https://host/a%20b.jpg").link == "https://host/a%20b.jpg"
+    assert hit(b"https://host/a\x1b]8;;\x07 b.jpg").link == "https://host/a%1B%5D8;;%07%20b.jpg"

@@ -59,7 +59,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_users_script_sees_hits(tmp_path: Path, cache: Path) -> None:
     code, said = check(tmp_path, SCRIPT, cache)
     assert code == 0, said
-    assert said.count('Revealed type is "list[search.hits.Hit]"') == 2, said
+    assert said.count('Revealed type is "search.hit_list.HitList"') == 2, said
     assert 'Revealed type is "float | None"' in said, said
     assert 'Revealed type is "int"' in said, said
 

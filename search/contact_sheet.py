@@ -5,18 +5,17 @@ import html
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from indexer.errors import ClipdexError, ImageError
 from indexer.images.decode import Limits
+from indexer.images.thumbnails import webp
 from indexer.store.paths import is_url
 from indexer.user_folders import cache_folder
-from search.hits import Hit, Results
-from serving.images.thumbnails import webp
 
-from .output import link_of
+from .hits import Hit, Results
 
 SIDE = 320
 # The page that --open makes anew each time.
@@ -27,22 +26,25 @@ HEAD = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{title}</title>
-<style>
-body {{ font: 15px/1.4 system-ui, sans-serif; margin: 1rem; }}
-ol {{ list-style: none; margin: 0; padding: 0; display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 200px), 1fr)); }}
-a {{ color: inherit; text-decoration: none; }}
-a:hover, a:focus-visible {{ text-decoration: underline; }}
-img {{ width: 100%; height: auto; display: block; border-radius: 4px; }}
-.none {{ aspect-ratio: 4 / 3; display: grid; place-items: center; border: 1px dashed; border-radius: 4px; }}
-small {{ opacity: 0.75; overflow-wrap: anywhere; }}
-</style>
+<style>body {{ font: 15px/1.4 system-ui, sans-serif; margin: 1rem; }}</style>
 <h1>{title}</h1>
 <p>{summary}</p>
-<ol>
-"""  # noqa: E501
+"""
+STYLE = """<style>
+.clipdex-hits { list-style: none; margin: 0; padding: 0; display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 200px), 1fr)); }
+.clipdex-hits li { margin: 0; }
+.clipdex-hits a { color: inherit; text-decoration: none; }
+.clipdex-hits a:hover, .clipdex-hits a:focus-visible { text-decoration: underline; }
+.clipdex-hits img { width: 100%; height: auto; display: block; border-radius: 4px; }
+.clipdex-hits .none { aspect-ratio: 4 / 3; display: grid; place-items: center; border: 1px dashed;
+  border-radius: 4px; }
+.clipdex-hits small { opacity: 0.75; overflow-wrap: anywhere; }
+</style>
+"""
 
 
 class SheetUnwritable(ClipdexError):
@@ -85,15 +87,20 @@ def write_contact_sheet(results: Results, title: str, file: Path | None = None) 
     return path
 
 
+def grid(hits: Sequence[Hit]) -> str:
+    """Return hits as a part of a page: small images with their names."""
+    items = "".join(map(_item, hits))
+    return f'{STYLE}<ol class="clipdex-hits">\n{items}</ol>\n'
+
+
 def _page(results: Results, title: str) -> Iterator[str]:
     hits, matches = results.hits, results.total_matches
     summary = f"{len(hits):,} of {results.total:,} images"
     if matches is not None:
         summary += f"; {matches:,} match"
     yield HEAD.format(title=html.escape(title), summary=summary)
-    for hit in hits:
-        yield _item(hit)
-    yield "</ol>\n</html>\n"
+    yield grid(hits)
+    yield "</html>\n"
 
 
 def _item(hit: Hit) -> str:
@@ -101,7 +108,7 @@ def _item(hit: Hit) -> str:
     lines = [] if hit.relevance is None else [f"{hit.relevance:.0%} match"]
     lines += [hit.taken_at[:10]] if hit.taken_at and hit.dated_by == "image" else []
     return (
-        f'<li><a href="{html.escape(link_of(hit) or "#", quote=True)}">{_image(hit, name)}</a>'
+        f'<li><a href="{html.escape(hit.link or "#", quote=True)}">{_image(hit, name)}</a>'
         f"{name}<br><small>{' · '.join(lines)}<br>{html.escape(os.path.dirname(hit.path))}"
         "</small></li>\n"
     )
