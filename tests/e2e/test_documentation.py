@@ -37,6 +37,9 @@ NOT_RUN = {
     "clipdex index ./photos --engine ray --ray-gpus": "needs GPUs; test_ray_cluster.py counts some",
     "clipdex adapt text mine ./topics.csv --encoder": "needs a hub; test_text.py has a folder",
     "clipdex adapt compare": "trains for minutes; test_compare.py runs short forms",
+    "export CLIPDEX_COLLECTION='postgresql": "needs a database; test_shared_store.py has one",
+    "clipdex index /mnt/photos": "of that collection",
+    "clipdex merge photos.clipdex --into": "of that collection",
     "clipdex models pull": "needs a hub; test_exports.py pulls from one of its own",
     "clipdex index ./photos --model immich-app/": "needs a hub, as above",
     "clipdex models add ./finetuned.safetensors": "compiles 600 MB; test_compiler.py compiles less",
@@ -54,7 +57,14 @@ NEEDS_TORCH = (
     "clipdex index ./photos --model mine",
 )
 # Languages of blocks that nothing here could run.
-NOT_CODE = {"nginx": "nginx", "ini": "systemd", "mermaid": "a drawing", "text": "what is printed"}
+NOT_CODE = {
+    "json": "settings of another program",
+    "sql": "run by tests/unit/indexer/store/postgres",
+    "nginx": "nginx",
+    "ini": "systemd",
+    "mermaid": "a drawing",
+    "text": "what is printed",
+}
 
 ALL = [block for page in pages() for block in blocks(page)]
 WITHOUT_TORCH = [
