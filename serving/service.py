@@ -66,7 +66,7 @@ def check_address(settings: Settings) -> None:
         loopback = ipaddress.ip_address(settings.host).is_loopback
     except ValueError:
         loopback = settings.host == "localhost"
-    if not (loopback or settings.api_keys or settings.insecure):
+    if not (loopback or settings.key_required or settings.insecure):
         raise InsecureAddress(
             f"at {settings.host} everybody in the network could search: name a key with --api-key "
             "or $CLIPDEX_API_KEY, or say --insecure"

@@ -240,10 +240,15 @@ class JobsAnswer(Answer):
 
 
 class SessionAnswer(Answer):
-    """required: whether a key is needed at all."""
+    """What the page's session lets it do.
+
+    required: whether a key is needed at all. may_write: whether the session's key does more than
+    search and look; true where no key is needed.
+    """
 
     required: bool
     signed_in: bool
+    may_write: bool
 
 
 class Health(Answer):

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from serving.settings import InvalidKey, Settings
 from support.command import COMMAND
 from support.images import make_photo
 from support.servers import Served, serving
@@ -24,9 +25,25 @@ from support.waiting import wait_until
 JSON = {"Content-Type": "application/json"}
 
 
+READER = {"X-API-Key": "looks only"}
+WRITER = {"X-API-Key": "first key"}
+# Questions that are asked by POST.
+ASKED_BY_POST = {
+    "/v1/search",
+    "/v1/search/image",
+    "/v1/label",
+    "/v1/labels/count",
+    "/v1/classify-text",
+    "/v1/embeddings",
+}
+
+
 @pytest.fixture(scope="module")
 def locked(photos_indexed: tuple[Path, Path]) -> Iterator[Served]:
-    with serving(photos_indexed[1], "--api-key", "first key", CLIPDEX_API_KEY_FILE="") as server:
+    photos, collection = photos_indexed
+    keys = ("--api-key", "first key", "--read-key", "looks only")
+    allowed = ("--allow-index", photos)
+    with serving(collection, *keys, *allowed, CLIPDEX_API_KEY_FILE="") as server:
         yield server
 
 
@@ -68,6 +85,78 @@ def test_every_documented_operation_needs_a_key(locked: Served) -> None:
                 refused(answer, 401)
 
 
+def test_a_key_that_reads_changes_nothing(locked: Served) -> None:
+    document = locked.get("/openapi.json").json()
+    tried: dict[bool, set[str]] = {True: set(), False: set()}
+    for path, operations in document["paths"].items():
+        if path == "/v1/session":
+            continue
+        for method in operations:
+            where = locked.url + path.replace("{id}", "1")
+            answer = httpx.request(method, where, headers=READER, timeout=120)
+            writes = method != "get" and path not in ASKED_BY_POST
+            tried[writes].add(path)
+            if writes:
+                problem = refused(answer, 403)
+                assert (
+                    problem["detail"]
+                    == "this key lets you search and look, and not change anything"
+                )
+            else:
+                assert answer.status_code not in (401, 403), (method, path, answer.text)
+    assert {"/v1/index", "/v1/jobs/{id}"} <= tried[True]
+    assert tried[False] >= ASKED_BY_POST
+    assert locked.get("/v1/search?q=a+cat", headers=READER).json()["hits"]
+    assert locked.get("/v1/jobs", headers=WRITER).json() == {"jobs": []}
+    refused(httpx.delete(f"{locked.url}/v1/jobs/none", headers=WRITER), 404)
+    # Refused before the body is read, as without a key.
+    head = "POST /v1/index HTTP/1.1\r\nHost: localhost\r\nX-API-Key: looks only\r\n"
+    answer = locked.raw(f"{head}Content-Length: 1000000\r\n\r\n--".encode())
+    assert answer.startswith(b"HTTP/1.1 403")
+
+
+def test_a_session_has_the_right_of_its_key(locked: Served) -> None:
+    for key, may_write in ((READER, False), (WRITER, True)):
+        with locked.client() as client:
+            body = {"key": key["X-API-Key"]}
+            assert client.post("/v1/session", json=body).status_code == 204
+            session = client.get("/v1/session").json()
+            assert session == {"required": True, "signed_in": True, "may_write": may_write}
+            assert client.get("/v1/status").status_code == 200
+            refused(client.delete("/v1/jobs/none"), 404 if may_write else 403)
+            # A key that is sent beside the session adds its right.
+            refused(client.delete("/v1/jobs/none", headers=WRITER), 404)
+            refused(client.post("/v1/index", json={"paths": ["/"]}, headers=READER), 403)
+    refused(locked.get("/v1/status", headers={"Cookie": "clipdex_session=x"}), 401)
+
+
+def test_a_server_without_keys_lets_everybody_write(served: Served) -> None:
+    open_to_all = {"required": False, "signed_in": True, "may_write": True}
+    assert served.get("/v1/session").json() == open_to_all
+
+
+def test_keys_that_only_read_close_a_server(
+    photos_indexed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "keys").write_text("\ufefffrom file\n\n")
+    file = {"CLIPDEX_READ_KEY_FILE": str(tmp_path / "keys")}
+    options = ("--host", "0.0.0.0", "--allow-index", photos_indexed[0])  # a key is needed there
+    with serving(photos_indexed[1], *options, CLIPDEX_READ_KEY="from-variable", **file) as server:
+        at = f"http://127.0.0.1:{server.port}"
+        refused(httpx.get(f"{at}/v1/status"), 401)
+        for key in ("from-variable", "from file"):
+            headers = {"X-API-Key": key}
+            assert httpx.get(f"{at}/v1/status", headers=headers, timeout=60).status_code == 200
+            refused(httpx.post(f"{at}/v1/index", json={}, headers=headers), 403)
+
+
+def test_a_key_of_both_kinds_is_refused() -> None:
+    with pytest.raises(InvalidKey, match="name it once"):
+        Settings(api_keys=("one", "two"), read_keys=("two",))
+    with pytest.raises(InvalidKey, match="ASCII"):
+        Settings(read_keys=("",))
+
+
 def test_a_body_is_not_read_without_a_key(locked: Served) -> None:
     head = "POST /v1/search/image HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data"
     answer = locked.raw(f"{head}; boundary=x\r\nContent-Length: 1000000\r\n\r\n--".encode())
@@ -78,7 +167,11 @@ def test_a_body_is_not_read_without_a_key(locked: Served) -> None:
 
 def test_a_session_cookie_replaces_the_key(locked: Served) -> None:
     with locked.client() as client:
-        assert client.get("/v1/session").json() == {"required": True, "signed_in": False}
+        assert client.get("/v1/session").json() == {
+            "required": True,
+            "signed_in": False,
+            "may_write": False,
+        }
         refused(client.post("/v1/session", json={"key": "wrong"}), 401)
         answer = client.post("/v1/session", json={"key": "first key"})
         cookie = answer.headers["set-cookie"]
