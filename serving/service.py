@@ -22,6 +22,7 @@ from serving.services.engine_pool import EnginePool
 from serving.services.errors import InsecureAddress
 from serving.services.jobs import Jobs
 from serving.services.search import SearchService
+from serving.services.tags import TagService
 from serving.services.texts import TextService
 
 from .credentials import Credentials
@@ -41,6 +42,7 @@ class Service:
         metrics: What Prometheus may know.
         search: Answers searches, and encodes.
         texts: Classifies texts.
+        tags: Tags of images.
         images: Thumbnails and files.
         jobs: Index jobs.
         folders: How clients see the folders of this machine.
@@ -51,6 +53,7 @@ class Service:
     metrics: Metrics
     search: SearchService
     texts: TextService
+    tags: TagService
     images: ImageResponses
     jobs: Jobs
     folders: FolderNames
@@ -96,11 +99,12 @@ def make_service(settings: Settings, metrics: Metrics, shared: Shared) -> Servic
     engines = EnginePool(collection, threads=settings.threads, queue=settings.queue)
     search = SearchService(engines, settings, metrics)
     texts = TextService(collection, queue=settings.queue)
+    tags = TagService(engines, queue=settings.queue)
     images = ImageResponses(search, settings)
     known = [collection.folder, cache_folder(), *settings.allow_index]
     folders = FolderNames(known, whole=settings.expose_paths)
     return Service(
-        settings, shared.credentials, metrics, search, texts, images, shared.jobs, folders
+        settings, shared.credentials, metrics, search, texts, tags, images, shared.jobs, folders
     )
 
 
@@ -132,6 +136,7 @@ async def running(
     finally:
         shared.close()
         service.texts.close()
+        service.tags.close()
         service.search.close()
         service.search.engines.close()
 

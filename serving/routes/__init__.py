@@ -1,6 +1,6 @@
 """The routes: one module a resource, no logic."""
 
-from . import docs, embeddings, images, jobs, labels, page, search, sessions, status, texts
+from . import docs, embeddings, images, jobs, labels, page, search, sessions, status, tags, texts
 
 ROUTERS = (
     page.router,
@@ -8,6 +8,7 @@ ROUTERS = (
     status.health,
     status.router,
     search.router,
+    tags.router,
     images.router,
     labels.router,
     texts.router,
