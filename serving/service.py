@@ -15,6 +15,7 @@ from indexer.store.collection import locate
 from indexer.store.paths import display
 from indexer.store.thumbnail_files import keep_thumbnails, thumbnails_folder
 from search import Engine
+from serving.images.archives import Archives
 from serving.images.responses import ImageResponses
 from serving.images.safe_open import may_be_read
 from serving.schemas.paths import FolderNames
@@ -44,6 +45,7 @@ class Service:
         texts: Classifies texts.
         tags: Tags of images.
         images: Thumbnails and files.
+        archives: Images as zips.
         jobs: Index jobs.
         folders: How clients see the folders of this machine.
     """
@@ -55,6 +57,7 @@ class Service:
     texts: TextService
     tags: TagService
     images: ImageResponses
+    archives: Archives
     jobs: Jobs
     folders: FolderNames
 
@@ -104,7 +107,16 @@ def make_service(settings: Settings, metrics: Metrics, shared: Shared) -> Servic
     known = [collection.folder, cache_folder(), *settings.allow_index]
     folders = FolderNames(known, whole=settings.expose_paths)
     return Service(
-        settings, shared.credentials, metrics, search, texts, tags, images, shared.jobs, folders
+        settings=settings,
+        credentials=shared.credentials,
+        metrics=metrics,
+        search=search,
+        texts=texts,
+        tags=tags,
+        images=images,
+        archives=Archives(search, images),
+        jobs=shared.jobs,
+        folders=folders,
     )
 
 

@@ -24,6 +24,8 @@ MAX_TAGS = 20
 # Images whose tags are changed at once.
 MAX_TAGGED = 500
 MAX_LISTED_TAGS = 10_000
+# Images of a download.
+MAX_DOWNLOADED = 2000
 # Of a request to classify: a pass of the encoder.
 MAX_TEXTS = 64
 THUMBNAIL_SIZES = (160, 320, 640, 1600)
@@ -224,6 +226,36 @@ class TagsBody(Strict):
         if not set(self.add).isdisjoint(self.remove):
             raise ValueError("a tag is in both add and remove")
         return self
+
+
+class DownloadQuery(Strict):
+    """The images of a download, in a URL."""
+
+    ids: str = Field(
+        pattern="^[0-9]{1,19}(,[0-9]{1,19})*$",
+        max_length=20 * MAX_DOWNLOADED,
+        description=f"Ids of up to {MAX_DOWNLOADED:,} images, with commas between them.",
+        examples=["12,13"],
+    )
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        if len(self.image_ids) > MAX_DOWNLOADED:
+            raise ValueError(f"more than {MAX_DOWNLOADED:,} images")
+        if not all(1 <= number <= MAX_ID for number in self.image_ids):
+            raise ValueError(f"an id is not between 1 and {MAX_ID}")
+        return self
+
+    @property
+    def image_ids(self) -> list[int]:
+        """The ids as numbers."""
+        return [int(number) for number in self.ids.split(",")]
+
+
+class DownloadBody(Strict):
+    """The images of a download."""
+
+    image_ids: list[ImageId] = Field(min_length=1, max_length=MAX_DOWNLOADED, examples=[[12, 13]])
 
 
 class ClassifyTextBody(Strict):

@@ -35,6 +35,7 @@ ASKED_BY_POST = {
     "/v1/labels/count",
     "/v1/classify-text",
     "/v1/embeddings",
+    "/v1/download",
 }
 
 
