@@ -196,10 +196,19 @@ def test_foreign_hosts_and_origins_are_refused(served: Served) -> None:
     assert "content-security-policy" in page.headers
     evil = {"Origin": "https://evil.example"}
     refused(served.post("/v1/search/image", json={}, headers=evil), 403)
-    for path in ("/v1/search", "/v1/index", "/v1/label", "/v1/classify-text", "/v1/session"):
+    changing = ("/v1/index", "/v1/session", "/v1/images/tags")
+    for path in (*changing, "/v1/search", "/v1/label", "/v1/classify-text", "/v1/download"):
         refused(served.post(path, json={}, headers=evil), 403)
-    refused(served.post("/v1/search", json={}, headers={"Origin": "null"}), 403)
-    refused(served.post("/v1/search", json={}, headers={"Sec-Fetch-Site": "cross-site"}), 403)
+        refused(served.post(path, json={}, headers={"Origin": "null"}), 403)
+        refused(served.post(path, json={}, headers={"Sec-Fetch-Site": "cross-site"}), 403)
+    # What a form of another site's page can send without asking.
+    plain = {"Content-Type": "text/plain", "Sec-Fetch-Site": "cross-site"}
+    body = b'{"image_ids": [1], "add": ["hidden"]}'
+    refused(served.post("/v1/images/tags", content=body, headers=plain), 403)
+    refused(
+        served.post("/v1/images/tags", content=body, headers={"Content-Type": "text/plain"}), 422
+    )
+    assert served.get("/v1/images/1").json()["tags"] == []
     own = {"Origin": served.url}
     assert served.post("/v1/search", json={"text": "a cat"}, headers=own).status_code == 200
     assert "access-control-allow-origin" not in served.get("/v1/status", headers=evil).headers
@@ -218,6 +227,10 @@ def test_foreign_hosts_and_origins_are_refused(served: Served) -> None:
         "/v1/search?q=a&in=../..",
         "/v1/search?q=a&in=/etc",
         "/v1/search?q=a&in=%00",
+        "/v1/download?ids=../../etc/passwd",
+        "/v1/download?ids=1,..%2f..%2fetc%2fpasswd",
+        "/v1/download/..%2f..%2fetc%2fpasswd",
+        "/v1/tags/..%2f..%2fetc%2fpasswd",
     ],
 )
 def test_paths_lead_nowhere_else(served: Served, path: str) -> None:
@@ -350,6 +363,30 @@ def test_large_and_slow_requests_are_refused(
         "/v1/images/0",
         "/v1/images/99999999999999999999999",
         "/v1/images/1/similar?k=501",
+        "/v1/download",
+        "/v1/download?ids=",
+        "/v1/download?ids=0",
+        "/v1/download?ids=-1",
+        "/v1/download?ids=1.5",
+        "/v1/download?ids=1,,2",
+        "/v1/download?ids=1,2,",
+        "/v1/download?ids=1&name=x",
+        "/v1/download?ids=%D9%A1",  # a one, and no ASCII
+        "/v1/download?ids=1%0A",
+        "/v1/download?ids=9223372036854775808",
+        "/v1/download?ids=99999999999999999999999",
+        "/v1/download?ids=" + ",".join(["1"] * 2001),
+        "/v1/tags?k=0",
+        "/v1/tags?k=10001",
+        "/v1/tags?prefix=" + "a" * 201,
+        "/v1/tags?foo=1",
+        "/v1/search?tag=",
+        "/v1/search?tag=%20",
+        "/v1/search?tag=a%00b",
+        "/v1/search?tag=a%0Ab",
+        "/v1/search?tag=%1b%5B2J",
+        "/v1/search?tag=" + "a" * 201,
+        "/v1/search?" + "&".join(f"tag={n}" for n in range(21)),
     ],
 )
 def test_invalid_parameters_are_refused(served: Served, path: str) -> None:
@@ -383,6 +420,81 @@ def test_invalid_parameters_are_refused(served: Served, path: str) -> None:
 def test_invalid_bodies_are_refused(served: Served, body: bytes) -> None:
     answer = served.post("/v1/search", content=body, headers=JSON)
     refused(answer, 400 if body == b"\xff\xfe" and answer.status_code == 400 else 422)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"image_ids": [1]}',
+        b'{"image_ids": [1], "add": [], "remove": []}',
+        b'{"image_ids": [], "add": ["a"]}',
+        b'{"image_ids": [0], "add": ["a"]}',
+        b'{"image_ids": [-1], "add": ["a"]}',
+        b'{"image_ids": [9223372036854775808], "add": ["a"]}',
+        b'{"image_ids": [%s], "add": ["a"]}' % (b"9" * 400),
+        b'{"image_ids": ["../1"], "add": ["a"]}',
+        b'{"image_ids": [NaN], "add": ["a"]}',
+        b'{"image_ids": "1", "add": ["a"]}',
+        b'{"image_ids": [%s], "add": ["a"]}' % b",".join([b"1"] * 501),
+        b'{"image_ids": [1], "add": "a"}',
+        b'{"image_ids": [1], "add": [1]}',
+        b'{"image_ids": [1], "add": [null]}',
+        b'{"image_ids": [1], "add": [""]}',
+        b'{"image_ids": [1], "add": [" \\t "]}',
+        b'{"image_ids": [1], "add": ["a\\u0000b"]}',
+        b'{"image_ids": [1], "add": ["a\\nb"]}',
+        b'{"image_ids": [1], "add": ["\\u001b[2J"]}',
+        b'{"image_ids": [1], "add": ["a\\u2028b"]}',
+        b'{"image_ids": [1], "add": ["a\\uffff"]}',
+        b'{"image_ids": [1], "add": ["\\ud800"]}',
+        b'{"image_ids": [1], "remove": ["\\udfff"]}',
+        b'{"image_ids": [1], "add": ["%s"]}' % (b"x" * 65536),
+        b'{"image_ids": [1], "add": [%s]}' % b",".join(b'"%d"' % n for n in range(21)),
+        b'{"image_ids": [1], "add": ["a"], "remove": [%s]}'
+        % b",".join(b'"%d"' % n for n in range(20)),
+        b'{"image_ids": [1], "add": ["a"], "remove": [" a"]}',
+        b'{"image_ids": [1], "add": ["a"], "origin": "head:x"}',
+        b'{"image_ids": [1], "add": ["\xff"]}',
+    ],
+)
+def test_tags_that_make_no_sense_are_refused(served: Served, body: bytes) -> None:
+    answer = served.post("/v1/images/tags", content=body, headers=JSON)
+    refused(answer, 400 if b"\xff" in body and answer.status_code == 400 else 422)
+    assert served.get("/v1/tags").json() == {"total": 0, "tags": []}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"image_ids": []}',
+        b'{"image_ids": [0]}',
+        b'{"image_ids": [9223372036854775808]}',
+        b'{"image_ids": ["/etc/passwd"]}',
+        b'{"image_ids": [1], "names": ["../x"]}',
+        b'{"image_ids": [%s]}' % b",".join([b"1"] * 2001),
+        b'{"ids": "1"}',
+    ],
+)
+def test_downloads_that_make_no_sense_are_refused(served: Served, body: bytes) -> None:
+    refused(served.post("/v1/download", content=body, headers=JSON), 422)
+
+
+def test_a_download_without_an_image_is_not_found(served: Served) -> None:
+    refused(served.get("/v1/download?ids=9223372036854775807"), 404)
+    refused(served.get("/v1/download?ids=" + ",".join(["9" * 9] * 1600)), 404)  # 16,000 bytes
+    refused(served.get("/v1/download?ids=" + ",".join(["9" * 12] * 2000)), 431)
+
+
+def test_an_empty_collection_has_no_tags(tmp_path: Path) -> None:
+    with serving(tmp_path / "none") as server:
+        assert server.get("/v1/tags").json() == {"total": 0, "tags": []}
+        refused(server.post("/v1/images/tags", json={"image_ids": [1], "add": ["a"]}), 404)
+        refused(server.get("/v1/download?ids=1"), 404)
+    assert not (tmp_path / "none" / "catalogue.sqlite3").exists()
 
 
 @pytest.mark.parametrize(
@@ -516,7 +628,17 @@ def test_security_headers(served: Served) -> None:
     assert log[-1].keys() == {"request_id", "client", "method", "path", "status", "bytes", "ms"}
 
 
-@pytest.mark.parametrize("path", ["/v1/search", "/v1/search/image", "/v1/label", "/v1/index"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/search",
+        "/v1/search/image",
+        "/v1/label",
+        "/v1/index",
+        "/v1/images/tags",
+        "/v1/download",
+    ],
+)
 def test_unknown_parameters_of_a_post_are_refused(served: Served, path: str) -> None:
     problem = refused(served.post(f"{path}?foo=1", json={"text": "a"}), 422)
     assert "foo" in problem["detail"]

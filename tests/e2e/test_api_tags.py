@@ -141,6 +141,43 @@ def test_the_command_and_the_server_share_tags(server: Served, clipdex: Run) -> 
     assert found(server)[1] == COUNT
 
 
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "'; DROP TABLE labels; --",
+    "%",
+    "_",
+    "../../etc/passwd",
+    "=HYPERLINK(1)",
+    "--collection",
+    "__proto__",
+    "{{7*7}}",
+    "\u202egpj",
+    "é",
+    "e\u0301",
+    "👩\u200d💻" * 50,
+]
+
+
+def test_a_tag_is_a_text_and_nothing_else(server: Served, clipdex: Run) -> None:
+    cat, moon = (ids_by_name(server)[f"{name}.png"] for name in ("chelsea", "moon"))
+    change(server, [cat], add=HOSTILE)
+    change(server, [moon], add=["plain"])
+    answer = server.get(f"/v1/images/{cat}")
+    assert sorted(answer.json()["tags"]) == sorted(HOSTILE)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    for tag in HOSTILE:  # exact: no pattern, no form of the same accent
+        assert found(server, tag=tag) == ({cat}, 1), tag
+        tags = server.get("/v1/tags", params={"prefix": tag}).json()["tags"]
+        assert tags[0] == {"tag": tag, "count": 1}
+        assert all(one["tag"].startswith(tag) for one in tags)
+    listed = clipdex("tags", "list", "--collection", server.collection)
+    assert b"<script>" in listed.stdout
+    change(server, [cat], remove=HOSTILE)
+    assert server.get("/v1/tags").json()["tags"] == [{"tag": "plain", "count": 1}]
+
+
 def test_a_change_waits_briefly_for_a_writer(server: Served) -> None:
     body = {"image_ids": [1], "add": ["pet"]}
     with writing(Collection(server.collection), "index"):
