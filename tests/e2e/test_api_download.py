@@ -119,6 +119,7 @@ def test_memory_does_not_grow_with_a_download(tmp_path: Path) -> None:
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         one = f"{server.url}/v1/download?ids={numbers.partition(',')[0]}"
         wait_until(lambda: httpx.get(one, timeout=60).status_code == 200)
+        assert not any("Traceback" in line for line in server.log)
     assert grown < 60e6, f"received {received / 1e6:.0f} MB, grew by {grown / 1e6:.1f} MB"
 
 

@@ -97,6 +97,15 @@ def test_rights_hold_for_each(server: Served) -> None:
         assert [one.status_code for one in changes] == [403] * 4
 
 
+def test_tags_are_seen_by_each(server: Served) -> None:
+    body = {"image_ids": [1], "add": ["pet"]}
+    changed = [one.json()["changes"] for one in by_each(server, "POST", "/v1/images/tags",
+                                                        json=body, headers=KEY)]  # fmt: skip
+    assert changed == [[{"image_ids": [1], "added": ["pet"], "removed": []}], [], [], []]
+    for one in by_each(server, "GET", "/v1/search?tag=pet", headers=READ_KEY):
+        assert [hit["id"] for hit in one.json()["hits"]] == [1]
+
+
 def test_wrong_keys_are_counted_together(server: Served) -> None:
     with serving(server.collection, "--workers", "2", "--api-key", "right") as other:
         wrong = [
