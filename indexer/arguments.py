@@ -4,9 +4,15 @@ A text is a sequence of its characters and bytes are one of integers, so that ei
 several are expected, would be taken apart without a word.
 """
 
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+# Control characters, lone surrogates, separators of lines and paragraphs: XML cannot represent
+# most of them, and none belongs in a single line.
+_REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_NO_CHARACTERS = frozenset({"\ufffe", "\uffff"})
 
 
 def several(value: Any) -> tuple[Any, ...]:
@@ -33,3 +39,11 @@ def valid_text(text: str) -> str:
     except UnicodeEncodeError:
         data = text.encode("utf-8", "surrogatepass")
     return data.decode("utf-8", "replace")
+
+
+def unwritable(text: str) -> str | None:
+    """Return the first character of a text that no keyword may have; None if there is none."""
+    for character in text:
+        if unicodedata.category(character) in _REFUSED or character in _NO_CHARACTERS:
+            return character
+    return None

@@ -75,6 +75,7 @@ def request_to_wire(request: SearchRequest) -> dict[str, Any]:
             "since": chosen.since,
             "until": chosen.until,
             "exclude": list(chosen.exclude),
+            "tags": list(chosen.tags),
         },
         "labels": [list(label) for label in request.labels],
         "k": request.k,

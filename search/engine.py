@@ -34,6 +34,7 @@ from .hit_list import HitList
 from .hits import Results
 from .language import first_foreign, knows
 from .request import SearchRequest
+from .tags import HIDDEN
 
 if TYPE_CHECKING:
     from indexer.store.protocol import VectorSearch
@@ -211,8 +212,7 @@ class Engine:
             query = expand_concepts(Query.of(request), self.collection.folder, self.model)
             encoded = self._encode(query)
             vector = encoded.vector(self.vectors_of(request.ids))
-            passing = self._passing(request.filter, request.labels)
-            ranking = self._ranking(vector, encoded.query.kind, request.ids, passing)
+            ranking = self._ranking(vector, encoded.query.kind, request.ids, request)
             return self._with_language(ranking.results(request), encoded.query)
 
     def similar(
@@ -260,8 +260,7 @@ class Engine:
         """Find the images most like one, on the conditions of a request; see `similar`."""
         with self.question():
             vector, own = self.vector_of(image)
-            passing = self._passing(request.filter, request.labels)
-            return self._ranking(vector, "image", own, passing).results(request)
+            return self._ranking(vector, "image", own, request).results(request)
 
     @until_unchanged
     def copies_of(self, image: Path | str) -> list[bytes]:
@@ -322,8 +321,7 @@ class Engine:
             labels=labels,
         )
         with self.question():
-            passing = self._passing(request.filter, request.labels)
-            return HitList(self._ranking(vector, kind, (), passing).results(request).hits)
+            return HitList(self._ranking(vector, kind, (), request).results(request).hits)
 
     @until_unchanged
     def answer(self, encoded: EncodedQuery) -> Results:
@@ -340,8 +338,7 @@ class Engine:
                     f"the collection has changed to the model {self.model.name}: ask again"
                 )
             vector = encoded.vector(self.vectors_of(request.ids))
-            passing = self._passing(request.filter, request.labels)
-            ranking = self._ranking(vector, encoded.query.kind, request.ids, passing)
+            ranking = self._ranking(vector, encoded.query.kind, request.ids, request)
             return self._with_language(ranking.results(request), encoded.query)
 
     @until_unchanged
@@ -372,11 +369,17 @@ class Engine:
         request = SearchRequest(k=k, offset=offset, collapse=collapse, filter=filter, labels=labels)
         with self.question():
             passing = self._passing(request.filter, request.labels)
+            hidden = self.hidden(request.filter)
             hits = newest(
-                self.catalog, passing, request.k, request.offset, collapsed=request.collapse
+                self.catalog,
+                passing,
+                request.k,
+                request.offset,
+                without=hidden,
+                collapsed=request.collapse,
             )
             hits = passing_first(self.catalog, request.filter, hits)
-            return Results(hits, self._count(passing))
+            return Results(hits, self._count(passing, hidden))
 
     def _with_language(self, results: Results, query: Query) -> Results:
         """Say with the results if the query is in a language that the model does not know."""
@@ -387,8 +390,10 @@ class Engine:
         return results if knows(model, foreign) else replace(results, foreign_language=foreign)
 
     def _ranking(
-        self, vector: Embeddings, kind: str, leave_out: Sequence[int], passing: Ids | None
+        self, vector: Embeddings, kind: str, leave_out: Sequence[int], request: SearchRequest
     ) -> Ranking:
+        passing = self._passing(request.filter, request.labels)
+        hidden = self.hidden(request.filter)
         return Ranking(
             self.catalog,
             self.index,
@@ -396,9 +401,19 @@ class Engine:
             self.estimator,
             vector,
             kind=kind,
-            leave_out=leave_out,
+            leave_out=[*leave_out, *hidden.tolist()],
             among=passing,
         )
+
+    def hidden(self, chosen: "Filter | None" = None) -> Ids:
+        """Return the ids `(n,)`, ascending, of the images that the user hides.
+
+        Args:
+            chosen: The conditions of a search; where they ask for hidden images, none is.
+        """
+        if chosen and HIDDEN in chosen.tags:
+            return np.empty(0, dtype=np.int64)
+        return self.catalog.contents_with_own_label(HIDDEN)
 
     def _passing(self, chosen: "Filter | None", labels: Sequence[tuple[str, float]]) -> Ids | None:
         """Return the ids `(n,)` that pass filter and labels, or None without conditions."""
@@ -408,12 +423,13 @@ class Engine:
             among = matching if among is None else np.intersect1d(among, matching)
         return among
 
-    def _count(self, passing: Ids | None) -> int:
-        """Return how many of the images that pass have a file; None for all images."""
+    def _count(self, passing: Ids | None, hidden: Ids) -> int:
+        """Return how many of the images that pass have a file and are not hidden; None for all."""
         if passing is None:
-            return self.catalog.image_count()
+            return self.catalog.image_count() - len(hidden)
         # A label is looked for in all vectors, also of images whose files have vanished.
-        return len(np.setdiff1d(passing, np.array(self.catalog.without_files(), dtype=np.int64)))
+        gone = np.array(self.catalog.without_files(), dtype=np.int64)
+        return len(np.setdiff1d(passing, np.concatenate([gone, hidden])))
 
     def images_with_label(self, label: str, probability: float) -> Ids:
         """Return the ids `(n,)` of the images that show a label with a probability above this."""

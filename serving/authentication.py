@@ -1,6 +1,8 @@
-"""Who may use a route: clients with a key or a session.
+"""Who may use a route: clients with a key or a session, and with the right that the route needs.
 
-Keys come in headers only: URLs end up in logs, histories and referrers.
+Keys come in headers only: URLs end up in logs, histories and referrers. A route that changes
+something needs a key that may write: each one whose method is not GET, unless its router says that
+it only asks.
 """
 
 import math
@@ -16,8 +18,9 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 
 from .clients import client_of
-from .credentials import Credentials, TooManyGuesses
+from .credentials import Credentials, Right, TooManyGuesses
 from .errors import Problem
+from .middleware.origin import SAFE_METHODS
 
 COOKIE = "clipdex_session"
 KEY_PARAMETERS = frozenset({"api_key", "apikey", "key", "token", "access_token", "x-api-key"})
@@ -38,20 +41,23 @@ async def key_of(request: Request) -> str:
     return token.credentials.strip() if token else await header(request) or ""
 
 
-async def require_key(request: Request) -> None:
-    """Refuse a request without a key or a session, if the server has keys.
+async def require_right(request: Request, needed: Right) -> None:
+    """Refuse a request without a key or a session that has a right, if the server has keys.
 
     Raises:
-        Problem: 401, or 429 after too many wrong keys.
+        Problem: 401, 403 if the key has too little right, or 429 after too many wrong keys.
     """
     if not request.app.state.service.settings.key_required:
         return
     credentials: Credentials = request.app.state.service.credentials
-    if credentials.knows_session(await cookie(request) or ""):
-        return
+    right = credentials.right_of_session(await cookie(request) or "")
     key = await key_of(request)
-    if key and check_key(request, key):
+    if right < needed and key:
+        right = max(right, right_of_key(request, key))
+    if right >= needed:
         return
+    if right:
+        raise Problem(403, "this key lets you search and look, and not change anything")
     detail = "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY"
     query = parse_qsl(request.scope["query_string"].decode("latin-1"))
     if any(name.lower() in KEY_PARAMETERS for name, _ in query):
@@ -59,15 +65,15 @@ async def require_key(request: Request) -> None:
     raise Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-def check_key(request: Request, key: str) -> bool:
-    """Return whether a key is one of the server's.
+def right_of_key(request: Request, key: str) -> Right:
+    """Return what a key lets a client do.
 
     Raises:
         Problem: 429; the client has guessed too often.
     """
     credentials: Credentials = request.app.state.service.credentials
     try:
-        return credentials.knows_key(key, client_of(request.scope))
+        return credentials.right_of_key(key, client_of(request.scope))
     except TooManyGuesses as exc:
         headers = {"Retry-After": str(math.ceil(exc.seconds))}
         raise Problem(429, str(exc), headers=headers) from exc
@@ -108,15 +114,29 @@ class ProtectedRoute(StrictRoute):
     must not be able to make the server do that.
     """
 
+    @property
+    def needed(self) -> Right:
+        """The right that a client needs: to write, unless the method changes nothing."""
+        return Right.READ if SAFE_METHODS.issuperset(self.methods or ()) else Right.WRITE
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, behind the key."""
         handle = super().get_route_handler()
 
         async def handle_with_key(request: Request) -> Response:
-            await require_key(request)
+            await require_right(request, self.needed)
             return await handle(request)
 
         return handle_with_key
+
+
+class AskingRoute(ProtectedRoute):
+    """A route that changes nothing, whatever its method: a question may be too long for a URL."""
+
+    @property
+    def needed(self) -> Right:
+        """The right to read."""
+        return Right.READ
 
 
 def public_router(tag: str) -> APIRouter:
@@ -124,11 +144,13 @@ def public_router(tag: str) -> APIRouter:
     return APIRouter(route_class=StrictRoute, tags=[tag])
 
 
-def protected_router(tag: str) -> APIRouter:
+def protected_router(tag: str, *, only_asks: bool = False) -> APIRouter:
     """Return a router whose routes need a key, and say so in the OpenAPI document.
 
     Args:
         tag: The resource that the routes serve.
+        only_asks: Whether keys that only read may use POST here, too.
     """
     schemes = [Depends(bearer), Depends(header), Depends(cookie)]
-    return APIRouter(route_class=ProtectedRoute, dependencies=schemes, tags=[tag])
+    kind = AskingRoute if only_asks else ProtectedRoute
+    return APIRouter(route_class=kind, dependencies=schemes, tags=[tag])

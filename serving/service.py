@@ -15,6 +15,7 @@ from indexer.store.collection import locate
 from indexer.store.paths import display
 from indexer.store.thumbnail_files import keep_thumbnails, thumbnails_folder
 from search import Engine
+from serving.images.archives import Archives
 from serving.images.responses import ImageResponses
 from serving.images.safe_open import may_be_read
 from serving.schemas.paths import FolderNames
@@ -22,6 +23,7 @@ from serving.services.engine_pool import EnginePool
 from serving.services.errors import InsecureAddress
 from serving.services.jobs import Jobs
 from serving.services.search import SearchService
+from serving.services.tags import TagService
 from serving.services.texts import TextService
 
 from .credentials import Credentials
@@ -41,7 +43,9 @@ class Service:
         metrics: What Prometheus may know.
         search: Answers searches, and encodes.
         texts: Classifies texts.
+        tags: Tags of images.
         images: Thumbnails and files.
+        archives: Images as zips.
         jobs: Index jobs.
         folders: How clients see the folders of this machine.
     """
@@ -51,7 +55,9 @@ class Service:
     metrics: Metrics
     search: SearchService
     texts: TextService
+    tags: TagService
     images: ImageResponses
+    archives: Archives
     jobs: Jobs
     folders: FolderNames
 
@@ -66,7 +72,7 @@ def check_address(settings: Settings) -> None:
         loopback = ipaddress.ip_address(settings.host).is_loopback
     except ValueError:
         loopback = settings.host == "localhost"
-    if not (loopback or settings.api_keys or settings.insecure):
+    if not (loopback or settings.key_required or settings.insecure):
         raise InsecureAddress(
             f"at {settings.host} everybody in the network could search: name a key with --api-key "
             "or $CLIPDEX_API_KEY, or say --insecure"
@@ -96,11 +102,21 @@ def make_service(settings: Settings, metrics: Metrics, shared: Shared) -> Servic
     engines = EnginePool(collection, threads=settings.threads, queue=settings.queue)
     search = SearchService(engines, settings, metrics)
     texts = TextService(collection, queue=settings.queue)
+    tags = TagService(engines, queue=settings.queue)
     images = ImageResponses(search, settings)
     known = [collection.folder, cache_folder(), *settings.allow_index]
     folders = FolderNames(known, whole=settings.expose_paths)
     return Service(
-        settings, shared.credentials, metrics, search, texts, images, shared.jobs, folders
+        settings=settings,
+        credentials=shared.credentials,
+        metrics=metrics,
+        search=search,
+        texts=texts,
+        tags=tags,
+        images=images,
+        archives=Archives(search, images),
+        jobs=shared.jobs,
+        folders=folders,
     )
 
 
@@ -132,6 +148,7 @@ async def running(
     finally:
         shared.close()
         service.texts.close()
+        service.tags.close()
         service.search.close()
         service.search.engines.close()
 

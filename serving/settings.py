@@ -16,7 +16,7 @@ API_KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 class InvalidKey(ClipdexError):
-    """An API key that no client could send, or that anybody could."""
+    """An API key that no client could send, that anybody could, or whose right is not clear."""
 
 
 class InvalidProxy(ClipdexError):
@@ -35,8 +35,9 @@ class Settings:
         collection: Its folder; found as `indexer.store.collection.locate` does when None.
         host: Address or name to listen at; also a name that the server answers to.
         port: Port to listen at.
-        api_keys: Any of them lets a client in; without any, all clients are let in. Each is made
-            of printable ASCII characters, as headers are.
+        api_keys: Any of them lets a client search, index, and change tags. Each is made of
+            printable ASCII characters, as headers are. Without keys, all clients may do all of it.
+        read_keys: Any of them lets a client search and look, and change nothing.
         insecure: Whether a public address without a key is intended.
         allow_hosts: Names that clients call the server by, beside localhost, this machine's name
             and plain addresses.
@@ -65,6 +66,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8765
     api_keys: tuple[str, ...] = ()
+    read_keys: tuple[str, ...] = ()
     insecure: bool = False
     allow_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
@@ -87,12 +89,16 @@ class Settings:
     hints: bool = True
 
     def __post_init__(self) -> None:
-        for key in self.api_keys:
+        for key in (*self.api_keys, *self.read_keys):
             if not API_KEY.fullmatch(key):
                 raise InvalidKey(
                     "an API key is empty, or has characters that headers cannot carry: it is made "
                     "of ASCII letters, digits and punctuation, as `openssl rand -hex 32` prints it"
                 )
+        if not set(self.api_keys).isdisjoint(self.read_keys):
+            raise InvalidKey(
+                "a key is both among those that write and among those that only read: name it once"
+            )
         for proxy in self.trusted_proxies:
             try:
                 ipaddress.ip_network(proxy)
@@ -113,7 +119,7 @@ class Settings:
     @property
     def key_required(self) -> bool:
         """Whether clients need a key."""
-        return bool(self.api_keys)
+        return bool(self.api_keys or self.read_keys)
 
     @property
     def limits(self) -> Limits:

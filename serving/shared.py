@@ -40,4 +40,5 @@ def make_shared(settings: Settings) -> Shared:
     jobs = Jobs(locate(settings.collection), settings.allow_index, settings.limits)
     rate = settings.rate_limit
     requests = TokenBuckets(rate, burst=max(1.0, rate * BURST_SECONDS)) if rate else None
-    return Shared(Credentials(settings.api_keys), requests, jobs, jobs.close)
+    credentials = Credentials(settings.api_keys, settings.read_keys)
+    return Shared(credentials, requests, jobs, jobs.close)

@@ -52,4 +52,15 @@ def _labels(ctx: typer.Context) -> Iterable[str]:
         return [label for label, _, _ in catalog.label_counts()]
 
 
-models, heads, labels = map(_offering, (_models, _heads, _labels))
+def _tags(ctx: typer.Context) -> Iterable[str]:
+    from contextlib import closing
+
+    from indexer.store.catalog import open_reader
+    from indexer.store.collection import locate
+    from search.tags import RESERVED
+
+    with closing(open_reader(locate(_collection(ctx)))) as catalog:
+        return {*RESERVED, *(label for label, _ in catalog.own_label_counts())}
+
+
+models, heads, labels, tags = map(_offering, (_models, _heads, _labels, _tags))

@@ -27,6 +27,16 @@ Label = Annotated[
         autocompletion=completion.labels,
     ),
 ]
+Tag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        metavar="TAG",
+        help='Only images that you gave this label; can be repeated. Images tagged "hidden" are '
+        "left out unless this is it.",
+        autocompletion=completion.tags,
+    ),
+]
 MinRelevance = Annotated[
     float,
     typer.Option(

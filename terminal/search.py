@@ -61,6 +61,7 @@ def search(
     until: options.Until = None,
     exclude: options.Exclude = None,
     label: options.Label = None,
+    tag: options.Tag = None,
     collapse: options.Collapse = False,
     collection: options.Collection = None,
     as_json: options.Json = False,
@@ -83,6 +84,8 @@ def search(
 
     Example: clipdex search --label "dog>0.8" --since 7d
 
+    Example: clipdex search --tag favourite --tag Italy
+
     Example: clipdex search a dog on a beach -k 60 --open
 
     Example: clipdex search a church --in Italy --since 2024-07 --until 2024-08
@@ -94,7 +97,7 @@ def search(
             raise typer.BadParameter(
                 "--not, --not-image and --min-relevance need a text, or an --image"
             )
-        if not (folders or since or until or exclude or label):
+        if not (folders or since or until or exclude or label or tag):
             raise typer.BadParameter(
                 "give a text, an image with --image, or a condition such as --label or --in"
             )
@@ -107,7 +110,7 @@ def search(
         without=without or (),
         unlike=unlike or (),
         image_weight=weight,
-        filter=_filter(folders, since, until, exclude),
+        filter=_filter(folders, since, until, exclude, tag),
         labels=_labels(label),
         k=k,
         offset=offset,
@@ -138,6 +141,7 @@ def similar(
     until: options.Until = None,
     exclude: options.Exclude = None,
     label: options.Label = None,
+    tag: options.Tag = None,
     collapse: options.Collapse = False,
     collection: options.Collection = None,
     as_json: options.Json = False,
@@ -161,7 +165,7 @@ def similar(
     request = SearchRequest(
         k=k,
         min_relevance=min_relevance,
-        filter=_filter(folders, since, until, exclude),
+        filter=_filter(folders, since, until, exclude, tag),
         labels=_labels(label),
         collapse=collapse,
     )
@@ -205,15 +209,19 @@ def _from_server(collection: str | None, request: "SearchRequest") -> "Results |
 
 
 def _filter(
-    folders: list[str] | None, since: str | None, until: str | None, exclude: list[str] | None
+    folders: list[str] | None,
+    since: str | None,
+    until: str | None,
+    exclude: list[str] | None,
+    tags: list[str] | None,
 ) -> "Filter | None":
-    if not (folders or exclude) and since is None and until is None:
+    if not (folders or exclude or tags) and since is None and until is None:
         return None
     from indexer.errors import QueryError
     from search.filters.filter import Filter
 
     try:
-        return Filter(folders or (), since, until, exclude or ())
+        return Filter(folders or (), since, until, exclude or (), tags=tags or ())
     except QueryError as exc:
         raise typer.BadParameter(str(exc)) from exc
 

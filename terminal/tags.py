@@ -38,29 +38,29 @@ def add(
 ) -> None:
     """Label indexed images.
 
-    `clipdex adapt train NAME` learns from these labels, and `clipdex search --label` finds them.
+    `clipdex adapt train NAME` learns from these labels, and `clipdex search --tag` finds them.
+    Two are reserved: "favourite", and "hidden", whose images are left out of every search that does
+    not ask for them.
 
     Example: clipdex tags add pear ./orchard/IMG_0815.jpg
+
+    Example: clipdex tags add hidden ./screenshots
     """
-    from adaptation.sidecars.tags import unwritable
+    from indexer.errors import QueryError
     from indexer.store.catalog import write_transaction
     from indexer.store.collection import locate
-    from indexer.store.rows import SavedLabel
-    from indexer.store.tables.base import OWN
     from search.labels.saved import contents_at
+    from search.labels.tagging import change_tags
+    from search.tags import checked_tag
 
-    label = valid_text(label).strip()
-    if not label:
-        raise typer.BadParameter("the label is empty")
-    character = unwritable(label)
-    if character is not None:
-        raise typer.BadParameter(
-            f"the label contains the control character U+{ord(character):04X}: leave it out"
-        )
+    try:
+        label = checked_tag(label)
+    except QueryError as exc:
+        raise typer.BadParameter(str(exc)) from exc
     with write_transaction(locate(collection), "tags add") as catalog:
         contents = contents_at(catalog, paths)
-        count = catalog.save_labels(SavedLabel(number, label, 1.0, OWN) for number in contents)
-    out(f"{label}: {_images(count)}")
+        change_tags(catalog, contents, add=[label])
+    out(f"{label}: {_images(len(contents))}")
 
 
 @app.command()
@@ -142,7 +142,7 @@ def export(
         found = labels_by_path(engine.catalog, minimum=min_probability)
         if as_xmp:
             from adaptation.sidecars import Tags, write
-            from adaptation.sidecars.tags import unwritable
+            from indexer.arguments import unwritable
 
             tags: Tags = {
                 path: [(one.label,) for one in labels if not unwritable(one.label)]

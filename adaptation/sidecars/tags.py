@@ -8,15 +8,11 @@ split.
 import unicodedata
 from collections.abc import Iterable
 
+from indexer.arguments import unwritable
 from indexer.errors import TagError
 
 Tag = tuple[str, ...]
 """The levels of a keyword from the top, ("Animals", "Dog"); most tags have one."""
-
-# Control characters, lone surrogates, separators of lines and paragraphs: XML cannot represent
-# most of them, and none belongs in a single line.
-_REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_NO_CHARACTERS = frozenset({"\ufffe", "\uffff"})
 
 
 def checked(tags: Iterable[Tag]) -> list[Tag]:
@@ -46,14 +42,6 @@ def lightroom(tag: Tag) -> str:
 def digikam(tag: Tag) -> str:
     """Return the levels as digiKam writes them: Animals/Dog."""
     return "/".join(level.replace("|", "\\").replace("/", "\\") for level in tag)
-
-
-def unwritable(text: str) -> str | None:
-    """Return the first character of a text that a sidecar cannot hold; None if there is none."""
-    for character in text:
-        if unicodedata.category(character) in _REFUSED or character in _NO_CHARACTERS:
-            return character
-    return None
 
 
 def _checked(tag: Tag | str) -> Tag:

@@ -124,7 +124,9 @@ def open_reader(collection: Collection) -> StoreReader:
 
 
 @contextmanager
-def writing(collection: Collection, purpose: str) -> Iterator[StoreWriter]:
+def writing(
+    collection: Collection, purpose: str, wait: float | None = None
+) -> Iterator[StoreWriter]:
     """Open a collection for writing, made or migrated if need be.
 
     A folder has one writer; a database several.
@@ -132,6 +134,8 @@ def writing(collection: Collection, purpose: str) -> Iterator[StoreWriter]:
     Args:
         collection: The collection to write.
         purpose: What the writer does ("index", "forget"), for the message to others who wait.
+        wait: Seconds to wait for other writers; None for what suits a command: not at all for the
+            only writer of a folder, and a minute for what commits to a database.
 
     Raises:
         CollectionLocked: Another process is writing; the message names it.
@@ -139,24 +143,26 @@ def writing(collection: Collection, purpose: str) -> Iterator[StoreWriter]:
         CollectionStorageError: It cannot be written, or the disk is full.
     """
     if isinstance(collection, SharedCollection):
-        with collection.writing() as store:
+        with collection.writing(wait) as store:
             yield store
         return
     place = str(collection.folder)
     with (
-        writer_lock(collection, purpose),
+        writer_lock(collection, purpose, wait or 0.0),
         closing(Catalog(connect_writer(collection.catalog, place))) as catalog,
     ):
         yield catalog
 
 
 @contextmanager
-def write_transaction(collection: Collection, purpose: str) -> Iterator[StoreWriter]:
+def write_transaction(
+    collection: Collection, purpose: str, wait: float | None = None
+) -> Iterator[StoreWriter]:
     """Open an existing collection as `writing` does, in one transaction.
 
     Raises:
         CollectionNotFound: Nothing was indexed there yet.
     """
     collection.require()
-    with writing(collection, purpose) as catalog, catalog.transaction():
+    with writing(collection, purpose, wait) as catalog, catalog.transaction():
         yield catalog

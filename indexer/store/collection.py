@@ -224,11 +224,16 @@ class SharedCollection(Collection):
         return PostgresStore.read(self.address, self.pooled)
 
     @contextmanager
-    def writing(self) -> "Iterator[PostgresStore]":
-        """Open it for writing, beside others that do."""
+    def writing(self, wait: float | None = None) -> "Iterator[PostgresStore]":
+        """Open it for writing, beside others that do.
+
+        Args:
+            wait: Seconds to wait for another writer's commit; None for as long as an index run
+                does.
+        """
         from .postgres.store import PostgresStore
 
-        store = PostgresStore.write(self.address)
+        store = PostgresStore.write(self.address, wait)
         try:
             yield store
         finally:

@@ -19,12 +19,13 @@ from .records import MAX_INTEGER
 
 
 @contextmanager
-def writer_lock(collection: Collection, purpose: str) -> Iterator[None]:
+def writer_lock(collection: Collection, purpose: str, wait: float = 0.0) -> Iterator[None]:
     """Hold the collection's write lock.
 
     Args:
         collection: The collection to write.
         purpose: What the writer does ("index", "forget"), for the message to others.
+        wait: Seconds to wait for another process.
 
     Raises:
         CollectionLocked: Another process holds the lock; the message names it.
@@ -35,7 +36,7 @@ def writer_lock(collection: Collection, purpose: str) -> Iterator[None]:
     lock = FileLock(collection.folder / "writer.lock")
     owner = collection.folder / "writer.json"
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except Timeout as exc:
         raise CollectionLocked(
             f"{_owner(collection)} is writing to {collection.folder}. Wait until it ends, or "

@@ -192,6 +192,15 @@ class StoreReader(Protocol):
     def saved_labels(self, *, minimum: float = 0.0) -> list[SavedLabel]:
         """Return the labels of images that have a file, by image, likeliest first."""
 
+    def own_labels(self, contents: Sequence[int]) -> list[tuple[int, str]]:
+        """Return (content, label) of what the user said of these contents, in this order."""
+
+    def own_label_counts(self) -> list[tuple[str, int]]:
+        """Return (label, images that the user gave it to), by label."""
+
+    def contents_with_own_label(self, label: str) -> Ids:
+        """Return the contents `(n,)`, ascending, that have a file and this label of the user's."""
+
     def count_own_labels(self, contents: Sequence[int]) -> int:
         """Return how many labels the user gave to these contents."""
 
@@ -286,6 +295,9 @@ class StoreWriter(StoreReader, Protocol):
 
     def remove_label(self, label: str, contents: Iterable[int] | None = None) -> int:
         """Forget a label of these contents, or of all, whoever gave it; return how many."""
+
+    def remove_tags(self, tags: Iterable[tuple[str, int]]) -> int:
+        """Forget what the user said, given as (label, content); return how many there were."""
 
     def remove_own_labels(self, contents: Iterable[int]) -> None:
         """Forget what the user said of these contents."""

@@ -4,7 +4,7 @@ An image passes if one of its files meets every condition. Its date is what the 
 XMP), or otherwise the file's modification time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from indexer.arguments import several
 from indexer.errors import QueryError
 from indexer.scan.exclusions import Exclusions, parse
 from indexer.store.records import FileConditions, Moment, join
+from search.tags import checked_tag
 
 from . import dates
 from .folders import scopes_of
@@ -36,12 +37,15 @@ class Filter:
             one or several.
         since: A date in one of the forms of `dates.ACCEPTED`.
         until: Likewise; includes all of the day, month or year that it names.
+        tags: Labels that the user gave, all of which the image has; one or several. Images that the
+            user hides pass only where "hidden" is among them.
         exclude: Patterns of files and folders by gitignore's rules, as for indexing; one or
             several.
         among: More conditions, each as the content ids `(n,)` that pass.
 
     Raises:
-        QueryError: `since` or `until` is not a date, or they are the wrong way round.
+        QueryError: `since` or `until` is not a date, or they are the wrong way round; or a tag is
+            empty or has control characters.
         ExclusionError: One of `exclude` is not a pattern.
     """
 
@@ -50,10 +54,12 @@ class Filter:
     until: str | None = None
     exclude: Sequence[str] = ()
     among: "Sequence[Ids]" = field(default=(), compare=False)
+    tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folders", several(self.folders))
         object.__setattr__(self, "exclude", several(self.exclude))
+        object.__setattr__(self, "tags", tuple(map(checked_tag, several(self.tags))))
         since, until = self._moments()
         if since and until and since.wall >= until.wall and since.instant >= until.instant:
             raise QueryError(
@@ -63,7 +69,12 @@ class Filter:
             parse(pattern, ())
 
     def __bool__(self) -> bool:
-        return bool(self.folders or self.since or self.until or self.exclude or len(self.among))
+        return bool(self._about_files or self.tags or len(self.among))
+
+    @property
+    def _about_files(self) -> bool:
+        """Whether files have to meet conditions."""
+        return bool(self.folders or self.since or self.until or self.exclude)
 
     def ids(self, catalog: "StoreReader") -> "Ids":
         """Return the contents that pass, `(n,)` ascending.
@@ -73,8 +84,9 @@ class Filter:
         """
         import numpy as np
 
+        more = [*map(catalog.contents_with_own_label, self.tags), *self.among]
         conditions = self._conditions(catalog)
-        passing: Iterator[int]
+        passing: Iterable[int]
         if self.exclude:
             left_out = self._left_out(catalog)
             passing = (
@@ -82,11 +94,13 @@ class Filter:
                 for content, root, path in catalog.files_meeting(conditions)
                 if not left_out(root, path)
             )
+        elif self.tags and not self._about_files:
+            passing = more.pop(0)  # not every file of the collection
         else:
             passing = catalog.contents_meeting(conditions)
         found = np.unique(np.fromiter(passing, dtype=np.int64))
-        for more in self.among:
-            found = np.intersect1d(found, more)
+        for one in more:
+            found = np.intersect1d(found, one)
         return found
 
     def paths(self, catalog: "StoreReader", ids: Sequence[int]) -> dict[int, set[bytes]]:

@@ -9,7 +9,13 @@ from search.hits import Hit
 
 
 def newest(
-    catalog: StoreReader, among: Ids | None, k: int, offset: int, *, collapsed: bool = False
+    catalog: StoreReader,
+    among: Ids | None,
+    k: int,
+    offset: int,
+    *,
+    without: Ids,
+    collapsed: bool = False,
 ) -> list[Hit]:
     """Return the hits `offset + 1` to `offset + k`, newest first.
 
@@ -20,17 +26,26 @@ def newest(
         among: Only these content ids; None for all.
         k: How many hits.
         offset: How many to skip.
+        without: None of these content ids.
         collapsed: Show near-duplicates as one hit; k and offset then count groups.
     """
     if collapsed:
         from .collapse import collapse
 
-        return collapse(catalog, lambda count: newest(catalog, among, count, 0), k=k, offset=offset)
-    if among is None:
-        ids = catalog.newest(min(k, MAX_INTEGER), min(offset, MAX_INTEGER))
-    else:
+        def ranked(count: int) -> list[Hit]:
+            return newest(catalog, among, count, 0, without=without)
+
+        return collapse(catalog, ranked, k=k, offset=offset)
+    if among is not None:
         every = catalog.newest_first()
+        among = np.setdiff1d(among, without)
         ids = every[np.isin(every, among)][offset : offset + k].tolist()
+    elif without.size:
+        first = min(offset + k + without.size, MAX_INTEGER)
+        some = np.array(catalog.newest(first, 0), dtype=np.int64)
+        ids = some[~np.isin(some, without)][offset : offset + k].tolist()
+    else:
+        ids = catalog.newest(min(k, MAX_INTEGER), min(offset, MAX_INTEGER))
     contents = catalog.contents(ids)
     hits = [Hit.of(contents[number], 0.0, None) for number in ids if number in contents]
     return [hit.ranked(offset + rank) for rank, hit in enumerate(hits, start=1)]

@@ -37,7 +37,9 @@ SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:
 
 
 @dataclass(frozen=True)
-class _Known:
+class KnownImage:
+    """What the collection knows of an image: its files, and the folders that they may lie in."""
+
     digest: bytes
     format: str
     files: list[StoredFile]
@@ -57,7 +59,7 @@ class ImageResponses:
         self.settings = settings
         self.collection = search.engines.collection
 
-    def _read(self, known: _Known) -> tuple[StoredFile, bytes]:
+    def _read(self, known: KnownImage) -> tuple[StoredFile, bytes]:
         remote = self.settings.allow_remote
         return read_first(known.files, known.roots, known.digest, remote)
 
@@ -77,7 +79,7 @@ class ImageResponses:
             NotFound: None of its files is still what was indexed.
             ImageError: It cannot be decoded any more.
         """
-        known = await self._known(number)
+        known = await self.known(number)
         own = f'"{known.digest.hex()[:32]}-{size}"'
         headers = _headers(own, known, version)
         if _matches(etag, own):
@@ -110,27 +112,13 @@ class ImageResponses:
             ImageNotFound: No image has this id.
             NotFound: None of its files is still what was indexed.
         """
-        known = await self._known(number)
+        known = await self.known(number)
         own = f'"{known.digest.hex()[:32]}-file{"-original" * self.settings.originals}"'
         cached = _headers(own, known, version)
         if _matches(etag, own):
             return Response(status_code=304, headers=cached)
 
-        def make() -> tuple[StoredFile, bytes, str]:
-            file, data = self._read(known)
-            if self.settings.originals:
-                media = MEDIA_TYPES.get(known.format, "application/octet-stream")
-                return file, data, media
-            try:
-                stripped = strip_metadata(data, known.format)
-            except Unstrippable:
-                stripped = None
-            if stripped is not None:
-                return file, *stripped
-            preview = webp(data, PREVIEW_SIDE, self.settings.limits, name=file.path)
-            return file, preview, "image/webp"
-
-        file, data, media = await self.search.run_with_images(make)
+        file, data, media = await self.search.run_with_images(lambda: self.content(known))
         name = quote(os.path.basename(file.path).decode("utf-8", "replace"), safe="")
         headers = cached | {
             "Content-Disposition": f"inline; filename*=UTF-8''{name}",
@@ -138,14 +126,40 @@ class ImageResponses:
         }
         return Response(data, media_type=media, headers=headers)
 
-    async def _known(self, number: int) -> _Known:
-        def look(engine: Engine) -> _Known | None:
+    def content(self, known: KnownImage) -> tuple[StoredFile, bytes, str]:
+        """Return one of an image's files, what clients get of it, and its media type.
+
+        Raises:
+            NotFound: None of its files is still what was indexed.
+            ImageError: It cannot be decoded any more.
+        """
+        file, data = self._read(known)
+        if self.settings.originals:
+            return file, data, MEDIA_TYPES.get(known.format, "application/octet-stream")
+        try:
+            stripped = strip_metadata(data, known.format)
+        except Unstrippable:
+            stripped = None
+        if stripped is not None:
+            return file, *stripped
+        preview = webp(data, PREVIEW_SIDE, self.settings.limits, name=file.path)
+        return file, preview, "image/webp"
+
+    async def known(self, number: int) -> KnownImage:
+        """Look up an image by its id.
+
+        Raises:
+            ImageNotFound: No image has this id.
+            Busy: Too many requests wait.
+        """
+
+        def look(engine: Engine) -> KnownImage | None:
             with engine.question():
                 kind = engine.catalog.digest_and_format(number)
                 if kind is None:
                     return None
                 roots = list(engine.catalog.roots().values())
-                return _Known(*kind, engine.catalog.files_of(number), roots)
+                return KnownImage(*kind, engine.catalog.files_of(number), roots)
 
         known = await self.search.engines.run(look)
         if known is None:
@@ -153,7 +167,7 @@ class ImageResponses:
         return known
 
 
-def _headers(etag: str, known: _Known, version: str | None) -> dict[str, str]:
+def _headers(etag: str, known: KnownImage, version: str | None) -> dict[str, str]:
     lasting = version is not None and version == version_of(known.digest)
     return {"ETag": etag, "Cache-Control": FOREVER if lasting else ASK_AGAIN}
 

@@ -1,6 +1,19 @@
 """The routes: one module a resource, no logic."""
 
-from . import docs, embeddings, images, jobs, labels, page, search, sessions, status, texts
+from . import (
+    docs,
+    download,
+    embeddings,
+    images,
+    jobs,
+    labels,
+    page,
+    search,
+    sessions,
+    status,
+    tags,
+    texts,
+)
 
 ROUTERS = (
     page.router,
@@ -8,7 +21,9 @@ ROUTERS = (
     status.health,
     status.router,
     search.router,
+    tags.router,
     images.router,
+    download.router,
     labels.router,
     texts.router,
     embeddings.router,

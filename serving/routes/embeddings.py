@@ -5,7 +5,7 @@ from serving.schemas import requests, responses
 from serving.service import ServiceDep
 from serving.services.embeddings import embed
 
-router = protected_router("embeddings")
+router = protected_router("embeddings", only_asks=True)
 
 
 @router.post("/v1/embeddings", summary="Vectors of texts and images, as OpenAI's clients ask")

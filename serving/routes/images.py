@@ -45,6 +45,7 @@ async def image(service: ServiceDep, number: ImageId) -> responses.ImageAnswer:
         taken_at=hit.taken_at,
         dated_by=hit.dated_by,
         size_bytes=details.size,
+        tags=details.tags,
         **responses.links(number, hit.digest, service.settings.root_path),
     )
 

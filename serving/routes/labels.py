@@ -6,7 +6,7 @@ from serving.service import ServiceDep
 from serving.services import labels
 from serving.services.search_request import filter_of
 
-router = protected_router("labels")
+router = protected_router("labels", only_asks=True)
 
 
 @router.post("/v1/label", summary="Which of these labels fits an image best")

@@ -12,7 +12,7 @@ from serving.schemas import requests, responses
 from serving.service import Service, ServiceDep
 from serving.services.search_request import echo, request_of_body, request_of_query
 
-router = protected_router("search")
+router = protected_router("search", only_asks=True)
 
 
 @router.get("/v1/search", summary="Search by text; the newest images without one")

@@ -5,7 +5,7 @@ from serving.authentication import protected_router
 from serving.schemas import requests, responses
 from serving.service import ServiceDep
 
-router = protected_router("texts")
+router = protected_router("texts", only_asks=True)
 
 
 @router.post("/v1/classify-text", summary="Which labels a text classifier gives to texts")

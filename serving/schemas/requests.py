@@ -14,9 +14,18 @@ from pydantic import (
     model_validator,
 )
 
+from indexer.errors import QueryError
 from indexer.store.records import MAX_INTEGER
+from search.tags import checked_tag
 
 MAX_HITS = 500
+# Of a search, or of a change.
+MAX_TAGS = 20
+# Images whose tags are changed at once.
+MAX_TAGGED = 500
+MAX_LISTED_TAGS = 10_000
+# Images of a download.
+MAX_DOWNLOADED = 2000
 # Of a request to classify: a pass of the encoder.
 MAX_TEXTS = 64
 THUMBNAIL_SIZES = (160, 320, 640, 1600)
@@ -40,6 +49,13 @@ def _is_wording(value: str) -> str:
     return _is_text(value)
 
 
+def _as_tag(value: str) -> str:
+    try:
+        return checked_tag(_is_text(value))
+    except QueryError as exc:
+        raise ValueError(str(exc)) from None
+
+
 def _decoded(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -51,6 +67,7 @@ def _decoded(value: object) -> object:
 
 Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_is_text)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_is_text)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_as_tag)]
 Wording = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_is_wording)]
 Weight = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -99,6 +116,13 @@ class SearchQuery(Strict):
     label: list[Words] = Field(
         [], max_length=8, description="Only images that show this.", examples=[["cat>0.5"]]
     )
+    tags: list[Tag] = Field(
+        [],
+        alias="tag",
+        max_length=MAX_TAGS,
+        description="Only images that have this tag; `hidden` images only with it.",
+        examples=[["favourite"]],
+    )
 
 
 class Weights(Strict):
@@ -116,6 +140,7 @@ class FilterBody(Strict):
     until: Words | None = None
     min_relevance: Share = 0.0
     labels: list[Words] = Field([], max_length=8, examples=[["cat>0.5"]])
+    tags: list[Tag] = Field([], max_length=MAX_TAGS, examples=[["favourite"]])
 
 
 class SearchBody(Strict):
@@ -174,6 +199,63 @@ class LabelCountBody(Strict):
     labels: list[Words] = Field(min_length=1, max_length=32, examples=[["cat", "dog"]])
     min_probability: Share = 0.5
     filter: FilterBody = FilterBody()
+
+
+class TagsQuery(Strict):
+    """Which tags to list."""
+
+    prefix: Annotated[str, StringConstraints(max_length=200), AfterValidator(_is_text)] = Field(
+        "", description="What the tags begin with, in any case."
+    )
+    k: int = Field(1000, ge=1, le=MAX_LISTED_TAGS, description="Number of tags.")
+
+
+class TagsBody(Strict):
+    """Tags to add to images and to take from them."""
+
+    image_ids: list[ImageId] = Field(min_length=1, max_length=MAX_TAGGED, examples=[[12, 13]])
+    add: list[Tag] = Field([], max_length=MAX_TAGS, examples=[["favourite"]])
+    remove: list[Tag] = Field([], max_length=MAX_TAGS, examples=[[]])
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.add and not self.remove:
+            raise ValueError("give tags to add, or to remove")
+        if len({*self.add, *self.remove}) > MAX_TAGS:
+            raise ValueError(f"add and remove have more than {MAX_TAGS} tags")
+        if not set(self.add).isdisjoint(self.remove):
+            raise ValueError("a tag is in both add and remove")
+        return self
+
+
+class DownloadQuery(Strict):
+    """The images of a download, in a URL."""
+
+    ids: str = Field(
+        pattern="^[0-9]{1,19}(,[0-9]{1,19})*$",
+        max_length=20 * MAX_DOWNLOADED,
+        description=f"Ids of up to {MAX_DOWNLOADED:,} images, with commas between them.",
+        examples=["12,13"],
+    )
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        if len(self.image_ids) > MAX_DOWNLOADED:
+            raise ValueError(f"more than {MAX_DOWNLOADED:,} images")
+        if not all(1 <= number <= MAX_ID for number in self.image_ids):
+            raise ValueError(f"an id is not between 1 and {MAX_ID}")
+        return self
+
+    @property
+    def image_ids(self) -> list[int]:
+        """The ids as numbers."""
+        return [int(number) for number in self.ids.split(",")]
+
+
+class DownloadBody(Strict):
+    """The images of a download."""
+
+    image_ids: list[ImageId] = Field(min_length=1, max_length=MAX_DOWNLOADED, examples=[[12, 13]])
 
 
 class ClassifyTextBody(Strict):

@@ -64,7 +64,7 @@ class SearchAnswer(Answer):
 
 
 class ImageAnswer(Answer):
-    """One image's metadata.
+    """One image's metadata; `tags` are sorted.
 
     dated_by: "image" where it, or its name, says when it was taken; "file" where `taken_at` is only
     when its file last changed.
@@ -80,6 +80,7 @@ class ImageAnswer(Answer):
     taken_at: str | None
     dated_by: Literal["image", "file"]
     size_bytes: int
+    tags: list[str]
     thumbnail: str
     file: str
 
@@ -157,6 +158,37 @@ class LabelCountAnswer(Answer):
     """In the order of the request."""
 
     counts: list[LabelCount]
+
+
+class TagCount(Answer):
+    """A tag, and how many images a search for it chooses from."""
+
+    tag: str
+    count: int
+
+
+class TagsAnswer(Answer):
+    """Sorted by tag. total: how many tags begin so, whatever `k` is."""
+
+    total: int
+    tags: list[TagCount]
+
+
+class TagChange(Answer):
+    """Images whose tags were changed alike.
+
+    The reverse, `removed` as `add` and `added` as `remove` for the same images, undoes it.
+    """
+
+    image_ids: list[int]
+    added: list[str]
+    removed: list[str]
+
+
+class TagChangesAnswer(Answer):
+    """What is now other than before: images that had a tag already do not appear with it."""
+
+    changes: list[TagChange]
 
 
 class StatusAnswer(Answer):
@@ -240,10 +272,15 @@ class JobsAnswer(Answer):
 
 
 class SessionAnswer(Answer):
-    """required: whether a key is needed at all."""
+    """What the page's session lets it do.
+
+    required: whether a key is needed at all. may_write: whether the session's key does more than
+    search and look; true where no key is needed.
+    """
 
     required: bool
     signed_in: bool
+    may_write: bool
 
 
 class Health(Answer):

@@ -86,9 +86,10 @@ async def count_labels(
     def count(engine: Engine) -> list[int]:
         with engine.question():
             passing = chosen.ids(engine.catalog) if chosen else None
+            hidden = engine.hidden(chosen)
             counts = []
             for name in labels:
-                matching = engine.images_with_label(name, min_probability)
+                matching = np.setdiff1d(engine.images_with_label(name, min_probability), hidden)
                 if passing is not None:
                     matching = np.intersect1d(matching, passing)
                 counts.append(len(matching))

@@ -57,7 +57,7 @@ def request_of_body(body: SearchBody, *, absolute: bool = False) -> SearchReques
 
 
 def filter_of(chosen: SearchQuery | FilterBody, *, absolute: bool = False) -> Filter | None:
-    """Return the filter by folder and date, or None without such conditions.
+    """Return the filter by folder, date and tag, or None without such conditions.
 
     Args:
         chosen: What a client has sent.
@@ -70,9 +70,9 @@ def filter_of(chosen: SearchQuery | FilterBody, *, absolute: bool = False) -> Fi
         parts = Path(folder).parts
         if ".." in parts or "\0" in folder or (Path(folder).is_absolute() and not absolute):
             raise QueryError(f"there is no indexed image in {folder[:200]!r}")
-    if not chosen.folders and chosen.since is None and chosen.until is None:
+    if not (chosen.folders or chosen.tags) and chosen.since is None and chosen.until is None:
         return None
-    return Filter(chosen.folders, chosen.since, chosen.until)
+    return Filter(chosen.folders, chosen.since, chosen.until, tags=chosen.tags)
 
 
 def echo(query: SearchQuery | SearchBody) -> dict[str, Any]:

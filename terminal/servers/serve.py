@@ -62,14 +62,33 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
                 envvar="CLIPDEX_API_KEY",
                 show_envvar=True,
                 metavar="KEY",
-                help="A key that lets clients in; can be repeated. Other users of this machine "
-                "can see a command's options, so prefer the variable or the file.",
+                help="A key that lets clients search, index and change tags; can be repeated. "
+                "Other users of this machine can see a command's options, so prefer the variable "
+                "or the file.",
             ),
         ] = None,
         api_key_file: Annotated[
             Path | None,
             typer.Option(
                 envvar="CLIPDEX_API_KEY_FILE", metavar="FILE", help="A file of keys, one per line."
+            ),
+        ] = None,
+        read_key: Annotated[
+            Texts,
+            typer.Option(
+                envvar="CLIPDEX_READ_KEY",
+                show_envvar=True,
+                metavar="KEY",
+                help="A key that lets clients search and look, and change nothing; can be "
+                "repeated.",
+            ),
+        ] = None,
+        read_key_file: Annotated[
+            Path | None,
+            typer.Option(
+                envvar="CLIPDEX_READ_KEY_FILE",
+                metavar="FILE",
+                help="A file of such keys, one per line.",
             ),
         ] = None,
         insecure: Annotated[
@@ -258,7 +277,8 @@ def command(create_app: Callable[[Any], Any]) -> Callable[..., None]:
             collection=collection,
             host=host,
             port=port,
-            api_keys=_keys(api_key, api_key_file),
+            api_keys=_keys("api-key", api_key, api_key_file),
+            read_keys=_keys("read-key", read_key, read_key_file),
             insecure=insecure,
             allow_hosts=tuple(allow_host or ()),
             trusted_proxies=tuple(trusted_proxy or ()),
@@ -381,10 +401,11 @@ def _listen(host: str, port: int) -> "socket.socket":
     return listening
 
 
-def _keys(named: Texts, file: Path | None) -> tuple[str, ...]:
-    """Return the keys of the options and the variables; one that is there gives at least one."""
-    if not named and "CLIPDEX_API_KEY" in os.environ:
-        raise typer.BadParameter("$CLIPDEX_API_KEY is empty: set it to a key, or unset it")
+def _keys(option: str, named: Texts, file: Path | None) -> tuple[str, ...]:
+    """Return the keys of two options and their variables; one that is there gives at least one."""
+    variable = f"CLIPDEX_{option.upper().replace('-', '_')}"
+    if not named and variable in os.environ:
+        raise typer.BadParameter(f"${variable} is empty: set it to a key, or unset it")
     if file is None:
         return tuple(named or ())
     from indexer.text_files import read_text
@@ -392,10 +413,10 @@ def _keys(named: Texts, file: Path | None) -> tuple[str, ...]:
     try:
         lines = read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as exc:
-        raise typer.BadParameter(f"--api-key-file {file} cannot be read: {exc}") from exc
+        raise typer.BadParameter(f"--{option}-file {file} cannot be read: {exc}") from exc
     keys = [line.strip() for line in lines if line.strip()]
     if not keys:
-        raise typer.BadParameter(f"--api-key-file {file} holds no key: write one on each line")
+        raise typer.BadParameter(f"--{option}-file {file} holds no key: write one on each line")
     return (*(named or ()), *keys)
 
 

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from serving.settings import InvalidKey, Settings
 from support.command import COMMAND
 from support.images import make_photo
 from support.servers import Served, serving
@@ -24,9 +25,26 @@ from support.waiting import wait_until
 JSON = {"Content-Type": "application/json"}
 
 
+READER = {"X-API-Key": "looks only"}
+WRITER = {"X-API-Key": "first key"}
+# Questions that are asked by POST.
+ASKED_BY_POST = {
+    "/v1/search",
+    "/v1/search/image",
+    "/v1/label",
+    "/v1/labels/count",
+    "/v1/classify-text",
+    "/v1/embeddings",
+    "/v1/download",
+}
+
+
 @pytest.fixture(scope="module")
 def locked(photos_indexed: tuple[Path, Path]) -> Iterator[Served]:
-    with serving(photos_indexed[1], "--api-key", "first key", CLIPDEX_API_KEY_FILE="") as server:
+    photos, collection = photos_indexed
+    keys = ("--api-key", "first key", "--read-key", "looks only")
+    allowed = ("--allow-index", photos)
+    with serving(collection, *keys, *allowed, CLIPDEX_API_KEY_FILE="") as server:
         yield server
 
 
@@ -68,6 +86,78 @@ def test_every_documented_operation_needs_a_key(locked: Served) -> None:
                 refused(answer, 401)
 
 
+def test_a_key_that_reads_changes_nothing(locked: Served) -> None:
+    document = locked.get("/openapi.json").json()
+    tried: dict[bool, set[str]] = {True: set(), False: set()}
+    for path, operations in document["paths"].items():
+        if path == "/v1/session":
+            continue
+        for method in operations:
+            where = locked.url + path.replace("{id}", "1")
+            answer = httpx.request(method, where, headers=READER, timeout=120)
+            writes = method != "get" and path not in ASKED_BY_POST
+            tried[writes].add(path)
+            if writes:
+                problem = refused(answer, 403)
+                assert (
+                    problem["detail"]
+                    == "this key lets you search and look, and not change anything"
+                )
+            else:
+                assert answer.status_code not in (401, 403), (method, path, answer.text)
+    assert {"/v1/index", "/v1/jobs/{id}"} <= tried[True]
+    assert tried[False] >= ASKED_BY_POST
+    assert locked.get("/v1/search?q=a+cat", headers=READER).json()["hits"]
+    assert locked.get("/v1/jobs", headers=WRITER).json() == {"jobs": []}
+    refused(httpx.delete(f"{locked.url}/v1/jobs/none", headers=WRITER), 404)
+    # Refused before the body is read, as without a key.
+    head = "POST /v1/index HTTP/1.1\r\nHost: localhost\r\nX-API-Key: looks only\r\n"
+    answer = locked.raw(f"{head}Content-Length: 1000000\r\n\r\n--".encode())
+    assert answer.startswith(b"HTTP/1.1 403")
+
+
+def test_a_session_has_the_right_of_its_key(locked: Served) -> None:
+    for key, may_write in ((READER, False), (WRITER, True)):
+        with locked.client() as client:
+            body = {"key": key["X-API-Key"]}
+            assert client.post("/v1/session", json=body).status_code == 204
+            session = client.get("/v1/session").json()
+            assert session == {"required": True, "signed_in": True, "may_write": may_write}
+            assert client.get("/v1/status").status_code == 200
+            refused(client.delete("/v1/jobs/none"), 404 if may_write else 403)
+            # A key that is sent beside the session adds its right.
+            refused(client.delete("/v1/jobs/none", headers=WRITER), 404)
+            refused(client.post("/v1/index", json={"paths": ["/"]}, headers=READER), 403)
+    refused(locked.get("/v1/status", headers={"Cookie": "clipdex_session=x"}), 401)
+
+
+def test_a_server_without_keys_lets_everybody_write(served: Served) -> None:
+    open_to_all = {"required": False, "signed_in": True, "may_write": True}
+    assert served.get("/v1/session").json() == open_to_all
+
+
+def test_keys_that_only_read_close_a_server(
+    photos_indexed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "keys").write_text("\ufefffrom file\n\n")
+    file = {"CLIPDEX_READ_KEY_FILE": str(tmp_path / "keys")}
+    options = ("--host", "0.0.0.0", "--allow-index", photos_indexed[0])  # a key is needed there
+    with serving(photos_indexed[1], *options, CLIPDEX_READ_KEY="from-variable", **file) as server:
+        at = f"http://127.0.0.1:{server.port}"
+        refused(httpx.get(f"{at}/v1/status"), 401)
+        for key in ("from-variable", "from file"):
+            headers = {"X-API-Key": key}
+            assert httpx.get(f"{at}/v1/status", headers=headers, timeout=60).status_code == 200
+            refused(httpx.post(f"{at}/v1/index", json={}, headers=headers), 403)
+
+
+def test_a_key_of_both_kinds_is_refused() -> None:
+    with pytest.raises(InvalidKey, match="name it once"):
+        Settings(api_keys=("one", "two"), read_keys=("two",))
+    with pytest.raises(InvalidKey, match="ASCII"):
+        Settings(read_keys=("",))
+
+
 def test_a_body_is_not_read_without_a_key(locked: Served) -> None:
     head = "POST /v1/search/image HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data"
     answer = locked.raw(f"{head}; boundary=x\r\nContent-Length: 1000000\r\n\r\n--".encode())
@@ -78,7 +168,11 @@ def test_a_body_is_not_read_without_a_key(locked: Served) -> None:
 
 def test_a_session_cookie_replaces_the_key(locked: Served) -> None:
     with locked.client() as client:
-        assert client.get("/v1/session").json() == {"required": True, "signed_in": False}
+        assert client.get("/v1/session").json() == {
+            "required": True,
+            "signed_in": False,
+            "may_write": False,
+        }
         refused(client.post("/v1/session", json={"key": "wrong"}), 401)
         answer = client.post("/v1/session", json={"key": "first key"})
         cookie = answer.headers["set-cookie"]
@@ -102,10 +196,19 @@ def test_foreign_hosts_and_origins_are_refused(served: Served) -> None:
     assert "content-security-policy" in page.headers
     evil = {"Origin": "https://evil.example"}
     refused(served.post("/v1/search/image", json={}, headers=evil), 403)
-    for path in ("/v1/search", "/v1/index", "/v1/label", "/v1/classify-text", "/v1/session"):
+    changing = ("/v1/index", "/v1/session", "/v1/images/tags")
+    for path in (*changing, "/v1/search", "/v1/label", "/v1/classify-text", "/v1/download"):
         refused(served.post(path, json={}, headers=evil), 403)
-    refused(served.post("/v1/search", json={}, headers={"Origin": "null"}), 403)
-    refused(served.post("/v1/search", json={}, headers={"Sec-Fetch-Site": "cross-site"}), 403)
+        refused(served.post(path, json={}, headers={"Origin": "null"}), 403)
+        refused(served.post(path, json={}, headers={"Sec-Fetch-Site": "cross-site"}), 403)
+    # What a form of another site's page can send without asking.
+    plain = {"Content-Type": "text/plain", "Sec-Fetch-Site": "cross-site"}
+    body = b'{"image_ids": [1], "add": ["hidden"]}'
+    refused(served.post("/v1/images/tags", content=body, headers=plain), 403)
+    refused(
+        served.post("/v1/images/tags", content=body, headers={"Content-Type": "text/plain"}), 422
+    )
+    assert served.get("/v1/images/1").json()["tags"] == []
     own = {"Origin": served.url}
     assert served.post("/v1/search", json={"text": "a cat"}, headers=own).status_code == 200
     assert "access-control-allow-origin" not in served.get("/v1/status", headers=evil).headers
@@ -124,6 +227,10 @@ def test_foreign_hosts_and_origins_are_refused(served: Served) -> None:
         "/v1/search?q=a&in=../..",
         "/v1/search?q=a&in=/etc",
         "/v1/search?q=a&in=%00",
+        "/v1/download?ids=../../etc/passwd",
+        "/v1/download?ids=1,..%2f..%2fetc%2fpasswd",
+        "/v1/download/..%2f..%2fetc%2fpasswd",
+        "/v1/tags/..%2f..%2fetc%2fpasswd",
     ],
 )
 def test_paths_lead_nowhere_else(served: Served, path: str) -> None:
@@ -256,6 +363,30 @@ def test_large_and_slow_requests_are_refused(
         "/v1/images/0",
         "/v1/images/99999999999999999999999",
         "/v1/images/1/similar?k=501",
+        "/v1/download",
+        "/v1/download?ids=",
+        "/v1/download?ids=0",
+        "/v1/download?ids=-1",
+        "/v1/download?ids=1.5",
+        "/v1/download?ids=1,,2",
+        "/v1/download?ids=1,2,",
+        "/v1/download?ids=1&name=x",
+        "/v1/download?ids=%D9%A1",  # a one, and no ASCII
+        "/v1/download?ids=1%0A",
+        "/v1/download?ids=9223372036854775808",
+        "/v1/download?ids=99999999999999999999999",
+        "/v1/download?ids=" + ",".join(["1"] * 2001),
+        "/v1/tags?k=0",
+        "/v1/tags?k=10001",
+        "/v1/tags?prefix=" + "a" * 201,
+        "/v1/tags?foo=1",
+        "/v1/search?tag=",
+        "/v1/search?tag=%20",
+        "/v1/search?tag=a%00b",
+        "/v1/search?tag=a%0Ab",
+        "/v1/search?tag=%1b%5B2J",
+        "/v1/search?tag=" + "a" * 201,
+        "/v1/search?" + "&".join(f"tag={n}" for n in range(21)),
     ],
 )
 def test_invalid_parameters_are_refused(served: Served, path: str) -> None:
@@ -289,6 +420,81 @@ def test_invalid_parameters_are_refused(served: Served, path: str) -> None:
 def test_invalid_bodies_are_refused(served: Served, body: bytes) -> None:
     answer = served.post("/v1/search", content=body, headers=JSON)
     refused(answer, 400 if body == b"\xff\xfe" and answer.status_code == 400 else 422)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"image_ids": [1]}',
+        b'{"image_ids": [1], "add": [], "remove": []}',
+        b'{"image_ids": [], "add": ["a"]}',
+        b'{"image_ids": [0], "add": ["a"]}',
+        b'{"image_ids": [-1], "add": ["a"]}',
+        b'{"image_ids": [9223372036854775808], "add": ["a"]}',
+        b'{"image_ids": [%s], "add": ["a"]}' % (b"9" * 400),
+        b'{"image_ids": ["../1"], "add": ["a"]}',
+        b'{"image_ids": [NaN], "add": ["a"]}',
+        b'{"image_ids": "1", "add": ["a"]}',
+        b'{"image_ids": [%s], "add": ["a"]}' % b",".join([b"1"] * 501),
+        b'{"image_ids": [1], "add": "a"}',
+        b'{"image_ids": [1], "add": [1]}',
+        b'{"image_ids": [1], "add": [null]}',
+        b'{"image_ids": [1], "add": [""]}',
+        b'{"image_ids": [1], "add": [" \\t "]}',
+        b'{"image_ids": [1], "add": ["a\\u0000b"]}',
+        b'{"image_ids": [1], "add": ["a\\nb"]}',
+        b'{"image_ids": [1], "add": ["\\u001b[2J"]}',
+        b'{"image_ids": [1], "add": ["a\\u2028b"]}',
+        b'{"image_ids": [1], "add": ["a\\uffff"]}',
+        b'{"image_ids": [1], "add": ["\\ud800"]}',
+        b'{"image_ids": [1], "remove": ["\\udfff"]}',
+        b'{"image_ids": [1], "add": ["%s"]}' % (b"x" * 65536),
+        b'{"image_ids": [1], "add": [%s]}' % b",".join(b'"%d"' % n for n in range(21)),
+        b'{"image_ids": [1], "add": ["a"], "remove": [%s]}'
+        % b",".join(b'"%d"' % n for n in range(20)),
+        b'{"image_ids": [1], "add": ["a"], "remove": [" a"]}',
+        b'{"image_ids": [1], "add": ["a"], "origin": "head:x"}',
+        b'{"image_ids": [1], "add": ["\xff"]}',
+    ],
+)
+def test_tags_that_make_no_sense_are_refused(served: Served, body: bytes) -> None:
+    answer = served.post("/v1/images/tags", content=body, headers=JSON)
+    refused(answer, 400 if b"\xff" in body and answer.status_code == 400 else 422)
+    assert served.get("/v1/tags").json() == {"total": 0, "tags": []}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"image_ids": []}',
+        b'{"image_ids": [0]}',
+        b'{"image_ids": [9223372036854775808]}',
+        b'{"image_ids": ["/etc/passwd"]}',
+        b'{"image_ids": [1], "names": ["../x"]}',
+        b'{"image_ids": [%s]}' % b",".join([b"1"] * 2001),
+        b'{"ids": "1"}',
+    ],
+)
+def test_downloads_that_make_no_sense_are_refused(served: Served, body: bytes) -> None:
+    refused(served.post("/v1/download", content=body, headers=JSON), 422)
+
+
+def test_a_download_without_an_image_is_not_found(served: Served) -> None:
+    refused(served.get("/v1/download?ids=9223372036854775807"), 404)
+    refused(served.get("/v1/download?ids=" + ",".join(["9" * 9] * 1600)), 404)  # 16,000 bytes
+    refused(served.get("/v1/download?ids=" + ",".join(["9" * 12] * 2000)), 431)
+
+
+def test_an_empty_collection_has_no_tags(tmp_path: Path) -> None:
+    with serving(tmp_path / "none") as server:
+        assert server.get("/v1/tags").json() == {"total": 0, "tags": []}
+        refused(server.post("/v1/images/tags", json={"image_ids": [1], "add": ["a"]}), 404)
+        refused(server.get("/v1/download?ids=1"), 404)
+    assert not (tmp_path / "none" / "catalogue.sqlite3").exists()
 
 
 @pytest.mark.parametrize(
@@ -422,7 +628,17 @@ def test_security_headers(served: Served) -> None:
     assert log[-1].keys() == {"request_id", "client", "method", "path", "status", "bytes", "ms"}
 
 
-@pytest.mark.parametrize("path", ["/v1/search", "/v1/search/image", "/v1/label", "/v1/index"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/search",
+        "/v1/search/image",
+        "/v1/label",
+        "/v1/index",
+        "/v1/images/tags",
+        "/v1/download",
+    ],
+)
 def test_unknown_parameters_of_a_post_are_refused(served: Served, path: str) -> None:
     problem = refused(served.post(f"{path}?foo=1", json={"text": "a"}), 422)
     assert "foo" in problem["detail"]

@@ -151,6 +151,10 @@ def test_a_forged_answer_is_not_printed(photos_indexed: tuple[Path, Path], runti
         ((), {"CLIPDEX_API_KEY": ""}),
         (("--api-key-file", "empty"), {}),
         (("--api-key-file", "blank"), {}),
+        (("--read-key", ""), {}),
+        ((), {"CLIPDEX_READ_KEY": ""}),
+        (("--read-key-file", "blank"), {}),
+        (("--api-key", "good", "--read-key", "good"), {}),
     ],
 )
 def test_empty_keys_are_refused(

@@ -16,6 +16,7 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows cannot hand connections over")
 
 KEY = {"X-API-Key": "the key"}
+READ_KEY = {"X-API-Key": "looks"}
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def server(
     collection = tmp_path_factory.mktemp("workers") / "collection"
     shutil.copytree(indexed, collection)
     options = ("--workers", "2", "--api-key", KEY["X-API-Key"], "--allow-index", photos)
+    options += ("--read-key", READ_KEY["X-API-Key"])
     with serving(collection, *options) as server:
         yield server
 
@@ -84,6 +86,24 @@ def test_a_session_counts_for_all(server: Served) -> None:
     httpx.delete(f"{server.url}/v1/session", cookies=cookies)
     outside = by_each(server, "GET", "/v1/status", cookies=cookies)
     assert [one.status_code for one in outside] == [401] * 4
+
+
+def test_rights_hold_for_each(server: Served) -> None:
+    signed_in = server.post("/v1/session", json={"key": READ_KEY["X-API-Key"]})
+    for options in ({"headers": READ_KEY}, {"cookies": dict(signed_in.cookies)}):
+        looks = by_each(server, "GET", "/v1/status", **options)
+        assert [one.status_code for one in looks] == [200] * 4
+        changes = by_each(server, "POST", "/v1/index", json={}, **options)
+        assert [one.status_code for one in changes] == [403] * 4
+
+
+def test_tags_are_seen_by_each(server: Served) -> None:
+    body = {"image_ids": [1], "add": ["pet"]}
+    changed = [one.json()["changes"] for one in by_each(server, "POST", "/v1/images/tags",
+                                                        json=body, headers=KEY)]  # fmt: skip
+    assert changed == [[{"image_ids": [1], "added": ["pet"], "removed": []}], [], [], []]
+    for one in by_each(server, "GET", "/v1/search?tag=pet", headers=READ_KEY):
+        assert [hit["id"] for hit in one.json()["hits"]] == [1]
 
 
 def test_wrong_keys_are_counted_together(server: Served) -> None:

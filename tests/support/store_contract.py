@@ -466,6 +466,31 @@ class StoreContract:
                 assert store.remove_label("dog") == 1
             assert store.saved_labels() == []
 
+    def test_tags_are_the_labels_of_the_user(self) -> None:
+        with self.filled() as (store, root, ids):
+            with store.transaction():
+                own = [(ids[0], "dog"), (ids[1], "Dog"), (ids[1], "dog"), (ids[2], "hidden")]
+                given = [SavedLabel(number, label, 1.0, "user") for number, label in own]
+                given.append(SavedLabel(ids[2], "dog", 1.0, "head:pets"))
+                store.save_labels(given)
+            assert store.own_labels(ids) == own
+            assert store.own_labels([ids[1], 99]) == own[1:3]
+            assert store.own_labels([]) == []
+            assert store.own_label_counts() == [("Dog", 1), ("dog", 2), ("hidden", 1)]
+            assert store.contents_with_own_label("dog").tolist() == ids[:2]
+            assert store.contents_with_own_label("cat").tolist() == []
+            with store.transaction():
+                # Neither what a head said goes, nor what is not there.
+                assert store.remove_tags([("dog", ids[1]), ("dog", ids[2]), ("cat", ids[0])]) == 1
+                store.remove_files(Scope(root, b"/photos", b"a.jpg"))
+            assert store.own_labels(ids) == [own[0], own[1], own[3]]
+            assert store.label_counts() == [
+                ("Dog", "user", 1), ("dog", "head:pets", 1), ("hidden", "user", 1)
+            ]  # fmt: skip
+            # An image without a file is kept in mind, and found by nobody.
+            assert store.own_label_counts() == [("Dog", 1), ("hidden", 1)]
+            assert store.contents_with_own_label("dog").tolist() == []
+
     def test_thumbnails_of_larger_images_come_first(self) -> None:
         with self.filled() as (store, _, ids):
             numbers, thumbnails = store.gray_thumbnails()

@@ -86,8 +86,12 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
         return cls(Session(Single(address, connection, again=True), address))
 
     @classmethod
-    def write(cls, address: Address) -> "PostgresStore":
+    def write(cls, address: Address, wait: float | None = None) -> "PostgresStore":
         """Open a collection for writing, beside others that do; it is made if it is missing.
+
+        Args:
+            address: Where it is.
+            wait: Seconds to wait for another writer's commit; `LOCK_SECONDS` when None.
 
         Raises:
             CollectionFormatError: It is newer than this clipdex.
@@ -95,7 +99,8 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
         """
         connection = connect_writer(address)
         store = cls(Session(Single(address, connection, again=False), address))
-        store._query(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        seconds = LOCK_SECONDS if wait is None else wait
+        store._query(f"SET lock_timeout = {max(1, round(1000 * seconds)):d}")
         return store
 
     def close(self) -> None:

@@ -43,10 +43,42 @@ class LabelTables(Tables):
         rows = [(label, number) for number in contents]
         return self._many("DELETE FROM labels WHERE label = ? AND content = ?", rows).rowcount
 
+    def remove_tags(self, tags: Iterable[tuple[str, int]]) -> int:
+        """Forget what the user said, given as (label, content); return how many there were."""
+        rows = [(label, number, OWN) for label, number in tags]
+        return self._many(
+            "DELETE FROM labels WHERE label = ? AND content = ? AND origin = ?", rows
+        ).rowcount
+
     def remove_own_labels(self, contents: Iterable[int]) -> None:
         """Forget what the user said of these contents."""
         rows = [(number, OWN) for number in contents]
         self._many("DELETE FROM labels WHERE content = ? AND origin = ?", rows)
+
+    def own_labels(self, contents: Sequence[int]) -> list[tuple[int, str]]:
+        """Return (content, label) of what the user said of these contents, in this order."""
+        found = self._by_ids(
+            f"SELECT content, label FROM labels WHERE origin = '{OWN}' AND content IN ({{ids}})",
+            contents,
+        )
+        return sorted((number, label) for number, label in found)
+
+    def own_label_counts(self) -> list[tuple[str, int]]:
+        """Return (label, images that the user gave it to), by label."""
+        return self._query(
+            "SELECT label, count(*) FROM labels JOIN contents ON contents.id = content "
+            "WHERE paths > 0 AND origin = ? GROUP BY label ORDER BY label",
+            (OWN,),
+        ).fetchall()
+
+    def contents_with_own_label(self, label: str) -> Ids:
+        """Return the contents `(n,)`, ascending, that have a file and this label of the user's."""
+        found = self._column(
+            "SELECT content FROM labels JOIN contents ON contents.id = content "
+            "WHERE label = ? AND origin = ? AND paths > 0 ORDER BY content",
+            (label, OWN),
+        )
+        return np.array(found, dtype=np.int64)
 
     def count_own_labels(self, contents: Sequence[int]) -> int:
         """Return how many labels the user gave to these contents."""
