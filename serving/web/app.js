@@ -1,12 +1,13 @@
 // The page: it shows a state, and searches for each new one; only the last answer counts.
 
 import { get, post, postImage } from "./api.js";
-import { $, debounced, make, marked, number, percent } from "./elements.js";
+import { $, base64, debounced, make, marked, number, percent } from "./elements.js";
 import { Filters } from "./filters.js";
 import { CONFIDENT, FIRST_PAGE, Grid, UNLIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
 import { Lightbox } from "./lightbox.js";
 import { OwnImage } from "./image.js";
+import { Selection, added } from "./selection.js";
 import { watchSession } from "./session.js";
 import { asks, filter, isFiltered, parameters, read, write } from "./state.js";
 
@@ -26,16 +27,22 @@ let better = null;
 const grid = new Grid({
   load: (k, offset) => ask(k, offset, current.signal),
   open: (hit) => openImage(hit.id),
-  like: (hit) => change({ like: hit.id, image: false }),
+  like: (hit) => change({ like: [hit.id], unlike: [], image: false }),
   failed: (problem) => fail(problem),
 });
 const lightbox = new Lightbox({
   grid,
   moved: (id) => go({ ...state, open: id }, "replace"),
   closed: (id) => closeImage(id),
-  like: (hit) => change({ like: hit.id, image: false, open: null }),
+  like: (hit) => change({ like: [hit.id], unlike: [], image: false, open: null }),
 });
-const image = new OwnImage(() => change({ image: true, like: null }));
+// What was wanted is not what is not wanted now, and the other way round.
+const selection = new Selection({
+  grid,
+  like: (ids) => change({ like: added(state.like, ids), unlike: without(state.unlike, ids) }),
+  unlike: (ids) => change({ unlike: added(state.unlike, ids), like: without(state.like, ids) }),
+});
+const image = new OwnImage(() => change({ image: true, like: [], unlike: [] }));
 const filters = new Filters((part) => change(part));
 const jobs = new JobsPanel(() => search());
 
@@ -59,12 +66,17 @@ function change(part, how = "push") {
   search(TOP);
 }
 
-function ask(k, offset, signal) {
+const without = (ids, taken) => ids.filter((id) => !taken.includes(id));
+
+async function ask(k, offset, signal) {
   const given = parameters(state, k, offset);
-  if (state.image && image.blob) return postImage(`v1/search/image?${given}`, image.blob, signal);
-  if (!state.like) return get(`v1/search?${given}`, signal);
-  const body = { image_id: state.like, not: state.without, k, offset, filter: filter(state) };
+  const own = state.image ? image.blob : null;
+  const examples = state.like.length || state.unlike.length;
+  if (own && !examples) return postImage(`v1/search/image?${given}`, own, signal);
+  if (!examples || !asks(state)) return get(`v1/search?${given}`, signal);
+  const body = { image_ids: state.like, unlike_ids: state.unlike, not: state.without, k, offset, filter: filter(state) };
   if (state.q.trim()) body.text = state.q;
+  if (own) body.image = await base64(own);
   return post("v1/search", body, signal);
 }
 
@@ -74,6 +86,7 @@ async function search(place = null) {
   current = new AbortController();
   const { signal } = current;
   draw();
+  if (place) selection.clear(true);
   grid.markStale();
   try {
     const answer = await ask(FIRST_PAGE, 0, signal);
@@ -101,26 +114,47 @@ function draw() {
   const chips = state.without.map((text) =>
     chip(`not ${text}`, () => change({ without: state.without.filter((one) => one !== text) })),
   );
-  if (state.like) {
-    chips.unshift(
-      chip("like this", () => change({ like: null }), `v1/images/${state.like}/thumbnail?size=160`),
-    );
-  }
+  chips.unshift(...examples("like", "like"), ...examples("unlike", "not like"));
   if (state.image) chips.unshift(chip("your image", () => change({ image: false }), image.url));
   $("chips").replaceChildren(...chips);
   document.title = state.q ? `${state.q} · clipdex` : "clipdex";
 }
 
 function chip(text, removed, source) {
-  const close = make("button", { type: "button", "aria-label": `Remove: ${text}` }, "×");
-  close.addEventListener("click", removed);
-  const parts = [make("span", {}, text), close];
+  const parts = [make("span", {}, text), remover(text, removed)];
   if (source) parts.unshift(make("img", { src: source, alt: "" }));
   return make("span", { className: "chip" }, ...parts);
 }
 
+/** Return the images that the search goes by, as one chip with a picture for each. */
+function examples(kind, said) {
+  const ids = state[kind];
+  if (!ids.length) return [];
+  const pictures = ids.map((id, at) => {
+    const name = ids.length === 1 ? `${said} this` : `${said} this (${at + 1} of ${ids.length})`;
+    const shown = make("img", { src: `v1/images/${id}/thumbnail?size=160`, alt: "" });
+    return make("span", { className: "example" }, shown, remover(name, () => change({ [kind]: without(state[kind], [id]) })));
+  });
+  const text = make("span", {}, `${said} ${ids.length === 1 ? "this" : "these"}`);
+  return [make("span", { className: `chip examples ${kind}` }, text, ...pictures)];
+}
+
+/** Return a button that takes a part out of the search; the focus goes to the next one. */
+function remover(text, removed) {
+  const close = make("button", { type: "button", "aria-label": `Remove: ${text}` }, "×");
+  close.addEventListener("click", () => {
+    const at = [...$("chips").querySelectorAll("button")].indexOf(close);
+    removed();
+    const left = $("chips").querySelectorAll("button");
+    (left[Math.min(at, left.length - 1)] ?? $("results")).focus({ preventScroll: true });
+  });
+  return close;
+}
+
 async function summarise(answer, signal) {
-  hint(answer.notice ?? (asks(state) || isFiltered(state) ? null : better));
+  const aimless = state.unlike.length && !asks(state);
+  if (aimless) hint("Type what you look for, or choose “More like these” too: then “not like” counts.");
+  else hint(answer.notice ?? (asks(state) || isFiltered(state) ? null : better));
   const best = answer.hits[0]?.relevance ?? null;
   const unsure = asks(state) && best !== null && best < CONFIDENT;
   $("summary").classList.toggle("unsure", unsure);
@@ -163,7 +197,8 @@ async function start() {
 /** Learn what there is to say of the model; the page works without. */
 async function adviseOnModel() {
   better = (await get("v1/status").catch(() => ({}))).hint ?? null;
-  if (!asks(state) && !isFiltered(state) && $("message").hidden) hint(better);
+  const hinted = asks(state) || isFiltered(state) || state.unlike.length;
+  if (!hinted && $("message").hidden) hint(better);
 }
 
 function fail(problem) {

@@ -21,6 +21,7 @@ export class Grid {
     this.loading = false;
     this.epoch = 0;
     this.insists = false;
+    this.isSelected = () => false;
     $("show-rest").addEventListener("click", () => {
       this.insists = true;
       $("rest").hidden = true;
@@ -128,30 +129,70 @@ export class Grid {
       make("span", {}, "More like this"),
     );
     more.addEventListener("click", () => this.like(hit));
-    const item = make("li", {}, tile, more);
+    const check = make("button", {
+      type: "button",
+      className: "check",
+      role: "checkbox",
+      tabIndex: -1, // the keyboard selects on the tile itself
+      "aria-label": `Select ${name}`,
+    });
+    const item = make("li", {}, tile, check, more);
     const ratio = Math.min(4, Math.max(0.4, hit.width / hit.height || 1));
     const height = innerWidth < 720 ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
     item.style.flex = `${ratio} 1 ${Math.round(ratio * height)}px`;
     item.style.aspectRatio = String(ratio);
     item.dataset.id = hit.id;
+    this.mark(item);
     return item;
   }
 
-  /** Move the focus with the arrow keys; up and down go to the closest image of the next row. */
+  /** Show on all tiles whether they are selected. */
+  markSelected() {
+    for (const item of $("grid").querySelectorAll("li[data-id]")) this.mark(item);
+  }
+
+  mark(item) {
+    const selected = this.isSelected(Number(item.dataset.id));
+    item.classList.toggle("selected", selected);
+    item.querySelector(".check").setAttribute("aria-checked", String(selected));
+    const tile = item.querySelector(".tile");
+    const label = tile.getAttribute("aria-label").replace(/, selected$/, "");
+    tile.setAttribute("aria-label", selected ? `${label}, selected` : label);
+  }
+
+  hitOf(id) {
+    return this.hits.find((hit) => hit.id === id);
+  }
+
+  /** Return the hits from one image to another, whichever comes first; null where one is gone. */
+  between(one, other) {
+    const at = [one, other].map((id) => this.hits.findIndex((hit) => hit.id === id));
+    return at.includes(-1) ? null : this.hits.slice(Math.min(...at), Math.max(...at) + 1);
+  }
+
   key(event) {
     const here = event.target.closest(".tile");
-    if (!here || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!here || event.shiftKey || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!event.key.startsWith("Arrow")) return;
+    event.preventDefault();
+    this.move(event.key, Number(here.closest("li").dataset.id));
+  }
+
+  /**
+   * Move the focus by an arrow key; up and down go to the closest image of the next row.
+   * @returns {number|null} the image that has it then; null where there is none in that direction
+   */
+  move(key, id) {
     const all = [...$("grid").querySelectorAll(".tile")];
-    const at = all.indexOf(here);
+    const at = all.findIndex((tile) => tile.closest("li").dataset.id === String(id));
     const found = {
       ArrowLeft: () => all[at - 1],
       ArrowRight: () => all[at + 1],
-      ArrowUp: () => closest(here, all.slice(0, at).reverse()),
-      ArrowDown: () => closest(here, all.slice(at + 1)),
-    }[event.key];
-    if (!found) return;
-    event.preventDefault();
-    found()?.focus();
+      ArrowUp: () => closest(all[at], all.slice(0, at).reverse()),
+      ArrowDown: () => closest(all[at], all.slice(at + 1)),
+    }[key]?.();
+    found?.focus();
+    return found ? Number(found.closest("li").dataset.id) : null;
   }
 
   /** Bring an image's tile into view and give it the focus. */

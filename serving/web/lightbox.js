@@ -1,7 +1,7 @@
 // One image in large, with its details; the arrow keys step through the hits.
 
 import { get } from "./api.js";
-import { $, make, nameOf, percent, size } from "./elements.js";
+import { $, copied, make, nameOf, percent, size } from "./elements.js";
 
 // How much a small image is enlarged at most.
 const MAX_ENLARGEMENT = 2.5;
@@ -114,12 +114,7 @@ export class Lightbox {
 
   async copy() {
     const said = $("copy-link").textContent;
-    try {
-      await navigator.clipboard.writeText(location.href);
-      $("copy-link").textContent = "Copied";
-    } catch {
-      $("copy-link").textContent = "Not allowed here";
-    }
+    $("copy-link").textContent = (await copied(location.href)) ? "Copied" : "Not allowed here";
     setTimeout(() => ($("copy-link").textContent = said), 1500);
   }
 

@@ -10,7 +10,8 @@
  * @property {number} relevance  the minimum, in percent
  * @property {string[]} labels  each `word>0.5`
  * @property {string[]} counted  words whose images are counted
- * @property {number|null} like  the id of an image to find similar ones to
+ * @property {number[]} like  the ids of images to find similar ones to
+ * @property {number[]} unlike  the ids of images to steer away from
  * @property {boolean} image  whether the user's own image is part of the search
  * @property {number|null} open  the image in the lightbox
  */
@@ -28,17 +29,21 @@ export function read(search = location.search) {
     relevance: Math.min(95, number("min_relevance") ?? 0),
     labels: given.getAll("label"),
     counted: (given.get("count") ?? "").split(",").filter(Boolean),
-    like: number("like"),
+    like: numbers(given.get("like")),
+    unlike: numbers(given.get("unlike")),
     image: given.get("image") === "own",
     open: number("open"),
   };
 }
 
+const numbers = (text) => [...new Set((text ?? "").split(",").filter((one) => /^[1-9]\d{0,14}$/.test(one)).map(Number))];
+
 /** Return the URL of a state, without empty parts. @param {State} state */
 export function write(state) {
   const made = new URLSearchParams();
   if (state.q) made.set("q", state.q);
-  if (state.like) made.set("like", state.like);
+  if (state.like.length) made.set("like", state.like.join(","));
+  if (state.unlike.length) made.set("unlike", state.unlike.join(","));
   if (state.image) made.set("image", "own");
   state.without.forEach((text) => made.append("not", text));
   state.folders.forEach((folder) => made.append("in", folder));
@@ -48,7 +53,7 @@ export function write(state) {
   state.labels.forEach((label) => made.append("label", label));
   if (state.counted.length) made.set("count", state.counted.join(","));
   if (state.open) made.set("open", state.open);
-  const text = made.toString();
+  const text = made.toString().replaceAll("%2C", ",");
   return text ? `./?${text}` : "./";
 }
 
@@ -74,7 +79,7 @@ export function parameters(state, k, offset) {
 }
 
 /** Return whether anything is searched for, rather than showing the newest images. @param {State} state */
-export const asks = (state) => Boolean(state.q.trim() || state.like || state.image);
+export const asks = (state) => Boolean(state.q.trim() || state.like.length || state.image);
 
 /** Return whether any condition is set. @param {State} state */
 export const isFiltered = (state) =>
