@@ -37,6 +37,7 @@ from .request import SearchRequest
 if TYPE_CHECKING:
     from indexer.store.protocol import VectorSearch
     from search.filters.filter import Filter
+    from search.ranking.timeline import Month
 
     from .status import Status
 
@@ -370,6 +371,22 @@ class Engine:
             )
             hits = passing_first(self.catalog, request.filter, hits)
             return Results(hits, self._count(passing))
+
+    @until_unchanged
+    def timeline(
+        self, *, filter: "Filter | None" = None, labels: Sequence[tuple[str, float]] = ()
+    ) -> "list[Month]":
+        """Return how many images were taken in each month, newest first.
+
+        Args:
+            filter: Which images count.
+            labels: (label, p) pairs, each of which an image must show with an estimated
+                probability above p.
+        """
+        from search.ranking.timeline import timeline
+
+        with self.question():
+            return timeline(self.catalog, self._passing(filter, labels))
 
     def _with_language(self, results: Results, query: Query) -> Results:
         """Say with the results if the query is in a language that the model does not know."""

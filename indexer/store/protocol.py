@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from indexer.encoder import Embeddings
 
-    from .codec import Halves, Ids, Scores
+    from .codec import Halves, Ids, Scores, Seconds
     from .records import (
         CodesFile,
         Content,
@@ -125,6 +125,9 @@ class StoreReader(Protocol):
 
     def newest_first(self) -> Ids:
         """Return all contents that have a file, `(n,)`, newest first."""
+
+    def dated(self) -> tuple[Ids, Seconds]:
+        """Return them with the times that they are in order of, both `(n,)`."""
 
     def gray_thumbnails(self, within: Sequence[int] | None = None) -> tuple[Ids, GrayThumbnails]:
         """Return (ids, thumbnails) of contents that have a file, larger images first."""

@@ -1,6 +1,18 @@
 """The routes: one module a resource, no logic."""
 
-from . import docs, embeddings, images, jobs, labels, page, search, sessions, status, texts
+from . import (
+    docs,
+    embeddings,
+    images,
+    jobs,
+    labels,
+    page,
+    search,
+    sessions,
+    status,
+    texts,
+    timeline,
+)
 
 ROUTERS = (
     page.router,
@@ -8,6 +20,7 @@ ROUTERS = (
     status.health,
     status.router,
     search.router,
+    timeline.router,
     images.router,
     labels.router,
     texts.router,
