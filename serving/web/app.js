@@ -7,13 +7,16 @@ import { CONFIDENT, FIRST_PAGE, Grid, UNLIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
 import { Lightbox } from "./lightbox.js";
 import { OwnImage } from "./image.js";
+import { Scrubber } from "./scrubber.js";
 import { Selection, added } from "./selection.js";
 import { watchSession } from "./session.js";
-import { asks, filter, isFiltered, parameters, read, write } from "./state.js";
+import { asks, conditions, filter, isFiltered, lists, parameters, read, write } from "./state.js";
 
 const TYPING = 150;
 const SCROLLING = 200;
 const TOP = { scroll: 0, hits: 0 };
+// How long a collection that is being changed has time to settle, before the page asks again.
+const CHANGING = 1000;
 // The browser's own restoration comes before there are images to scroll to.
 history.scrollRestoration = "manual";
 
@@ -25,11 +28,13 @@ let opened = false;
 let better = null;
 
 const grid = new Grid({
-  load: (k, offset) => ask(k, offset, current.signal),
+  load: (k, offset, signal) => ask(k, offset, signal ? AbortSignal.any([signal, current.signal]) : current.signal),
   open: (hit) => openImage(hit.id),
   like: (hit) => change({ like: [hit.id], unlike: [], image: false }),
   failed: (problem) => fail(problem),
+  outdated: debounced(() => search(), CHANGING),
 });
+new Scrubber(grid);
 const lightbox = new Lightbox({
   grid,
   moved: (id) => go({ ...state, open: id }, "replace"),
@@ -56,7 +61,7 @@ function go(next, how = "push") {
 
 /** Keep how far the page is scrolled, for when it is come back to. */
 function keepPlace() {
-  history.replaceState({ scroll: scrollY, hits: grid.hits.length }, "");
+  history.replaceState(grid.place(), "");
 }
 
 /** Change a part of the search. */
@@ -89,15 +94,20 @@ async function search(place = null) {
   if (place) selection.clear(true);
   grid.markStale();
   try {
-    const answer = await ask(FIRST_PAGE, 0, signal);
+    const [answer, spread] = await Promise.all([
+      ask(FIRST_PAGE, 0, signal),
+      lists(state) ? get(`v1/timeline?${conditions(state)}`, signal) : null,
+    ]);
     if (signal.aborted) return;
     $("message").hidden = true;
-    grid.show(answer);
+    grid.show(answer, spread?.months);
     if (place) {
       await grid.fill(place.hits);
       if (signal.aborted) return;
-      scrollTo(0, place.scroll);
+      grid.return(place);
     }
+    if (state.open) await grid.settled();
+    if (signal.aborted) return;
     await summarise(answer, signal);
     if (state.open && lightbox.hit?.id !== state.open) await lightbox.show(state.open);
   } catch (problem) {

@@ -13,8 +13,9 @@ export class Selection {
   constructor({ grid, like, unlike }) {
     this.grid = grid;
     this.hits = new Map();
-    this.anchor = null;
-    this.base = new Map();
+    this.anchor = null; // where the last range began
+    this.base = new Map(); // what was selected then
+    this.ranges = 0;
     this.touchedLong = false;
     grid.isSelected = (id) => this.hits.has(id);
     this.listen();
@@ -98,20 +99,20 @@ export class Selection {
       if (event.shiftKey && this.anchor !== null) this.extend(id);
       else this.toggle(id);
     } else if (event.shiftKey && event.key.startsWith("Arrow")) {
-      if (this.anchor === null) this.begin(id);
-      const reached = this.grid.move(event.key, id);
       event.preventDefault();
-      if (reached !== null) this.extend(reached);
+      if (this.anchor === null) this.begin(id);
+      this.grid.move(event.key, id).then((reached) => reached !== null && this.extend(reached));
     }
   }
 
   /** Begin a range at an image. */
   begin(id) {
-    this.anchor = id;
+    this.anchor = this.grid.indexOf(id);
     this.base = new Map(this.hits);
   }
 
   toggle(id) {
+    this.ranges++;
     if (this.hits.has(id)) this.hits.delete(id);
     else this.hits.set(id, this.grid.hitOf(id));
     this.begin(id);
@@ -121,9 +122,16 @@ export class Selection {
   }
 
   /** Select from the anchor to an image, in place of the range before. */
-  extend(id) {
-    const range = this.grid.between(this.anchor, id);
-    if (!range) return;
+  async extend(id) {
+    const asked = ++this.ranges;
+    let range;
+    try {
+      range = await this.grid.between(this.anchor, this.grid.indexOf(id));
+    } catch {
+      range = null; // the page has another answer by now, or the server cannot be reached
+    }
+    if (asked !== this.ranges || this.anchor === null) return;
+    if (!range) return announce("That range cannot be selected");
     this.hits = new Map(this.base);
     for (const hit of range) this.hits.set(hit.id, hit);
     this.draw();
@@ -133,6 +141,7 @@ export class Selection {
   /** Select nothing; @param quietly  whether something else is announced. */
   clear(quietly = false) {
     const any = this.count;
+    this.ranges++;
     this.hits.clear();
     this.anchor = null;
     if (!any) return;

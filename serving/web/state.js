@@ -65,18 +65,29 @@ export function filter(state) {
   return made;
 }
 
-/** Return the search as parameters of the API. @param {State} state */
-export function parameters(state, k, offset) {
-  const made = new URLSearchParams({ k, offset });
-  if (state.q.trim()) made.set("q", state.q);
-  state.without.forEach((text) => made.append("not", text));
+/** Return which images may be shown at all, as parameters of the API. @param {State} state */
+export function conditions(state) {
+  const made = new URLSearchParams();
   state.folders.forEach((folder) => made.append("in", folder));
   if (state.since) made.set("since", state.since);
   if (state.until) made.set("until", state.until);
-  if (state.relevance) made.set("min_relevance", state.relevance / 100);
   state.labels.forEach((label) => made.append("label", label));
   return made;
 }
+
+/** Return the search as parameters of the API. @param {State} state */
+export function parameters(state, k, offset) {
+  const made = conditions(state);
+  made.set("k", k);
+  made.set("offset", offset);
+  if (state.q.trim()) made.set("q", state.q);
+  state.without.forEach((text) => made.append("not", text));
+  if (state.relevance) made.set("min_relevance", state.relevance / 100);
+  return made;
+}
+
+/** Return whether all images are listed, newest first. @param {State} state */
+export const lists = (state) => !asks(state) && !state.without.length;
 
 /** Return whether anything is searched for, rather than showing the newest images. @param {State} state */
 export const asks = (state) => Boolean(state.q.trim() || state.like.length || state.image);
