@@ -40,8 +40,8 @@ def make_collection(
     """A collection at `folder` of `vectors` `(n, dim)`, which the model takes for its own.
 
     root, names: the files that it says it indexed, one changed in each second since 1970; there
-    are none. taken: when the photos were taken, in seconds since 1970. Each image has a gray thumbnail of no meaning, so that the catalog is as large as one
-    of photos.
+    are none. taken: when the photos were taken, in seconds since 1970. Each image has a gray
+    thumbnail of no meaning, so that the catalog is as large as one of photos.
     """
     collection = Collection(folder)
     collection.create()

@@ -19,6 +19,7 @@ from indexer.errors import (
 )
 from indexer.load import find_bundle, load_encoder, require_fingerprint
 from indexer.store.catalog import open_reader
+from indexer.store.clock import BELIEVED_SECONDS, latest_believable
 from indexer.store.codec import Ids
 from indexer.store.collection import Collection, SharedCollection, locate
 from indexer.store.database import changed, until_unchanged
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from search.ranking.timeline import Month
 
     from .status import Status
+
+# Filters whose images a busy engine remembers.
+MAX_FILTERS = 4
 
 
 def _load(model: Model) -> Encoder:
@@ -77,6 +81,7 @@ class Engine:
         self._index: VectorSearch | None = None
         self._opened = 0.0
         self._estimator: tuple[Estimator | None] | None = None
+        self._passed: list[tuple[object, Filter, Ids]] = []
 
     @classmethod
     def open(
@@ -412,11 +417,25 @@ class Engine:
 
     def _passing(self, chosen: "Filter | None", labels: Sequence[tuple[str, float]]) -> Ids | None:
         """Return the ids `(n,)` that pass filter and labels, or None without conditions."""
-        among = chosen.ids(self.catalog) if chosen else None
+        among = self._filtered(chosen) if chosen else None
         for label, probability in labels:
             matching = self.images_with_label(label, probability)
             among = matching if among is None else np.intersect1d(among, matching)
         return among
+
+    def _filtered(self, chosen: "Filter") -> Ids:
+        """Return the ids that pass a filter; a busy engine remembers those of the last filters."""
+        state = self.catalog.state() if self._staleness and not len(chosen.among) else None
+        if state is None:
+            return chosen.ids(self.catalog)
+        key = state, latest_believable() // BELIEVED_SECONDS
+        kept = [one for one in self._passed if one[0] == key]
+        for _, known, ids in kept:
+            if known == chosen:
+                return ids
+        ids = chosen.ids(self.catalog)
+        self._passed = [(key, chosen, ids), *kept][:MAX_FILTERS]
+        return ids
 
     def _count(self, passing: Ids | None) -> int:
         """Return how many of the images that pass have a file; None for all images."""
@@ -564,6 +583,7 @@ class Engine:
         """
         if self.catalog.refresh():
             self._index = None
+            self._passed = []
         active = self.catalog.active_model() if self._follows else None
         if active is not None and active.fingerprint != self.model.fingerprint:
             self.model, self._encoder = active, None

@@ -102,7 +102,7 @@ class Catalog(EmbeddingTables, ContentTables, FileTables, LabelTables, ScanTable
             self._query("PRAGMA secure_delete = OFF")
             self._query("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _state(self) -> object:
+    def state(self) -> object:
         """Return what differs once anybody has written, by this connection or another one."""
         return self._value("PRAGMA data_version"), self._connection.total_changes
 

@@ -45,6 +45,9 @@ class StoreReader(Protocol):
     def refresh(self) -> bool:
         """Open the collection anew if it is not current; return whether that was so."""
 
+    def state(self) -> object:
+        """Return what differs once anybody has written; None where nothing tells that."""
+
     def snapshot(self) -> AbstractContextManager[None]:
         """Read one state inside, whatever is committed meanwhile."""
 

@@ -338,6 +338,7 @@ export class Grid {
       srcset: `${hit.thumbnail}, ${hit.thumbnail.replace("size=320", "size=640")} 2x`,
       src: hit.thumbnail,
     });
+    image.addEventListener("error", () => (image.hidden = true)); // its file is away
     const shown = make("span", { className: "name" }, name + match);
     const tile = make(
       "button",

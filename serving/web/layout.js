@@ -4,7 +4,7 @@
 const ROW_HEIGHT = 220;
 const NARROW_ROW_HEIGHT = 130;
 const SQUARE = 180;
-const NARROW_SQUARE = 105;
+const NARROW_SQUARE = 95;
 const HEADING = { month: 52, day: 34, less: 44 };
 const LEAST_WIDTH = 70;
 // Days have headings of their own where a month has so many images, and its days fill rows.

@@ -81,8 +81,6 @@ export class Scrubber {
 
   grab(event) {
     if (event.button) return;
-    event.preventDefault();
-    $("scrubber").focus({ preventScroll: true });
     $("scrubber").setPointerCapture(event.pointerId);
     $("scrubber").classList.add("dragged");
     this.dragged = true;

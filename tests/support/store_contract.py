@@ -432,6 +432,9 @@ class StoreContract:
         with self.filled() as (store, root, ids), self.reading() as reader:
             before = reader.newest_first().tolist()
             assert sorted(before) == ids
+            state = reader.state()
+            assert state == reader.state()
+            assert state is not None
             with store.transaction():
                 new = add(store, root, b"new.jpg", content(8, captured=900 * DAY))
                 assert store.newest_first().tolist() == [new, *before]
@@ -439,6 +442,7 @@ class StoreContract:
                 assert store.newest_first().tolist() == [newest, new, *before]
                 assert reader.newest_first().tolist() == before
             assert reader.newest_first().tolist() == [newest, new, *before]
+            assert reader.state() != state
             assert reader.newest(2, 1) == [new, before[0]]
             with store.transaction():
                 store.remove_files(Scope(root, Path("/photos"), b"newest.jpg"))

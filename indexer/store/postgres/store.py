@@ -158,7 +158,7 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
                 for table in ERASED:
                     self._query(f"VACUUM (INDEX_CLEANUP off, TRUNCATE false) {table}")
 
-    def _state(self) -> object:
+    def state(self) -> object:
         """Return what differs once anybody has written; None while this transaction writes."""
         state, own = self._query(
             "SELECT pg_current_snapshot()::text, pg_current_xact_id_if_assigned()::text"

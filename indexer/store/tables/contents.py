@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.errors import CollectionFormatError
-from indexer.store.clock import latest_believable
+from indexer.store.clock import BELIEVED_SECONDS, latest_believable
 from indexer.store.codec import Ids, Seconds, damaged_row
 from indexer.store.records import Content, join
 
@@ -31,8 +31,6 @@ NEWEST_FIRST = (
     "FROM contents JOIN files ON files.content = contents.id "
     "GROUP BY contents.id ORDER BY moment DESC, contents.id DESC"
 )
-# Whether a date to come is believed is asked again after so many seconds.
-BELIEVED_SECONDS = 60
 
 
 class ContentTables(Tables):
@@ -41,7 +39,7 @@ class ContentTables(Tables):
     # What `dated` has returned, of which state.
     _dated: tuple[object, Ids, Seconds] | None = None
 
-    def _state(self) -> object:
+    def state(self) -> object:
         """Return what differs once anybody has written; None where nothing tells that."""
         return None
 
@@ -121,7 +119,7 @@ class ContentTables(Tables):
             CollectionFormatError: A time is none that a calendar holds.
         """
         believable = latest_believable()
-        written = self._state()
+        written = self.state()
         state = None if written is None else (written, believable // BELIEVED_SECONDS)
         if self._dated is not None and state is not None and self._dated[0] == state:
             return self._dated[1:]
