@@ -31,6 +31,7 @@ export class Grid {
   constructor({ load, open, like, failed, outdated }) {
     Object.assign(this, { load, open, like, failed, outdated });
     this.isSelected = () => false;
+    this.arranging = () => {}; // called before everything is placed, with the months
     this.drawn = () => {}; // called with each drawing
     this.tiles = new Map();
     this.width = 0;
@@ -231,6 +232,7 @@ export class Grid {
 
   /** Compute where everything stands, and draw it. */
   arrange() {
+    this.arranging(this.months ?? []); // what else needs room
     this.width = $("grid").clientWidth;
     const less = this.list.findIndex((hit, at) => at > 0 && isLikely(this.list[at - 1]) && hit.relevance !== null && !isLikely(hit));
     this.layout = this.months ? new Timeline(this.months, this.width) : new Rows(this.list, this.width, less);

@@ -5,7 +5,7 @@ import { $, make } from "./elements.js";
 // It is shown for what spans so many months.
 const LEAST_MONTHS = 13;
 // Years whose names would stand closer are left out.
-const APART = 18;
+const APART = 14;
 const SHOWN = 1200;
 
 export class Scrubber {
@@ -13,6 +13,7 @@ export class Scrubber {
     this.grid = grid;
     this.months = null;
     this.chosen = null;
+    grid.arranging = (months) => this.offer(months);
     grid.drawn = () => this.show();
     $("scrubber").addEventListener("pointerdown", (event) => this.grab(event));
     $("scrubber").addEventListener("pointermove", (event) => this.dragged && this.drag(event));
@@ -23,16 +24,17 @@ export class Scrubber {
     addEventListener("scroll", () => this.flash(), { passive: true });
   }
 
+  /** Have a place on the page where there are so many months. */
+  offer(months) {
+    const needed = spanned(months) >= LEAST_MONTHS;
+    $("scrubber").hidden = !needed;
+    document.body.classList.toggle("scrubbed", needed);
+  }
+
   /** Show where the page is, and the years if they are others. */
   show() {
     const { months } = this.grid.layout;
-    const needed = Boolean(months) && spanned(months) >= LEAST_MONTHS;
-    if ($("scrubber").hidden === needed) {
-      $("scrubber").hidden = !needed;
-      document.body.classList.toggle("scrubbed", needed);
-      // The grid has another width now, and is arranged once more.
-    }
-    if (!needed) return;
+    if ($("scrubber").hidden || !months) return;
     const height = this.track();
     if (this.months !== months || this.height !== height) this.mark(months, height);
     if (this.chosen && Math.abs(this.chosen.scroll - scrollY) > 2) this.chosen = null;

@@ -8,40 +8,26 @@ from typing import Any
 
 import pytest
 
+from support.browser import chromium, needs_chromium, serious_findings, watched_page
 from support.proxy import proxied
 from support.servers import Served, serving
 from support.waiting import wait_until
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
-# On a loaded machine, 5 seconds are not enough.
-playwright.expect.set_options(timeout=60_000)
+pytestmark = needs_chromium
 FIRST_TILE = "#grid li:first-child .tile"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
 def page(browser: Any, served: Served) -> Iterator[Any]:
-    """A fresh profile's page; anything in its console that is an error fails the test."""
-    context = browser.new_context(base_url=served.url, viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: said.type == "error" and errors.append(said.text))
-    yield page
-    context.close()
-    assert errors == []
+    with watched_page(browser, served.url) as watched:
+        yield watched
 
 
 def first(page: Any, name: str) -> None:
@@ -312,17 +298,13 @@ def test_a_narrow_screen_does_not_scroll_sideways(page: Any, path: str) -> None:
     ["/", "/?q=a+cat&count=cat,dog&not=people", "/?q=a+cat&open=1", "/?q=a+cat&like=1,2&unlike=3"],
 )
 def test_axe_finds_nothing_serious(page: Any, path: str, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.goto(path)
     playwright.expect(page.locator("#grid .tile").first).to_be_attached()
     page.wait_for_load_state("networkidle")
     if "like=" in path:
         select(page, 0)
-    # The page's own policy lets no foreign script in; the test's comes through the debugger.
-    found = axe.run(page).response["violations"]
-    serious = [one for one in found if one["impact"] in ("serious", "critical")]
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious] == []
+    assert serious_findings(page) == []
 
 
 def test_the_first_load_is_small_and_local(page: Any, served: Served) -> None:

@@ -12,6 +12,8 @@ from support.command import COMMAND
 from support.dated_photos import write
 
 FIRST, LAST = datetime(2004, 3, 1), datetime(2024, 6, 30)
+# Two days of which there are so many photos that each fills rows.
+FEAST, FEAST_PHOTOS = datetime(2010, 6, 11), 60
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ def make_years(folder: Path, count: int) -> Years:
     """
     random = np.random.default_rng(3)
     seconds = random.choice(int((LAST - FIRST).total_seconds()), count, replace=False)
+    seconds[:FEAST_PHOTOS] = int((FEAST - FIRST).total_seconds()) + random.choice(
+        2 * 24 * 3600, FEAST_PHOTOS, replace=False
+    )
     moments = {}
     for number, second in enumerate(seconds.tolist()):
         moment = FIRST + timedelta(seconds=second)
