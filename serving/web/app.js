@@ -28,7 +28,7 @@ let opened = false;
 let better = null;
 
 const grid = new Grid({
-  load: (k, offset, signal) => ask(k, offset, signal ? AbortSignal.any([signal, current.signal]) : current.signal),
+  load: (k, offset, signal) => ask(k, offset, signal ?? current.signal),
   open: (hit) => openImage(hit.id),
   like: (hit) => change({ like: [hit.id], unlike: [], image: false }),
   failed: (problem) => fail(problem),

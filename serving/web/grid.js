@@ -58,12 +58,13 @@ export class Grid {
     this.asked = new Map();
     this.epoch = (this.epoch ?? 0) + 1;
     this.ended = true;
-    this.loading = this.insists = false;
+    this.loading = this.insists = this.stale = false;
   }
 
   /** Show the first page of a new answer; with the months, where all images are listed. */
   show(answer, months = null) {
     this.reset(answer.hits, months);
+    this.total = answer.total;
     $("grid").classList.remove("stale");
     for (const item of this.tiles.values()) item.remove();
     this.tiles.clear();
@@ -71,8 +72,9 @@ export class Grid {
     this.arrange();
   }
 
-  /** Mark what is shown as the answer to an earlier search. */
+  /** Mark what is shown as the answer to an earlier search, of which nothing more is loaded. */
   markStale() {
+    this.stale = true;
     $("grid").classList.add("stale");
   }
 
@@ -102,7 +104,7 @@ export class Grid {
 
   /** Load the next page of a list. */
   async more() {
-    if (this.ended || this.loading || this.rests()) return;
+    if (this.ended || this.loading || this.stale || this.rests()) return;
     await this.append(PAGE);
   }
 
@@ -155,7 +157,7 @@ export class Grid {
 
   /** Load the pages of a timeline that can be seen, and no others that were asked for. */
   loadSeen() {
-    if (!this.months || !this.count) return;
+    if (!this.months || !this.count || this.stale) return;
     const { from, to } = this.window(AROUND);
     const first = Math.floor(from / PAGE);
     const last = Math.floor(Math.max(from, to - 1) / PAGE);
@@ -182,7 +184,7 @@ export class Grid {
     try {
       const answer = await this.load(PAGE, page * PAGE, asked.abort.signal);
       if (epoch !== this.epoch) return;
-      if (answer.total !== this.count) return void this.outdated();
+      if (answer.total !== this.total) return void this.outdated();
       answer.hits.forEach((hit, at) => {
         this.hits.set(page * PAGE + at, hit);
         this.places.set(hit.id, page * PAGE + at);
@@ -365,6 +367,10 @@ export class Grid {
     const item = make("li", {}, tile, check, more);
     item.dataset.id = hit.id;
     item.dataset.at = at;
+    if (this.months) {
+      item.setAttribute("aria-posinset", at + 1);
+      item.setAttribute("aria-setsize", this.count);
+    }
     this.mark(item);
     return item;
   }

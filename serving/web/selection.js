@@ -1,12 +1,11 @@
 // Images that are selected: by their check marks, by long touches, by keys, and in ranges.
 
 import { $, copied, nameOf, number, plural } from "./elements.js";
+import { MOST } from "./state.js";
 
 const LONG_TOUCH = 500;
 // A finger that moves this far scrolls.
 const STILL = 10;
-// How many images a query can name of each kind.
-const MOST = 64;
 
 export class Selection {
   /** @param grid  @param like (hits)  @param unlike (hits)  applied by the page */
@@ -154,7 +153,8 @@ export class Selection {
     this.grid.markSelected();
     $("selection").hidden = !this.count;
     document.body.classList.toggle("selecting", this.count > 0);
-    $("selected").textContent = `${number(this.count)} selected`;
+    const beyond = this.count > MOST ? `, of which a search goes by the last ${MOST}` : "";
+    $("selected").textContent = `${number(this.count)} selected${beyond}`;
   }
 
   ask(act) {
@@ -176,7 +176,6 @@ export class Selection {
 /** Return the images of a query with more of them, each once, as many as it can name. */
 export function added(before, more) {
   const all = [...new Set([...before, ...more])];
-  if (all.length > MOST) announce(`A search goes by ${MOST} images at most: the last ones count`);
   return all.slice(-MOST);
 }
 

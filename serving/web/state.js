@@ -16,6 +16,9 @@
  * @property {number|null} open  the image in the lightbox
  */
 
+// How many images of each kind a search can go by.
+export const MOST = 64;
+
 /** @returns {State} */
 export function read(search = location.search) {
   const given = new URLSearchParams(search);
@@ -36,7 +39,7 @@ export function read(search = location.search) {
   };
 }
 
-const numbers = (text) => [...new Set((text ?? "").split(",").filter((one) => /^[1-9]\d{0,14}$/.test(one)).map(Number))];
+const numbers = (text) => [...new Set((text ?? "").split(",").filter((one) => /^[1-9]\d{0,14}$/.test(one)).map(Number))].slice(-MOST);
 
 /** Return the URL of a state, without empty parts. @param {State} state */
 export function write(state) {

@@ -194,12 +194,16 @@ def test_a_range_may_reach_what_was_never_loaded(page: Any, years: Years) -> Non
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     loaded(page)
     page.locator("#grid .tile").last.click(modifiers=["Shift"])
-    playwright.expect(page.locator("#selected")).to_have_text(f"{COUNT} selected")
+    playwright.expect(page.locator("#selected")).to_contain_text(f"{COUNT} selected")
+    playwright.expect(page.locator("#selected")).to_contain_text("goes by the last 64")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.click("#copy-paths")
     playwright.expect(page.locator("#selected")).to_have_text(f"{COUNT} paths copied")
     copied = page.evaluate("navigator.clipboard.readText()").split("\n")
     assert [Path(path).name for path in copied] == years.newest_first
+    page.click("#like-selected")
+    playwright.expect(page.locator("#chips .example")).to_have_count(64)
+    playwright.expect(page.locator("#summary")).to_contain_text(f"{COUNT - 64}")
 
 
 def test_keys_and_the_lightbox_go_beyond_what_is_loaded(page: Any, years: Years) -> None:
