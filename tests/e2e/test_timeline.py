@@ -1,12 +1,16 @@
 """How the images spread over time, as the server counts them."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.command import Run
+from support.dated_photos import write
 from support.servers import Served, serving
 from support.years import Years, make_years
 
@@ -71,6 +75,29 @@ def test_the_timeline_has_the_conditions_of_a_search(server: Served, years: Year
     )
     answer = server.get("/v1/timeline", params={"in": "even", "since": "2015"}).json()
     assert months_of(answer) == expected
+
+
+def test_what_is_indexed_meanwhile_counts(years: Years, tmp_path: Path, clipdex: Run) -> None:
+    shutil.copytree(years.collection, tmp_path / "collection")
+    routes = ("/v1/search?in=even&until=2010", "/v1/timeline?in=even&until=2010")
+    with serving(tmp_path / "collection") as server:
+
+        def asked() -> tuple[set[int], set[str]]:
+            """The totals below a folder, and the second-newest image, of many requests.
+
+            Each of a server's threads remembers what it has found.
+            """
+            totals = {server.get(route).json()["total"] for route in routes for _ in range(8)}
+            pages = [server.get("/v1/search?k=1&offset=1").json() for _ in range(8)]
+            return totals, {Path(page["hits"][0]["path"]).name for page in pages}
+
+        (before,), second = asked()
+        assert second == {years.newest_first[1]}
+        new = tmp_path / "new" / "even"
+        write(new / "old.jpg", COUNT, datetime(2009, 1, 1), None)
+        write(new / "newest.jpg", COUNT + 1, datetime(2024, 12, 24), None)
+        clipdex("index", tmp_path / "new")
+        assert asked() == ({before + 1}, {years.newest_first[0]})
 
 
 def test_a_timeline_of_nothing(server: Served, tmp_path: Path) -> None:
