@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's Chromium, through Playwright."""
 
+import base64
 import re
 import shutil
 from collections.abc import Iterator
@@ -206,6 +207,23 @@ def test_an_image_cannot_be_wanted_and_not_wanted(page: Any, served: Served) -> 
     page.click("#like-selected")
     page.wait_for_url(f"{served.url}/?like=3")
     playwright.expect(page.locator("#grid .tile")).to_have_count(5)
+
+
+def test_an_own_image_is_refined_too(
+    page: Any, served: Served, photos_indexed: tuple[Path, Path]
+) -> None:
+    page.goto("/")
+    page.set_input_files("#file", photos_indexed[0] / "coffee.png")
+    first(page, "coffee.png")
+    ids = ids_shown(page)
+    select(page, 5)
+    page.click("#unlike-selected")
+    playwright.expect(page.locator("#grid .tile")).to_have_count(5)
+    assert page.url == f"{served.url}/?unlike={ids[5]}&image=own"
+    image = base64.b64encode((photos_indexed[0] / "coffee.png").read_bytes()).decode()
+    answer = served.post("/v1/search", json={"image": image, "unlike_ids": [ids[5]]}).json()
+    assert ids_shown(page) == [hit["id"] for hit in answer["hits"]]
+    playwright.expect(page.locator("#chips")).to_contain_text("your image")
 
 
 def test_select_by_keyboard_and_in_ranges(page: Any) -> None:
