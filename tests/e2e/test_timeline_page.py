@@ -186,6 +186,36 @@ def test_reload_and_back_return_to_the_place(page: Any, years: Years, width: int
     assert set(seen(page)) & set(before)
 
 
+def test_answers_are_bounded_too(page: Any, years: Years) -> None:
+    page.goto("/?q=stripes")
+    loaded(page)
+
+    def reaches_the_end() -> bool:
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        if page.locator("#show-rest").is_visible():
+            page.click("#show-rest")
+        assert page.locator("#grid li").count() < 200
+        shown: bool = page.locator("#end").is_visible()
+        return shown
+
+    wait_until(reaches_the_end, seconds=60)
+    found = page.evaluate(
+        """async () => {
+            const found = new Set();
+            for (let top = document.documentElement.scrollHeight; top > -400; top -= 400) {
+                scrollTo(0, top);
+                await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+                for (const one of document.querySelectorAll("#grid .name")) {
+                    found.add(one.textContent.split(",")[0]);
+                }
+            }
+            return [...found];
+        }"""
+    )
+    assert sorted(found) == sorted(years.moments)
+    assert page.locator("#grid li").count() < 200
+
+
 def test_a_range_may_reach_what_was_never_loaded(page: Any, years: Years) -> None:
     page.goto("/")
     loaded(page)
