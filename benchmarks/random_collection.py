@@ -35,12 +35,13 @@ def make_collection(
     *,
     root: str = "/photos",
     names: Sequence[str] | None = None,
+    taken: Sequence[int] | None = None,
 ) -> Path:
     """A collection at `folder` of `vectors` `(n, dim)`, which the model takes for its own.
 
     root, names: the files that it says it indexed, one changed in each second since 1970; there
-    are none. Each image has a gray thumbnail of no meaning, so that the catalog is as large as one
-    of photos.
+    are none. taken: when the photos were taken, in seconds since 1970. Each image has a gray
+    thumbnail of no meaning, so that the catalog is as large as one of photos.
     """
     collection = Collection(folder)
     collection.create()
@@ -53,7 +54,8 @@ def make_collection(
             for number, vector in enumerate(packed(vectors), start=1):
                 name = names[number - 1] if names else f"{number:09}.jpg"
                 thumbnail = random.bytes(THUMBNAIL_SIDE**2)
-                new = NewContent(b"%016d" % number, 1, 1, "", None, None, thumbnail, vector)
+                moment = taken[number - 1] if taken is not None else None
+                new = NewContent(b"%016d" % number, 1, 1, "", moment, None, thumbnail, vector)
                 content = catalog.put_content(new, bundle.fingerprint, generation)
                 catalog.put_file(FileRow(number_of_root, name.encode(), 0, number * 10**9, content))
         publish(collection, catalog, bundle.fingerprint, bundle.dim)

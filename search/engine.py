@@ -19,6 +19,7 @@ from indexer.errors import (
 )
 from indexer.load import find_bundle, load_encoder, require_fingerprint
 from indexer.store.catalog import open_reader
+from indexer.store.clock import BELIEVED_SECONDS, latest_believable
 from indexer.store.codec import Ids
 from indexer.store.collection import Collection, SharedCollection, locate
 from indexer.store.database import changed, until_unchanged
@@ -39,8 +40,12 @@ from .tags import HIDDEN
 if TYPE_CHECKING:
     from indexer.store.protocol import VectorSearch
     from search.filters.filter import Filter
+    from search.ranking.timeline import Month
 
     from .status import Status
+
+# Filters whose images a busy engine remembers.
+MAX_FILTERS = 4
 
 
 def _load(model: Model) -> Encoder:
@@ -78,6 +83,7 @@ class Engine:
         self._index: VectorSearch | None = None
         self._opened = 0.0
         self._estimator: tuple[Estimator | None] | None = None
+        self._passed: list[tuple[object, Filter, Ids]] = []
 
     @classmethod
     def open(
@@ -381,6 +387,23 @@ class Engine:
             hits = passing_first(self.catalog, request.filter, hits)
             return Results(hits, self._count(passing, hidden))
 
+    @until_unchanged
+    def timeline(
+        self, *, filter: "Filter | None" = None, labels: Sequence[tuple[str, float]] = ()
+    ) -> "list[Month]":
+        """Return how many images were taken in each month, newest first.
+
+        Args:
+            filter: Which images count.
+            labels: (label, p) pairs, each of which an image must show with an estimated
+                probability above p.
+        """
+        from search.ranking.timeline import timeline
+
+        with self.question():
+            passing = self._passing(filter, labels)
+            return timeline(self.catalog, passing, self.hidden(filter))
+
     def _with_language(self, results: Results, query: Query) -> Results:
         """Say with the results if the query is in a language that the model does not know."""
         foreign = first_foreign(query.texts)
@@ -417,11 +440,25 @@ class Engine:
 
     def _passing(self, chosen: "Filter | None", labels: Sequence[tuple[str, float]]) -> Ids | None:
         """Return the ids `(n,)` that pass filter and labels, or None without conditions."""
-        among = chosen.ids(self.catalog) if chosen else None
+        among = self._filtered(chosen) if chosen else None
         for label, probability in labels:
             matching = self.images_with_label(label, probability)
             among = matching if among is None else np.intersect1d(among, matching)
         return among
+
+    def _filtered(self, chosen: "Filter") -> Ids:
+        """Return the ids that pass a filter; a busy engine remembers those of the last filters."""
+        state = self.catalog.state() if self._staleness and not len(chosen.among) else None
+        if state is None:
+            return chosen.ids(self.catalog)
+        key = state, latest_believable() // BELIEVED_SECONDS
+        kept = [one for one in self._passed if one[0] == key]
+        for _, known, ids in kept:
+            if known == chosen:
+                return ids
+        ids = chosen.ids(self.catalog)
+        self._passed = [(key, chosen, ids), *kept][:MAX_FILTERS]
+        return ids
 
     def _count(self, passing: Ids | None, hidden: Ids) -> int:
         """Return how many of the images that pass have a file and are not hidden; None for all."""
@@ -576,6 +613,7 @@ class Engine:
         """
         if self.catalog.refresh():
             self._index = None
+            self._passed = []
         active = self.catalog.active_model() if self._follows else None
         if active is not None and active.fingerprint != self.model.fingerprint:
             self.model, self._encoder = active, None

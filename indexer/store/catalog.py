@@ -68,7 +68,7 @@ class Catalog(EmbeddingTables, ContentTables, FileTables, LabelTables, ScanTable
             raise CollectionNotFound(f"no collection at {place}: it was removed")
         fresh = connect_reader(path, place)
         self._connection.close()
-        self._connection, self._counted = fresh, None
+        self._connection, self._counted, self._dated = fresh, None, None
         return True
 
     @contextmanager
@@ -101,6 +101,10 @@ class Catalog(EmbeddingTables, ContentTables, FileTables, LabelTables, ScanTable
         finally:
             self._query("PRAGMA secure_delete = OFF")
             self._query("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def state(self) -> object:
+        """Return what differs once anybody has written, by this connection or another one."""
+        return self._value("PRAGMA data_version"), self._connection.total_changes
 
     def image_count(self) -> int:
         """Return how many images have a file, counted again only when somebody has written."""

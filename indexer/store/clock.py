@@ -8,6 +8,8 @@ import time
 
 # Seconds by which a capture time may lie ahead of this machine's clock: time zones, and a little.
 TOLERANCE = 2 * 24 * 3600
+# For so long what was remembered may go by what was believed.
+BELIEVED_SECONDS = 60
 
 
 def latest_believable() -> int:

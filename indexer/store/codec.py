@@ -12,6 +12,10 @@ Ids = NDArray[np.int64]
 """`(n,)`: row ids of contents."""
 
 
+Seconds = NDArray[np.int64]
+"""`(n,)`: since 1970 of the wall clock where a photo was taken, as if that were UTC."""
+
+
 Scores = NDArray[np.float32]
 """`(n,)`: cosines."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from indexer.encoder import Embeddings
 
-    from .codec import Halves, Ids, Scores
+    from .codec import Halves, Ids, Scores, Seconds
     from .records import (
         CodesFile,
         Content,
@@ -44,6 +44,9 @@ class StoreReader(Protocol):
 
     def refresh(self) -> bool:
         """Open the collection anew if it is not current; return whether that was so."""
+
+    def state(self) -> object:
+        """Return what differs once anybody has written; None where nothing tells that."""
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Read one state inside, whatever is committed meanwhile."""
@@ -125,6 +128,9 @@ class StoreReader(Protocol):
 
     def newest_first(self) -> Ids:
         """Return all contents that have a file, `(n,)`, newest first."""
+
+    def dated(self) -> tuple[Ids, Seconds]:
+        """Return them with the times that they are in order of, both `(n,)`."""
 
     def gray_thumbnails(self, within: Sequence[int] | None = None) -> tuple[Ids, GrayThumbnails]:
         """Return (ids, thumbnails) of contents that have a file, larger images first."""

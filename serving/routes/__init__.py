@@ -13,6 +13,7 @@ from . import (
     status,
     tags,
     texts,
+    timeline,
 )
 
 ROUTERS = (
@@ -22,6 +23,7 @@ ROUTERS = (
     status.router,
     search.router,
     tags.router,
+    timeline.router,
     images.router,
     download.router,
     labels.router,

@@ -125,6 +125,26 @@ class SearchQuery(Strict):
     )
 
 
+class TimelineQuery(Strict):
+    """Which images count."""
+
+    folders: list[Text] = Field(
+        [], alias="in", max_length=32, description="Only images in these folders, by name."
+    )
+    since: Words | None = Field(None, description="Taken then or later.", examples=["2024-07"])
+    until: Words | None = Field(None, description="Taken then (all of it) or earlier.")
+    label: list[Words] = Field(
+        [], max_length=8, description="Only images that show this.", examples=[["cat>0.5"]]
+    )
+    tags: list[Tag] = Field(
+        [],
+        alias="tag",
+        max_length=MAX_TAGS,
+        description="Only images that have this tag; `hidden` images only with it.",
+        examples=[["favourite"]],
+    )
+
+
 class Weights(Strict):
     """Weights of the parts of a mixed query."""
 

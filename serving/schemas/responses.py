@@ -63,6 +63,24 @@ class SearchAnswer(Answer):
     hits: list[HitAnswer]
 
 
+class TimelineMonth(Answer):
+    """A month.
+
+    days: how many of its images are of each day, from the first to the last one with images.
+    """
+
+    month: str = Field(examples=["2024-07"])
+    count: int
+    days: list[int]
+
+
+class TimelineAnswer(Answer):
+    """The months with images, newest first: in the order of a search for nothing."""
+
+    total: int
+    months: list[TimelineMonth]
+
+
 class ImageAnswer(Answer):
     """One image's metadata; `tags` are sorted.
 

@@ -7,7 +7,7 @@ from typing import Any
 from indexer.errors import QueryError
 from search.filters.filter import Filter
 from search.request import SearchRequest, parse_label_threshold
-from serving.schemas.requests import FilterBody, SearchBody, SearchQuery
+from serving.schemas.requests import FilterBody, SearchBody, SearchQuery, TimelineQuery
 
 
 def request_of_query(
@@ -56,7 +56,9 @@ def request_of_body(body: SearchBody, *, absolute: bool = False) -> SearchReques
     )
 
 
-def filter_of(chosen: SearchQuery | FilterBody, *, absolute: bool = False) -> Filter | None:
+def filter_of(
+    chosen: SearchQuery | TimelineQuery | FilterBody, *, absolute: bool = False
+) -> Filter | None:
     """Return the filter by folder, date and tag, or None without such conditions.
 
     Args:

@@ -1,18 +1,22 @@
 // The page: it shows a state, and searches for each new one; only the last answer counts.
 
 import { get, post, postImage } from "./api.js";
-import { $, debounced, make, marked, number, percent } from "./elements.js";
+import { $, base64, debounced, make, marked, number, percent } from "./elements.js";
 import { Filters } from "./filters.js";
 import { CONFIDENT, FIRST_PAGE, Grid, UNLIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
 import { Lightbox } from "./lightbox.js";
 import { OwnImage } from "./image.js";
+import { Scrubber } from "./scrubber.js";
+import { Selection, added } from "./selection.js";
 import { watchSession } from "./session.js";
-import { asks, filter, isFiltered, parameters, read, write } from "./state.js";
+import { asks, conditions, filter, isFiltered, lists, parameters, read, write } from "./state.js";
 
 const TYPING = 150;
 const SCROLLING = 200;
 const TOP = { scroll: 0, hits: 0 };
+// How long a collection that is being changed has time to settle, before the page asks again.
+const CHANGING = 1000;
 // The browser's own restoration comes before there are images to scroll to.
 history.scrollRestoration = "manual";
 
@@ -24,18 +28,26 @@ let opened = false;
 let better = null;
 
 const grid = new Grid({
-  load: (k, offset) => ask(k, offset, current.signal),
+  load: (k, offset, signal) => ask(k, offset, signal ?? current.signal),
   open: (hit) => openImage(hit.id),
-  like: (hit) => change({ like: hit.id, image: false }),
+  like: (hit) => change({ like: [hit.id], unlike: [], image: false }),
   failed: (problem) => fail(problem),
+  outdated: debounced(() => search(), CHANGING),
 });
+new Scrubber(grid);
 const lightbox = new Lightbox({
   grid,
   moved: (id) => go({ ...state, open: id }, "replace"),
   closed: (id) => closeImage(id),
-  like: (hit) => change({ like: hit.id, image: false, open: null }),
+  like: (hit) => change({ like: [hit.id], unlike: [], image: false, open: null }),
 });
-const image = new OwnImage(() => change({ image: true, like: null }));
+// What was wanted is not what is not wanted now, and the other way round.
+const selection = new Selection({
+  grid,
+  like: (ids) => change({ like: added(state.like, ids), unlike: without(state.unlike, ids) }),
+  unlike: (ids) => change({ unlike: added(state.unlike, ids), like: without(state.like, ids) }),
+});
+const image = new OwnImage(() => change({ image: true, like: [], unlike: [] }));
 const filters = new Filters((part) => change(part));
 const jobs = new JobsPanel(() => search());
 
@@ -49,7 +61,7 @@ function go(next, how = "push") {
 
 /** Keep how far the page is scrolled, for when it is come back to. */
 function keepPlace() {
-  history.replaceState({ scroll: scrollY, hits: grid.hits.length }, "");
+  history.replaceState(grid.place(), "");
 }
 
 /** Change a part of the search. */
@@ -59,12 +71,17 @@ function change(part, how = "push") {
   search(TOP);
 }
 
-function ask(k, offset, signal) {
+const without = (ids, taken) => ids.filter((id) => !taken.includes(id));
+
+async function ask(k, offset, signal) {
   const given = parameters(state, k, offset);
-  if (state.image && image.blob) return postImage(`v1/search/image?${given}`, image.blob, signal);
-  if (!state.like) return get(`v1/search?${given}`, signal);
-  const body = { image_id: state.like, not: state.without, k, offset, filter: filter(state) };
+  const own = state.image ? image.blob : null;
+  const examples = state.like.length || state.unlike.length;
+  if (own && !examples) return postImage(`v1/search/image?${given}`, own, signal);
+  if (!examples || !asks(state)) return get(`v1/search?${given}`, signal);
+  const body = { image_ids: state.like, unlike_ids: state.unlike, not: state.without, k, offset, filter: filter(state) };
   if (state.q.trim()) body.text = state.q;
+  if (own) body.image = await base64(own);
   return post("v1/search", body, signal);
 }
 
@@ -74,17 +91,23 @@ async function search(place = null) {
   current = new AbortController();
   const { signal } = current;
   draw();
+  if (place) selection.clear(true);
   grid.markStale();
   try {
-    const answer = await ask(FIRST_PAGE, 0, signal);
+    const [answer, spread] = await Promise.all([
+      ask(FIRST_PAGE, 0, signal),
+      lists(state) ? get(`v1/timeline?${conditions(state)}`, signal) : null,
+    ]);
     if (signal.aborted) return;
     $("message").hidden = true;
-    grid.show(answer);
+    grid.show(answer, spread?.months);
     if (place) {
       await grid.fill(place.hits);
       if (signal.aborted) return;
-      scrollTo(0, place.scroll);
+      grid.return(place);
     }
+    if (state.open) await grid.settled();
+    if (signal.aborted) return;
     await summarise(answer, signal);
     if (state.open && lightbox.hit?.id !== state.open) await lightbox.show(state.open);
   } catch (problem) {
@@ -101,26 +124,47 @@ function draw() {
   const chips = state.without.map((text) =>
     chip(`not ${text}`, () => change({ without: state.without.filter((one) => one !== text) })),
   );
-  if (state.like) {
-    chips.unshift(
-      chip("like this", () => change({ like: null }), `v1/images/${state.like}/thumbnail?size=160`),
-    );
-  }
+  chips.unshift(...examples("like", "like"), ...examples("unlike", "not like"));
   if (state.image) chips.unshift(chip("your image", () => change({ image: false }), image.url));
   $("chips").replaceChildren(...chips);
   document.title = state.q ? `${state.q} · clipdex` : "clipdex";
 }
 
 function chip(text, removed, source) {
-  const close = make("button", { type: "button", "aria-label": `Remove: ${text}` }, "×");
-  close.addEventListener("click", removed);
-  const parts = [make("span", {}, text), close];
+  const parts = [make("span", {}, text), remover(text, removed)];
   if (source) parts.unshift(make("img", { src: source, alt: "" }));
   return make("span", { className: "chip" }, ...parts);
 }
 
+/** Return the images that the search goes by, as one chip with a picture for each. */
+function examples(kind, said) {
+  const ids = state[kind];
+  if (!ids.length) return [];
+  const pictures = ids.map((id, at) => {
+    const name = ids.length === 1 ? `${said} this` : `${said} this (${at + 1} of ${ids.length})`;
+    const shown = make("img", { src: `v1/images/${id}/thumbnail?size=160`, alt: "" });
+    return make("span", { className: "example" }, shown, remover(name, () => change({ [kind]: without(state[kind], [id]) })));
+  });
+  const text = make("span", {}, `${said} ${ids.length === 1 ? "this" : "these"}`);
+  return [make("span", { className: `chip examples ${kind}` }, text, ...pictures)];
+}
+
+/** Return a button that takes a part out of the search; the focus goes to the next one. */
+function remover(text, removed) {
+  const close = make("button", { type: "button", "aria-label": `Remove: ${text}` }, "×");
+  close.addEventListener("click", () => {
+    const at = [...$("chips").querySelectorAll("button")].indexOf(close);
+    removed();
+    const left = $("chips").querySelectorAll("button");
+    (left[Math.min(at, left.length - 1)] ?? $("results")).focus({ preventScroll: true });
+  });
+  return close;
+}
+
 async function summarise(answer, signal) {
-  hint(answer.notice ?? (asks(state) || isFiltered(state) ? null : better));
+  const aimless = state.unlike.length && !asks(state);
+  if (aimless) hint("Type what you look for, or choose “More like these” too: then “not like” counts.");
+  else hint(answer.notice ?? (asks(state) || isFiltered(state) ? null : better));
   const best = answer.hits[0]?.relevance ?? null;
   const unsure = asks(state) && best !== null && best < CONFIDENT;
   $("summary").classList.toggle("unsure", unsure);
@@ -163,7 +207,8 @@ async function start() {
 /** Learn what there is to say of the model; the page works without. */
 async function adviseOnModel() {
   better = (await get("v1/status").catch(() => ({}))).hint ?? null;
-  if (!asks(state) && !isFiltered(state) && $("message").hidden) hint(better);
+  const hinted = asks(state) || isFiltered(state) || state.unlike.length;
+  if (!hinted && $("message").hidden) hint(better);
 }
 
 function fail(problem) {

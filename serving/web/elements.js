@@ -25,6 +25,35 @@ export const percent = (share) => `${Math.round(share * 100)} %`;
 
 export const number = (value) => value.toLocaleString("en");
 
+/** A number of things: "1 path", "2 paths". */
+export const plural = (count, thing) => `${number(count)} ${thing}${count === 1 ? "" : "s"}`;
+
+/** Put a text into the clipboard; return whether that was allowed. */
+export async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Pages that come without TLS from another machine have no such clipboard.
+    const field = make("textarea", { value: text, className: "hidden" });
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
+}
+
+/** The bytes of a blob in base64. */
+export function base64(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}
+
 /** Bytes for people. */
 export function size(bytes) {
   return bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;

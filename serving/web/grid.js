@@ -1,9 +1,9 @@
-// Hits as rows of images in their own proportions; more come when the end is near.
+// The images of an answer. Only tiles near what can be seen are in the document, and of a timeline
+// only the pages near it are loaded, so that a collection may be of any size.
 
 import { $, make, nameOf, percent } from "./elements.js";
+import { Rows, Timeline } from "./layout.js";
 
-const ROW_HEIGHT = 220;
-const NARROW_ROW_HEIGHT = 130;
 const PAGE = 60;
 // As in the terminal: hits of LIKELY are matches; where the best is UNLIKELY, nothing matches, and
 // where it is not CONFIDENT, that is open. Below HOPELESS nobody looks on, unless asked to.
@@ -11,54 +11,118 @@ const LIKELY = 0.5;
 export const UNLIKELY = 0.3;
 export const CONFIDENT = 0.75;
 const HOPELESS = 0.1;
+// How far around what can be seen there are tiles, in parts of the window's height.
+const AROUND = 0.6;
+// How near its end a list goes on.
+const NEAR_END = 800;
+// A page that is not seen any more when this has passed is not asked for.
+const RESTED = 90;
+// Pages of a timeline that are kept.
+const KEPT = 40;
+// Images that may be selected by one range, and how many of them come at a time.
+const LONGEST = 5000;
+const CHUNK = 500;
 
 export class Grid {
-  /** @param load (k, offset) => answer  @param open (hit)  @param like (hit) */
-  constructor({ load, open, like, failed }) {
-    Object.assign(this, { load, open, like, failed });
-    this.hits = [];
-    this.ended = true;
-    this.loading = false;
-    this.epoch = 0;
-    this.insists = false;
+  /**
+   * @param load (k, offset, signal) => answer  @param open (hit)  @param like (hit)
+   * @param failed (problem)  @param outdated ()  called when the collection was changed meanwhile
+   */
+  constructor({ load, open, like, failed, outdated }) {
+    Object.assign(this, { load, open, like, failed, outdated });
+    this.isSelected = () => false;
+    this.arranging = () => {}; // called before everything is placed, with the months
+    this.drawn = () => {}; // called with each drawing
+    this.tiles = new Map();
+    this.width = 0;
+    this.scrolled = 0;
+    this.layout = new Rows([], 0, -1);
+    this.reset([], null);
     $("show-rest").addEventListener("click", () => {
       this.insists = true;
       $("rest").hidden = true;
       this.more();
     });
-    new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.more(), {
-      rootMargin: "800px",
-    }).observe($("sentinel"));
     $("grid").addEventListener("keydown", (event) => this.key(event));
+    addEventListener("scroll", () => this.drawSoon(), { passive: true });
+    new ResizeObserver(() => this.resized()).observe($("grid"));
+    addEventListener("resize", () => this.drawSoon());
   }
 
-  /** Show the first page of a new answer. */
-  show(answer) {
-    this.epoch += 1;
-    this.hits = [];
-    this.loading = this.insists = false;
-    $("grid").replaceChildren();
+  reset(hits, months) {
+    this.months = months;
+    this.hits = new Map(hits.map((hit, at) => [at, hit]));
+    this.places = new Map(hits.map((hit, at) => [hit.id, at]));
+    this.list = hits;
+    for (const asked of this.asked?.values() ?? []) asked.abort.abort();
+    this.asked = new Map();
+    this.epoch = (this.epoch ?? 0) + 1;
+    this.ended = true;
+    this.loading = this.insists = this.stale = false;
+  }
+
+  /** Show the first page of a new answer; with the months, where all images are listed. */
+  show(answer, months = null) {
+    this.reset(answer.hits, months);
+    this.total = answer.total;
     $("grid").classList.remove("stale");
-    this.append(answer);
+    for (const item of this.tiles.values()) item.remove();
+    this.tiles.clear();
+    this.ended = months !== null || answer.hits.length < PAGE;
+    this.arrange();
   }
 
-  /** Mark what is shown as the answer to an earlier search. */
+  /** Mark what is shown as the answer to an earlier search, of which nothing more is loaded. */
   markStale() {
+    this.stale = true;
     $("grid").classList.add("stale");
   }
 
   clear() {
     this.show({ hits: [], total: 0 });
-    $("end").hidden = true;
   }
 
+  /** How many images can be stepped through. */
+  get count() {
+    return this.layout.count;
+  }
+
+  /** Return where an image stands; -1 where it is not known to. */
+  indexOf(id) {
+    return this.places.get(id) ?? -1;
+  }
+
+  at(index) {
+    return this.hits.get(index);
+  }
+
+  hitOf(id) {
+    return this.hits.get(this.indexOf(id));
+  }
+
+  // Loading.
+
+  /** Load the next page of a list. */
   async more() {
-    if (this.ended || this.loading || this.rests()) return;
+    if (this.ended || this.loading || this.stale || this.rests()) return;
+    await this.append(PAGE);
+  }
+
+  async append(count) {
     this.loading = true;
-    const epoch = this.epoch;
+    const { epoch } = this;
     try {
-      const answer = await this.load(PAGE, this.hits.length);
-      if (epoch === this.epoch) this.append(answer);
+      const answer = await this.load(count, this.list.length);
+      if (epoch !== this.epoch) return;
+      this.ended = answer.hits.length < count;
+      for (const hit of answer.hits) {
+        if (this.places.has(hit.id)) continue;
+        this.places.set(hit.id, this.list.length);
+        this.hits.set(this.list.length, hit);
+        this.list.push(hit);
+      }
+      this.loading = false;
+      this.arrange();
     } catch (problem) {
       if (epoch !== this.epoch || problem.name === "AbortError") return;
       this.ended = true;
@@ -68,52 +132,217 @@ export class Grid {
     }
   }
 
-  /** Load pages until there are so many hits, as far as there are. */
+  /** Load a list until there are so many hits, as far as there are. */
   async fill(count) {
-    while (this.hits.length < count && !this.ended && !this.rests()) {
-      const before = this.hits.length;
-      await this.more();
-      if (this.hits.length === before) return;
+    if (this.months) return;
+    while (this.list.length < count && !this.ended && !this.rests()) {
+      const before = this.list.length;
+      await this.append(Math.min(CHUNK, Math.max(PAGE, count - before)));
+      if (this.list.length === before) return;
     }
   }
 
-  append(answer) {
-    this.ended = answer.hits.length < PAGE;
-    const known = new Set(this.hits.map((hit) => hit.id));
-    const fresh = answer.hits.filter((hit) => !known.has(hit.id));
-    for (const hit of fresh) {
-      const before = this.hits.at(-1);
-      this.hits.push(hit);
-      if (isLikely(before) && hit.relevance !== null && hit.relevance < LIKELY) {
-        $("grid").append(
-          make("li", { className: "filler", "aria-hidden": "true" }),
-          make("li", { className: "less" }, make("span", {}, "Less likely from here")),
-        );
-      }
-      $("grid").append(this.tile(hit));
+  /** Return the hit at a place, loaded if need be; undefined where there is none. */
+  async reach(index) {
+    if (this.months && !this.hits.has(index)) await this.loadPage(Math.floor(index / PAGE));
+    return this.hits.get(index);
+  }
+
+  /** Load what a timeline shows now, and wait for it. */
+  async settled() {
+    if (!this.months) return;
+    const { from, to } = this.window(0);
+    for (let page = Math.floor(from / PAGE); page * PAGE < to; page++) await this.reach(page * PAGE);
+  }
+
+  /** Load the pages of a timeline that can be seen, and no others that were asked for. */
+  loadSeen() {
+    if (!this.months || !this.count || this.stale) return;
+    const { from, to } = this.window(AROUND);
+    const first = Math.floor(from / PAGE);
+    const last = Math.floor(Math.max(from, to - 1) / PAGE);
+    for (const [page, asked] of this.asked) if (page < first || page > last) asked.abort.abort();
+    for (let page = first; page <= last; page++) this.loadPage(page);
+    this.forget((first + last) / 2);
+  }
+
+  loadPage(page) {
+    const size = Math.min(PAGE, this.count - page * PAGE);
+    let whole = true;
+    for (let at = 0; at < size && whole; at++) whole = this.hits.has(page * PAGE + at);
+    if (whole || size <= 0) return Promise.resolve();
+    const before = this.asked.get(page);
+    if (before && !before.abort.signal.aborted) return before.done;
+    const asked = { abort: new AbortController() };
+    asked.done = this.fetchPage(page, asked);
+    this.asked.set(page, asked);
+    return asked.done;
+  }
+
+  async fetchPage(page, asked) {
+    const { epoch } = this;
+    try {
+      const answer = await this.load(PAGE, page * PAGE, asked.abort.signal);
+      if (epoch !== this.epoch) return;
+      if (answer.total !== this.total) return void this.outdated();
+      answer.hits.forEach((hit, at) => {
+        this.hits.set(page * PAGE + at, hit);
+        this.places.set(hit.id, page * PAGE + at);
+      });
+      this.drawSoon();
+    } catch (problem) {
+      if (epoch === this.epoch && problem.name !== "AbortError") this.failed(problem);
+    } finally {
+      if (this.asked.get(page) === asked) this.asked.delete(page);
     }
-    $("end").hidden = !this.ended || this.hits.length < PAGE;
-    $("rest").hidden = this.ended || !this.rests();
+  }
+
+  /** Forget the pages of a timeline that are furthest from one. */
+  forget(page) {
+    const pages = [...new Set([...this.hits.keys()].map((at) => Math.floor(at / PAGE)))];
+    pages.sort((a, b) => Math.abs(a - page) - Math.abs(b - page));
+    for (const far of pages.slice(KEPT)) {
+      for (let at = far * PAGE; at < (far + 1) * PAGE; at++) this.hits.delete(at);
+    }
+  }
+
+  /** Return the hits from one place to another, whichever comes first; null where they are too many. */
+  async between(one, other) {
+    const from = Math.min(one, other);
+    const to = Math.max(one, other) + 1;
+    if (from < 0 || to - from > LONGEST) return null;
+    const found = [];
+    for (let at = from; at < to; ) {
+      if (this.hits.has(at)) found.push(this.hits.get(at++));
+      else {
+        const { hits } = await this.load(Math.min(CHUNK, to - at), at);
+        if (!hits.length) return null;
+        found.push(...hits);
+        at += hits.length;
+      }
+    }
+    return found;
   }
 
   /** Whether what follows is so unlikely to match that it is shown only when asked for. */
   rests() {
-    const last = this.hits.at(-1)?.relevance ?? 1;
+    const last = this.list.at(-1)?.relevance ?? 1;
     return last < HOPELESS && !this.insists;
   }
 
-  tile(hit) {
+  // Drawing.
+
+  /** Compute where everything stands, and draw it. */
+  arrange() {
+    this.arranging(this.months ?? []); // what else needs room
+    this.width = $("grid").clientWidth;
+    const less = this.list.findIndex((hit, at) => at > 0 && isLikely(this.list[at - 1]) && hit.relevance !== null && !isLikely(hit));
+    this.layout = this.months ? new Timeline(this.months, this.width) : new Rows(this.list, this.width, less);
+    $("grid").style.height = `${this.layout.height}px`;
+    $("end").hidden = !this.ended || this.count < PAGE;
+    $("rest").hidden = this.ended || !this.rests();
+    for (const item of this.tiles.values()) item.placed = false;
+    this.draw();
+  }
+
+  /** Arrange all of it for another width, and stay at what is seen. */
+  resized() {
+    if ($("grid").clientWidth === this.width) return;
+    const place = this.place();
+    this.arrange();
+    this.return(place);
+  }
+
+  /** Return where the page is scrolled to, also in terms of what is seen there. */
+  place() {
+    const top = this.top();
+    const place = { scroll: scrollY, width: this.width, hits: this.list.length };
+    const { from, to } = this.layout.visible(header() - top, innerHeight - top);
+    if (from < to) Object.assign(place, { first: from, shift: header() - top - this.layout.place(from).top });
+    return place;
+  }
+
+  /** Scroll to where the page once was. */
+  return({ scroll, width, first, shift }) {
+    const box = first === undefined || width === this.width || !scroll ? null : this.layout.place(first);
+    scrollTo(0, box ? this.top() + scrollY + box.top + shift - header() : scroll);
+    this.draw();
+  }
+
+  /** Return where the grid begins, from the top of the window. */
+  top() {
+    return $("grid").getBoundingClientRect().top;
+  }
+
+  window(around) {
+    const top = this.top();
+    return this.layout.visible(-top - around * innerHeight, innerHeight * (1 + around) - top);
+  }
+
+  drawSoon() {
+    this.frame ??= requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
+    const { from, to, headings } = this.window(AROUND);
+    const places = new Set();
+    for (let at = from; at < to; at++) places.add(at);
+    // What has the focus stays, wherever it is.
+    const focused = document.activeElement?.closest?.("#grid li[data-at]");
+    if (focused && Number(focused.dataset.at) < this.count) places.add(Number(focused.dataset.at));
+    const wanted = [
+      ...headings.map((one) => ({ key: one.key, top: one.top, heading: one })),
+      ...[...places].map((at) => ({ key: at, top: this.layout.place(at).top, at })),
+    ].sort((a, b) => a.top - b.top || (a.at ?? -1) - (b.at ?? -1));
+    this.put(wanted);
+    this.drawn();
+    const moved = Math.abs(scrollY - this.scrolled);
+    this.scrolled = scrollY;
+    clearTimeout(this.resting);
+    if (moved < innerHeight) this.loadSeen();
+    else this.resting = setTimeout(() => this.loadSeen(), RESTED);
+    if (!this.months && this.layout.height + this.top() - innerHeight < NEAR_END) this.more();
+  }
+
+  /** Have just these in the document, in this order; what is there already is not moved. */
+  put(wanted) {
+    const keys = new Set(wanted.map((one) => one.key));
+    for (const [key, item] of this.tiles) {
+      if (keys.has(key) && (item.dataset.id || !this.hits.has(key))) continue;
+      item.remove();
+      this.tiles.delete(key);
+    }
+    let next = $("grid").firstChild;
+    for (const { key, at, heading } of wanted) {
+      let item = this.tiles.get(key);
+      if (!item) {
+        item = heading ? title(heading) : this.hits.has(at) ? this.tile(this.hits.get(at), at) : empty(at);
+        this.tiles.set(key, item);
+      }
+      if (item === next) next = next.nextSibling;
+      else $("grid").insertBefore(item, next);
+      if (item.placed) continue;
+      const box = heading ?? this.layout.place(at);
+      Object.assign(item.style, { top: `${box.top}px`, left: `${box.left ?? 0}px`, height: `${box.height}px` });
+      item.style.width = box.width ? `${box.width}px` : "100%";
+      item.placed = true;
+    }
+  }
+
+  tile(hit, at) {
     const name = nameOf(hit.path);
     const match = hit.relevance === null ? "" : `, ${percent(hit.relevance)} match`;
     const image = make("img", {
       alt: "",
-      loading: "lazy",
       decoding: "async",
       width: hit.width,
       height: hit.height,
       srcset: `${hit.thumbnail}, ${hit.thumbnail.replace("size=320", "size=640")} 2x`,
       src: hit.thumbnail,
     });
+    image.addEventListener("error", () => (image.hidden = true)); // its file is away
     const shown = make("span", { className: "name" }, name + match);
     const tile = make(
       "button",
@@ -128,52 +357,108 @@ export class Grid {
       make("span", {}, "More like this"),
     );
     more.addEventListener("click", () => this.like(hit));
-    const item = make("li", {}, tile, more);
-    const ratio = Math.min(4, Math.max(0.4, hit.width / hit.height || 1));
-    const height = innerWidth < 720 ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
-    item.style.flex = `${ratio} 1 ${Math.round(ratio * height)}px`;
-    item.style.aspectRatio = String(ratio);
+    const check = make("button", {
+      type: "button",
+      className: "check",
+      role: "checkbox",
+      tabIndex: -1, // the keyboard selects on the tile itself
+      "aria-label": `Select ${name}`,
+    });
+    const item = make("li", {}, tile, check, more);
     item.dataset.id = hit.id;
+    item.dataset.at = at;
+    if (this.months) {
+      item.setAttribute("aria-posinset", at + 1);
+      item.setAttribute("aria-setsize", this.count);
+    }
+    this.mark(item);
     return item;
   }
 
-  /** Move the focus with the arrow keys; up and down go to the closest image of the next row. */
+  /** Show on all tiles whether they are selected. */
+  markSelected() {
+    for (const item of this.tiles.values()) if (item.dataset.id) this.mark(item);
+  }
+
+  mark(item) {
+    const selected = this.isSelected(Number(item.dataset.id));
+    item.classList.toggle("selected", selected);
+    item.querySelector(".check").setAttribute("aria-checked", String(selected));
+    const tile = item.querySelector(".tile");
+    const label = tile.getAttribute("aria-label").replace(/, selected$/, "");
+    tile.setAttribute("aria-label", selected ? `${label}, selected` : label);
+  }
+
+  // The keyboard.
+
   key(event) {
     const here = event.target.closest(".tile");
-    if (!here || event.altKey || event.ctrlKey || event.metaKey) return;
-    const all = [...$("grid").querySelectorAll(".tile")];
-    const at = all.indexOf(here);
-    const found = {
-      ArrowLeft: () => all[at - 1],
-      ArrowRight: () => all[at + 1],
-      ArrowUp: () => closest(here, all.slice(0, at).reverse()),
-      ArrowDown: () => closest(here, all.slice(at + 1)),
-    }[event.key];
-    if (!found) return;
+    if (!here || event.shiftKey || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!event.key.startsWith("Arrow")) return;
     event.preventDefault();
-    found()?.focus();
+    this.move(event.key, Number(here.closest("li").dataset.id));
+  }
+
+  /**
+   * Move the focus by an arrow key; up and down go to the closest image of the next row.
+   * @returns {Promise<number|null>} the image that has it then; null where there is none that way
+   */
+  async move(key, id) {
+    const at = this.indexOf(id);
+    const to = {
+      ArrowLeft: () => at - 1,
+      ArrowRight: () => at + 1,
+      ArrowUp: () => this.closest(at, this.layout.row(at, -1)),
+      ArrowDown: () => this.closest(at, this.layout.row(at, 1)),
+    }[key]();
+    if (at < 0 || to < 0 || to >= this.count) return null;
+    const hit = await this.reach(to);
+    if (!hit) return null;
+    this.focus(hit.id);
+    return hit.id;
+  }
+
+  /** Return the tile of a row that is closest, across, to another one; -1 where there is no row. */
+  closest(at, row) {
+    if (!row) return -1;
+    const middle = (index) => this.layout.place(index).left + this.layout.place(index).width / 2;
+    let best = row.from;
+    for (let index = row.from + 1; index < row.to; index++) {
+      if (Math.abs(middle(index) - middle(at)) < Math.abs(middle(best) - middle(at))) best = index;
+    }
+    return best;
   }
 
   /** Bring an image's tile into view and give it the focus. */
   focus(id) {
-    const tile = $("grid").querySelector(`li[data-id="${id}"] .tile`);
-    tile?.scrollIntoView({ block: "nearest" });
-    tile?.focus({ preventScroll: true });
+    const at = this.indexOf(id);
+    if (!this.hits.has(at)) return;
+    const box = this.layout.place(at);
+    const top = this.top() + box.top;
+    const below = innerHeight - ($("selection").hidden ? 0 : $("selection").offsetHeight);
+    if (top < header()) scrollBy(0, top - header() - 8);
+    else if (top + box.height > below) scrollBy(0, Math.min(top - header() - 8, top + box.height - below + 8));
+    this.draw();
+    this.tiles.get(at)?.querySelector(".tile")?.focus({ preventScroll: true });
   }
 }
 
 function isLikely(hit) {
-  return hit !== undefined && hit.relevance !== null && hit.relevance >= LIKELY;
+  return hit.relevance !== null && hit.relevance >= LIKELY;
 }
 
-/** Return the horizontally closest tile of the first other row among `tiles`. */
-function closest(here, tiles) {
-  const middle = (tile) => tile.getBoundingClientRect().left + tile.getBoundingClientRect().width / 2;
-  const top = (tile) => Math.round(tile.getBoundingClientRect().top);
-  const others = tiles.filter((tile) => top(tile) !== top(here));
-  const row = others.filter((tile) => top(tile) === top(others[0]));
-  const distance = (tile) => Math.abs(middle(tile) - middle(here));
-  return row.sort((a, b) => distance(a) - distance(b))[0];
+function title({ level, text }) {
+  const shown = level === "less" ? make("span", {}, text) : make(level === "month" ? "h3" : "h4", {}, text);
+  return make("li", { className: level }, shown);
 }
+
+/** Return what stands for an image that is not loaded yet. */
+function empty(at) {
+  const item = make("li", { className: "empty", "aria-hidden": "true" });
+  item.dataset.at = at;
+  return item;
+}
+
+const header = () => document.querySelector("header").offsetHeight;
 
 export const FIRST_PAGE = PAGE;

@@ -1,7 +1,7 @@
 // One image in large, with its details; the arrow keys step through the hits.
 
 import { get } from "./api.js";
-import { $, make, nameOf, percent, size } from "./elements.js";
+import { $, copied, make, nameOf, percent, size } from "./elements.js";
 
 // How much a small image is enlarged at most.
 const MAX_ENLARGEMENT = 2.5;
@@ -40,8 +40,7 @@ export class Lightbox {
 
   /** Show a hit, or an image that is known by its id only. */
   async show(id) {
-    const hit = this.grid.hits.find((one) => one.id === id);
-    this.hit = hit ?? { id, path: "", relevance: null };
+    this.hit = this.grid.hitOf(id) ?? { id, path: "", relevance: null };
     this.draw();
     if (!$("lightbox").open) $("lightbox").showModal();
     await this.describe(id);
@@ -56,11 +55,11 @@ export class Lightbox {
     $("shown-name").textContent = nameOf(path);
     $("open-file").href = `v1/images/${id}/file`;
     const at = this.position();
-    const last = at === this.grid.hits.length - 1 && this.grid.ended;
+    const last = at === this.grid.count - 1 && this.grid.ended;
     // Not `disabled`: a disabled button that has the focus swallows the arrow keys.
     $("previous").setAttribute("aria-disabled", String(at <= 0));
     $("next").setAttribute("aria-disabled", String(at < 0 || last));
-    for (const neighbour of [this.grid.hits[at - 1], this.grid.hits[at + 1]]) {
+    for (const neighbour of [this.grid.at(at - 1), this.grid.at(at + 1)]) {
       if (at >= 0 && neighbour) new Image().src = `v1/images/${neighbour.id}/thumbnail?size=1600`;
     }
   }
@@ -98,28 +97,23 @@ export class Lightbox {
   }
 
   position() {
-    return this.grid.hits.findIndex((one) => one.id === this.hit?.id);
+    return this.grid.indexOf(this.hit?.id);
   }
 
   async step(by) {
     const at = this.position();
     if (at < 0) return;
-    if (at + by >= this.grid.hits.length) await this.grid.more();
-    const to = Math.max(0, Math.min(this.grid.hits.length - 1, at + by));
-    if (to === at) return;
-    const { id } = this.grid.hits[to];
-    this.moved(id);
-    await this.show(id);
+    if (at + by >= this.grid.count) await this.grid.more();
+    const to = Math.max(0, Math.min(this.grid.count - 1, at + by));
+    const hit = to === at ? null : await this.grid.reach(to);
+    if (!hit || this.position() !== at) return; // or another key was faster
+    this.moved(hit.id);
+    await this.show(hit.id);
   }
 
   async copy() {
     const said = $("copy-link").textContent;
-    try {
-      await navigator.clipboard.writeText(location.href);
-      $("copy-link").textContent = "Copied";
-    } catch {
-      $("copy-link").textContent = "Not allowed here";
-    }
+    $("copy-link").textContent = (await copied(location.href)) ? "Copied" : "Not allowed here";
     setTimeout(() => ($("copy-link").textContent = said), 1500);
   }
 

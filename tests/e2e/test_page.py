@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's Chromium, through Playwright."""
 
+import base64
 import re
 import shutil
 from collections.abc import Iterator
@@ -8,40 +9,26 @@ from typing import Any
 
 import pytest
 
+from support.browser import chromium, needs_chromium, serious_findings, watched_page
 from support.proxy import proxied
 from support.servers import Served, serving
 from support.waiting import wait_until
 
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
-)
-# On a loaded machine, 5 seconds are not enough.
-playwright.expect.set_options(timeout=60_000)
+pytestmark = needs_chromium
 FIRST_TILE = "#grid li:first-child .tile"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
 def page(browser: Any, served: Served) -> Iterator[Any]:
-    """A fresh profile's page; anything in its console that is an error fails the test."""
-    context = browser.new_context(base_url=served.url, viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: said.type == "error" and errors.append(said.text))
-    yield page
-    context.close()
-    assert errors == []
+    with watched_page(browser, served.url) as watched:
+        yield watched
 
 
 def first(page: Any, name: str) -> None:
@@ -121,7 +108,7 @@ def test_filters_and_label_counts(page: Any) -> None:
 def test_arrow_keys_move_in_the_grid(page: Any) -> None:
     page.goto("/?q=a+cat")
     first(page, "chelsea.png")
-    playwright.expect(page.locator("#grid li").nth(2)).to_have_text("Less likely from here")
+    playwright.expect(page.locator("#grid li").nth(1)).to_have_text("Less likely from here")
     page.focus(FIRST_TILE)
     page.keyboard.press("ArrowDown")
     playwright.expect(page.locator("#grid .tile").nth(1)).to_be_focused()
@@ -159,7 +146,163 @@ def test_lightbox_by_keyboard(page: Any) -> None:
     assert "like=" in page.url
 
 
-@pytest.mark.parametrize("path", ["/", "/?q=a+cat&count=cat,dog&not=people", "/?q=a+cat&open=1"])
+def ids_shown(page: Any) -> list[int]:
+    shown = page.eval_on_selector_all("#grid li[data-id]", "all => all.map(one => one.dataset.id)")
+    return [int(number) for number in shown]
+
+
+def select(page: Any, at: int, *modifiers: str) -> None:
+    tile = page.locator("#grid li[data-id]").nth(at)
+    tile.hover()
+    tile.locator(".check").click(modifiers=list(modifiers))
+
+
+def test_selected_images_refine_a_search(page: Any, served: Served) -> None:
+    page.goto("/?q=a+cat")
+    first(page, "chelsea.png")
+    ids = ids_shown(page)
+    select(page, 1)
+    page.locator("#grid .tile").nth(3).click()  # while images are selected, clicks select
+    playwright.expect(page.locator("#selected")).to_have_text("2 selected")
+    playwright.expect(page.locator("#said")).to_contain_text("selected, 2 in all")
+    page.click("#like-selected")
+    playwright.expect(page.locator("#grid .tile")).to_have_count(4)
+    playwright.expect(page.locator("#selection")).to_be_hidden()
+    assert page.url == f"{served.url}/?q=a+cat&like={ids[1]},{ids[3]}"
+    body = {"text": "a cat", "image_ids": [ids[1], ids[3]], "k": 60}
+    answer = served.post("/v1/search", json=body).json()
+    assert ids_shown(page) == [hit["id"] for hit in answer["hits"]]
+    select(page, 3)
+    page.click("#unlike-selected")
+    playwright.expect(page.locator("#grid .tile")).to_have_count(3)
+    unlike = answer["hits"][3]["id"]
+    refined = f"{served.url}/?q=a+cat&like={ids[1]},{ids[3]}&unlike={unlike}"
+    assert page.url == refined
+    playwright.expect(page.locator("#chips .example")).to_have_count(3)
+    page.reload()
+    playwright.expect(page.locator("#grid .tile")).to_have_count(3)
+    page.get_by_role("button", name="Remove: like this (1 of 2)").click()
+    playwright.expect(page.locator("#grid .tile")).to_have_count(4)
+    assert page.url == f"{served.url}/?q=a+cat&like={ids[3]}&unlike={unlike}"
+    playwright.expect(page.get_by_role("button", name="Remove: like this")).to_be_focused()
+    page.go_back()
+    page.wait_for_url(refined)
+    playwright.expect(page.locator("#grid .tile")).to_have_count(3)
+    page.go_back()
+    page.go_back()
+    playwright.expect(page.locator("#grid .tile")).to_have_count(6)
+    playwright.expect(page.locator("#chips .example")).to_have_count(0)
+
+
+def test_an_image_cannot_be_wanted_and_not_wanted(page: Any, served: Served) -> None:
+    page.goto("/?like=1,2&unlike=3")
+    playwright.expect(page.locator("#grid .tile")).to_have_count(3)
+    page.goto("/?q=a+cat&unlike=3")
+    playwright.expect(page.locator("#grid .tile")).to_have_count(5)
+    page.goto("/?unlike=3")  # nothing is looked for yet
+    playwright.expect(page.locator("#grid .tile")).to_have_count(6)
+    playwright.expect(page.locator("#hint")).to_contain_text("Type what you look for")
+    page.locator("#grid li[data-id='3']").hover()
+    page.locator("#grid li[data-id='3'] .check").click()
+    page.click("#like-selected")
+    page.wait_for_url(f"{served.url}/?like=3")
+    playwright.expect(page.locator("#grid .tile")).to_have_count(5)
+
+
+def test_an_own_image_is_refined_too(
+    page: Any, served: Served, photos_indexed: tuple[Path, Path]
+) -> None:
+    page.goto("/")
+    page.set_input_files("#file", photos_indexed[0] / "coffee.png")
+    first(page, "coffee.png")
+    ids = ids_shown(page)
+    select(page, 5)
+    page.click("#unlike-selected")
+    playwright.expect(page.locator("#grid .tile")).to_have_count(5)
+    assert page.url == f"{served.url}/?unlike={ids[5]}&image=own"
+    image = base64.b64encode((photos_indexed[0] / "coffee.png").read_bytes()).decode()
+    answer = served.post("/v1/search", json={"image": image, "unlike_ids": [ids[5]]}).json()
+    assert ids_shown(page) == [hit["id"] for hit in answer["hits"]]
+    playwright.expect(page.locator("#chips")).to_contain_text("your image")
+
+
+def test_select_by_keyboard_and_in_ranges(page: Any) -> None:
+    page.goto("/?q=a+cat")
+    first(page, "chelsea.png")
+    page.focus(FIRST_TILE)
+    selected = page.locator("#selected")
+    page.keyboard.press("x")
+    playwright.expect(selected).to_have_text("1 selected")
+    playwright.expect(page.locator(FIRST_TILE)).to_have_attribute(
+        "aria-label", re.compile(", selected$")
+    )
+    page.keyboard.press("Space")
+    playwright.expect(page.locator("#selection")).to_be_hidden()
+    playwright.expect(page.locator("#lightbox")).to_be_hidden()
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    playwright.expect(selected).to_have_text("3 selected")
+    page.keyboard.press("Shift+ArrowLeft")
+    playwright.expect(selected).to_have_text("2 selected")
+    playwright.expect(page.locator("#grid .tile").nth(1)).to_be_focused()
+    page.keyboard.press("Enter")  # opens it all the same
+    playwright.expect(page.locator("#lightbox")).to_be_visible()
+    page.keyboard.press("Escape")
+    playwright.expect(page.locator("#lightbox")).to_be_hidden()
+    playwright.expect(selected).to_have_text("2 selected")
+    page.keyboard.press("Escape")
+    playwright.expect(page.locator("#selection")).to_be_hidden()
+    playwright.expect(page.locator("#said")).to_have_text("Nothing is selected")
+    select(page, 4)
+    select(page, 1, "Shift")
+    playwright.expect(selected).to_have_text("4 selected")
+    select(page, 5, "Shift")  # another end of the same range
+    playwright.expect(selected).to_have_text("2 selected")
+    page.click("#clear-selection")
+    playwright.expect(page.locator("#selection")).to_be_hidden()
+
+
+def test_paths_of_the_selection_are_copied(page: Any) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/?q=a+cat")
+    first(page, "chelsea.png")
+    select(page, 0)
+    select(page, 1)
+    page.click("#copy-paths")
+    playwright.expect(page.locator("#selected")).to_have_text("2 paths copied")
+    copied = page.evaluate("navigator.clipboard.readText()").split("\n")
+    assert copied[0] == "chelsea.png"
+    assert len(copied) == 2
+
+
+def test_select_by_long_touches(browser: Any, served: Served) -> None:
+    context = browser.new_context(
+        base_url=served.url, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto("/?q=a+cat")
+    first(page, "chelsea.png")
+    box = page.locator(FIRST_TILE).bounding_box()
+    point = [{"x": box["x"] + 40, "y": box["y"] + 40}]
+    touch = context.new_cdp_session(page)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": point})
+    playwright.expect(page.locator("#selected")).to_have_text("1 selected")
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.locator("#grid .tile").nth(1).tap()
+    playwright.expect(page.locator("#selected")).to_have_text("2 selected")
+    page.locator("#grid .tile").nth(1).tap()
+    playwright.expect(page.locator("#selected")).to_have_text("1 selected")
+    page.locator(FIRST_TILE).tap()
+    playwright.expect(page.locator("#selection")).to_be_hidden()
+    page.locator(FIRST_TILE).tap()
+    playwright.expect(page.locator("#lightbox")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/?q=a+cat&count=cat,dog&not=people", "/?q=a+cat&open=1", "/?q=a+cat&like=1,2&unlike=3"],
+)
 def test_a_narrow_screen_does_not_scroll_sideways(page: Any, path: str) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto(path)
@@ -168,17 +311,18 @@ def test_a_narrow_screen_does_not_scroll_sideways(page: Any, path: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/?q=a+cat&count=cat,dog&not=people", "/?q=a+cat&open=1"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/?q=a+cat&count=cat,dog&not=people", "/?q=a+cat&open=1", "/?q=a+cat&like=1,2&unlike=3"],
+)
 def test_axe_finds_nothing_serious(page: Any, path: str, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.goto(path)
     playwright.expect(page.locator("#grid .tile").first).to_be_attached()
     page.wait_for_load_state("networkidle")
-    # The page's own policy lets no foreign script in; the test's comes through the debugger.
-    found = axe.run(page).response["violations"]
-    serious = [one for one in found if one["impact"] in ("serious", "critical")]
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious] == []
+    if "like=" in path:
+        select(page, 0)
+    assert serious_findings(page) == []
 
 
 def test_the_first_load_is_small_and_local(page: Any, served: Served) -> None:

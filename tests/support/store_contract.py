@@ -423,6 +423,31 @@ class StoreContract:
                 between = add(store, root, b"c.jpg", content(3), changed=2 * DAY * 10**9)
             assert store.newest_first().tolist() == [new, between, old]
             assert store.newest(1, 1) == [between]
+            ids, seconds = store.dated()
+            assert ids.tolist() == [new, between, old]
+            assert seconds.tolist() == [3 * DAY, 2 * DAY, DAY]
+
+    def test_the_order_follows_what_is_written(self) -> None:
+        with self.filled() as (store, root, ids), self.reading() as reader:
+            before = reader.newest_first().tolist()
+            assert sorted(before) == ids
+            state = reader.state()
+            assert state == reader.state()
+            assert state is not None
+            with store.transaction():
+                new = add(store, root, b"new.jpg", content(8, captured=900 * DAY))
+                assert store.newest_first().tolist() == [new, *before]
+                newest = add(store, root, b"newest.jpg", content(9, captured=901 * DAY))
+                assert store.newest_first().tolist() == [newest, new, *before]
+                assert reader.newest_first().tolist() == before
+            assert reader.newest_first().tolist() == [newest, new, *before]
+            assert reader.state() != state
+            assert reader.newest(2, 1) == [new, before[0]]
+            with store.transaction():
+                store.remove_files(Scope(root, Path("/photos"), b"newest.jpg"))
+                assert store.newest(1, 0) == [new]
+            assert reader.newest(1, 0) == [new]
+            assert reader.dated()[1][0] == 900 * DAY
 
     def test_future_dates_are_not_believed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         future = 4_000_000_000  # 2096

@@ -163,6 +163,13 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
                 for table in ERASED:
                     self._query(f"VACUUM (INDEX_CLEANUP off, TRUNCATE false) {table}")
 
+    def state(self) -> object:
+        """Return what differs once anybody has written; None while this transaction writes."""
+        state, own = self._query(
+            "SELECT pg_current_snapshot()::text, pg_current_xact_id_if_assigned()::text"
+        ).fetchone()
+        return None if own else state
+
     def image_count(self) -> int:
         """Return how many images have a file, counted again only when somebody has written."""
         state: str = self._value("SELECT pg_current_snapshot()::text")

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.errors import CollectionFormatError
-from indexer.store.clock import latest_believable
-from indexer.store.codec import Ids, damaged_row
+from indexer.store.clock import BELIEVED_SECONDS, latest_believable
+from indexer.store.codec import Ids, Seconds, damaged_row
 from indexer.store.records import Content, join
 
 from .base import OWN, Tables
@@ -26,15 +26,22 @@ GrayThumbnails = NDArray[np.uint8]
 
 # By when images were taken where they say so believably, else by their oldest file.
 NEWEST_FIRST = (
-    "SELECT contents.id FROM contents JOIN files ON files.content = contents.id "
-    "GROUP BY contents.id "
-    "ORDER BY CASE WHEN taken_at <= ? THEN taken_at ELSE min(files.mtime_ns) / 1000000000 END "
-    "DESC, contents.id DESC"
+    "SELECT contents.id, "
+    "CASE WHEN taken_at <= ? THEN taken_at ELSE min(files.mtime_ns) / 1000000000 END AS moment "
+    "FROM contents JOIN files ON files.content = contents.id "
+    "GROUP BY contents.id ORDER BY moment DESC, contents.id DESC"
 )
 
 
 class ContentTables(Tables):
     """The table `contents`."""
+
+    # What `dated` has returned, of which state.
+    _dated: tuple[object, Ids, Seconds] | None = None
+
+    def state(self) -> object:
+        """Return what differs once anybody has written; None where nothing tells that."""
+        return None
 
     def content_of(self, digest: bytes) -> int | None:
         """Return the id of the content with this hash."""
@@ -94,12 +101,37 @@ class ContentTables(Tables):
 
     def newest(self, k: int, offset: int) -> list[int]:
         """Return the contents `offset + 1` to `offset + k`, newest first."""
-        return self._column(f"{NEWEST_FIRST} LIMIT ? OFFSET ?", (latest_believable(), k, offset))
+        if offset or self._dated is not None:  # one reads on, and would have all sorted each time
+            page: list[int] = self.newest_first()[offset : offset + k].tolist()
+            return page
+        return self._column(f"{NEWEST_FIRST} LIMIT ?", (latest_believable(), k))
 
     def newest_first(self) -> Ids:
         """Return all contents that have a file, `(n,)`, newest first."""
-        rows = self._query(NEWEST_FIRST, (latest_believable(),))
-        return np.fromiter((row[0] for row in rows), dtype=np.int64)
+        return self.dated()[0]
+
+    def dated(self) -> tuple[Ids, Seconds]:
+        """Return them with the times that they are in order of, both `(n,)`.
+
+        They are sorted again only when somebody has written.
+
+        Raises:
+            CollectionFormatError: A time is none that a calendar holds.
+        """
+        believable = latest_believable()
+        written = self.state()
+        state = None if written is None else (written, believable // BELIEVED_SECONDS)
+        if self._dated is not None and state is not None and self._dated[0] == state:
+            return self._dated[1:]
+        rows = self._query(NEWEST_FIRST, (believable,)).fetchall()
+        table = np.array(rows, dtype=np.int64).reshape(len(rows), 2)
+        ids, seconds = table[:, 0].copy(), table[:, 1].copy()
+        if len(ids) and seconds[-1] < EARLIEST:
+            raise damaged_row(f"the capture time of image {ids[-1]} is {seconds[-1]}")
+        for array in (ids, seconds):
+            array.setflags(write=False)
+        self._dated = state, ids, seconds
+        return ids, seconds
 
     def stored_images(self, fingerprint: str) -> "Iterator[tuple[int, NewContent]]":
         """Yield (id, image) of each content that has a vector of this model, by id.

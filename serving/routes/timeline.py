@@ -1,0 +1,26 @@
+"""How the images spread over time."""
+
+from typing import Annotated
+
+from fastapi import Query
+
+from search.request import parse_label_threshold
+from serving.authentication import protected_router
+from serving.schemas import requests, responses
+from serving.service import ServiceDep
+from serving.services.search_request import filter_of
+from serving.services.timeline import timeline as months_of
+
+router = protected_router("search")
+
+
+@router.get("/v1/timeline", summary="How many images are of each month, newest first")
+async def timeline(
+    service: ServiceDep, query: Annotated[requests.TimelineQuery, Query()]
+) -> responses.TimelineAnswer:
+    """Return the months with images."""
+    chosen = filter_of(query, absolute=service.settings.expose_paths)
+    labels = [parse_label_threshold(label) for label in query.label]
+    found = await months_of(service.search, chosen, labels)
+    months = [responses.TimelineMonth.model_validate(month) for month in found]
+    return responses.TimelineAnswer(total=sum(month.count for month in months), months=months)

@@ -1,0 +1,48 @@
+"""Debian's Chromium, through Playwright."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
+# On a loaded machine, 5 seconds are not enough.
+playwright.expect.set_options(timeout=60_000)
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser until the block ends."""
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def watched_page(browser: Any, url: str) -> Iterator[Any]:
+    """A fresh profile's page; anything in its console that is an error fails the test."""
+    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: said.type == "error" and errors.append(said.text))
+    yield page
+    context.close()
+    assert errors == []
+
+
+def serious_findings(page: Any) -> list[tuple[str, list[str]]]:
+    """What axe finds on a page that is serious or critical."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    # The page's own policy lets no foreign script in; the test's comes through the debugger.
+    found = axe.run(page).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious]
