@@ -444,7 +444,7 @@ class StoreContract:
             assert reader.state() != state
             assert reader.newest(2, 1) == [new, before[0]]
             with store.transaction():
-                store.remove_files(Scope(root, Path("/photos"), b"newest.jpg"))
+                store.remove_files(Scope(root, b"/photos", b"newest.jpg"))
                 assert store.newest(1, 0) == [new]
             assert reader.newest(1, 0) == [new]
             assert reader.dated()[1][0] == 900 * DAY
