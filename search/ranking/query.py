@@ -16,6 +16,7 @@ MIN_NORM = 1e-3
 # What an unwanted image weighs beside a wanted one: chosen on Caltech-101's training images by
 # benchmarks/feedback.py, whose figures are of others.
 UNLIKE_WEIGHT = 0.5
+REFINED = "refined"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,13 @@ class Query:
 
     @property
     def kind(self) -> str:
-        """What the vector stands for: "text", "image", or "mixed". A concept is like an image."""
+        """What the vector stands for: "text", "image", "mixed", or "refined" by several examples.
+
+        A concept is like an image. Estimates of relevance were fitted for one text and one image:
+        there is none for what is refined.
+        """
+        if self.request.unlike or (self.text and len(self.request.images) > 1):
+            return REFINED
         if not self.request.images and not self.concepts:
             return "text"
         return "mixed" if self.text else "image"

@@ -13,6 +13,7 @@ from indexer.store.records import Model
 from search.hits import LIKELY, Hit, Results
 from search.request import SearchRequest
 
+from .query import REFINED
 from .relevance import Boundary, Estimator
 
 if TYPE_CHECKING:  # loaded when they are needed
@@ -69,6 +70,11 @@ class Ranking:
             QueryError: A minimum relevance is asked for, and the model cannot estimate it.
         """
         minimum = request.min_relevance
+        if minimum and self.kind == REFINED:
+            raise QueryError(
+                "a query of several examples has no estimate of relevance: search without a "
+                "minimum relevance"
+            )
         if minimum and self.boundary is None:
             raise QueryError(
                 f"the model {self.model.name} has no estimate of relevance: search without a "
@@ -141,8 +147,10 @@ class Ranking:
 
     @cached_property
     def boundary(self) -> Boundary | None:
-        """Where matches begin; None if the model has no estimate."""
-        return None if self.estimator is None else self.estimator.boundary(self.kind, self.vector)
+        """Where matches begin; None if there is no estimate."""
+        if self.estimator is None or self.kind == REFINED:
+            return None
+        return self.estimator.boundary(self.kind, self.vector)
 
     @property
     def count(self) -> int:

@@ -78,6 +78,15 @@ def test_images_to_be_like_and_unlike(served: Served, photos_indexed: tuple[Path
     assert [hit["id"] for hit in answer.json()["hits"]] == [hit.id for hit in hits]
     assert len(hits) == 3  # those that are named are left out
     assert answer.json()["query"] == sent
+    # Estimates were fitted for one text and one image: none is better than a wrong one.
+    assert [hit["relevance"] for hit in answer.json()["hits"]] == [None] * 3
+    assert answer.json()["total_matches"] is None
+    for one in ({"image_ids": like}, {"text": "a photo", "image_ids": like[:1]}):
+        known = served.post("/v1/search", json=one).json()["hits"]
+        assert all(hit["relevance"] is not None for hit in known)
+    least = served.post("/v1/search", json={**sent, "filter": {"min_relevance": 0.5}})
+    assert least.status_code == 422
+    assert "several examples" in least.json()["detail"]
     missing = served.post("/v1/search", json={"text": "a", "unlike_ids": [10**6]})
     assert missing.status_code == 404
     assert "no image has the id 1000000" in missing.json()["detail"]
