@@ -135,7 +135,7 @@ def test_jobs_are_seen_by_each(server: Served) -> None:
         events = server.get(f"/v1/jobs/{job}/events", headers=KEY).text
         assert '"state":"done"' in events.split("event: end")[1]
     for one in by_each(server, "GET", "/v1/jobs", headers=KEY):
-        assert [found["id"] for found in one.json()["jobs"]] == [job]
+        assert job in [found["id"] for found in one.json()["jobs"]]
     missing = by_each(server, "GET", "/v1/jobs/none", headers=KEY)
     assert [one.status_code for one in missing] == [404] * 4
 
