@@ -20,6 +20,7 @@ import watchfiles
 from indexer.pipeline.writer import BuildReport, Skipped
 from indexer.store.collection import NETWORK_FILESYSTEMS, Collection, filesystem_of, locate
 from indexer.store.paths import is_remote
+from indexer.store.records import inside
 
 from .build_collection import build
 from .errors import CollectionLocked, RootUnavailable, WatchError
@@ -253,7 +254,8 @@ def there(changed: set[str], folders: Sequence[Path]) -> list[str]:
     """
     found = set()
     for path in changed:
-        root = next((one for one in map(str, folders) if _is_below(path, one)), None)
+        here = os.fsencode(path)
+        root = next((str(one) for one in folders if inside(bytes(one), here) is not None), None)
         if root is None:
             continue
         while path != root and (os.path.islink(path) or not os.path.exists(path)):
@@ -269,7 +271,3 @@ def _is_within(path: str, folders: set[str]) -> bool:
         if path in folders:
             return True
     return False
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(os.path.join(folder, ""))

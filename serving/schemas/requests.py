@@ -98,6 +98,28 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
+# Conditions of images, as query parameters.
+Folders = Annotated[
+    list[Text],
+    Field(alias="in", max_length=32, description="Only images in these folders, by name."),
+]
+Since = Annotated[Words | None, Field(description="Taken then or later.", examples=["2024-07"])]
+Until = Annotated[Words | None, Field(description="Taken then (all of it) or earlier.")]
+Shown = Annotated[
+    list[Words],
+    Field(max_length=8, description="Only images that show this.", examples=[["cat>0.5"]]),
+]
+Tagged = Annotated[
+    list[Tag],
+    Field(
+        alias="tag",
+        max_length=MAX_TAGS,
+        description="Only images that have this tag; `hidden` images only with it.",
+        examples=[["favourite"]],
+    ),
+]
+
+
 class SearchQuery(Strict):
     """The query parameters of a search."""
 
@@ -107,42 +129,22 @@ class SearchQuery(Strict):
     )
     k: Count = Field(20, description="Number of hits.")
     offset: Offset = Field(0, description="Number of hits to skip.")
-    folders: list[Text] = Field(
-        [], alias="in", max_length=32, description="Only images in these folders, by name."
-    )
-    since: Words | None = Field(None, description="Taken then or later.", examples=["2024-07"])
-    until: Words | None = Field(None, description="Taken then (all of it) or earlier.")
+    folders: Folders = []
+    since: Since = None
+    until: Until = None
     min_relevance: Share = Field(0.0, description="Minimum estimated probability of a match.")
-    label: list[Words] = Field(
-        [], max_length=8, description="Only images that show this.", examples=[["cat>0.5"]]
-    )
-    tags: list[Tag] = Field(
-        [],
-        alias="tag",
-        max_length=MAX_TAGS,
-        description="Only images that have this tag; `hidden` images only with it.",
-        examples=[["favourite"]],
-    )
+    label: Shown = []
+    tags: Tagged = []
 
 
 class TimelineQuery(Strict):
     """Which images count."""
 
-    folders: list[Text] = Field(
-        [], alias="in", max_length=32, description="Only images in these folders, by name."
-    )
-    since: Words | None = Field(None, description="Taken then or later.", examples=["2024-07"])
-    until: Words | None = Field(None, description="Taken then (all of it) or earlier.")
-    label: list[Words] = Field(
-        [], max_length=8, description="Only images that show this.", examples=[["cat>0.5"]]
-    )
-    tags: list[Tag] = Field(
-        [],
-        alias="tag",
-        max_length=MAX_TAGS,
-        description="Only images that have this tag; `hidden` images only with it.",
-        examples=[["favourite"]],
-    )
+    folders: Folders = []
+    since: Since = None
+    until: Until = None
+    label: Shown = []
+    tags: Tagged = []
 
 
 class Weights(Strict):
