@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import h11
 from uvicorn import Config, Server
@@ -151,36 +151,6 @@ class Connections:
             self._noted = now
 
 
-class _JoinedWrites:
-    """A transport whose writes of one turn of the event loop are sent together.
-
-    uvicorn writes the head of an answer and its body apart, each with a system call of its own.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        """Send data at the end of this turn."""
-        if not self._parts:
-            asyncio.get_running_loop().call_soon(self._send)
-        self._parts.append(data)
-
-    def close(self) -> None:
-        """Close the connection once all has been sent."""
-        self._send()
-        self._transport.close()
-
-    def _send(self) -> None:
-        if self._parts and not self._transport.is_closing():
-            self._transport.write(b"".join(self._parts))
-        self._parts.clear()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
 class _Protocol(H11Protocol):
     """uvicorn's HTTP/1.1, which knows since when it waits for its client."""
 
@@ -188,7 +158,7 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """Wait for the first request."""
-        super().connection_made(cast(asyncio.Transport, _JoinedWrites(transport)))
+        super().connection_made(transport)
         self.address = self.client[0] if self.client else "?"
         self.idle_since: float | None = time.monotonic()
         self._headers_since: float | None = self.idle_since
