@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 
 from .color import BACKGROUND, to_srgb
+from .camera import camera_of
 from .dates.capture_time import capture_time_of
 from .decoded import Claim, Decoded, Limits
 from .formats import BMP, HEAD, JPEG, TIFF, looks_like_image, plugins_for, reader_of
@@ -370,7 +371,15 @@ def _finished(
     if finish is not None:
         rgb = finish(rgb)
     upright = _upright(rgb, orientation)
-    return Decoded(upright, width, height, image.format or "", capture_time_of(image), notes)
+    return Decoded(
+        upright,
+        width,
+        height,
+        image.format or "",
+        capture_time_of(image),
+        camera_of(image),
+        notes,
+    )
 
 
 def _decode_raw(data: bytes, bounds: Bounds, at_least: tuple[int, int] | None) -> Decoded:
@@ -385,9 +394,11 @@ def _decode_raw(data: bytes, bounds: Bounds, at_least: tuple[int, int] | None) -
         needed, developed = max(at_least or (1,)), min(size) // 2
         if preview is None or min(preview.size) < min(needed, developed):
             bounds.check(raw.width, raw.height, DEVELOPED)
-            return Decoded(raw.develop(), *size, "RAW", raw.captured())
+            return Decoded(raw.develop(), *size, "RAW", raw.captured(), raw.camera())
         decoded = _decode(preview, bounds, at_least, fallback_orientation=raw.orientation)
-        return Decoded(decoded.image, *size, "RAW", decoded.captured or raw.captured())
+        captured = decoded.captured or raw.captured()
+        camera = decoded.camera if decoded.camera.body else raw.camera()
+        return Decoded(decoded.image, *size, "RAW", captured, camera)
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:

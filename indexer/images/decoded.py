@@ -8,6 +8,7 @@ from PIL import Image
 from indexer.encoder import Pixels
 from indexer.errors import ImageTooLarge
 
+from .camera import Camera
 from .dates.capture_time import CaptureTime
 from .gray_thumbnail import gray_thumbnail
 from .preprocess import Preprocess
@@ -48,6 +49,7 @@ class Decoded:
         height: Of the full image, upright, in pixels.
         format: As Pillow names it, or RAW.
         captured: When the photo was taken, if the file says so.
+        camera: What it was taken with.
         notes: What is not as usual about the image, as `KIND` or `KIND: MORE`.
     """
 
@@ -56,6 +58,7 @@ class Decoded:
     height: int
     format: str
     captured: CaptureTime | None = None
+    camera: Camera = Camera()
     notes: tuple[str, ...] = ()
 
 
@@ -70,6 +73,7 @@ class Prepared:
         height: Of the full image, upright, in pixels.
         format: As Pillow names it, or RAW.
         captured: When the photo was taken, if the file says so.
+        camera: What it was taken with.
         notes: What is not as usual about the image, as `KIND` or `KIND: MORE`.
     """
 
@@ -79,6 +83,7 @@ class Prepared:
     height: int
     format: str
     captured: CaptureTime | None = None
+    camera: Camera = Camera()
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -91,5 +96,6 @@ class Prepared:
             decoded.height,
             decoded.format,
             decoded.captured,
+            decoded.camera,
             decoded.notes,
         )

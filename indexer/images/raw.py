@@ -12,6 +12,7 @@ from PIL import Image
 
 from indexer.errors import ImageError
 
+from .camera import Camera, camera_of_exif
 from .dates.capture_time import CaptureTime, capture_time_of_exif, checked
 
 if TYPE_CHECKING:
@@ -58,12 +59,7 @@ class RawFile:
     def captured(self) -> CaptureTime | None:
         """Return when the photo was taken; None if the file does not say."""
         try:
-            data = self._data
-            if data.startswith(TIFF_RELATIVES):
-                data = b"II*\0" + data[4:]
-            exif = Image.Exif()
-            exif.load(data)
-            found = capture_time_of_exif(exif)
+            found = capture_time_of_exif(self._exif())
         except Exception:  # not a TIFF inside, or a broken one
             found = None
         if found is None:
@@ -75,6 +71,21 @@ class RawFile:
             except (ValueError, OverflowError, OSError):  # beyond what a datetime can hold
                 return None
         return found
+
+    def camera(self) -> Camera:
+        """Return what the photo was taken with."""
+        try:
+            return camera_of_exif(self._exif())
+        except Exception:  # as above
+            return Camera()
+
+    def _exif(self) -> Image.Exif:
+        data = self._data
+        if data.startswith(TIFF_RELATIVES):
+            data = b"II*\0" + data[4:]
+        exif = Image.Exif()
+        exif.load(data)
+        return exif
 
 
 @contextmanager

@@ -104,6 +104,7 @@ class Committer:
                     item.thumbnail,
                     vector,
                     item.note,
+                    (item.camera.body, item.camera.lens),
                 )
                 ids[item.digest] = self.catalog.put_content(new, self.fingerprint, generation)
         encoded = set(ids)

@@ -99,6 +99,8 @@ class Catalog(EmbeddingTables, ContentTables, FileTables, LabelTables, ScanTable
         try:
             yield
         finally:
+            # Merged, the words of deleted paths are gone from the index, too.
+            self._query("INSERT INTO path_words (path_words) VALUES ('optimize')")
             self._query("PRAGMA secure_delete = OFF")
             self._query("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 

@@ -43,11 +43,11 @@ _OPTIONAL = type(None)
 KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "root", "width", "height", "size", "mtime_ns", "generation"), _NUMBER),
     **dict.fromkeys(("vectors", "bytes", "dim", "active", "pending", "value", "paths"), _NUMBER),
-    **dict.fromkeys(("content", "taken_at", "taken_offset"), (int, _OPTIONAL)),
+    **dict.fromkeys(("content", "taken_at", "taken_offset", "camera"), (int, _OPTIONAL)),
     **dict.fromkeys(("path", "hash", "vector", "base", "pattern"), _BYTES),
     **dict.fromkeys(("sketch", "digests"), (bytes, _OPTIONAL)),
     **dict.fromkeys(("format", "label", "origin", "kind", "name", "fingerprint"), _TEXT),
-    **dict.fromkeys(("note", "reason"), (str, _OPTIONAL)),
+    **dict.fromkeys(("note", "reason", "body", "lens"), (str, _OPTIONAL)),
     "probability": (float,),
 }
 

@@ -144,6 +144,12 @@ class StoreReader(Protocol):
     def stored_images(self, fingerprint: str) -> Iterator[tuple[int, NewContent]]:
         """Yield (id, image) of each content that has a vector of this model, by id."""
 
+    def cameras(self) -> list[tuple[int, str]]:
+        """Return (number, body and lens) of each camera that images were taken with."""
+
+    def contents_by_camera(self, cameras: Sequence[int]) -> Ids:
+        """Return the contents `(n,)`, ascending, that have a file and one of these cameras."""
+
     # Files.
 
     def stored_files(self) -> Iterator[FileRow]:
@@ -187,6 +193,10 @@ class StoreReader(Protocol):
 
     def contents_meeting(self, conditions: FileConditions) -> Iterator[int]:
         """Yield the contents of the files that meet all conditions, some repeatedly."""
+
+    @property
+    def knows_words(self) -> bool:
+        """Whether files are found by the words of their paths."""
 
     def files_meeting(
         self, conditions: FileConditions, content: int | None = None

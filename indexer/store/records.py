@@ -203,6 +203,22 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Words:
+    """Words that follow each other in the path of a file, in any case and with any accents.
+
+    Attributes:
+        text: The words, with anything but letters and digits between them.
+        place: Where they stand: in the file's own name, or in the folders above it, the root's own
+            name included.
+        whole: Whether the last one has to be a whole word, and not the beginning of one.
+    """
+
+    text: str
+    place: Literal["name", "folder"]
+    whole: bool = False
+
+
+@dataclass(frozen=True)
 class FileConditions:
     """Conditions that one file of an image has to meet together.
 
@@ -210,11 +226,13 @@ class FileConditions:
         scopes: It lies in one of these; anywhere where there are none.
         since: The image was taken then or later.
         until: The image was taken earlier.
+        words: Its path has each of these.
     """
 
     scopes: Sequence[Scope] = ()
     since: Moment | None = None
     until: Moment | None = None
+    words: Sequence[Words] = ()
 
 
 def inside(folder: bytes, path: bytes) -> bytes | None:

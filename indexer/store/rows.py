@@ -18,6 +18,8 @@ class NewContent:
         vector: `(dim,)` float16 as bytes, of unit norm.
         thumbnail: 32 x 32 gray levels, row by row.
         note: What is not as usual about the image, though it was read; notes are joined by "; ".
+        camera: The body and the lens that it was taken with, each empty where the file does not
+            say; None where nobody has looked.
     """
 
     digest: bytes
@@ -29,6 +31,7 @@ class NewContent:
     thumbnail: bytes
     vector: bytes
     note: str | None = None
+    camera: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ number of the last one applied, and a number from the future is refused.
 import sqlite3
 
 from indexer.errors import CollectionFormatError
+from indexer.store.records import SEPARATOR
 
 APPLICATION_ID = 0x636C7064  # "clpd"
 
@@ -15,8 +16,12 @@ APPLICATION_ID = 0x636C7064  # "clpd"
 #              taken_at: seconds since 1970 of the wall clock where the photo was taken, as if that
 #              were UTC; taken_offset: its minutes east of UTC, where the file says so;
 #              sketch: what near-duplicates are identified by;
-#              note: what was wrong with an image that was read all the same
+#              note: what was wrong with an image that was read all the same;
+#              camera: what took it; NULL where an older clipdex did not look
+# cameras      bodies and lenses as EXIF names them, empty where a file names none
 # files        (root, relative path); content, or the reason why there is none
+# path_words   the words of files' names and of the folders above them (FTS5), kept by triggers; the
+#              root's own path is not among them
 # models       encoders whose vectors lie here: one is active, one may be pending (its vectors are
 #              being filled in before it becomes the active one), the others were active once
 # embeddings   one float16 vector a content and fingerprint; `generation` is the commit it came in
@@ -32,6 +37,16 @@ APPLICATION_ID = 0x636C7064  # "clpd"
 # codes_files  FAISS files of codes that stand for the vectors of a file of the same generation
 # state        generation: counts the commits that changed embeddings; index: 1 always exact, 2
 #              always by codes, 0 or none by codes from some size on; recall: in thousandths
+
+
+
+def _words(path: str) -> str:
+    """Return SQL for the name in a path, and for the folder above it."""
+    text = f"CAST({path} AS TEXT)"
+    folder = f"rtrim({text}, replace({text}, '{SEPARATOR.decode()}', ''))"
+    return f"substr({text}, length({folder}) + 1), {folder}"
+
+
 MIGRATIONS = (
     """
     CREATE TABLE roots (
@@ -166,6 +181,32 @@ MIGRATIONS = (
         image_recall REAL NOT NULL
     );
     """,
+    f"""
+    CREATE TABLE cameras (
+        id INTEGER PRIMARY KEY,
+        body TEXT NOT NULL,
+        lens TEXT NOT NULL,
+        UNIQUE (body, lens)
+    );
+    ALTER TABLE contents ADD COLUMN camera INTEGER REFERENCES cameras (id);
+    CREATE INDEX contents_by_camera ON contents (camera) WHERE camera IS NOT NULL;
+    CREATE VIRTUAL TABLE path_words USING fts5 (
+        name, folder, content = '', tokenize = 'unicode61 remove_diacritics 2'
+    );
+    INSERT INTO path_words (rowid, name, folder) SELECT id, {_words("path")} FROM files;
+    CREATE TRIGGER words_insert AFTER INSERT ON files BEGIN
+        INSERT INTO path_words (rowid, name, folder) VALUES (new.id, {_words("new.path")});
+    END;
+    CREATE TRIGGER words_delete AFTER DELETE ON files BEGIN
+        INSERT INTO path_words (path_words, rowid, name, folder)
+            VALUES ('delete', old.id, {_words("old.path")});
+    END;
+    CREATE TRIGGER words_update AFTER UPDATE OF path ON files BEGIN
+        INSERT INTO path_words (path_words, rowid, name, folder)
+            VALUES ('delete', old.id, {_words("old.path")});
+        INSERT INTO path_words (rowid, name, folder) VALUES (new.id, {_words("new.path")});
+    END;
+    """,
 )
 
 _WITHOUT_DIGESTS = """
@@ -178,16 +219,25 @@ _WITHOUT_CODES = """
         trained INTEGER, bytes INTEGER, digests BLOB, probes INTEGER, depth INTEGER,
         text_recall REAL, image_recall REAL);
 """
+# Searches by name ask first whether there is a table of words.
+_WITHOUT_CAMERAS = """
+    CREATE TEMP TABLE cameras (id INTEGER, body TEXT, lens TEXT);
+"""
+_CONTENTS_WITHOUT_CAMERA = """
+    CREATE TEMP VIEW contents AS SELECT *, NULL AS camera FROM main.contents;
+"""
 OVERLAYS = {
     3: f"""
-    CREATE TEMP VIEW contents AS SELECT *, NULL AS note FROM main.contents;
+    CREATE TEMP VIEW contents AS SELECT *, NULL AS note, NULL AS camera FROM main.contents;
     CREATE TEMP TABLE exclusions (id INTEGER, base BLOB, pattern BLOB, origin TEXT);
     CREATE TEMP TABLE kept_labels (hash BLOB, label TEXT, origin TEXT, probability REAL);
     {_WITHOUT_DIGESTS}
     {_WITHOUT_CODES}
+    {_WITHOUT_CAMERAS}
     """,
-    4: f"{_WITHOUT_DIGESTS} {_WITHOUT_CODES}",
-    5: _WITHOUT_CODES,
+    4: f"{_WITHOUT_DIGESTS} {_WITHOUT_CODES} {_WITHOUT_CAMERAS} {_CONTENTS_WITHOUT_CAMERA}",
+    5: f"{_WITHOUT_CODES} {_WITHOUT_CAMERAS} {_CONTENTS_WITHOUT_CAMERA}",
+    6: f"{_WITHOUT_CAMERAS} {_CONTENTS_WITHOUT_CAMERA}",
 }
 
 

@@ -25,6 +25,7 @@ from indexer.store.records import (
     Scope,
     Shard,
     VectorFile,
+    Words,
 )
 from indexer.store.rows import Exclusion, FileRow, NewContent, SavedLabel
 from indexer.store.tables.contents import THUMBNAIL_SIDE
@@ -412,6 +413,82 @@ class StoreContract:
             assert set(store.contents_meeting(crowded)) == expected
             assert store.holds_images(scopes[0])
             assert not store.holds_images(many[0])
+
+    def test_words_of_paths(self) -> None:
+        def found(*words: Words) -> set[bytes]:
+            conditions = FileConditions(words=words)
+            assert {row[0] for row in store.files_meeting(conditions)} == set(
+                store.contents_meeting(conditions)
+            )
+            return {row[2] for row in store.files_meeting(conditions)}
+
+        names = [
+            "IMG_2034.jpg", "Città/img-20345.JPG", "Reisen/Zürich 2019/Étang du soir.png",
+            "Reisen/Zürich 2019/boat.jpg", "2019/東京塔.jpg", 'odd/"quoted" * OR.jpg',
+        ]  # fmt: skip
+        with self.writing() as store:
+            with store.transaction():
+                store.activate(MODEL)
+                root = store.add_root(b"/albums/Reisen")
+                for seed, name in enumerate(names, start=1):
+                    add(store, root, name.encode(), content(seed))
+                add(store, root, b"bad \xff name.jpg", content(9))
+            paths = [name.encode() for name in names]
+            assert store.knows_words
+            assert found(Words("img 2034", "name")) == {paths[0], paths[1]}
+            assert found(Words("IMG_2034", "name", whole=True)) == {paths[0]}
+            assert found(Words("2034 img", "name")) == set()
+            assert found(Words("etang", "name")) == {paths[2]}
+            assert found(Words("SOI", "name")) == {paths[2]}
+            assert found(Words("citta", "folder")) == {paths[1]}
+            assert found(Words("zurich/2019", "folder")) == {paths[2], paths[3]}
+            assert found(Words("2019", "folder")) == {paths[2], paths[3], paths[4]}
+            assert found(Words("boat", "folder")) == set()
+            assert found(Words("東京", "name")) == {paths[4]}
+            assert found(Words('"quoted" * OR', "name")) == {paths[5]}
+            assert found(Words("bad", "name")) == {b"bad \xff name.jpg"}
+            assert len(found(Words("reis", "folder"))) == len(names) + 1  # the root's own name
+            assert found(Words("albums", "folder")) == set()
+            for nothing in ("", "*", '" "', "\0", '" NOT "', "-"):
+                assert found(Words(nothing, "name")) == set()
+            both = Words("zurich", "folder"), Words("boat", "name")
+            assert found(*both) == {paths[3]}
+
+            # They follow their files.
+            with store.transaction():
+                outer = store.add_root(b"/albums")
+                store.put_file(FileRow(outer, b"Reisen/new.jpg", 1, 1, None, "broken"))
+            assert found(Words("reisen zurich", "folder")) == {
+                b"Reisen/" + paths[2], b"Reisen/" + paths[3]
+            }  # fmt: skip
+            with store.transaction():
+                store.remove_files(Scope(outer, b"/albums", "Reisen/Reisen".encode()))
+            assert found(Words("zurich", "folder")) == set()
+            assert found(Words("img", "name")) == {b"Reisen/" + paths[0], b"Reisen/" + paths[1]}
+
+    def test_cameras(self) -> None:
+        canon, nameless = ("Canon EOS R6", "RF24-105mm F4 L IS USM"), ("", "")
+        with self.writing() as store:
+            with store.transaction():
+                store.activate(MODEL)
+                root = store.add_root(b"/photos")
+                first = add(store, root, b"a.jpg", replace(content(1), camera=canon))
+                second = add(store, root, b"b.jpg", replace(content(2), camera=canon))
+                add(store, root, b"c.jpg", replace(content(3), camera=nameless))
+                fourth = add(store, root, b"d.jpg", content(4))
+                add(store, root, b"d.jpg", content(4))
+            ((number, name),) = store.cameras()
+            assert name == "Canon EOS R6 RF24-105mm F4 L IS USM"
+            assert store.contents_by_camera([number]).tolist() == [first, second]
+            assert store.contents_by_camera([]).tolist() == []
+            images = dict(store.stored_images(MODEL.fingerprint))
+            assert images[first].camera == canon
+            assert images[fourth].camera is None
+            with store.transaction():
+                store.put_content(replace(content(4), camera=canon), MODEL.fingerprint, 9)
+                store.put_content(content(2), MODEL.fingerprint, 9)  # which does not say
+                store.remove_files(Scope(root, b"/photos", b"a.jpg"))
+            assert store.contents_by_camera([number]).tolist() == [second, fourth]
 
     def test_newest_come_first(self) -> None:
         with self.writing() as store:

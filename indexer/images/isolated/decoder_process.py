@@ -108,6 +108,7 @@ def _said(found: Decoded | Prepared) -> dict[str, Any]:
         "height": found.height,
         "format": found.format,
         "captured": None if captured is None else [captured.seconds, captured.offset],
+        "camera": [found.camera.body, found.camera.lens],
         "notes": list(found.notes),
     }
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from indexer.devices.cpu_count import available_cores
 from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
+from indexer.images.camera import MAX_NAME, Camera
 from indexer.images.dates.capture_time import CaptureTime
 from indexer.images.decoded import Claim, Decoded, Limits, Prepared
 from indexer.images.formats import kind_of
@@ -253,7 +254,9 @@ def _request(limits: Limits, name: bytes) -> dict[str, Any]:
     return {"max_pixels": limits.max_pixels, "name": name[-1000:].decode("latin-1")}
 
 
-def _about(said: dict[str, Any]) -> tuple[int, int, str, CaptureTime | None, tuple[str, ...]]:
+def _about(
+    said: dict[str, Any],
+) -> tuple[int, int, str, CaptureTime | None, Camera, tuple[str, ...]]:
     """Return the fields that `Decoded` and `Prepared` share, checked."""
     width, height = numbers([said.get("width"), said.get("height")], 2, MAX_SIDE)
     notes = said.get("notes")
@@ -270,7 +273,12 @@ def _about(said: dict[str, Any]) -> tuple[int, int, str, CaptureTime | None, tup
         if offset is not None and (type(offset) is not int or abs(offset) > MAX_OFFSET):
             raise FrameError("a time")
         taken = CaptureTime(seconds, offset)
-    return width, height, _text(said.get("format")), taken, tuple(_text(note) for note in notes)
+    camera = said.get("camera")
+    if not isinstance(camera, list) or len(camera) != 2:
+        raise FrameError("a camera")
+    body, lens = (_text(name)[:MAX_NAME] for name in camera)
+    about = width, height, _text(said.get("format"))
+    return *about, taken, Camera(body, lens), tuple(_text(note) for note in notes)
 
 
 def _text(value: object) -> str:

@@ -17,16 +17,19 @@ import psycopg
 
 from indexer.errors import CollectionError, CollectionLocked
 from indexer.store.codec import Halves, Ids, halves_of
-from indexer.store.records import OwnIndex, Scope
-from indexer.store.tables.contents import ContentTables
+from indexer.store.records import SEPARATOR, OwnIndex, Scope, Words
+from indexer.store.tables.base import Condition, below_condition
+from indexer.store.tables.contents import STORED_IMAGES, ContentTables, stored_image
 from indexer.store.tables.embeddings import EmbeddingTables
 from indexer.store.tables.files import FileTables
 from indexer.store.tables.labels import LabelTables
 from indexer.store.tables.scan import ScanTables
+from indexer.store.words import words_of
 
 from .address import Address
 from .connections import Session, Single, connect_reader, connect_writer, pool_of
 from .halfvec import Half
+from .schema import words_of_path
 
 if TYPE_CHECKING:
     from indexer.store.rows import FileRow, NewContent
@@ -216,17 +219,14 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
 
     def stored_images(self, fingerprint: str) -> "Iterator[tuple[int, NewContent]]":
         """Yield (id, image) of each content that has a vector of this model, by id."""
-        from indexer.store.rows import NewContent
-
         last: int = 0
         while rows := self._query(
-            "SELECT id, hash, width, height, format, taken_at, taken_offset, sketch, vector, note "
-            "FROM contents JOIN embeddings ON content = id WHERE fingerprint = ? AND id > ? "
-            "ORDER BY id LIMIT ?",
+            f"{STORED_IMAGES} WHERE fingerprint = ? AND contents.id > ? "
+            "ORDER BY contents.id LIMIT ?",
             (fingerprint, last, ROWS),
         ).fetchall():
             last = rows[-1][0]
-            yield from ((row[0], NewContent(*row[1:])) for row in rows)
+            yield from ((row[0], stored_image(row[1:])) for row in rows)
 
     # Files.
 
@@ -249,11 +249,20 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
             None if row.reason is None else row.reason.replace("\0", "\N{REPLACEMENT CHARACTER}")
         )
         self._query(
-            "INSERT INTO files (root, path, size, mtime_ns, content, reason) "
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET "
+            "INSERT INTO files (root, path, size, mtime_ns, content, reason, name_words, "
+            "folder_words) VALUES (?, ?, ?, ?, ?, ?, to_tsvector('simple', ?), "
+            "to_tsvector('simple', ?)) ON CONFLICT (root, path) DO UPDATE SET "
             "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content, "
             "reason = excluded.reason, entered = excluded.entered",
-            (row.root, row.path, row.size, row.mtime_ns, row.content, reason),
+            (
+                row.root,
+                row.path,
+                row.size,
+                row.mtime_ns,
+                row.content,
+                reason,
+                *words_of_path(row.path),
+            ),
         )
 
     def files_below(self, name: bytes) -> Iterator[tuple[int, bytes]]:
@@ -287,6 +296,29 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
                 f"UPDATE {table} SET root = ?, path = rtrim(? || path, ?) WHERE root = ?",
                 (number, below, separator, inner),
             )
+        self._enter_words_below(number, below)
+
+    def _enter_words_below(self, root: int, below: bytes) -> None:
+        """Enter the words of files that have come below a folder of a root."""
+        condition, values = below_condition(root, below.rstrip(SEPARATOR))
+        rows = self._query(f"SELECT id, path FROM files WHERE {condition}", values).fetchall()
+        self._many(
+            "UPDATE files SET name_words = to_tsvector('simple', ?), "
+            "folder_words = to_tsvector('simple', ?) WHERE id = ?",
+            [(*words_of_path(bytes(path)), number) for number, path in rows],
+        )
+
+    @property
+    def knows_words(self) -> bool:
+        """Whether files are found by the words of their paths."""
+        return True
+
+    def _words_condition(self, words: Words) -> Condition:
+        wanted = words_of(words.text)
+        if not wanted:
+            return "false", ()
+        query = " <-> ".join(wanted) + ("" if words.whole else ":*")
+        return f"{words.place}_words @@ to_tsquery('simple', ?)", (query,)
 
     def move_root(self, number: int, folder: bytes) -> None:
         """Enter that a root lies at another path, and takes in the roots below it there."""

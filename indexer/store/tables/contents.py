@@ -1,7 +1,7 @@
 """Contents: images by hash, their sizes, capture times and gray thumbnails."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,20 @@ NEWEST_FIRST = (
     "FROM contents JOIN files ON files.content = contents.id "
     "GROUP BY contents.id ORDER BY moment DESC, contents.id DESC"
 )
+
+STORED_IMAGES = (
+    "SELECT contents.id, hash, width, height, format, taken_at, taken_offset, sketch, vector, "
+    "note, body, lens FROM contents JOIN embeddings ON content = contents.id "
+    "LEFT JOIN cameras ON cameras.id = contents.camera"
+)
+
+
+def stored_image(row: Sequence[Any]) -> "NewContent":
+    """Return the image of a row of STORED_IMAGES, without its id."""
+    from indexer.store.rows import NewContent
+
+    *about, body, lens = row
+    return NewContent(*about, camera=None if body is None else (body, lens))
 
 
 class ContentTables(Tables):
@@ -139,18 +153,14 @@ class ContentTables(Tables):
         Raises:
             CollectionFormatError: An older clipdex made no thumbnail of one.
         """
-        from indexer.store.rows import NewContent
-
         for number, *row in self._query(
-            "SELECT id, hash, width, height, format, taken_at, taken_offset, sketch, vector, note "
-            "FROM contents JOIN embeddings ON content = id WHERE fingerprint = ? ORDER BY id",
-            (fingerprint,),
+            f"{STORED_IMAGES} WHERE fingerprint = ? ORDER BY contents.id", (fingerprint,)
         ):
             if row[6] is None:
                 raise CollectionFormatError(
                     "an older clipdex indexed some of its images: index its folders once more first"
                 )
-            yield number, NewContent(*row)
+            yield number, stored_image(row)
 
     def put_content(self, new: "NewContent", fingerprint: str, generation: int) -> int:
         """Store an image and its vector, and give it back the labels that its user gave it once.
@@ -162,10 +172,11 @@ class ContentTables(Tables):
         """
         content: int = self._value(
             "INSERT INTO contents (hash, width, height, format, taken_at, taken_offset, sketch, "
-            "note) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            "note, camera) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (hash) DO UPDATE SET width = excluded.width, height = excluded.height, "
             "format = excluded.format, taken_at = excluded.taken_at, "
-            "taken_offset = excluded.taken_offset, sketch = excluded.sketch, note = excluded.note "
+            "taken_offset = excluded.taken_offset, sketch = excluded.sketch, "
+            "note = excluded.note, camera = coalesce(excluded.camera, contents.camera) "
             "RETURNING id",
             (
                 new.digest,
@@ -176,6 +187,7 @@ class ContentTables(Tables):
                 new.capture_offset,
                 new.thumbnail,
                 new.note,
+                None if new.camera is None else self._camera(new.camera),
             ),
         )
         self._query(
@@ -190,6 +202,33 @@ class ContentTables(Tables):
             )
             self._query("DELETE FROM kept_labels WHERE hash = ?", (new.digest,))
         return content
+
+    def _camera(self, camera: tuple[str, str]) -> int:
+        """Return the number of a (body, lens), new or known."""
+        known: int | None = self._value(
+            "SELECT id FROM cameras WHERE body = ? AND lens = ?", camera
+        )
+        if known is not None:
+            return known
+        number: int = self._value(
+            "INSERT INTO cameras (body, lens) VALUES (?, ?) ON CONFLICT (body, lens) "
+            "DO UPDATE SET lens = excluded.lens RETURNING id",
+            camera,
+        )
+        return number
+
+    def cameras(self) -> list[tuple[int, str]]:
+        """Return (number, body and lens) of each camera that images were taken with."""
+        return self._query(
+            "SELECT id, body || ' ' || lens FROM cameras WHERE body <> '' OR lens <> '' ORDER BY id"
+        ).fetchall()
+
+    def contents_by_camera(self, cameras: Sequence[int]) -> Ids:
+        """Return the contents `(n,)`, ascending, that have a file and one of these cameras."""
+        found = self._by_ids(
+            "SELECT id FROM contents WHERE paths > 0 AND camera IN ({ids})", cameras
+        )
+        return np.sort(np.fromiter((number for (number,) in found), dtype=np.int64))
 
     def _stored(self, vector: bytes) -> object:
         """Return a vector as the database takes it."""

@@ -5,10 +5,19 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from indexer.errors import QueryError
 from indexer.store.clock import latest_believable
 from indexer.store.codec import damaged_row
-from indexer.store.paths import is_absolute
-from indexer.store.records import MAX_INTEGER, SEPARATOR, FileConditions, Moment, Scope, join
+from indexer.store.paths import display, is_absolute
+from indexer.store.records import (
+    MAX_INTEGER,
+    SEPARATOR,
+    FileConditions,
+    Moment,
+    Scope,
+    Words,
+    join,
+)
 
 from .base import MAX_SCOPES, Condition, Tables, any_of, scope_condition
 
@@ -270,7 +279,7 @@ class FileTables(Tables):
             for content, _, _ in self.files_meeting(conditions):
                 yield content
             return
-        tables, condition, values = _meeting(conditions)
+        tables, condition, values = self._meeting(conditions)
         for (content,) in self._query(
             f"SELECT files.content FROM {tables} WHERE {condition}", values
         ):
@@ -280,7 +289,7 @@ class FileTables(Tables):
         self, conditions: FileConditions, content: int | None = None
     ) -> Iterator[FoundFile]:
         """Yield the files that meet all conditions; all of them, or those of one content."""
-        tables, condition, values = _meeting(conditions)
+        tables, condition, values = self._meeting(conditions)
         if content is not None:
             condition, values = f"files.content = ? AND {condition}", (content, *values)
         rows: Iterator[FoundFile] = iter(
@@ -294,22 +303,55 @@ class FileTables(Tables):
             if any((found[1], part) in within for part in _with_folders(found[2])):
                 yield found
 
+    def _meeting(self, conditions: FileConditions) -> tuple[str, str, tuple[object, ...]]:
+        """Return (tables, WHERE clause, parameters); too many scopes are left to the caller."""
+        parts: list[Condition] = [("files.content IS NOT NULL", ())]
+        for moment, compare in ((conditions.since, ">="), (conditions.until, "<")):
+            if moment is not None:
+                parts.append(_date_condition(moment, compare))
+        if 0 < len(conditions.scopes) <= MAX_SCOPES:
+            parts.append(any_of(conditions.scopes))
+        for words in conditions.words:
+            parts.append(self._condition_of(words))
+        dated = conditions.since is not None or conditions.until is not None
+        tables = "files JOIN contents ON contents.id = files.content" if dated else "files"
+        return (
+            tables,
+            " AND ".join(text for text, _ in parts),
+            tuple(value for _, values in parts for value in values),
+        )
 
-def _meeting(conditions: FileConditions) -> tuple[str, str, tuple[object, ...]]:
-    """Return (tables, WHERE clause, parameters); too many scopes are left to the caller."""
-    parts: list[Condition] = [("files.content IS NOT NULL", ())]
-    for moment, compare in ((conditions.since, ">="), (conditions.until, "<")):
-        if moment is not None:
-            parts.append(_date_condition(moment, compare))
-    if 0 < len(conditions.scopes) <= MAX_SCOPES:
-        parts.append(any_of(conditions.scopes))
-    dated = conditions.since is not None or conditions.until is not None
-    tables = "files JOIN contents ON contents.id = files.content" if dated else "files"
-    return (
-        tables,
-        " AND ".join(text for text, _ in parts),
-        tuple(value for _, values in parts for value in values),
-    )
+    def _condition_of(self, words: Words) -> Condition:
+        """Return SQL that holds for files whose path has these words."""
+        text, values = self._words_condition(words)
+        roots: list[int] = []
+        if words.place == "folder":
+            from indexer.store.words import found_in  # few searches ask for names
+
+            roots = [
+                number
+                for number, path in self.roots().items()
+                if found_in(words.text, display(os.path.basename(path)), whole=words.whole)
+            ][:MAX_SCOPES]
+        marks = ", ".join("?" * len(roots))
+        return (f"({text} OR root IN ({marks}))" if roots else text), (*values, *roots)
+
+    @property
+    def knows_words(self) -> bool:
+        """Whether files are found by the words of their paths."""
+        return self._value("SELECT 1 FROM sqlite_master WHERE name = 'path_words'") is not None
+
+    def _words_condition(self, words: Words) -> Condition:
+        if not self.knows_words:
+            raise QueryError(
+                "an older clipdex wrote this collection, which kept no words of names: run "
+                "`clipdex index` on one of its folders once, or `clipdex migrate`"
+            )
+        phrase = words.text.replace("\0", " ").replace('"', '""')
+        return (
+            "files.id IN (SELECT rowid FROM path_words WHERE path_words MATCH ?)",
+            (f'{words.place} : "{phrase}"' + ("" if words.whole else " *"),),
+        )
 
 
 def _with_folders(path: bytes) -> Iterator[bytes]:
