@@ -61,28 +61,42 @@ def request_to_wire(request: SearchRequest) -> dict[str, Any]:
 
     Folders that exist become absolute paths; images are not sent.
     """
-    chosen = request.filter or Filter()
     return {
         "text": request.text,
         "without": list(request.without),
         "text_weight": request.text_weight,
         "image_weight": request.image_weight,
-        "filter": {
-            "folders": [
-                os.path.abspath(folder) if os.path.exists(folder) else os.fspath(folder)
-                for folder in chosen.folders
-            ],
-            "since": chosen.since,
-            "until": chosen.until,
-            "exclude": list(chosen.exclude),
-            "tags": list(chosen.tags),
-        },
+        "filter": _filter_to_wire(request.filter or Filter()),
         "labels": [list(label) for label in request.labels],
         "k": request.k,
         "offset": request.offset,
         "collapse": request.collapse,
         "min_relevance": request.min_relevance,
+        "names": request.names,
     }
+
+
+def _filter_to_wire(chosen: Filter) -> dict[str, Any]:
+    return {
+        "folders": [
+            os.path.abspath(folder) if os.path.exists(folder) else os.fspath(folder)
+            for folder in chosen.folders
+        ],
+        "since": chosen.since,
+        "until": chosen.until,
+        "before": chosen.before,
+        "exclude": list(chosen.exclude),
+        "tags": list(chosen.tags),
+        "names": list(chosen.names),
+        "below": list(chosen.below),
+        "cameras": list(chosen.cameras),
+        "unless": list(map(_filter_to_wire, chosen.unless)),
+    }
+
+
+def _filter_from_wire(wire: dict[str, Any]) -> Filter:
+    unless = list(map(_filter_from_wire, wire.get("unless", ())))
+    return Filter(**{**wire, "unless": unless})
 
 
 def request_from_wire(wire: Any) -> SearchRequest:
@@ -93,7 +107,7 @@ def request_from_wire(wire: Any) -> SearchRequest:
         WireError: It is not such a description.
     """
     try:
-        chosen = Filter(**wire["filter"]) if wire.get("filter") else None
+        chosen = _filter_from_wire(wire["filter"]) if wire.get("filter") else None
         labels = [(str(label), float(probability)) for label, probability in wire["labels"]]
         return SearchRequest(**{**wire, "filter": chosen or None, "labels": labels})
     except (TypeError, ValueError, LookupError, AttributeError) as exc:
@@ -118,6 +132,7 @@ def results_from_wire(wire: Any) -> Results:
             total=results.integer("total", 0, MAX_INTEGER),
             total_matches=results.integer("total_matches", 0, MAX_INTEGER, None),
             foreign_language=results.text("foreign_language", None, pattern=LANGUAGE),
+            total_named=results.integer("total_named", 0, MAX_INTEGER, None),
         )
         results.nothing_else()
     except ValueError as exc:
@@ -163,6 +178,7 @@ def hit_from_wire(wire: Any) -> Hit:
             if hit.has("collapsed")
             else None,
             digest=bytes.fromhex(hit.text("digest")),
+            found_by=tuple(hit.texts("found_by")),
         )
     except ValueError as exc:
         raise WireError(f"not a hit: {exc}") from exc

@@ -157,6 +157,7 @@ class Engine:
         collapse: bool = False,
         filter: "Filter | None" = None,
         labels: Sequence[tuple[str, float]] = (),
+        names: bool = False,
     ) -> HitList:
         """Find the images that fit a text, images, or both best.
 
@@ -175,6 +176,7 @@ class Engine:
             filter: Which images may be found.
             labels: (label, p) pairs, each of which an image must show with an estimated
                 probability above p.
+            names: Find, too, the images whose files, folders, tags or cameras the text names.
 
         Returns:
             The hits, best first. With nothing to look for but a filter or labels, the images that
@@ -199,6 +201,7 @@ class Engine:
                     collapse=collapse,
                     filter=filter,
                     labels=labels,
+                    names=names,
                 )
             ).hits
         )
@@ -417,7 +420,7 @@ class Engine:
     ) -> Ranking:
         passing = self._passing(request.filter, request.labels)
         hidden = self.hidden(request.filter)
-        return Ranking(
+        ranking = Ranking(
             self.catalog,
             self.index,
             self.model,
@@ -427,6 +430,11 @@ class Engine:
             leave_out=[*leave_out, *hidden.tolist()],
             among=passing,
         )
+        if not request.names or not request.text or request.min_relevance:
+            return ranking
+        from search.ranking.fused import FusedRanking  # few searches ask for names
+
+        return FusedRanking(**vars(ranking), text=request.text)
 
     def hidden(self, chosen: "Filter | None" = None) -> Ids:
         """Return the ids `(n,)`, ascending, of the images that the user hides.

@@ -41,6 +41,8 @@ class Hit:
         capture_offset: Minutes by which that wall clock is east of UTC, if the photo says so.
         collapsed: The near-duplicates that this hit stands for; None when none were looked for.
         digest: The content's hash.
+        found_by: What of it the query's words name: "tag", "name", "folder", "camera"; nothing
+            where only what it shows was looked at.
     """
 
     rank: int
@@ -55,6 +57,7 @@ class Hit:
     capture_offset: int | None = None
     collapsed: "tuple[Hit, ...] | None" = None
     digest: bytes = b""
+    found_by: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, content: "Content", score: float, relevance: float | None, rank: int = 0) -> Self:
@@ -159,6 +162,8 @@ class Hit:
             "width": self.width,
             "height": self.height,
         }
+        if self.found_by:
+            fields["found_by"] = list(self.found_by)
         if self.collapsed is not None:
             fields["collapsed"] = [
                 {"id": hit.id, **path_fields(hit.raw_paths[0]), "paths": hit.paths}
@@ -178,9 +183,12 @@ class Results:
             was looked for, or the model has no estimate.
         foreign_language: The code of the query's language, if it is not English and the model
             does not know it; see `search.language`.
+        total_named: How many images the query's words name, by file, folder, tag or camera; None
+            where names were not asked for.
     """
 
     hits: list[Hit]
     total: int
     total_matches: int | None = None
     foreign_language: str | None = None
+    total_named: int | None = None

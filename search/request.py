@@ -43,6 +43,9 @@ class SearchRequest:
         offset: Number of hits to skip.
         collapse: Show near-duplicates as one hit, the best of them; k and offset count groups.
         min_relevance: Minimum estimated probability of a match, in [0, 1].
+        names: Find, too, what the text's words name: files, folders, tags and cameras. The two
+            lists become one by reciprocal rank; with a minimum relevance, only the images that
+            show the text are found.
 
     Raises:
         QueryError: A number is out of its range.
@@ -60,6 +63,7 @@ class SearchRequest:
     offset: int = 0
     collapse: bool = False
     min_relevance: float = 0.0
+    names: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (

@@ -13,6 +13,7 @@ from .process import answer_once
 if TYPE_CHECKING:
     from search.filters.filter import Filter
     from search.hits import Results
+    from search.query_text import QueryText
     from search.request import SearchRequest
 
     from .results.output import Form
@@ -62,6 +63,13 @@ def search(
     exclude: options.Exclude = None,
     label: options.Label = None,
     tag: options.Tag = None,
+    names: Annotated[
+        bool,
+        typer.Option(
+            "--names",
+            help="Find, too, images whose file, folder, tag or camera has the words in its name.",
+        ),
+    ] = False,
     collapse: options.Collapse = False,
     collection: options.Collection = None,
     as_json: options.Json = False,
@@ -80,6 +88,11 @@ def search(
     is when it was taken, as it or its name says; else when its file last changed. Without a text
     and an image, those that meet the other conditions are listed, the newest first.
 
+    Conditions may stand in the text: name:, in:, tag:, camera:, before: and after: before a value,
+    in quotation marks where it has spaces; in quoted text, -word steers away from it, and -tag:x
+    leaves out what has that tag. They compare the beginnings of words, in any case and with any
+    accents.
+
     Example: clipdex search a dog on a beach --not people -k 5
 
     Example: clipdex search --label "dog>0.8" --since 7d
@@ -87,6 +100,8 @@ def search(
     Example: clipdex search --tag favourite --tag Italy
 
     Example: clipdex search a dog on a beach -k 60 --open
+
+    Example: clipdex search two boats in:venice camera:canon after:2023
 
     Example: clipdex search a church --in Italy --since 2024-07 --until 2024-08
     """
@@ -102,20 +117,23 @@ def search(
                 "give a text, an image with --image, or a condition such as --label or --in"
             )
     form = _form(as_json, as_csv, paths, print0)
+    from search.query_text import parse
     from search.request import SearchRequest
 
+    said = parse(text)
     request = SearchRequest(
-        text,
+        said.text,
         images=images or (),
-        without=without or (),
+        without=(*(without or ()), *said.without),
         unlike=unlike or (),
         image_weight=weight,
-        filter=_filter(folders, since, until, exclude, tag),
+        filter=_narrowed(said, _filter(folders, since, until, exclude, tag)),
         labels=_labels(label),
         k=k,
         offset=offset,
         collapse=collapse,
         min_relevance=min_relevance,
+        names=names,
     )
     results = _from_server(collection, request)
     if results is None:
@@ -222,6 +240,15 @@ def _filter(
 
     try:
         return Filter(folders or (), since, until, exclude or (), tags=tags or ())
+    except QueryError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+
+
+def _narrowed(said: "QueryText", given: "Filter | None") -> "Filter | None":
+    from indexer.errors import QueryError
+
+    try:
+        return said.narrow(given)
     except QueryError as exc:
         raise typer.BadParameter(str(exc)) from exc
 

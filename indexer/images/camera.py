@@ -32,12 +32,15 @@ class Camera:
     lens: str = ""
 
 
+UNKNOWN = Camera()
+
+
 def camera_of(image: "Image.Image") -> Camera:
     """Return what an opened image was taken with."""
     try:
         return camera_of_exif(image.getexif())
     except Exception:  # an image with a broken EXIF block is still worth indexing
-        return Camera()
+        return UNKNOWN
 
 
 def camera_of_exif(exif: "Image.Exif") -> Camera:

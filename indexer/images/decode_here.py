@@ -19,8 +19,8 @@ from PIL import Image, UnidentifiedImageError
 
 from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 
-from .color import BACKGROUND, to_srgb
 from .camera import camera_of
+from .color import BACKGROUND, to_srgb
 from .dates.capture_time import capture_time_of
 from .decoded import Claim, Decoded, Limits
 from .formats import BMP, HEAD, JPEG, TIFF, looks_like_image, plugins_for, reader_of

@@ -8,7 +8,7 @@ from PIL import Image
 from indexer.encoder import Pixels
 from indexer.errors import ImageTooLarge
 
-from .camera import Camera
+from .camera import UNKNOWN, Camera
 from .dates.capture_time import CaptureTime
 from .gray_thumbnail import gray_thumbnail
 from .preprocess import Preprocess
@@ -58,7 +58,7 @@ class Decoded:
     height: int
     format: str
     captured: CaptureTime | None = None
-    camera: Camera = Camera()
+    camera: Camera = UNKNOWN
     notes: tuple[str, ...] = ()
 
 
@@ -83,7 +83,7 @@ class Prepared:
     height: int
     format: str
     captured: CaptureTime | None = None
-    camera: Camera = Camera()
+    camera: Camera = UNKNOWN
     notes: tuple[str, ...] = ()
 
     @classmethod

@@ -12,7 +12,7 @@ from PIL import Image
 
 from indexer.errors import ImageError
 
-from .camera import Camera, camera_of_exif
+from .camera import UNKNOWN, Camera, camera_of_exif
 from .dates.capture_time import CaptureTime, capture_time_of_exif, checked
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class RawFile:
         try:
             return camera_of_exif(self._exif())
         except Exception:  # as above
-            return Camera()
+            return UNKNOWN
 
     def _exif(self) -> Image.Exif:
         data = self._data

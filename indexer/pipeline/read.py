@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from indexer.encoder import Embeddings, Pixels
 from indexer.errors import ImageError, ImageUnreadable
-from indexer.images.camera import Camera
+from indexer.images.camera import UNKNOWN, Camera
 from indexer.images.dates.capture_time import CaptureTime
 from indexer.images.dates.date_in_name import date_in_name
 from indexer.images.decode import Limits, prepare
@@ -44,7 +44,7 @@ class Read:
     height: int = 0
     format: str = ""
     captured: CaptureTime | None = None
-    camera: Camera = Camera()
+    camera: Camera = UNKNOWN
     thumbnail: bytes = b""
     note: str | None = None
     reason: str | None = None

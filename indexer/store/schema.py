@@ -39,7 +39,6 @@ APPLICATION_ID = 0x636C7064  # "clpd"
 #              always by codes, 0 or none by codes from some size on; recall: in thousandths
 
 
-
 def _words(path: str) -> str:
     """Return SQL for the name in a path, and for the folder above it."""
     text = f"CAST({path} AS TEXT)"

@@ -14,7 +14,7 @@ def words_of(text: str) -> list[str]:
         for character in unicodedata.normalize("NFKD", text)
         if not unicodedata.combining(character)
     )
-    return WORD.findall("".join(plain).casefold())
+    return WORD.findall("".join(plain).lower())
 
 
 def found_in(text: str, name: str, *, whole: bool = False) -> bool:

@@ -110,11 +110,10 @@ class Ranking:
         return self.index.count_above(self.vector, least, without=self._hidden, among=self.among)
 
     def _hits(self, count: int) -> list[Hit]:
-        hidden = self._hidden
         for again in (False, True):
             if again:
                 self.index.read_catalog(self.catalog, self.model.fingerprint, self.model.dim)
-            scores, ids = self.index.search(self.vector, count, without=hidden, among=self.among)
+            scores, ids = self._best(count)
             stored = self.catalog.embeddings_of(self.model.fingerprint, ids.tolist())
             contents = self.catalog.contents(ids.tolist())  # last: what is gone by now has neither
             if self._agree(scores, ids, stored, contents):
@@ -130,6 +129,10 @@ class Ranking:
             if content is not None:
                 hits.append(Hit.of(content, score, estimate, rank=len(hits) + 1))
         return hits
+
+    def _best(self, count: int) -> tuple[Scores, Ids]:
+        """Return (scores, ids) of the first `count` images, each `(n,)`."""
+        return self.index.search(self.vector, count, without=self._hidden, among=self.among)
 
     def _agree(
         self,

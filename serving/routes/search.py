@@ -22,7 +22,7 @@ async def search(
     """Search with query parameters."""
     began = time.perf_counter()
     request = request_of_query(query, absolute=service.settings.expose_paths)
-    if query.q is None and not query.without:
+    if (query.q is None and not query.without) or request.lists:
         results = await service.search.newest(request)
         return await answer(service, echo(query), results, began, scored=False)
     results = await service.search.search(request)
@@ -78,6 +78,7 @@ async def answer(
         query=query,
         total=results.total,
         total_matches=results.total_matches,
+        total_named=results.total_named,
         notice=ask_in_english(foreign) if foreign and service.settings.hints else None,
         hits=[
             responses.HitAnswer.of(hit, paths, root_path=service.settings.root_path, scored=scored)

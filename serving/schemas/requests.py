@@ -118,6 +118,14 @@ Tagged = Annotated[
         examples=[["favourite"]],
     ),
 ]
+Names = Annotated[
+    bool,
+    Field(
+        description="Read the text as the page does: `name:`, `in:`, `tag:`, `camera:`, `before:` "
+        "and `after:` are conditions, `-word` steers away; and find, too, the images whose names, "
+        "folders, tags or cameras hold its words."
+    ),
+]
 
 
 class SearchQuery(Strict):
@@ -135,6 +143,7 @@ class SearchQuery(Strict):
     min_relevance: Share = Field(0.0, description="Minimum estimated probability of a match.")
     label: Shown = []
     tags: Tagged = []
+    names: Names = False
 
 
 class TimelineQuery(Strict):
@@ -184,6 +193,7 @@ class SearchBody(Strict):
     k: Count = 20
     offset: Offset = 0
     filter: FilterBody = FilterBody()
+    names: Names = False
 
     @model_validator(mode="after")
     def _one_image(self) -> Self:

@@ -18,13 +18,18 @@ class Answer(BaseModel):
 
 
 class HitAnswer(Answer):
-    """One image found. score: cosine similarity; null when nothing was searched for."""
+    """One image found.
+
+    score: cosine similarity; null when nothing was searched for. found_by: which of its name,
+    folder, tags and camera the text names; empty unless `names` was set.
+    """
 
     id: int
     path: str = Field(examples=["2024/Italy/IMG_0815.jpg"])
     path_b64: str | None = Field(None, description="The path in base64, where it is not UTF-8.")
     score: float | None
     relevance: float | None = Field(description="Estimated probability that it is a match.")
+    found_by: list[Literal["tag", "name", "camera", "folder"]] = []
     width: int
     height: int
     taken_at: str | None
@@ -39,6 +44,7 @@ class HitAnswer(Answer):
             **paths.fields(hit.raw_paths[0]),
             score=round(hit.score, 6) if scored else None,
             relevance=hit.relevance,
+            found_by=list(hit.found_by),
             width=hit.width,
             height=hit.height,
             taken_at=hit.taken_at,
@@ -50,7 +56,8 @@ class SearchAnswer(Answer):
     """Hits, best first.
 
     total: images that pass the filters. total_matches: those of them that match, with a relevance
-    of 0.5 or more; null when nothing was searched for, or the model has no estimate. notice: what
+    of 0.5 or more; null when nothing was searched for, or the model has no estimate. total_named:
+    those whose name, folder, tag or camera the text has; null when `names` is not set. notice: what
     to do about a query in a language that the model does not know; null when there is nothing to
     say, or the server gives no hints.
     """
@@ -59,6 +66,7 @@ class SearchAnswer(Answer):
     took_ms: float
     total: int
     total_matches: int | None
+    total_named: int | None = None
     notice: str | None = None
     hits: list[HitAnswer]
 

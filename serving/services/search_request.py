@@ -6,6 +6,7 @@ from typing import Any
 
 from indexer.errors import QueryError
 from search.filters.filter import Filter
+from search.query_text import parse
 from search.request import SearchRequest, parse_label_threshold
 from serving.schemas.requests import FilterBody, SearchBody, SearchQuery, TimelineQuery
 
@@ -23,15 +24,17 @@ def request_of_query(
     Raises:
         QueryError: A date, a label or a folder makes no sense.
     """
+    text, without, chosen = _read(query.q, query, filter_of(query, absolute=absolute))
     return SearchRequest(
-        query.q,
+        text,
         images=images,
-        without=query.without,
-        filter=filter_of(query, absolute=absolute),
+        without=without,
+        filter=chosen,
         labels=[parse_label_threshold(label) for label in query.label],
         k=query.k,
         offset=query.offset,
         min_relevance=query.min_relevance,
+        names=query.names,
     )
 
 
@@ -41,19 +44,35 @@ def request_of_body(body: SearchBody, *, absolute: bool = False) -> SearchReques
     if body.image_id is not None:
         images.append(body.image_id)
     images += body.image_ids
+    text, without, chosen = _read(body.text, body, filter_of(body.filter, absolute=absolute))
     return SearchRequest(
-        body.text,
+        text,
         images=images,
-        without=body.without,
+        without=without,
         unlike=body.unlike_ids,
         text_weight=body.weights.text,
         image_weight=body.weights.image,
-        filter=filter_of(body.filter, absolute=absolute),
+        filter=chosen,
         labels=[parse_label_threshold(label) for label in body.filter.labels],
         k=body.k,
         offset=body.offset,
         min_relevance=body.filter.min_relevance,
+        names=body.names,
     )
+
+
+def _read(
+    text: str | None, sent: SearchQuery | SearchBody, chosen: Filter | None
+) -> tuple[str | None, Sequence[str], Filter | None]:
+    """Return the text, what to steer away from and the filter, with what the text says of them.
+
+    Raises:
+        QueryError: A date or a tag in the text makes no sense.
+    """
+    if text is None or not sent.names:
+        return text, sent.without, chosen
+    said = parse(text)
+    return said.text, (*sent.without, *said.without), said.narrow(chosen)
 
 
 def filter_of(

@@ -462,7 +462,7 @@ class StoreContract:
                 b"Reisen/" + paths[2], b"Reisen/" + paths[3]
             }  # fmt: skip
             with store.transaction():
-                store.remove_files(Scope(outer, b"/albums", "Reisen/Reisen".encode()))
+                store.remove_files(Scope(outer, b"/albums", b"Reisen/Reisen"))
             assert found(Words("zurich", "folder")) == set()
             assert found(Words("img", "name")) == {b"Reisen/" + paths[0], b"Reisen/" + paths[1]}
 

@@ -1,6 +1,7 @@
 """Contents: images by hash, their sizes, capture times and gray thumbnails."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def stored_image(row: Sequence[Any]) -> "NewContent":
     from indexer.store.rows import NewContent
 
     *about, body, lens = row
-    return NewContent(*about, camera=None if body is None else (body, lens))
+    return replace(NewContent(*about), camera=None if body is None else (body, lens))
 
 
 class ContentTables(Tables):

@@ -15,6 +15,8 @@ from indexer.errors import (
 )
 from indexer.store.catalog import Catalog, write_transaction, writing
 from indexer.store.collection import Collection, filesystem_of
+from indexer.store.records import Scope
+from indexer.store.rows import FileRow
 from indexer.testing import FakeEncoder
 from support.images import make_photo
 
@@ -139,3 +141,16 @@ def test_a_catalog_that_is_asked_for_long_keeps_no_cursors(collection: Collectio
     dead = [one for one in gc.get_objects() if type(one) is weakref.ref and one() is None]
     assert len(dead) < 1_000
     catalog.close()
+
+
+def test_words_of_erased_paths_are_gone(tmp_path: Path) -> None:
+    collection = Collection(tmp_path)
+    with writing(collection, "index") as catalog:
+        for word in ("anna", "secretname", "zoe"):  # several segments of the index of words
+            with catalog.transaction():
+                root = catalog.add_root(b"/photos")
+                catalog.put_file(FileRow(root, word.encode() + b".jpg", 1, 1, None, "broken"))
+        with catalog.erasing(), catalog.transaction():
+            catalog.remove_files(Scope(root, b"/photos", b"secretname.jpg"))
+        assert b"etname" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert b"anna" in b"".join(path.read_bytes() for path in tmp_path.iterdir())

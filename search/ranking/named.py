@@ -1,0 +1,136 @@
+"""Images that the words of a query name: by file, folder, tag, or camera and lens."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.store.codec import Ids
+from indexer.store.protocol import StoreReader
+from indexer.store.records import FileConditions, Words
+from indexer.store.words import found_in, words_of
+from search.filters.cameras import contents_by_camera
+
+# Further words of a text are not looked up.
+MAX_WORDS = 16
+# A word that names more images says nothing about one of them, nor does one that names most.
+MAX_IMAGES = 20_000
+MAX_SHARE = 0.5
+# What a place is worth beside the others: people choose tags, cameras number files, and a folder
+# holds all kinds of images.
+WORTH = {"tag": 3.0, "name": 2.0, "camera": 2.0, "folder": 1.0}
+PLACES = tuple(WORTH)
+# Words that stand in questions and say nothing by themselves.
+COMMON = frozenset(
+    words_of(
+        "a an and are at by for from her his i image images in is it its my of on or our photo "
+        "photos picture pictures that the their this to was we with your"
+    )
+)
+
+
+@dataclass(frozen=True)
+class Named:
+    """The images that a text's words name.
+
+    Attributes:
+        ids: `(n,)`, ascending.
+        worth: `(n,)`: the sum over the words of how rare each is and where it stands.
+        places: `(n,)`: a bit for each of PLACES where a word stands.
+    """
+
+    ids: Ids
+    worth: NDArray[np.float64]
+    places: NDArray[np.int64]
+
+    def places_of(self, number: int) -> tuple[str, ...]:
+        """Return where the words stand of which one names an image."""
+        at = int(np.searchsorted(self.ids, number))
+        if at == len(self.ids) or self.ids[at] != number:
+            return ()
+        return tuple(place for bit, place in enumerate(PLACES) if self.places[at] >> bit & 1)
+
+
+def named(catalog: StoreReader, text: str) -> Named:
+    """Find the images that words of a text name, each as a whole word.
+
+    A word weighs the more the fewer images it names (its inverse document frequency), and counts
+    once for an image, where it is worth most.
+    """
+    total = catalog.image_count()
+    found_ids, found_worth, found_places = [_none()], [_none(float)], [_none()]
+
+    def add(ids: Ids, worth: float, bit: int) -> None:
+        found_ids.append(ids)
+        found_worth.append(np.full(len(ids), worth))
+        found_places.append(np.full(len(ids), 1 << bit))
+
+    for word in _telling(text):
+        found = [
+            np.unique(np.fromiter(islice(ids, MAX_IMAGES + 1), dtype=np.int64))
+            for ids in _by_place(catalog, word)
+        ]
+        count = len(np.unique(np.concatenate(found)))
+        if not 0 < count <= min(MAX_IMAGES, max(1, MAX_SHARE * total)):
+            continue
+        rarity = math.log(1 + total / count)
+        seen = _none()
+        for bit, (place, ids) in enumerate(zip(PLACES, found, strict=True)):
+            add(np.setdiff1d(ids, seen), rarity * WORTH[place], bit)
+            add(np.intersect1d(ids, seen), 0.0, bit)
+            seen = np.union1d(seen, ids)
+    ids, at = np.unique(np.concatenate(found_ids), return_inverse=True)
+    worth, places = np.zeros(len(ids)), np.zeros(len(ids), dtype=np.int64)
+    np.add.at(worth, at, np.concatenate(found_worth))
+    np.bitwise_or.at(places, at, np.concatenate(found_places))
+    return Named(ids, worth, places)
+
+
+def _none(dtype: type = np.int64) -> NDArray[Any]:
+    return np.empty(0, dtype=dtype)
+
+
+def _telling(text: str) -> Iterator[str]:
+    """Yield the words to look up, each once; "IMG_2034" is one, of two parts."""
+    known = set()
+    for word in islice(text.split(), MAX_WORDS):
+        parts = tuple(words_of(word))
+        if parts and parts not in known and not (len(parts) == 1 and parts[0] in COMMON):
+            known.add(parts)
+            yield " ".join(parts)
+
+
+def _by_place(catalog: StoreReader, word: str) -> Iterator[Iterable[int]]:
+    """Yield the contents that a word names, for each of PLACES."""
+    forms = _forms(word)
+    labels = [
+        label
+        for label, _ in catalog.own_label_counts()
+        if any(found_in(form, label, whole=True) for form in forms)
+    ]
+    yield (int(number) for label in labels for number in catalog.contents_with_own_label(label))
+    yield _in_paths(catalog, forms, "name")
+    yield (
+        int(number) for form in forms for number in contents_by_camera(catalog, form, whole=True)
+    )
+    yield _in_paths(catalog, forms, "folder")
+
+
+def _in_paths(catalog: StoreReader, forms: list[str], place: str) -> Iterator[int]:
+    if catalog.knows_words:
+        for form in forms:
+            words = Words(form, "name" if place == "name" else "folder", whole=True)
+            yield from catalog.contents_meeting(FileConditions(words=[words]))
+
+
+def _forms(word: str) -> list[str]:
+    """Return a word and its other number in English: "dog" and "dogs"."""
+    if not word.isalpha() or len(word) < 3:
+        return [word]
+    if word.endswith("s"):
+        return [word, word[:-1]]
+    return [word, f"{word}s"]
