@@ -19,9 +19,9 @@ from indexer.errors import (
     QueryError,
     SidecarFormatError,
 )
-from indexer.images.dates.capture_time import CaptureTime, parse
 from indexer.images.decode import Limits, decode
-from indexer.images.xmp import dates_of
+from indexer.images.metadata.capture_time import CaptureTime, parse
+from indexer.images.metadata.xmp import dates_of
 from indexer.scan import exclusions
 from indexer.store.collection import Collection
 from search.client import WireError, hit_from_wire, hit_to_wire, request_from_wire, request_to_wire

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from indexer.images.dates.capture_time import EXIF_IFD, EXIF_TAGS, parse
 from indexer.images.decode import BINARY, NON_BLOCKING
+from indexer.images.metadata.capture_time import EXIF_IFD, EXIF_TAGS, parse
 
 # Pillow reads these formats' headers itself; for the others a native decoder would have to open
 # the file, and those run in processes of their own.

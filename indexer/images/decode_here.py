@@ -19,12 +19,12 @@ from PIL import Image, UnidentifiedImageError
 
 from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 
-from .camera import camera_of
 from .color import BACKGROUND, to_srgb
-from .dates.capture_time import capture_time_of
 from .decoded import Claim, Decoded, Limits
 from .formats import BMP, HEAD, JPEG, TIFF, looks_like_image, plugins_for, reader_of
 from .isobmff import jpeg2000_profile
+from .metadata.camera import camera_of
+from .metadata.capture_time import capture_time_of
 from .profiles import code_points_profile, set_png_profile, set_profile
 
 Image.MAX_IMAGE_PIXELS = None

@@ -8,9 +8,9 @@ from PIL import Image
 from indexer.encoder import Pixels
 from indexer.errors import ImageTooLarge
 
-from .camera import UNKNOWN, Camera
-from .dates.capture_time import CaptureTime
 from .gray_thumbnail import gray_thumbnail
+from .metadata.camera import UNKNOWN, Camera
+from .metadata.capture_time import CaptureTime
 from .preprocess import Preprocess
 
 Claim = Callable[[int, int, int], None]

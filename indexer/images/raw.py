@@ -12,8 +12,8 @@ from PIL import Image
 
 from indexer.errors import ImageError
 
-from .camera import UNKNOWN, Camera, camera_of_exif
-from .dates.capture_time import CaptureTime, capture_time_of_exif, checked
+from .metadata.camera import UNKNOWN, Camera, camera_of_exif
+from .metadata.capture_time import CaptureTime, capture_time_of_exif, checked
 
 if TYPE_CHECKING:
     from rawpy import RawPy

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from indexer.encoder import Embeddings, Pixels
 from indexer.errors import ImageError, ImageUnreadable
-from indexer.images.camera import UNKNOWN, Camera
-from indexer.images.dates.capture_time import CaptureTime
-from indexer.images.dates.date_in_name import date_in_name
 from indexer.images.decode import Limits, prepare
+from indexer.images.metadata.camera import UNKNOWN, Camera
+from indexer.images.metadata.capture_time import CaptureTime
+from indexer.images.metadata.date_in_name import date_in_name
 from indexer.images.preprocess import Preprocess
 from indexer.sources.reading import read_task
 from indexer.sources.source import State

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 # An absolute path begins otherwise, on any system.
 URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]+://")
+# Letters and digits; what stands between them in names of files (_ among it) separates.
+WORD = re.compile(r"[^\W_]+")
 
 
 def is_url(path: bytes) -> bool:
@@ -60,3 +62,32 @@ def existing(paths: Sequence[bytes]) -> list[int]:
         if there:
             return there
     return list(range(len(paths)))
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words in a text, in lower case and without accents, as SQLite's FTS5 has them."""
+    import unicodedata
+
+    plain = (
+        character
+        for character in unicodedata.normalize("NFKD", text)
+        if not unicodedata.combining(character)
+    )
+    return WORD.findall("".join(plain).lower())
+
+
+def found_in(text: str, name: str, *, whole: bool = False) -> bool:
+    """Return whether the words of a text follow each other in a name.
+
+    Args:
+        text: The words to find.
+        name: Where to look for them.
+        whole: Whether the last one has to be a whole word, and not the beginning of one.
+    """
+    wanted, words = words_of(text), words_of(name)
+    for start in range(len(words) - len(wanted) + 1) if wanted else ():
+        *before, last = words[start : start + len(wanted)]
+        fits = last == wanted[-1] if whole else last.startswith(wanted[-1])
+        if fits and before == wanted[:-1]:
+            return True
+    return False

@@ -15,7 +15,7 @@ def contents_by_camera(catalog: "StoreReader", text: str, *, whole: bool = False
         text: The words, one after the other, in any case; "24-105" is in "RF24-105mm".
         whole: Whether they have to be whole words, and not parts of words.
     """
-    from indexer.store.words import words_of
+    from indexer.store.paths import words_of
 
     wanted = " ".join(words_of(text))
     edge = " " if whole else ""

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.store.codec import Ids
+from indexer.store.paths import found_in, words_of
 from indexer.store.protocol import StoreReader
 from indexer.store.records import FileConditions, Words
-from indexer.store.words import found_in, words_of
 from search.filters.cameras import contents_by_camera
 
 # Further words of a text are not looked up.

@@ -18,10 +18,10 @@ from PIL import Image
 
 from indexer.devices.cpu_count import available_cores
 from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
-from indexer.images.camera import MAX_NAME, Camera
-from indexer.images.dates.capture_time import CaptureTime
 from indexer.images.decoded import Claim, Decoded, Limits, Prepared
 from indexer.images.formats import kind_of
+from indexer.images.metadata.camera import MAX_NAME, Camera
+from indexer.images.metadata.capture_time import CaptureTime
 from indexer.images.preprocess import Preprocess
 from indexer.store.tables.contents import THUMBNAIL_SIDE
 

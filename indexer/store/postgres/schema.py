@@ -16,9 +16,8 @@ from typing import Any
 import psycopg
 
 from indexer.errors import CollectionFormatError
-from indexer.store.paths import display
+from indexer.store.paths import display, words_of
 from indexer.store.records import SEPARATOR
-from indexer.store.words import words_of
 
 from .address import Address
 

@@ -17,6 +17,7 @@ import psycopg
 
 from indexer.errors import CollectionError, CollectionLocked
 from indexer.store.codec import Halves, Ids, halves_of
+from indexer.store.paths import words_of
 from indexer.store.records import SEPARATOR, OwnIndex, Scope, Words
 from indexer.store.tables.base import Condition, below_condition
 from indexer.store.tables.contents import STORED_IMAGES, ContentTables, stored_image
@@ -24,7 +25,6 @@ from indexer.store.tables.embeddings import EmbeddingTables
 from indexer.store.tables.files import FileTables
 from indexer.store.tables.labels import LabelTables
 from indexer.store.tables.scan import ScanTables
-from indexer.store.words import words_of
 
 from .address import Address
 from .connections import Session, Single, connect_reader, connect_writer, pool_of

@@ -326,7 +326,7 @@ class FileTables(Tables):
         text, values = self._words_condition(words)
         roots: list[int] = []
         if words.place == "folder":
-            from indexer.store.words import found_in  # few searches ask for names
+            from indexer.store.paths import found_in  # few searches ask for names
 
             roots = [
                 number

@@ -10,8 +10,8 @@ import tifffile
 from PIL import Image
 
 from indexer.errors import ImageError
-from indexer.images.dates.capture_time import CaptureTime
 from indexer.images.decode import Decoded, Limits, decode
+from indexer.images.metadata.capture_time import CaptureTime
 from support.images import array, p3_profile, saved
 
 HEIGHT, WIDTH = 48, 64

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from indexer.images.dates.date_in_name import date_in_name
+from indexer.images.metadata.date_in_name import date_in_name
 
 
 @pytest.mark.parametrize(

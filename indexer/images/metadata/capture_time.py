@@ -131,7 +131,7 @@ def _capture_time_of_xmp(info: dict[Any, Any]) -> CaptureTime | None:
         block = info.get(key)
         if block and isinstance(block, bytes | str):
             # Most images have no XMP, or say in EXIF what it says.
-            from indexer.images.xmp import dates_of
+            from .xmp import dates_of
 
             for text in dates_of(block):
                 found = parse(text)

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from indexer import build
-from indexer.images.dates.capture_time import CaptureTime
 from indexer.images.decode import Limits, decode
+from indexer.images.metadata.capture_time import CaptureTime
 from indexer.store.catalog import Catalog
 from indexer.store.collection import Collection
 from indexer.testing import FakeEncoder

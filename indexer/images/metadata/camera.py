@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .dates.capture_time import EXIF_IFD
+from .capture_time import EXIF_IFD
 
 if TYPE_CHECKING:
     from PIL import Image

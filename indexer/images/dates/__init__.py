@@ -1,1 +1,0 @@
-"""When a photo was taken: by its metadata, or by its name."""

@@ -1,0 +1,1 @@
+"""What an image says of itself: when it was taken, and with what."""
