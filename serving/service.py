@@ -23,6 +23,7 @@ from serving.services.engine_pool import EnginePool
 from serving.services.errors import InsecureAddress
 from serving.services.jobs import Jobs
 from serving.services.search import SearchService
+from serving.services.suggestions import SuggestionService
 from serving.services.tags import TagService
 from serving.services.texts import TextService
 
@@ -42,6 +43,7 @@ class Service:
         credentials: Keys and sessions.
         metrics: What Prometheus may know.
         search: Answers searches, and encodes.
+        suggestions: What a text that is being typed may go on with.
         texts: Classifies texts.
         tags: Tags of images.
         images: Thumbnails and files.
@@ -54,6 +56,7 @@ class Service:
     credentials: Credentials
     metrics: Metrics
     search: SearchService
+    suggestions: SuggestionService
     texts: TextService
     tags: TagService
     images: ImageResponses
@@ -111,6 +114,7 @@ def make_service(settings: Settings, metrics: Metrics, shared: Shared) -> Servic
         credentials=shared.credentials,
         metrics=metrics,
         search=search,
+        suggestions=SuggestionService(engines),
         texts=texts,
         tags=tags,
         images=images,

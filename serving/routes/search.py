@@ -55,6 +55,15 @@ async def search_image(
     return await answer(service, echo(query), results, began)
 
 
+@router.get("/v1/suggestions", summary="What a text that is being typed may go on with")
+async def suggestions(
+    service: ServiceDep, query: Annotated[requests.SuggestionsQuery, Query()]
+) -> responses.SuggestionsAnswer:
+    """Return conditions, and the folders, tags and cameras that begin so."""
+    found = await service.suggestions.suggest(query.q, query.k)
+    return responses.SuggestionsAnswer.model_validate({"suggestions": found})
+
+
 async def answer(
     service: Service,
     query: dict[str, Any],

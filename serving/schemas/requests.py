@@ -146,6 +146,13 @@ class SearchQuery(Strict):
     names: Names = False
 
 
+class SuggestionsQuery(Strict):
+    """A text that is being typed."""
+
+    q: Text = Field("", description="What stands before the cursor.", examples=["boats in:ven"])
+    k: int = Field(8, ge=1, le=50, description="Number of suggestions.")
+
+
 class TimelineQuery(Strict):
     """Which images count."""
 

@@ -71,6 +71,25 @@ class SearchAnswer(Answer):
     hits: list[HitAnswer]
 
 
+class SuggestionAnswer(Answer):
+    """A way to go on.
+
+    text: the whole text with it. shown: what it adds. key: the condition that it is, or begins.
+    images: how many there are; null where that is not known.
+    """
+
+    text: str
+    shown: str
+    key: str
+    images: int | None
+
+
+class SuggestionsAnswer(Answer):
+    """What a text that is being typed may go on with."""
+
+    suggestions: list[SuggestionAnswer]
+
+
 class TimelineMonth(Answer):
     """A month.
 

@@ -1,7 +1,7 @@
 // The page: it shows a state, and searches for each new one; only the last answer counts.
 
 import { get, post, postImage } from "./api.js";
-import { $, base64, debounced, make, marked, number, percent } from "./elements.js";
+import { $, base64, debounced, make, marked, number, percent, plural } from "./elements.js";
 import { Filters } from "./filters.js";
 import { CONFIDENT, FIRST_PAGE, Grid, UNLIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
@@ -9,6 +9,7 @@ import { Lightbox } from "./lightbox.js";
 import { OwnImage } from "./image.js";
 import { Scrubber } from "./scrubber.js";
 import { Selection, added } from "./selection.js";
+import { Suggestions } from "./suggestions.js";
 import { watchSession } from "./session.js";
 import { asks, conditions, filter, isFiltered, lists, parameters, read, write } from "./state.js";
 
@@ -80,7 +81,7 @@ async function ask(k, offset, signal) {
   if (own && !examples) return postImage(`v1/search/image?${given}`, own, signal);
   if (!examples || !asks(state)) return get(`v1/search?${given}`, signal);
   const body = { image_ids: state.like, unlike_ids: state.unlike, not: state.without, k, offset, filter: filter(state) };
-  if (state.q.trim()) body.text = state.q;
+  if (state.q.trim()) Object.assign(body, { text: state.q, names: true });
   if (own) body.image = await base64(own);
   return post("v1/search", body, signal);
 }
@@ -165,8 +166,10 @@ async function summarise(answer, signal) {
   const aimless = state.unlike.length && !asks(state);
   if (aimless) hint("Type what you look for, or choose “More like these” too: then “not like” counts.");
   else hint(answer.notice ?? (asks(state) || isFiltered(state) ? null : better));
-  const best = answer.hits[0]?.relevance ?? null;
-  const unsure = asks(state) && best !== null && best < CONFIDENT;
+  const named = answer.total_named ?? 0;
+  // What the words name comes among the best, whatever it shows.
+  const best = answer.hits.reduce((most, hit) => Math.max(most ?? 0, hit.relevance ?? most), answer.hits[0]?.relevance ?? null);
+  const unsure = asks(state) && best !== null && best < CONFIDENT && !named;
   $("summary").classList.toggle("unsure", unsure);
   const count = `${number(answer.total)} ${answer.total === 1 ? "image" : "images"}`;
   if (state.image && !image.blob) {
@@ -174,8 +177,9 @@ async function summarise(answer, signal) {
     return;
   }
   if (!answer.hits.length) return nothing(signal);
-  if (!asks(state)) $("summary").textContent = `${count}, newest first`;
+  if (!answer.hits.some((hit) => hit.score !== null)) $("summary").textContent = `${count}, newest first`;
   else if (best === null) $("summary").textContent = count;
+  else if (named) $("summary").textContent = `${plural(named, "image")} named so; ${number(answer.total_matches)} of ${count} ${answer.total_matches === 1 ? "matches" : "match"}`;
   else if (best < UNLIKELY) $("summary").textContent = `Nothing here matches. These come closest, of ${count}.`;
   else if (unsure) $("summary").textContent = `No confident match among ${count}: ${percent(best)} at best`;
   else $("summary").textContent = `${number(answer.total_matches)} of ${count} ${answer.total_matches === 1 ? "matches" : "match"}`;
@@ -249,11 +253,13 @@ function closeImage(id) {
 
 const typed = debounced(() => search(TOP), TYPING);
 addEventListener("scroll", debounced(keepPlace, SCROLLING), { passive: true });
-$("text").addEventListener("input", () => {
+const type = () => {
   go({ ...state, q: $("text").value }, typing ? "replace" : "push");
   typing = true;
   typed();
-});
+};
+$("text").addEventListener("input", type);
+new Suggestions(type);
 $("text").addEventListener("change", () => (typing = false));
 $("search").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -226,8 +226,8 @@ export class Grid {
 
   /** Whether what follows is so unlikely to match that it is shown only when asked for. */
   rests() {
-    const last = this.list.at(-1)?.relevance ?? 1;
-    return last < HOPELESS && !this.insists;
+    const last = this.list.at(-1);
+    return Boolean(last) && !last.found_by?.length && (last.relevance ?? 1) < HOPELESS && !this.insists;
   }
 
   // Drawing.
@@ -333,7 +333,8 @@ export class Grid {
 
   tile(hit, at) {
     const name = nameOf(hit.path);
-    const match = hit.relevance === null ? "" : `, ${percent(hit.relevance)} match`;
+    const named = hit.found_by?.length ? `, by its ${hit.found_by.join(" and ")}` : "";
+    const match = (hit.relevance === null ? "" : `, ${percent(hit.relevance)} match`) + named;
     const image = make("img", {
       alt: "",
       decoding: "async",
@@ -444,7 +445,7 @@ export class Grid {
 }
 
 function isLikely(hit) {
-  return hit.relevance !== null && hit.relevance >= LIKELY;
+  return hit.found_by?.length > 0 || (hit.relevance !== null && hit.relevance >= LIKELY);
 }
 
 function title({ level, text }) {

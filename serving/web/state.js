@@ -84,6 +84,7 @@ export function parameters(state, k, offset) {
   made.set("k", k);
   made.set("offset", offset);
   if (state.q.trim()) made.set("q", state.q);
+  if (state.q.trim()) made.set("names", true);
   state.without.forEach((text) => made.append("not", text));
   if (state.relevance) made.set("min_relevance", state.relevance / 100);
   return made;

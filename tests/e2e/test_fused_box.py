@@ -1,5 +1,6 @@
 """One box for what images show and for what they are called: names, folders, tags, cameras."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from support.browser import chromium, needs_chromium, serious_findings, watched_page
 from support.command import COMMAND, REPOSITORY, Run, json_lines
 from support.servers import Served, serving
 
@@ -257,3 +259,50 @@ def test_an_older_collection_says_why_names_are_not_known(clipdex: Run, tmp_path
     assert clipdex("search", "a cat", "--names", "--json").stdout == before
     clipdex("migrate")
     assert json_lines(clipdex("search", "name:rocket", "--json"))
+
+
+def test_suggestions_complete_what_is_typed(server: Served) -> None:
+    def suggested(text: str) -> list[tuple[str, str]]:
+        answer = server.get("/v1/suggestions", params={"q": text})
+        assert answer.status_code == 200
+        return [(one["text"], one["shown"]) for one in answer.json()["suggestions"]]
+
+    assert suggested("boats in:cit") == [('boats in:"Città di Castello" ', "Città di Castello")]
+    assert suggested("-tag:for") == [('-tag:"for sale" ', "for sale")]
+    assert suggested("lens:RF24")[0][0].startswith('camera:"Canon EOS R6')
+    assert ("camera:", "camera:") in suggested("cam")
+    assert suggested("a") == suggested("") == suggested("zebra ") == []
+    assert ("in:Pets ", "Pets") in suggested("pet")
+    # Each leads to images.
+    for text, _ in [*suggested("in:"), *suggested("tag:"), *suggested("camera:")]:
+        assert asked(server, text)["hits"], text
+
+
+@needs_chromium
+def test_the_box_of_the_page(server: Served) -> None:
+    expect = pytest.importorskip("playwright.sync_api").expect
+    with chromium() as browser, watched_page(browser, server.url) as page:
+        page.goto("/")
+        expect(page.locator("#grid .tile")).to_have_count(len(LIBRARY))
+        page.fill("#text", "in:ital")
+        option = page.get_by_role("option", name="Italy 2019")
+        expect(option).to_be_visible()
+        assert serious_findings(page) == []
+        page.keyboard.press("ArrowDown")
+        expect(option).to_have_attribute("aria-selected", "true")
+        page.keyboard.press("Enter")
+        expect(page.locator("#text")).to_have_value('in:"Italy 2019" ')
+        expect(page.locator("#grid .tile")).to_have_count(2)
+        expect(page.locator("#summary")).to_have_text("2 images, newest first")
+        page.keyboard.type("nikon")
+        first = page.locator("#grid li:first-child .tile")
+        expect(first).to_have_attribute("aria-label", re.compile("IMG_2034.jpg.*by its camera"))
+        expect(page.locator("#summary")).to_contain_text("1 image named so")
+        page.fill("#text", "x17")
+        expect(first).to_have_attribute("aria-label", re.compile("x17.png.*by its name"))
+        page.go_back()
+        expect(page.locator("#grid .tile")).to_have_count(len(LIBRARY))
+        page.fill("#text", "ta")
+        expect(page.locator("#suggestions")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("#suggestions")).to_be_hidden()
