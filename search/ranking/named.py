@@ -62,6 +62,7 @@ def named(catalog: StoreReader, text: str) -> Named:
     once for an image, where it is worth most.
     """
     total = catalog.image_count()
+    most = int(min(MAX_IMAGES, max(1, MAX_SHARE * total)))
     found_ids, found_worth, found_places = [_none()], [_none(float)], [_none()]
 
     def add(ids: Ids, worth: float, bit: int) -> None:
@@ -71,11 +72,11 @@ def named(catalog: StoreReader, text: str) -> Named:
 
     for word in _telling(text):
         found = [
-            np.unique(np.fromiter(islice(ids, MAX_IMAGES + 1), dtype=np.int64))
+            np.unique(np.fromiter(islice(ids, most + 1), dtype=np.int64))
             for ids in _by_place(catalog, word)
         ]
         count = len(np.unique(np.concatenate(found)))
-        if not 0 < count <= min(MAX_IMAGES, max(1, MAX_SHARE * total)):
+        if not 0 < count <= most:
             continue
         rarity = math.log(1 + total / count)
         seen = _none()
