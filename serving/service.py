@@ -26,6 +26,7 @@ from serving.services.search import SearchService
 from serving.services.suggestions import SuggestionService
 from serving.services.tags import TagService
 from serving.services.texts import TextService
+from serving.services.training.service import LearningService
 
 from .credentials import Credentials
 from .local_socket import answering_commands
@@ -46,6 +47,7 @@ class Service:
         suggestions: What a text that is being typed may go on with.
         texts: Classifies texts.
         tags: Tags of images.
+        learning: Heads and concepts.
         images: Thumbnails and files.
         archives: Images as zips.
         jobs: Index jobs.
@@ -59,6 +61,7 @@ class Service:
     suggestions: SuggestionService
     texts: TextService
     tags: TagService
+    learning: LearningService
     images: ImageResponses
     archives: Archives
     jobs: Jobs
@@ -117,6 +120,7 @@ def make_service(settings: Settings, metrics: Metrics, shared: Shared) -> Servic
         suggestions=SuggestionService(engines),
         texts=texts,
         tags=tags,
+        learning=LearningService(engines),
         images=images,
         archives=Archives(search, images),
         jobs=shared.jobs,

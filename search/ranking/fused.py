@@ -48,8 +48,9 @@ class FusedRanking(Ranking):
         ]
 
     def _count_matches(self, best: Sequence[Hit], minimum: float) -> int | None:
-        # The first hits are not all of the best ones.
-        return super()._count_matches([], minimum)
+        if not len(self._named.ids):
+            return super()._count_matches(best, minimum)
+        return super()._count_matches([], minimum)  # the first hits are not the best ones
 
     def _best(self, count: int) -> tuple[Scores, Ids]:
         if not len(self._named.ids):

@@ -1,4 +1,4 @@
-"""Index jobs."""
+"""Jobs: indexing, and learning heads."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,25 +28,25 @@ async def index(
     """Start a job."""
     job = await asyncio.to_thread(service.jobs.start, body.paths)
     response.headers["Location"] = f"{service.settings.root_path}/v1/jobs/{job.id}"
-    return _answer(service, job)
+    return describe(service, job)
 
 
 @router.get("/v1/jobs", summary="The last index jobs")
 async def jobs(service: ServiceDep) -> responses.JobsAnswer:
     """Return the jobs that are remembered, newest first."""
-    return responses.JobsAnswer(jobs=[_answer(service, job) for job in service.jobs.all()])
+    return responses.JobsAnswer(jobs=[describe(service, job) for job in service.jobs.all()])
 
 
 @router.get("/v1/jobs/{id}", summary="An index job")
 async def job(service: ServiceDep, number: JobId) -> responses.JobAnswer:
     """Return a job."""
-    return _answer(service, service.jobs.get(number))
+    return describe(service, service.jobs.get(number))
 
 
 @router.delete("/v1/jobs/{id}", summary="Cancel an index job; what it committed is kept")
 async def cancel(service: ServiceDep, number: JobId) -> responses.JobAnswer:
     """Ask a job to end."""
-    return _answer(service, service.jobs.cancel(number))
+    return describe(service, service.jobs.cancel(number))
 
 
 @router.get(
@@ -63,7 +63,7 @@ async def events(service: ServiceDep, number: JobId) -> StreamingResponse:
         last, watched = "", first
         while True:
             running = watched.running
-            data = _answer(service, watched).model_dump_json()
+            data = describe(service, watched).model_dump_json()
             if data != last:
                 yield f"event: {'progress' if running else 'end'}\ndata: {data}\n\n"
                 last = data
@@ -75,7 +75,7 @@ async def events(service: ServiceDep, number: JobId) -> StreamingResponse:
     return StreamingResponse(stream(), media_type="text/event-stream")
 
 
-def _answer(service: Service, job: Job) -> responses.JobAnswer:
+def describe(service: Service, job: Job) -> responses.JobAnswer:
     """Return a job as clients may see it."""
     seen = service.folders.text
     return responses.JobAnswer.model_validate(

@@ -309,6 +309,23 @@ class ClassifyTextBody(Strict):
     top: int = Field(5, ge=1, le=1000)
 
 
+Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]{0,63}$")]
+
+
+class ConceptBody(Strict):
+    """Images of the collection that show something, and images that do not."""
+
+    name: Name = Field(examples=["rex"])
+    image_ids: list[ImageId] = Field(min_length=1, max_length=MAX_TAGGED)
+    unlike_ids: list[ImageId] = Field([], max_length=MAX_TAGGED)
+
+
+class HeadBody(Strict):
+    """A head that is learnt from the tags of the collection."""
+
+    name: Name = Field(examples=["pets"])
+
+
 class IndexBody(Strict):
     """Folders that an index job reads."""
 

@@ -294,9 +294,15 @@ class SkippedFile(Answer):
 
 
 class JobAnswer(Answer):
-    """An index job; stage, done and total say where it is."""
+    """A job; stage, done and total say where it is.
+
+    kind: "index", or "train" for a head that is learnt, which `name` is of. report: what it did:
+    numbers of files; of a head, its classes, examples, and accuracy on those held out.
+    """
 
     id: str
+    kind: Literal["index", "train"]
+    name: str | None
     paths: list[str]
     created_at: str
     state: Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
@@ -314,6 +320,28 @@ class JobsAnswer(Answer):
     """Newest first."""
 
     jobs: list[JobAnswer]
+
+
+class LearnedAnswer(Answer):
+    """A head, a concept or a text classifier.
+
+    images: how many it was learnt from; null where that was not kept. classes: empty for a concept,
+    which is a word of searches. accuracy: of a head on examples that were held out; null where none
+    were.
+    """
+
+    name: str
+    kind: Literal["head", "concept", "text"]
+    classes: list[str]
+    images: int | None
+    accuracy: float | None
+    made: str | None
+
+
+class LearnedListAnswer(Answer):
+    """By kind and name."""
+
+    learned: list[LearnedAnswer]
 
 
 class SessionAnswer(Answer):

@@ -1,4 +1,4 @@
-"""Index jobs: one at a time, in a process of its own, remembered over restarts.
+"""Jobs: one at a time, in a process of its own, remembered over restarts.
 
 What happened to jobs is kept in `jobs.json` beside the catalog. One that was running when the
 server ended is "interrupted": what it had committed is kept, and the next job goes on from there.
@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -33,12 +33,13 @@ log = logging.getLogger("clipdex.jobs")
 KEPT = 20
 MAX_SKIPPED = 100
 RUNNING = ("queued", "running")
+KINDS = ("index", "train")
 STATES = (*RUNNING, "done", "failed", "cancelled", "interrupted")
 
 
 @dataclass
 class Job:
-    """One run of the indexer.
+    """One run of the indexer, or one head that is learnt.
 
     Args:
         id: Its id.
@@ -53,6 +54,8 @@ class Job:
         error: Why it has failed.
         skipped: The last files that could not be read.
         finished_at: When it ended, ISO 8601.
+        kind: "index" or "train".
+        name: The head that is learnt.
     """
 
     id: str
@@ -67,6 +70,8 @@ class Job:
     error: str | None = None
     skipped: list[dict[str, str]] = field(default_factory=list)
     finished_at: str | None = None
+    kind: str = "index"
+    name: str | None = None
 
     @property
     def running(self) -> bool:
@@ -127,15 +132,32 @@ class Jobs:
         folders = [self._allowed(path) for path in paths] or list(self.allowed)
         if not folders:
             raise NotAllowed("no folder may be indexed from here: serve with --allow-index DIR")
+        job = Job(secrets.token_hex(6), [str(folder) for folder in folders], _now())
+        return self._begin(job, run_job, (folders, self.collection, self._limits))
+
+    def train(self, name: str) -> Job:
+        """Start to learn a head from the labels that the user gave.
+
+        Args:
+            name: What the head will be called.
+
+        Raises:
+            JobRunning: Another job is running.
+        """
+        from .training.process import run_training  # few servers learn
+
+        job = Job(secrets.token_hex(6), [], _now(), kind="train", name=name)
+        return self._begin(job, run_training, (name, self.collection))
+
+    def _begin(self, job: Job, target: Callable[..., None], arguments: tuple[Any, ...]) -> Job:
         with self._lock:
             current = next((job for job in self._jobs.values() if job.running), None)
             if current is not None:
                 raise JobRunning(current.id)
-            job = Job(secrets.token_hex(6), [str(folder) for folder in folders], _now())
             self._jobs[job.id] = job
             while len(self._jobs) > KEPT:
                 self._jobs.pop(next(iter(self._jobs)))
-            self._spawn(job, folders)
+            self._spawn(job, target, arguments)
             self._remember()
         return job
 
@@ -174,13 +196,11 @@ class Jobs:
                 return real
         raise NotAllowed("this folder may not be indexed from here (--allow-index allows it)")
 
-    def _spawn(self, job: Job, folders: list[Path]) -> None:
+    def _spawn(self, job: Job, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         ours, theirs = SPAWN.Pipe()
         with sheltered():
             process = SPAWN.Process(
-                target=run_job,
-                args=(theirs, folders, self.collection, self._limits),
-                name="clipdex index job",
+                target=target, args=(theirs, *arguments), name=f"clipdex {job.kind} job"
             )
             process.start()
         theirs.close()
@@ -196,7 +216,7 @@ class Jobs:
             with self._lock:
                 if job.running:
                     job.error = (
-                        f"the indexing process was ended from outside (exit code "
+                        f"its process was ended from outside (exit code "
                         f"{process.exitcode}); what was committed is kept: start it again"
                     )
                     job.end("failed")
@@ -204,7 +224,7 @@ class Jobs:
                 self._connection = None
             ours.close()
 
-        self._watcher = threading.Thread(target=watch, name="index job", daemon=True)
+        self._watcher = threading.Thread(target=watch, name=f"{job.kind} job", daemon=True)
         self._watcher.start()
 
     def _hear(self, job: Job, message: tuple[Any, ...], started: float) -> None:
@@ -281,6 +301,8 @@ def _job(value: object) -> Job:
         error=fields.text("error", None),
         skipped=[{key: one.text(key) for key in one} for one in skipped],
         finished_at=fields.text("finished_at", None),
+        kind=fields.text("kind", "index", among=KINDS),
+        name=fields.text("name", None),
     )
     fields.nothing_else("report")
     return made

@@ -183,8 +183,11 @@ def list_learned(collection: options.Collection = None, as_json: options.Json = 
 
     Example: clipdex adapt list
     """
+    from adaptation.learned import learned
+    from indexer.store.collection import locate
+
     failed = False
-    for folder in _folders(collection):
+    for folder in learned(locate(collection)):
         try:
             manifest = _manifest(folder)
         except ArtifactError as exc:
@@ -212,7 +215,10 @@ def show(name: Name, collection: options.Collection = None) -> None:
 
     Example: clipdex adapt show machine-parts
     """
-    for folder in _named(name, collection):
+    from adaptation.learned import find_learned
+    from indexer.store.collection import locate
+
+    for folder in find_learned(locate(collection), name):
         out_json(_manifest(folder), indent=1)
 
 
@@ -222,47 +228,17 @@ def remove(name: Name, collection: options.Collection = None) -> None:
 
     Example: clipdex adapt remove machine-parts
     """
-    from adaptation.artifact_writer import remove as delete
-    from indexer.store.catalog import write_transaction
+    from adaptation.learned import remove_learned
     from indexer.store.collection import locate
-    from indexer.store.tables.labels import head_origin
 
-    place = locate(collection)
-    for folder in _named(name, collection):
-        delete(folder)
-    if place.exists:
-        with write_transaction(place, "adapt remove") as catalog:
-            catalog.remove_labels_of(head_origin(name))
+    remove_learned(locate(collection), name)
     out(f"{name} removed")
-
-
-def _folders(collection: str | None) -> list[Path]:
-    """Return the folders of all heads, concepts and text classifiers, readable or not."""
-    from indexer.store.collection import locate
-    from search.labels.artifact import names
-    from search.labels.concepts import concepts_folder
-    from search.labels.heads import heads_folder
-    from search.labels.text_classifier import texts_folder
-
-    place = locate(collection).folder
-    folders = (heads_folder(place), concepts_folder(place), texts_folder(place))
-    return [folder / name for folder in folders for name in names(folder)]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     from search.labels.artifact import read_manifest
 
     return read_manifest(folder)
-
-
-def _named(name: str, collection: str | None) -> list[Path]:
-    found = [folder for folder in _folders(collection) if folder.name == name]
-    if not found:
-        raise ArtifactError(
-            f"no head, concept or text classifier is called {name} here: `clipdex adapt list` "
-            "lists those there are"
-        )
-    return found
 
 
 def _summary(manifest: Any) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What learns from examples: the only part of the server that imports `adaptation`."""
