@@ -3,13 +3,12 @@
 import base64
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.browser import chromium, needs_chromium, serious_findings, watched_page
+from support.browser import needs_chromium, serious_findings
 from support.proxy import proxied
 from support.servers import Served, serving
 from support.waiting import wait_until
@@ -17,18 +16,6 @@ from support.waiting import wait_until
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = needs_chromium
 FIRST_TILE = "#grid li:first-child .tile"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Any, served: Served) -> Iterator[Any]:
-    with watched_page(browser, served.url) as watched:
-        yield watched
 
 
 def first(page: Any, name: str) -> None:
