@@ -81,9 +81,22 @@ class TimelineAnswer(Answer):
     months: list[TimelineMonth]
 
 
+class FileFacts(Answer):
+    """What an image's file says of how and where it was taken; null where it says nothing.
+
+    place: names, or else coordinates.
+    """
+
+    camera: str | None = Field(None, examples=["Canon EOS 80D"])
+    lens: str | None = Field(None, examples=["EF50mm f/1.8 STM"])
+    exposure: str | None = Field(None, examples=["1/250 s, f/2.8, ISO 400, 50 mm"])
+    place: str | None = Field(None, examples=["Vienna, Austria"])
+
+
 class ImageAnswer(Answer):
     """One image's metadata; `tags` are sorted.
 
+    facts: null for clients whose key only reads, unless the server gives originals out.
     dated_by: "image" where it, or its name, says when it was taken; "file" where `taken_at` is only
     when its file last changed.
     """
@@ -99,6 +112,7 @@ class ImageAnswer(Answer):
     dated_by: Literal["image", "file"]
     size_bytes: int
     tags: list[str]
+    facts: FileFacts | None
     thumbnail: str
     file: str
 
