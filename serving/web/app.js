@@ -1,5 +1,6 @@
 // The page: it shows a state, and searches for each new one; only the last answer counts.
 
+import { Acts } from "./acts.js";
 import { get, post, postImage } from "./api.js";
 import { $, base64, debounced, make, marked, number, percent } from "./elements.js";
 import { Filters } from "./filters.js";
@@ -10,6 +11,7 @@ import { OwnImage } from "./image.js";
 import { Scrubber } from "./scrubber.js";
 import { Selection, added } from "./selection.js";
 import { watchSession } from "./session.js";
+import { HIDDEN, Tagger } from "./tags.js";
 import { asks, conditions, filter, isFiltered, lists, parameters, read, write } from "./state.js";
 
 const TYPING = 150;
@@ -24,6 +26,8 @@ let state = read();
 let current = new AbortController();
 let typing = false;
 let opened = false;
+// Whether the images shown are others by now, since their tags were changed.
+let outdated = false;
 // How to get a better model, while the built-in one answers.
 let better = null;
 
@@ -35,11 +39,19 @@ const grid = new Grid({
   outdated: debounced(() => search(), CHANGING),
 });
 new Scrubber(grid);
+const tagger = new Tagger((tags) => {
+  lightbox.refresh();
+  outdated ||= [HIDDEN, ...state.tags].some((tag) => tags.includes(tag));
+  if (outdated && !state.open) showAgain();
+});
 const lightbox = new Lightbox({
   grid,
+  tagger,
   moved: (id) => go({ ...state, open: id }, "replace"),
   closed: (id) => closeImage(id),
   like: (hit) => change({ like: [hit.id], unlike: [], image: false, open: null }),
+  tagged: (tag) => change({ ...read(""), tags: [tag] }),
+  inFolder: (folder) => change({ ...read(""), folders: [folder] }),
 });
 // What was wanted is not what is not wanted now, and the other way round.
 const selection = new Selection({
@@ -47,6 +59,7 @@ const selection = new Selection({
   like: (ids) => change({ like: added(state.like, ids), unlike: without(state.unlike, ids) }),
   unlike: (ids) => change({ unlike: added(state.unlike, ids), like: without(state.like, ids) }),
 });
+new Acts(selection, tagger);
 const image = new OwnImage(() => change({ image: true, like: [], unlike: [] }));
 const filters = new Filters((part) => change(part));
 const jobs = new JobsPanel(() => search());
@@ -71,7 +84,7 @@ function change(part, how = "push") {
   search(TOP);
 }
 
-const without = (ids, taken) => ids.filter((id) => !taken.includes(id));
+const without = (all, taken) => all.filter((one) => !taken.includes(one));
 
 async function ask(k, offset, signal) {
   const given = parameters(state, k, offset);
@@ -115,6 +128,12 @@ async function search(place = null) {
   }
 }
 
+/** Show the same search again, at the same place. */
+function showAgain() {
+  outdated = false;
+  search(grid.place());
+}
+
 /** Draw everything but the images. */
 function draw() {
   if (document.activeElement !== $("text")) $("text").value = state.q;
@@ -125,6 +144,7 @@ function draw() {
     chip(`not ${text}`, () => change({ without: state.without.filter((one) => one !== text) })),
   );
   chips.unshift(...examples("like", "like"), ...examples("unlike", "not like"));
+  chips.unshift(...state.tags.map((tag) => chip(`tag: ${tag}`, () => change({ tags: without(state.tags, [tag]) }))));
   if (state.image) chips.unshift(chip("your image", () => change({ image: false }), image.url));
   $("chips").replaceChildren(...chips);
   document.title = state.q ? `${state.q} · clipdex` : "clipdex";
@@ -245,6 +265,7 @@ function closeImage(id) {
   else go({ ...state, open: null }, "replace");
   opened = false;
   grid.focus(id);
+  if (outdated) showAgain();
 }
 
 const typed = debounced(() => search(TOP), TYPING);
@@ -271,6 +292,11 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !writes && !document.querySelector("dialog[open]")) {
     event.preventDefault();
     $("text").select();
+  }
+  // As far as the text box has no use for it.
+  if (event.key === "ArrowDown" && event.target === $("text") && !event.defaultPrevented) {
+    event.preventDefault();
+    grid.enter();
   }
 });
 addEventListener("popstate", async ({ state: place }) => {

@@ -32,6 +32,10 @@ export class Selection {
     return this.hits.size;
   }
 
+  get ids() {
+    return [...this.hits.keys()];
+  }
+
   listen() {
     // Before the tile's own listener, which opens the image.
     $("grid").addEventListener("click", (event) => this.click(event), true);

@@ -8,20 +8,13 @@ from typing import Any
 
 import pytest
 
-from support.browser import needs_chromium, serious_findings
+from support.browser import FIRST_TILE, first, ids_shown, needs_chromium, select, serious_findings
 from support.proxy import proxied
 from support.servers import Served, serving
 from support.waiting import wait_until
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = needs_chromium
-FIRST_TILE = "#grid li:first-child .tile"
-
-
-def first(page: Any, name: str) -> None:
-    """Wait until this image is the first."""
-    label = re.compile("^" + re.escape(name))
-    playwright.expect(page.locator(FIRST_TILE)).to_have_attribute("aria-label", label)
 
 
 def test_typing_searches_and_changes_the_url(page: Any, served: Served) -> None:
@@ -131,17 +124,6 @@ def test_lightbox_by_keyboard(page: Any) -> None:
     playwright.expect(page.locator("#lightbox")).to_be_hidden()
     playwright.expect(page.locator("#grid .tile")).to_have_count(5)
     assert "like=" in page.url
-
-
-def ids_shown(page: Any) -> list[int]:
-    shown = page.eval_on_selector_all("#grid li[data-id]", "all => all.map(one => one.dataset.id)")
-    return [int(number) for number in shown]
-
-
-def select(page: Any, at: int, *modifiers: str) -> None:
-    tile = page.locator("#grid li[data-id]").nth(at)
-    tile.hover()
-    tile.locator(".check").click(modifiers=list(modifiers))
 
 
 def test_selected_images_refine_a_search(page: Any, served: Served) -> None:
