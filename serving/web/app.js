@@ -8,6 +8,7 @@ import { CONFIDENT, FIRST_PAGE, Grid, UNLIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
 import { Lightbox } from "./lightbox.js";
 import { OwnImage } from "./image.js";
+import { keepPage } from "./offline.js";
 import { Scrubber } from "./scrubber.js";
 import { Selection, added } from "./selection.js";
 import { watchSession } from "./session.js";
@@ -287,6 +288,13 @@ $("home").addEventListener("click", (event) => {
   image.forget();
   search(TOP);
 });
+$("bottom-search").addEventListener("click", () => $("text").select());
+$("bottom-newest").addEventListener("click", () => $("home").click());
+$("bottom-filters").addEventListener("click", () => {
+  filters.toggle($("filters").hidden);
+  scrollTo(0, 0);
+});
+$("bottom-select").addEventListener("click", () => selection.turnOn());
 document.addEventListener("keydown", (event) => {
   const writes = event.target.matches("input, textarea");
   if (event.key === "/" && !writes && !document.querySelector("dialog[open]")) {
@@ -309,6 +317,7 @@ addEventListener("popstate", async ({ state: place }) => {
   else if (state.open) await lightbox.show(state.open);
 });
 
+keepPage();
 if (state.image) await image.restore();
 draw();
 try {

@@ -37,7 +37,7 @@ export class Filters {
 
   toggle(shown) {
     $("filters").hidden = !shown;
-    $("show-filters").setAttribute("aria-expanded", String(shown));
+    for (const id of ["show-filters", "bottom-filters"]) $(id).setAttribute("aria-expanded", String(shown));
     if (shown) this.listFolders();
   }
 

@@ -468,7 +468,7 @@ export class Grid {
     if (!this.hits.has(at)) return;
     const box = this.layout.place(at);
     const top = this.top() + box.top;
-    const below = innerHeight - ($("selection").hidden ? 0 : $("selection").offsetHeight);
+    const below = innerHeight - Math.max($("selection").offsetHeight, $("bottom").offsetHeight);
     if (top < header()) scrollBy(0, top - header() - 8);
     else if (top + box.height > below) scrollBy(0, Math.min(top - header() - 8, top + box.height - below + 8));
     this.draw();

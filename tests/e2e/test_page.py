@@ -1,8 +1,10 @@
 """The page in a real browser: Debian's Chromium, through Playwright."""
 
 import base64
+import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -295,20 +297,21 @@ def test_axe_finds_nothing_serious(page: Any, path: str, scheme: str) -> None:
 
 
 def test_the_first_load_is_small_and_local(page: Any, served: Served) -> None:
-    requested: list[Any] = []
-    page.on("requestfinished", lambda request: requested.append(request))
+    requested: list[str] = []
+    page.context.on("request", lambda request: requested.append(request.url))
+    before = len(served.log)
     page.goto("/?q=a+cat")
     first(page, "chelsea.png")
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     page.wait_for_load_state("networkidle")
-    assert all(one.url.startswith(served.url) for one in requested)
-    # As they come over the wire.
-    sizes = {
-        one.url: one.sizes()["responseBodySize"] + one.sizes()["responseHeadersSize"]
-        for one in requested
-        if "thumbnail" not in one.url
-    }
-    assert len(sizes) > 15
-    assert sum(sizes.values()) < 100_000, sizes
+    assert all(url.startswith(served.url) for url in requested)
+    # As the server sent them, to the service worker as well.
+    lines = [json.loads(line) for line in served.log[before:] if line.startswith("{")]
+    sent = Counter[str]()
+    for line in lines:
+        sent[line["path"]] += line["bytes"]
+    assert sent["/static/app.js"] > 1000
+    assert sum(size for path, size in sent.items() if "/thumbnail" not in path) < 100_000, sent
 
 
 def test_sign_in_with_a_key(browser: Any, photos_indexed: tuple[Path, Path]) -> None:

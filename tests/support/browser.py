@@ -28,9 +28,10 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def watched_page(browser: Any, url: str) -> Iterator[Any]:
+def watched_page(browser: Any, url: str, *, width: int = 1280, **options: Any) -> Iterator[Any]:
     """A fresh profile's page; anything in its console that is an error fails the test."""
-    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 800})
+    viewport = {"width": width, "height": 800}
+    context = browser.new_context(base_url=url, viewport=viewport, **options)
     page = context.new_page()
     page.set_default_timeout(60_000)
     errors: list[str] = []
