@@ -42,7 +42,9 @@ def create_app(settings: Settings | None = None, shared: Shared | None = None) -
     )
     errors.install(app)
     middleware.install(app, chosen, metrics, common)
-    app.mount("/static", page_files(), name="static")
+    files = page_files()
+    app.add_route("/", files, include_in_schema=False)  # type: ignore[arg-type]  # an application
+    app.mount("/static", files, name="static")
     for router in ROUTERS:
         app.include_router(router)
     return app

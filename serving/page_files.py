@@ -21,5 +21,5 @@ class _Kept(StaticFiles):
 
 
 def page_files() -> ASGIApp:
-    """Return the application under /static/; nothing in it is secret, so that it may be packed."""
-    return GZipMiddleware(_Kept(directory=WEB))
+    """Return the application for / and /static/; nothing in it is secret, so it may be packed."""
+    return GZipMiddleware(_Kept(directory=WEB, html=True))

@@ -1,4 +1,4 @@
-"""The web page."""
+"""The web page's service worker; the page itself is static (`serving.page_files`)."""
 
 import hashlib
 import json
@@ -6,18 +6,12 @@ from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 
 WEB = Path(__file__).parents[1] / "web"
 ASK_AGAIN = {"Cache-Control": "no-cache"}
 
 router = APIRouter()
-
-
-@router.get("/", include_in_schema=False)
-async def page() -> FileResponse:
-    """Return the page; its assets are under /static/."""
-    return FileResponse(WEB / "index.html", headers=ASK_AGAIN)
 
 
 @router.get("/service-worker.js", include_in_schema=False)
