@@ -19,6 +19,7 @@ from serving.images.archives import Archives
 from serving.images.responses import ImageResponses
 from serving.images.safe_open import may_be_read
 from serving.schemas.paths import FolderNames
+from serving.services.duplicates import DuplicateService
 from serving.services.engine_pool import EnginePool
 from serving.services.errors import InsecureAddress
 from serving.services.jobs import Jobs
@@ -44,6 +45,7 @@ class Service:
         search: Answers searches, and encodes.
         texts: Classifies texts.
         tags: Tags of images.
+        duplicates: Images that look alike.
         images: Thumbnails and files.
         archives: Images as zips.
         jobs: Index jobs.
@@ -56,6 +58,7 @@ class Service:
     search: SearchService
     texts: TextService
     tags: TagService
+    duplicates: DuplicateService
     images: ImageResponses
     archives: Archives
     jobs: Jobs
@@ -113,6 +116,7 @@ def make_service(settings: Settings, metrics: Metrics, shared: Shared) -> Servic
         search=search,
         texts=texts,
         tags=tags,
+        duplicates=DuplicateService(engines),
         images=images,
         archives=Archives(search, images),
         jobs=shared.jobs,

@@ -3,6 +3,7 @@
 from . import (
     docs,
     download,
+    duplicates,
     embeddings,
     images,
     jobs,
@@ -26,6 +27,7 @@ ROUTERS = (
     timeline.router,
     images.router,
     download.router,
+    duplicates.router,
     labels.router,
     texts.router,
     embeddings.router,

@@ -117,6 +117,48 @@ class ImageAnswer(Answer):
     file: str
 
 
+class DuplicateImage(Answer):
+    """An image of a group. similarity: to the group's first image, in [0, 1]."""
+
+    id: int
+    path: str
+    path_b64: str | None = None
+    similarity: float
+    width: int
+    height: int
+    size_bytes: int
+    taken_at: str | None
+    thumbnail: str
+    file: str
+
+    @classmethod
+    def of_copy(cls, hit: Hit, size: int, paths: PathView, root_path: str) -> Self:
+        """Return an image as a client may see it; see `links`."""
+        return cls(
+            id=hit.id,
+            **paths.fields(hit.raw_paths[0]),
+            similarity=round(hit.score, 4),
+            width=hit.width,
+            height=hit.height,
+            size_bytes=size,
+            taken_at=hit.taken_at,
+            **links(hit.id, hit.digest, root_path),
+        )
+
+
+class DuplicateGroup(Answer):
+    """Images that look alike: the largest first, unless wide borders hide much of it."""
+
+    images: list[DuplicateImage]
+
+
+class DuplicatesAnswer(Answer):
+    """Groups of two or more images. total: how many groups there are."""
+
+    total: int
+    groups: list[DuplicateGroup]
+
+
 class LabelShare(Answer):
     """A label.
 

@@ -3,6 +3,7 @@
 import { Acts } from "./acts.js";
 import { get, post, postImage } from "./api.js";
 import { $, base64, debounced, make, marked, number, percent } from "./elements.js";
+import { Duplicates } from "./duplicates.js";
 import { Filters } from "./filters.js";
 import { CONFIDENT, FIRST_PAGE, Grid, UNLIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
@@ -40,8 +41,9 @@ const grid = new Grid({
   outdated: debounced(() => search(), CHANGING),
 });
 new Scrubber(grid);
-const tagger = new Tagger((tags) => {
+const tagger = new Tagger((tags, undone) => {
   lightbox.refresh();
+  if (undone) duplicates.refresh();
   outdated ||= [HIDDEN, ...state.tags].some((tag) => tags.includes(tag));
   if (outdated && !state.open) showAgain();
 });
@@ -61,6 +63,7 @@ const selection = new Selection({
   unlike: (ids) => change({ unlike: added(state.unlike, ids), like: without(state.like, ids) }),
 });
 new Acts(selection, tagger);
+const duplicates = new Duplicates(tagger);
 const image = new OwnImage(() => change({ image: true, like: [], unlike: [] }));
 const filters = new Filters((part) => change(part));
 const jobs = new JobsPanel(() => search());

@@ -13,7 +13,7 @@ const TYPING = 150;
 
 /** Changes tags and says so, with a way back. */
 export class Tagger {
-  /** @param changed (tags)  called when images have got or lost these */
+  /** @param changed (tags, undone)  called when images have got or lost these */
   constructor(changed) {
     this.changed = changed;
   }
@@ -53,7 +53,7 @@ export class Tagger {
     } catch (problem) {
       toast(problem.message);
     }
-    this.changed(tags);
+    this.changed(tags, true);
   }
 }
 
