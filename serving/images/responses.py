@@ -16,7 +16,7 @@ from serving.services.errors import NotFound
 from serving.services.search import SearchService
 from serving.settings import Settings
 
-from .facts import FileFacts, facts_of
+from .facts import FORMATS, FileFacts, facts_of
 from .safe_open import read_first
 from .strip_metadata import Unstrippable, strip_metadata
 
@@ -155,6 +155,8 @@ class ImageResponses:
             Busy: Too many requests wait.
         """
         known = await self.known(number)
+        if known.format not in FORMATS:
+            return FileFacts()
 
         def read() -> FileFacts:
             try:

@@ -12,7 +12,7 @@ export class Duplicates {
   /** @param tagger */
   constructor(tagger) {
     this.tagger = tagger;
-    this.shown = 0;
+    this.shown = this.total = 0;
     $("show-duplicates").addEventListener("click", () => this.open());
     $("duplicates").querySelector(".close").addEventListener("click", () => $("duplicates").close());
     $("more-groups").addEventListener("click", () => this.load());
@@ -33,13 +33,15 @@ export class Duplicates {
       const { total, groups } = await get(`v1/duplicates?offset=${this.shown}&k=${PAGE}`);
       $("groups").append(...groups.map(({ images }) => this.group(images)));
       this.shown += groups.length;
-      this.say(total);
+      this.total = total;
+      this.say();
     } catch (problem) {
       $("groups-about").textContent = problem.message;
     }
   }
 
-  say(total) {
+  say() {
+    const { total } = this;
     $("more-groups").hidden = this.shown >= total;
     $("groups-about").textContent = total ? `${plural(total, "group")} of images that look alike. Choose which to keep: the others get the tag “${DUPLICATE}”. Nothing is deleted.` : "No two images look alike.";
   }
@@ -72,6 +74,8 @@ export class Duplicates {
     const next = item.nextElementSibling ?? item.previousElementSibling;
     item.remove();
     this.shown--;
+    this.total--;
+    this.say();
     (next?.querySelector("input") ?? $("duplicates").querySelector(".close")).focus();
   }
 

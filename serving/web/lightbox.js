@@ -81,6 +81,7 @@ export class Lightbox {
     const shown = $("shown");
     this.zoom.reset();
     this.sharp = false;
+    this.tags.show(id, null);
     shown.src = `v1/images/${id}/thumbnail?size=1600`;
     shown.alt = nameOf(path);
     if (width) this.place(width, height);

@@ -3,6 +3,7 @@
 import { $ } from "./elements.js";
 
 const EACH = 4000;
+const FADE = 600;
 
 export class Slideshow {
   /** @param next () => Promise<boolean>  shows the next image, if there is one */
@@ -34,6 +35,7 @@ export class Slideshow {
     clearTimeout(this.timer);
     const timer = setTimeout(async () => {
       const more = await this.next();
+      if (more && !matchMedia("(prefers-reduced-motion: reduce)").matches) $("shown").animate({ opacity: [0, 1] }, FADE);
       if (this.timer !== timer) return; // it was stopped meanwhile
       if (more) this.wait();
       else this.stop();
@@ -43,6 +45,5 @@ export class Slideshow {
 
   mark() {
     $("play").setAttribute("aria-pressed", String(this.isPlaying));
-    $("lightbox").classList.toggle("playing", this.isPlaying);
   }
 }

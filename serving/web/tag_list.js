@@ -8,7 +8,7 @@ export class TagList {
   constructor(tagger, wanted) {
     Object.assign(this, { tagger, wanted });
     this.id = null;
-    this.tags = [];
+    this.known = null;
     $("favour-shown").addEventListener("click", () => this.turn(FAVOURITE));
     $("hide-shown").addEventListener("click", () => this.turn(HIDDEN));
     $("add-tag").addEventListener("submit", (event) => {
@@ -20,11 +20,15 @@ export class TagList {
     completeTags("new-tag");
   }
 
-  show(id, tags) {
-    Object.assign(this, { id, tags });
+  /** Show an image's tags; null while they are not known yet. */
+  show(id, known) {
+    const tags = known ?? [];
+    Object.assign(this, { id, known });
     $("tags").replaceChildren(...tags.map((tag) => this.item(tag)));
     for (const [button, tag] of [["favour-shown", FAVOURITE], ["hide-shown", HIDDEN]]) {
       $(button).setAttribute("aria-pressed", String(tags.includes(tag)));
+      // Not `disabled`, which would swallow the arrow keys.
+      $(button).setAttribute("aria-disabled", String(known === null));
     }
   }
 
@@ -41,7 +45,7 @@ export class TagList {
 
   /** Add a tag, or take it off where the image has it. */
   turn(tag) {
-    this.change(tag, !this.tags.includes(tag));
+    if (this.known) this.change(tag, !this.known.includes(tag));
   }
 
   change(tag, added) {

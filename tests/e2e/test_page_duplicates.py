@@ -83,6 +83,7 @@ def test_the_others_get_a_tag(browser: Any, copies: Served) -> None:
         assert page.evaluate("navigator.clipboard.readText()") == "cat-tiny.jpg"
         cat.get_by_role("button", name="Tag 1 other “duplicate”").click()
         playwright.expect(shown).to_have_count(1)
+        playwright.expect(page.locator("#groups-about")).to_contain_text("1 group of images")
         tagged = copies.get("/v1/search?tag=duplicate").json()["hits"]
         assert [hit["path"] for hit in tagged] == ["cat-tiny.jpg"]
         page.click("#undo")
