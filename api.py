@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 
 from serving import errors, middleware
 from serving.metrics import Metrics
 from serving.openapi import DESCRIPTION, RESPONSES, VERSION, DocumentedAPI
+from serving.page_files import page_files
 from serving.routes import ROUTERS
-from serving.routes.page import WEB
 from serving.service import running
 from serving.settings import Settings
 from serving.shared import Shared, make_shared
@@ -43,7 +42,9 @@ def create_app(settings: Settings | None = None, shared: Shared | None = None) -
     )
     errors.install(app)
     middleware.install(app, chosen, metrics, common)
-    app.mount("/static", StaticFiles(directory=WEB), name="static")
+    files = page_files()
+    app.add_route("/", files, include_in_schema=False)  # type: ignore[arg-type]  # an application
+    app.mount("/static", files, name="static")
     for router in ROUTERS:
         app.include_router(router)
     return app

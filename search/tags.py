@@ -11,6 +11,8 @@ from indexer.errors import QueryError
 # that do not ask for the tag.
 FAVOURITE = "favourite"
 HIDDEN = "hidden"
+# Images with this tag are copies of one that is kept: they are no longer shown as duplicates.
+DUPLICATE = "duplicate"
 RESERVED = frozenset({FAVOURITE, HIDDEN})
 
 

@@ -47,13 +47,7 @@ async def require_right(request: Request, needed: Right) -> None:
     Raises:
         Problem: 401, 403 if the key has too little right, or 429 after too many wrong keys.
     """
-    if not request.app.state.service.settings.key_required:
-        return
-    credentials: Credentials = request.app.state.service.credentials
-    right = credentials.right_of_session(await cookie(request) or "")
-    key = await key_of(request)
-    if right < needed and key:
-        right = max(right, right_of_key(request, key))
+    right = await right_of(request, needed)
     if right >= needed:
         return
     if right:
@@ -63,6 +57,24 @@ async def require_right(request: Request, needed: Right) -> None:
     if any(name.lower() in KEY_PARAMETERS for name, _ in query):
         detail = "keys are not taken from URLs, which end up in logs: send a header"
     raise Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+async def right_of(request: Request, enough: Right = Right.WRITE) -> Right:
+    """Return what a request's session and key let its client do, all of it without keys.
+
+    Args:
+        request: The request.
+        enough: The key is not looked at where the session has this right.
+
+    Raises:
+        Problem: 429; the client has guessed too often.
+    """
+    if not request.app.state.service.settings.key_required:
+        return Right.WRITE
+    credentials: Credentials = request.app.state.service.credentials
+    right = credentials.right_of_session(await cookie(request) or "")
+    key = await key_of(request)
+    return max(right, right_of_key(request, key)) if right < enough and key else right
 
 
 def right_of_key(request: Request, key: str) -> Right:

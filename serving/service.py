@@ -19,6 +19,7 @@ from serving.images.archives import Archives
 from serving.images.responses import ImageResponses
 from serving.images.safe_open import may_be_read
 from serving.schemas.paths import FolderNames
+from serving.services.duplicates import DuplicateService
 from serving.services.engine_pool import EnginePool
 from serving.services.errors import InsecureAddress
 from serving.services.jobs import Jobs
@@ -48,6 +49,7 @@ class Service:
         texts: Classifies texts.
         tags: Tags of images.
         learning: Heads and concepts.
+        duplicates: Images that look alike.
         images: Thumbnails and files.
         archives: Images as zips.
         jobs: Index jobs.
@@ -62,6 +64,7 @@ class Service:
     texts: TextService
     tags: TagService
     learning: LearningService
+    duplicates: DuplicateService
     images: ImageResponses
     archives: Archives
     jobs: Jobs
@@ -121,6 +124,7 @@ def make_service(settings: Settings, metrics: Metrics, shared: Shared) -> Servic
         texts=texts,
         tags=tags,
         learning=LearningService(engines),
+        duplicates=DuplicateService(engines),
         images=images,
         archives=Archives(search, images),
         jobs=shared.jobs,

@@ -12,9 +12,11 @@ from indexer.store.rows import StoredFile
 from indexer.store.thumbnail_files import read_thumbnail, write_thumbnail
 from search import Engine
 from serving.schemas.responses import version_of
+from serving.services.errors import NotFound
 from serving.services.search import SearchService
 from serving.settings import Settings
 
+from .facts import FORMATS, FileFacts, facts_of
 from .safe_open import read_first
 from .strip_metadata import Unstrippable, strip_metadata
 
@@ -144,6 +146,26 @@ class ImageResponses:
             return file, *stripped
         preview = webp(data, PREVIEW_SIDE, self.settings.limits, name=file.path)
         return file, preview, "image/webp"
+
+    async def facts(self, number: int) -> FileFacts:
+        """Return what an image's file says of itself; nothing where it is not on this machine.
+
+        Raises:
+            ImageNotFound: No image has this id.
+            Busy: Too many requests wait.
+        """
+        known = await self.known(number)
+        if known.format not in FORMATS:
+            return FileFacts()
+
+        def read() -> FileFacts:
+            try:
+                file, data = read_first(known.files, known.roots)
+            except NotFound:
+                return FileFacts()
+            return facts_of(data, file.path)
+
+        return await self.search.run_with_images(read)
 
     async def known(self, number: int) -> KnownImage:
         """Look up an image by its id.

@@ -3,6 +3,7 @@
 from . import (
     docs,
     download,
+    duplicates,
     embeddings,
     images,
     jobs,
@@ -27,6 +28,7 @@ ROUTERS = (
     timeline.router,
     images.router,
     download.router,
+    duplicates.router,
     labels.router,
     learned.router,
     texts.router,

@@ -11,7 +11,7 @@ from typing import Literal
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
-from .page import WEB
+from .page import ASK_AGAIN, WEB
 
 router = APIRouter(include_in_schema=False)
 
@@ -21,7 +21,7 @@ Asset = Literal["swagger-ui-bundle.js", "swagger-ui.css"]
 @router.get("/docs")
 async def docs() -> FileResponse:
     """Return the page."""
-    return FileResponse(WEB / "docs.html", headers={"Cache-Control": "no-cache"})
+    return FileResponse(WEB / "docs.html", headers=ASK_AGAIN)
 
 
 @router.get("/docs/{name}")

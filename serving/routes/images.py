@@ -3,9 +3,10 @@
 import time
 from typing import Annotated
 
-from fastapi import Header, Path, Query, Response
+from fastapi import Header, Path, Query, Request, Response
 
-from serving.authentication import protected_router
+from serving.authentication import protected_router, right_of
+from serving.credentials import Right
 from serving.schemas import requests, responses
 from serving.service import ServiceDep
 from serving.services.images import image_details
@@ -30,9 +31,12 @@ Version = Annotated[
 
 
 @router.get("/v1/images/{id}", summary="An image's metadata")
-async def image(service: ServiceDep, number: ImageId) -> responses.ImageAnswer:
+async def image(service: ServiceDep, number: ImageId, request: Request) -> responses.ImageAnswer:
     """Return what is known about an image."""
     details = await image_details(service.search, number)
+    # Files lose their metadata on the way to clients, and this is some of it.
+    told = service.settings.originals or await right_of(request) >= Right.WRITE
+    facts = await service.images.facts(number) if told else None
     hit = details.hit
     paths = await service.search.path_view(hit.raw_paths)
     return responses.ImageAnswer(
@@ -46,6 +50,7 @@ async def image(service: ServiceDep, number: ImageId) -> responses.ImageAnswer:
         dated_by=hit.dated_by,
         size_bytes=details.size,
         tags=details.tags,
+        facts=responses.FileFacts.model_validate(facts) if facts else None,
         **responses.links(number, hit.digest, service.settings.root_path),
     )
 

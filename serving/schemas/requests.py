@@ -24,6 +24,8 @@ MAX_TAGS = 20
 # Images whose tags are changed at once.
 MAX_TAGGED = 500
 MAX_LISTED_TAGS = 10_000
+# Of duplicates.
+MAX_GROUPS = 100
 # Images of a download.
 MAX_DOWNLOADED = 2000
 # Of a request to classify: a pass of the encoder.
@@ -247,6 +249,13 @@ class TagsQuery(Strict):
         "", description="What the tags begin with, in any case."
     )
     k: int = Field(1000, ge=1, le=MAX_LISTED_TAGS, description="Number of tags.")
+
+
+class DuplicatesQuery(Strict):
+    """Which groups of duplicates."""
+
+    offset: Offset = Field(0, description="Number of groups to skip.")
+    k: int = Field(20, ge=1, le=MAX_GROUPS, description="Number of groups.")
 
 
 class TagsBody(Strict):

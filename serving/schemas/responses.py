@@ -108,9 +108,22 @@ class TimelineAnswer(Answer):
     months: list[TimelineMonth]
 
 
+class FileFacts(Answer):
+    """What an image's file says of how and where it was taken; null where it says nothing.
+
+    place: names, or else coordinates.
+    """
+
+    camera: str | None = Field(None, examples=["Canon EOS 80D"])
+    lens: str | None = Field(None, examples=["EF50mm f/1.8 STM"])
+    exposure: str | None = Field(None, examples=["1/250 s, f/2.8, ISO 400, 50 mm"])
+    place: str | None = Field(None, examples=["Vienna, Austria"])
+
+
 class ImageAnswer(Answer):
     """One image's metadata; `tags` are sorted.
 
+    facts: null for clients whose key only reads, unless the server gives originals out.
     dated_by: "image" where it, or its name, says when it was taken; "file" where `taken_at` is only
     when its file last changed.
     """
@@ -126,8 +139,51 @@ class ImageAnswer(Answer):
     dated_by: Literal["image", "file"]
     size_bytes: int
     tags: list[str]
+    facts: FileFacts | None
     thumbnail: str
     file: str
+
+
+class DuplicateImage(Answer):
+    """An image of a group. similarity: to the group's first image, in [0, 1]."""
+
+    id: int
+    path: str
+    path_b64: str | None = None
+    similarity: float
+    width: int
+    height: int
+    size_bytes: int
+    taken_at: str | None
+    thumbnail: str
+    file: str
+
+    @classmethod
+    def of_copy(cls, hit: Hit, size: int, paths: PathView, root_path: str) -> Self:
+        """Return an image as a client may see it; see `links`."""
+        return cls(
+            id=hit.id,
+            **paths.fields(hit.raw_paths[0]),
+            similarity=round(hit.score, 4),
+            width=hit.width,
+            height=hit.height,
+            size_bytes=size,
+            taken_at=hit.taken_at,
+            **links(hit.id, hit.digest, root_path),
+        )
+
+
+class DuplicateGroup(Answer):
+    """Images that look alike: the largest first, unless wide borders hide much of it."""
+
+    images: list[DuplicateImage]
+
+
+class DuplicatesAnswer(Answer):
+    """Groups of two or more images. total: how many groups there are."""
+
+    total: int
+    groups: list[DuplicateGroup]
 
 
 class LabelShare(Answer):

@@ -1,16 +1,20 @@
 // The page: it shows a state, and searches for each new one; only the last answer counts.
 
+import { Acts } from "./acts.js";
 import { get, post, postImage } from "./api.js";
 import { $, base64, debounced, make, marked, number, percent, plural } from "./elements.js";
+import { Duplicates } from "./duplicates.js";
 import { Filters } from "./filters.js";
 import { CONFIDENT, FIRST_PAGE, Grid, UNLIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
 import { Lightbox } from "./lightbox.js";
 import { OwnImage } from "./image.js";
+import { keepPage } from "./offline.js";
 import { Scrubber } from "./scrubber.js";
 import { Selection, added } from "./selection.js";
 import { Suggestions } from "./suggestions.js";
 import { watchSession } from "./session.js";
+import { HIDDEN, Tagger } from "./tags.js";
 import { asks, conditions, filter, isFiltered, lists, parameters, read, write } from "./state.js";
 
 const TYPING = 150;
@@ -25,6 +29,8 @@ let state = read();
 let current = new AbortController();
 let typing = false;
 let opened = false;
+// Whether the images shown are others by now, since their tags were changed.
+let outdated = false;
 // How to get a better model, while the built-in one answers.
 let better = null;
 
@@ -36,11 +42,20 @@ const grid = new Grid({
   outdated: debounced(() => search(), CHANGING),
 });
 new Scrubber(grid);
+const tagger = new Tagger((tags, undone) => {
+  lightbox.refresh();
+  if (undone) duplicates.refresh();
+  outdated ||= [HIDDEN, ...state.tags].some((tag) => tags.includes(tag));
+  if (outdated && !state.open) showAgain();
+});
 const lightbox = new Lightbox({
   grid,
+  tagger,
   moved: (id) => go({ ...state, open: id }, "replace"),
   closed: (id) => closeImage(id),
   like: (hit) => change({ like: [hit.id], unlike: [], image: false, open: null }),
+  tagged: (tag) => change({ ...read(""), tags: [tag] }),
+  inFolder: (folder) => change({ ...read(""), folders: [folder] }),
 });
 // What was wanted is not what is not wanted now, and the other way round.
 const selection = new Selection({
@@ -48,6 +63,8 @@ const selection = new Selection({
   like: (ids) => change({ like: added(state.like, ids), unlike: without(state.unlike, ids) }),
   unlike: (ids) => change({ unlike: added(state.unlike, ids), like: without(state.like, ids) }),
 });
+new Acts(selection, tagger);
+const duplicates = new Duplicates(tagger);
 const image = new OwnImage(() => change({ image: true, like: [], unlike: [] }));
 const filters = new Filters((part) => change(part));
 const jobs = new JobsPanel(() => search());
@@ -72,7 +89,7 @@ function change(part, how = "push") {
   search(TOP);
 }
 
-const without = (ids, taken) => ids.filter((id) => !taken.includes(id));
+const without = (all, taken) => all.filter((one) => !taken.includes(one));
 
 async function ask(k, offset, signal) {
   const given = parameters(state, k, offset);
@@ -116,6 +133,12 @@ async function search(place = null) {
   }
 }
 
+/** Show the same search again, at the same place. */
+function showAgain() {
+  outdated = false;
+  search(grid.place());
+}
+
 /** Draw everything but the images. */
 function draw() {
   if (document.activeElement !== $("text")) $("text").value = state.q;
@@ -126,6 +149,7 @@ function draw() {
     chip(`not ${text}`, () => change({ without: state.without.filter((one) => one !== text) })),
   );
   chips.unshift(...examples("like", "like"), ...examples("unlike", "not like"));
+  chips.unshift(...state.tags.map((tag) => chip(`tag: ${tag}`, () => change({ tags: without(state.tags, [tag]) }))));
   if (state.image) chips.unshift(chip("your image", () => change({ image: false }), image.url));
   $("chips").replaceChildren(...chips);
   document.title = state.q ? `${state.q} · clipdex` : "clipdex";
@@ -249,6 +273,7 @@ function closeImage(id) {
   else go({ ...state, open: null }, "replace");
   opened = false;
   grid.focus(id);
+  if (outdated) showAgain();
 }
 
 const typed = debounced(() => search(TOP), TYPING);
@@ -272,11 +297,23 @@ $("home").addEventListener("click", (event) => {
   image.forget();
   search(TOP);
 });
+$("bottom-search").addEventListener("click", () => $("text").select());
+$("bottom-newest").addEventListener("click", () => $("home").click());
+$("bottom-filters").addEventListener("click", () => {
+  filters.toggle($("filters").hidden);
+  scrollTo(0, 0);
+});
+$("bottom-select").addEventListener("click", () => selection.turnOn());
 document.addEventListener("keydown", (event) => {
   const writes = event.target.matches("input, textarea");
   if (event.key === "/" && !writes && !document.querySelector("dialog[open]")) {
     event.preventDefault();
     $("text").select();
+  }
+  // As far as the text box has no use for it.
+  if (event.key === "ArrowDown" && event.target === $("text") && !event.defaultPrevented) {
+    event.preventDefault();
+    grid.enter();
   }
 });
 addEventListener("popstate", async ({ state: place }) => {
@@ -289,6 +326,7 @@ addEventListener("popstate", async ({ state: place }) => {
   else if (state.open) await lightbox.show(state.open);
 });
 
+keepPage();
 if (state.image) await image.restore();
 draw();
 try {

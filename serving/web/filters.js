@@ -1,8 +1,9 @@
-// Conditions: what to leave out, folder, dates, minimum match; and labels that are counted.
+// Conditions: what to leave out, folder, tags, dates, minimum match; and labels that are counted.
 
 import { get, post } from "./api.js";
 import { $, debounced, make, number, percent } from "./elements.js";
 import { filter } from "./state.js";
+import { completeTags } from "./tags.js";
 
 const PROBABILITY = 0.5;
 const listed = (text) => [...new Set(text.split(",").map((one) => one.trim()).filter(Boolean))];
@@ -13,22 +14,30 @@ export class Filters {
     this.change = change;
     this.counting = null;
     this.asked = "";
+    this.tags = [];
     const apply = debounced(() => this.change(this.values()), 300);
     for (const id of ["without", "folder", "since", "until"]) $(id).addEventListener("change", apply);
     $("relevance").addEventListener("input", () => {
       this.say();
       apply();
     });
+    completeTags("tag");
+    // Images may have to have several: each that is entered is one more.
+    $("tag").addEventListener("change", () => {
+      const tag = $("tag").value.trim();
+      $("tag").value = "";
+      if (tag) this.change({ tags: [...new Set([...this.tags, tag])] });
+    });
     $("labels").addEventListener("change", () => this.change({ counted: listed($("labels").value) }));
     $("clear").addEventListener("click", () =>
-      this.change({ without: [], folders: [], since: "", until: "", relevance: 0, labels: [], counted: [] }),
+      this.change({ without: [], folders: [], tags: [], since: "", until: "", relevance: 0, labels: [], counted: [] }),
     );
     $("show-filters").addEventListener("click", () => this.toggle($("filters").hidden));
   }
 
   toggle(shown) {
     $("filters").hidden = !shown;
-    $("show-filters").setAttribute("aria-expanded", String(shown));
+    for (const id of ["show-filters", "bottom-filters"]) $(id).setAttribute("aria-expanded", String(shown));
     if (shown) this.listFolders();
   }
 
@@ -63,6 +72,7 @@ export class Filters {
     set("until", state.until);
     set("relevance", state.relevance);
     set("labels", state.counted.join(", "));
+    this.tags = state.tags;
     this.say();
     this.count(state);
   }

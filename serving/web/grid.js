@@ -34,6 +34,8 @@ export class Grid {
     this.arranging = () => {}; // called before everything is placed, with the months
     this.drawn = () => {}; // called with each drawing
     this.tiles = new Map();
+    this.current = null; // the image that had the focus last
+    this.tabbable = null;
     this.width = 0;
     this.scrolled = 0;
     this.layout = new Rows([], 0, -1);
@@ -44,6 +46,10 @@ export class Grid {
       this.more();
     });
     $("grid").addEventListener("keydown", (event) => this.key(event));
+    $("grid").addEventListener("focusin", (event) => {
+      this.current = event.target.closest("li")?.dataset.id ?? this.current;
+      this.rove();
+    });
     addEventListener("scroll", () => this.drawSoon(), { passive: true });
     new ResizeObserver(() => this.resized()).observe($("grid"));
     addEventListener("resize", () => this.drawSoon());
@@ -63,6 +69,7 @@ export class Grid {
 
   /** Show the first page of a new answer; with the months, where all images are listed. */
   show(answer, months = null) {
+    const focused = document.activeElement?.closest?.("#grid li")?.dataset.id;
     this.reset(answer.hits, months);
     this.total = answer.total;
     $("grid").classList.remove("stale");
@@ -70,6 +77,13 @@ export class Grid {
     this.tiles.clear();
     this.ended = months !== null || answer.hits.length < PAGE;
     this.arrange();
+    if (focused) this.keepFocus(Number(focused));
+  }
+
+  /** Give the focus back to an image whose tile was made anew, if it is still there. */
+  keepFocus(id) {
+    const tile = this.tiles.get(this.indexOf(id))?.querySelector(".tile");
+    (tile ?? $("results")).focus({ preventScroll: true });
   }
 
   /** Mark what is shown as the answer to an earlier search, of which nothing more is loaded. */
@@ -329,6 +343,19 @@ export class Grid {
       item.style.width = box.width ? `${box.width}px` : "100%";
       item.placed = true;
     }
+    this.rove();
+  }
+
+  /** Let the Tab key reach one tile only, so that what follows all of them is near. */
+  rove() {
+    const items = [...this.tiles.values()];
+    let item = items.find((one) => one.dataset.id && one.dataset.id === this.current);
+    item ??= this.tiles.get(this.window(0).from);
+    if (item === this.tabbable) return;
+    for (const [one, index] of [[this.tabbable, -1], [item, 0]]) {
+      for (const button of one?.querySelectorAll(".tile, .more") ?? []) button.tabIndex = index;
+    }
+    this.tabbable = item;
   }
 
   tile(hit, at) {
@@ -347,14 +374,14 @@ export class Grid {
     const shown = make("span", { className: "name" }, name + match);
     const tile = make(
       "button",
-      { type: "button", className: "tile", "aria-label": name + match },
+      { type: "button", className: "tile", tabIndex: -1, "aria-label": name + match },
       image,
       shown,
     );
     tile.addEventListener("click", () => this.open(hit));
     const more = make(
       "button",
-      { type: "button", className: "more", "aria-label": `More like ${name}` },
+      { type: "button", className: "more", tabIndex: -1, "aria-label": `More like ${name}` },
       make("span", {}, "More like this"),
     );
     more.addEventListener("click", () => this.like(hit));
@@ -430,13 +457,19 @@ export class Grid {
     return best;
   }
 
+  /** Give the focus to the first tile that can be seen. */
+  enter() {
+    const hit = this.at(this.window(0).from);
+    if (hit) this.focus(hit.id);
+  }
+
   /** Bring an image's tile into view and give it the focus. */
   focus(id) {
     const at = this.indexOf(id);
     if (!this.hits.has(at)) return;
     const box = this.layout.place(at);
     const top = this.top() + box.top;
-    const below = innerHeight - ($("selection").hidden ? 0 : $("selection").offsetHeight);
+    const below = innerHeight - Math.max($("selection").offsetHeight, $("bottom").offsetHeight);
     if (top < header()) scrollBy(0, top - header() - 8);
     else if (top + box.height > below) scrollBy(0, Math.min(top - header() - 8, top + box.height - below + 8));
     this.draw();

@@ -2,6 +2,7 @@
 // tab keeps it, smaller, and finds it again after a reload.
 
 import { $ } from "./elements.js";
+import { takeShared } from "./offline.js";
 
 const KEPT = "clipdex image";
 const SIDE = 512;
@@ -45,11 +46,15 @@ export class OwnImage {
   }
 
   take(blob) {
+    this.hold(blob);
+    this.changed();
+  }
+
+  hold(blob) {
     this.forget();
     this.blob = blob;
     this.url = URL.createObjectURL(blob);
     this.keep(blob);
-    this.changed();
   }
 
   forget() {
@@ -59,8 +64,13 @@ export class OwnImage {
     sessionStorage.removeItem(KEPT);
   }
 
-  /** Restore the image from before a reload, if the tab still has it. */
+  /** Take an image that was shared, or restore that from before a reload, if the tab still has it. */
   async restore() {
+    const shared = await takeShared();
+    if (shared) {
+      this.hold(shared);
+      return true;
+    }
     const kept = sessionStorage.getItem(KEPT);
     if (!kept || this.blob) return Boolean(this.blob);
     const bytes = Uint8Array.from(atob(kept.split(",")[1]), (letter) => letter.charCodeAt(0));

@@ -1,10 +1,11 @@
-// Where each tile stands: in rows of images in their own proportions, or in squares below headings.
+// Where each tile stands: in rows of images in their own proportions, which are squares on a narrow
+// screen, or in squares below headings.
 // Places are computed, so that only tiles which can be seen need to be in the document.
 
 const ROW_HEIGHT = 220;
-const NARROW_ROW_HEIGHT = 130;
 const SQUARE = 180;
 const NARROW_SQUARE = 95;
+const LEAST_COLUMNS = 3;
 const HEADING = { month: 52, day: 34, less: 44 };
 const LEAST_WIDTH = 70;
 // Days have headings of their own where a month has so many images, and its days fill rows.
@@ -12,6 +13,14 @@ const MANY = 40;
 
 const isNarrow = () => innerWidth < 720;
 const gap = () => (isNarrow() ? 5 : 8);
+
+/** Return how many squares stand in a row, and how large each is, without and with its gap. */
+function squaresOf(width) {
+  const wanted = isNarrow() ? NARROW_SQUARE : SQUARE;
+  const columns = Math.max(LEAST_COLUMNS, Math.floor((width + gap()) / (wanted + gap())));
+  const side = (width - gap() * (columns - 1)) / columns;
+  return { columns, side, pitch: side + gap() };
+}
 
 /**
  * @typedef {object} Heading
@@ -43,7 +52,8 @@ export class Rows {
   }
 
   fill(hits, from, to, top, width) {
-    const wanted = isNarrow() ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
+    if (isNarrow()) return this.fillSquares(from, to, top, width);
+    const wanted = ROW_HEIGHT;
     for (let start = from; start < to; ) {
       const ratios = [];
       let sum = 0;
@@ -67,6 +77,20 @@ export class Rows {
       this.rows.push({ top, bottom: top + height, from: start, to: end });
       top += height + gap();
       start = end;
+    }
+    return top;
+  }
+
+  /** Rows of three images or more would be too low on a phone. */
+  fillSquares(from, to, top, width) {
+    const { columns, side, pitch } = squaresOf(width);
+    for (let start = from; start < to; start += columns) {
+      const end = Math.min(to, start + columns);
+      for (let at = start; at < end; at++) {
+        this.boxes.push({ left: (at - start) * pitch, top, width: side, height: side });
+      }
+      this.rows.push({ top, bottom: top + side, from: start, to: end });
+      top += pitch;
     }
     return top;
   }
@@ -95,10 +119,7 @@ export class Rows {
 export class Timeline {
   /** @param months  as the server counts them  @param {number} width */
   constructor(months, width) {
-    const wanted = isNarrow() ? NARROW_SQUARE : SQUARE;
-    this.columns = Math.max(2, Math.floor((width + gap()) / (wanted + gap())));
-    this.side = (width - gap() * (this.columns - 1)) / this.columns;
-    this.pitch = this.side + gap();
+    Object.assign(this, squaresOf(width));
     this.headings = [];
     this.months = [];
     this.parts = [];

@@ -15,6 +15,7 @@ export class Selection {
     this.anchor = null; // where the last range began
     this.base = new Map(); // what was selected then
     this.ranges = 0;
+    this.begun = false; // without an image yet
     this.touchedLong = false;
     grid.isSelected = (id) => this.hits.has(id);
     this.listen();
@@ -32,6 +33,14 @@ export class Selection {
     return this.hits.size;
   }
 
+  get isOn() {
+    return this.begun || this.count > 0;
+  }
+
+  get ids() {
+    return [...this.hits.keys()];
+  }
+
   listen() {
     // Before the tile's own listener, which opens the image.
     $("grid").addEventListener("click", (event) => this.click(event), true);
@@ -40,7 +49,7 @@ export class Selection {
     $("grid").addEventListener("keyup", (event) => event.key === " " && event.target.matches(".tile") && event.preventDefault());
     document.addEventListener("keydown", (event) => {
       const elsewhere = event.target.matches("input, textarea") || document.querySelector("dialog[open]");
-      if (event.key !== "Escape" || elsewhere || !this.count) return;
+      if (event.key !== "Escape" || elsewhere || !this.isOn) return;
       const inBar = $("selection").contains(document.activeElement);
       this.clear();
       if (inBar) $("results").focus({ preventScroll: true });
@@ -81,7 +90,7 @@ export class Selection {
     if (id === null || event.target.closest(".more")) return;
     const checks = event.target.closest(".check");
     // The keyboard's Enter opens an image as ever.
-    if (!checks && !event.shiftKey && !(this.count && event.detail)) return;
+    if (!checks && !event.shiftKey && !(this.isOn && event.detail)) return;
     event.preventDefault();
     event.stopPropagation();
     if (event.shiftKey && this.anchor !== null) this.extend(id);
@@ -102,6 +111,13 @@ export class Selection {
       if (this.anchor === null) this.begin(id);
       this.grid.move(event.key, id).then((reached) => reached !== null && this.extend(reached));
     }
+  }
+
+  /** Have clicks and touches select from now on. */
+  turnOn() {
+    this.begun = true;
+    this.draw();
+    announce("Choose images to select");
   }
 
   /** Begin a range at an image. */
@@ -139,7 +155,8 @@ export class Selection {
 
   /** Select nothing; @param quietly  whether something else is announced. */
   clear(quietly = false) {
-    const any = this.count;
+    const any = this.isOn;
+    this.begun = false;
     this.ranges++;
     this.hits.clear();
     this.anchor = null;
@@ -149,12 +166,13 @@ export class Selection {
   }
 
   draw() {
-    $("grid").classList.toggle("selecting", this.count > 0);
+    $("grid").classList.toggle("selecting", this.isOn);
     this.grid.markSelected();
-    $("selection").hidden = !this.count;
-    document.body.classList.toggle("selecting", this.count > 0);
+    $("selection").hidden = !this.isOn;
+    document.body.classList.toggle("selecting", this.isOn);
+    for (const act of $("selection").querySelectorAll(".acts button")) act.disabled = !this.count && act.id !== "clear-selection";
     const beyond = this.count > MOST ? `, of which a search goes by the last ${MOST}` : "";
-    $("selected").textContent = `${number(this.count)} selected${beyond}`;
+    $("selected").textContent = this.count ? `${number(this.count)} selected${beyond}` : "Tap images to select them";
   }
 
   ask(act) {

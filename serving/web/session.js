@@ -21,15 +21,22 @@ export async function watchSession(done) {
     }
     $("key").value = $("sign-in-problem").textContent = "";
     $("sign-in").close();
-    $("sign-out").hidden = false;
+    await learn();
     done();
   });
   $("sign-out").addEventListener("click", async () => {
     await remove("v1/session");
     location.assign("./");
   });
-  const { required, signed_in: inside } = await get("v1/session");
-  $("sign-out").hidden = !(required && inside);
+  const { required, signed_in: inside } = await learn();
   if (required && !inside) ask();
   return inside;
+}
+
+/** Learn what the key may do: what changes something is only there for those who may. */
+async function learn() {
+  const session = await get("v1/session");
+  $("sign-out").hidden = !(session.required && session.signed_in);
+  document.body.classList.toggle("looks-only", !session.may_write);
+  return session;
 }

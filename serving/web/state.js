@@ -5,6 +5,7 @@
  * @property {string} q  what the image shows
  * @property {string[]} without  what to steer away from
  * @property {string[]} folders
+ * @property {string[]} tags
  * @property {string} since
  * @property {string} until
  * @property {number} relevance  the minimum, in percent
@@ -27,6 +28,7 @@ export function read(search = location.search) {
     q: given.get("q") ?? "",
     without: given.getAll("not"),
     folders: given.getAll("in"),
+    tags: given.getAll("tag"),
     since: given.get("since") ?? "",
     until: given.get("until") ?? "",
     relevance: Math.min(95, number("min_relevance") ?? 0),
@@ -50,6 +52,7 @@ export function write(state) {
   if (state.image) made.set("image", "own");
   state.without.forEach((text) => made.append("not", text));
   state.folders.forEach((folder) => made.append("in", folder));
+  state.tags.forEach((tag) => made.append("tag", tag));
   if (state.since) made.set("since", state.since);
   if (state.until) made.set("until", state.until);
   if (state.relevance) made.set("min_relevance", state.relevance);
@@ -62,7 +65,7 @@ export function write(state) {
 
 /** Return the conditions as the API's filter. @param {State} state */
 export function filter(state) {
-  const made = { in: state.folders, labels: state.labels, min_relevance: state.relevance / 100 };
+  const made = { in: state.folders, tags: state.tags, labels: state.labels, min_relevance: state.relevance / 100 };
   if (state.since) made.since = state.since;
   if (state.until) made.until = state.until;
   return made;
@@ -72,6 +75,7 @@ export function filter(state) {
 export function conditions(state) {
   const made = new URLSearchParams();
   state.folders.forEach((folder) => made.append("in", folder));
+  state.tags.forEach((tag) => made.append("tag", tag));
   if (state.since) made.set("since", state.since);
   if (state.until) made.set("until", state.until);
   state.labels.forEach((label) => made.append("label", label));
@@ -99,6 +103,6 @@ export const asks = (state) => Boolean(state.q.trim() || state.like.length || st
 /** Return whether any condition is set. @param {State} state */
 export const isFiltered = (state) =>
   Boolean(
-    state.without.length || state.folders.length || state.since || state.until ||
+    state.without.length || state.folders.length || state.tags.length || state.since || state.until ||
       state.relevance || state.labels.length,
   );

@@ -333,6 +333,10 @@ def test_large_and_slow_requests_are_refused(
 @pytest.mark.parametrize(
     "path",
     [
+        "/v1/duplicates?k=101",
+        "/v1/duplicates?k=0",
+        "/v1/duplicates?offset=-1",
+        "/v1/duplicates?threshold=0",
         "/v1/search?q=a&k=1000000000",
         "/v1/search?q=a&k=0",
         "/v1/search?q=a&k=x",

@@ -1,40 +1,22 @@
 """The page in a real browser: Debian's Chromium, through Playwright."""
 
 import base64
+import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.browser import chromium, needs_chromium, serious_findings, watched_page
+from support.browser import FIRST_TILE, first, ids_shown, needs_chromium, select, serious_findings
 from support.proxy import proxied
 from support.servers import Served, serving
 from support.waiting import wait_until
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = needs_chromium
-FIRST_TILE = "#grid li:first-child .tile"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Any, served: Served) -> Iterator[Any]:
-    with watched_page(browser, served.url) as watched:
-        yield watched
-
-
-def first(page: Any, name: str) -> None:
-    """Wait until this image is the first."""
-    label = re.compile("^" + re.escape(name))
-    playwright.expect(page.locator(FIRST_TILE)).to_have_attribute("aria-label", label)
 
 
 def test_typing_searches_and_changes_the_url(page: Any, served: Served) -> None:
@@ -144,17 +126,6 @@ def test_lightbox_by_keyboard(page: Any) -> None:
     playwright.expect(page.locator("#lightbox")).to_be_hidden()
     playwright.expect(page.locator("#grid .tile")).to_have_count(5)
     assert "like=" in page.url
-
-
-def ids_shown(page: Any) -> list[int]:
-    shown = page.eval_on_selector_all("#grid li[data-id]", "all => all.map(one => one.dataset.id)")
-    return [int(number) for number in shown]
-
-
-def select(page: Any, at: int, *modifiers: str) -> None:
-    tile = page.locator("#grid li[data-id]").nth(at)
-    tile.hover()
-    tile.locator(".check").click(modifiers=list(modifiers))
 
 
 def test_selected_images_refine_a_search(page: Any, served: Served) -> None:
@@ -326,12 +297,21 @@ def test_axe_finds_nothing_serious(page: Any, path: str, scheme: str) -> None:
 
 
 def test_the_first_load_is_small_and_local(page: Any, served: Served) -> None:
-    sizes: dict[str, int] = {}
-    page.on("response", lambda got: sizes.update({got.url: len(got.body())}))
+    requested: list[str] = []
+    page.context.on("request", lambda request: requested.append(request.url))
+    before = len(served.log)
     page.goto("/?q=a+cat")
     first(page, "chelsea.png")
-    assert all(url.startswith(served.url) for url in sizes)
-    assert sum(size for url, size in sizes.items() if "thumbnail" not in url) < 100_000
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.wait_for_load_state("networkidle")
+    assert all(url.startswith(served.url) for url in requested)
+    # As the server sent them, to the service worker as well.
+    lines = [json.loads(line) for line in served.log[before:] if line.startswith("{")]
+    sent = Counter[str]()
+    for line in lines:
+        sent[line["path"]] += line["bytes"]
+    assert sent["/static/app.js"] > 1000
+    assert sum(size for path, size in sent.items() if "/thumbnail" not in path) < 100_000, sent
 
 
 def test_sign_in_with_a_key(browser: Any, photos_indexed: tuple[Path, Path]) -> None:

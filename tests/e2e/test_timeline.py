@@ -2,38 +2,22 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from support.command import Run
 from support.dated_photos import write
 from support.servers import Served, serving
-from support.years import Years, make_years
-
-COUNT = 300
-
-
-@pytest.fixture(scope="module")
-def years(tmp_path_factory: pytest.TempPathFactory) -> Years:
-    return make_years(tmp_path_factory.mktemp("years"), COUNT)
-
-
-@pytest.fixture(scope="module")
-def server(years: Years) -> Iterator[Served]:
-    with serving(years.collection) as served:
-        yield served
+from support.years import COUNT, Years
 
 
 def months_of(answer: Any) -> dict[str, int]:
     return {one["month"]: one["count"] for one in answer["months"]}
 
 
-def test_months_are_counted_newest_first(server: Served, years: Years) -> None:
-    answer = server.get("/v1/timeline").json()
+def test_months_are_counted_newest_first(years_served: Served, years: Years) -> None:
+    answer = years_served.get("/v1/timeline").json()
     assert answer["total"] == COUNT
     months = [one["month"] for one in answer["months"]]
     assert months == sorted(months, reverse=True)
@@ -45,35 +29,35 @@ def test_months_are_counted_newest_first(server: Served, years: Years) -> None:
     assert days == Counter(moment.date().isoformat() for moment in years.moments.values())
 
 
-def test_months_are_in_the_order_of_the_search(server: Served, years: Years) -> None:
+def test_months_are_in_the_order_of_the_search(years_served: Served, years: Years) -> None:
     shown: list[str] = []
     for offset in range(0, COUNT + 60, 60):
-        hits = server.get("/v1/search", params={"k": 60, "offset": offset}).json()["hits"]
+        hits = years_served.get("/v1/search", params={"k": 60, "offset": offset}).json()["hits"]
         shown += [Path(hit["path"]).name for hit in hits]
     assert shown == years.newest_first
     at = 0
-    for one in server.get("/v1/timeline").json()["months"]:
+    for one in years_served.get("/v1/timeline").json()["months"]:
         within = shown[at : at + one["count"]]
         assert {years.moments[name].strftime("%Y-%m") for name in within} == {one["month"]}
         at += one["count"]
 
 
-def test_the_timeline_has_the_conditions_of_a_search(server: Served, years: Years) -> None:
+def test_the_timeline_has_the_conditions_of_a_search(years_served: Served, years: Years) -> None:
     for given in (
         {"in": "even"},
         {"since": "2010-05", "until": "2019"},
         {"in": "odd", "until": "2012"},
         {"label": "dog>0.001"},
     ):
-        total = server.get("/v1/search", params=given).json()["total"]
-        answer = server.get("/v1/timeline", params=given).json()
+        total = years_served.get("/v1/search", params=given).json()["total"]
+        answer = years_served.get("/v1/timeline", params=given).json()
         assert answer["total"] == total == sum(months_of(answer).values())
     expected = Counter(
         moment.strftime("%Y-%m")
         for name, moment in years.moments.items()
         if int(name[:5]) % 2 == 0 and moment.year >= 2015
     )
-    answer = server.get("/v1/timeline", params={"in": "even", "since": "2015"}).json()
+    answer = years_served.get("/v1/timeline", params={"in": "even", "since": "2015"}).json()
     assert months_of(answer) == expected
 
 
@@ -100,10 +84,10 @@ def test_what_is_indexed_meanwhile_counts(years: Years, tmp_path: Path, clipdex:
         assert asked() == ({before + 1}, {years.newest_first[0]})
 
 
-def test_a_timeline_of_nothing(server: Served, tmp_path: Path) -> None:
-    assert server.get("/v1/timeline?since=2100").json() == {"total": 0, "months": []}
-    assert server.get("/v1/timeline?in=nowhere").status_code == 422
-    assert server.get("/v1/timeline?q=dog").status_code == 422
-    assert server.get("/v1/timeline?since=never").status_code == 422
+def test_a_timeline_of_nothing(years_served: Served, tmp_path: Path) -> None:
+    assert years_served.get("/v1/timeline?since=2100").json() == {"total": 0, "months": []}
+    assert years_served.get("/v1/timeline?in=nowhere").status_code == 422
+    assert years_served.get("/v1/timeline?q=dog").status_code == 422
+    assert years_served.get("/v1/timeline?since=never").status_code == 422
     with serving(tmp_path / "none") as empty:
         assert empty.get("/v1/timeline").json() == {"total": 0, "months": []}

@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 
-from support.browser import chromium, needs_chromium, serious_findings, watched_page
+from support.browser import needs_chromium, serious_findings, watched_page
 from support.command import Run
 from support.dated_photos import write
 from support.servers import Served, serving
 from support.waiting import wait_until
-from support.years import Years, make_years
+from support.years import COUNT, Years
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = needs_chromium
-COUNT = 300
 EMPTY = """[...document.querySelectorAll("#grid li.empty")].filter((one) => {
     const { top, bottom } = one.getBoundingClientRect();
     return bottom > 0 && top < innerHeight;
@@ -30,26 +29,9 @@ SEEN = """[...document.querySelectorAll("#grid li")].filter((one) => {
 }).map((one) => one.querySelector(".name")?.textContent ?? one.textContent)"""
 
 
-@pytest.fixture(scope="module")
-def years(tmp_path_factory: pytest.TempPathFactory) -> Years:
-    return make_years(tmp_path_factory.mktemp("years"), COUNT)
-
-
-@pytest.fixture(scope="module")
-def server(years: Years) -> Iterator[Served]:
-    with serving(years.collection) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as running:
-        yield running
-
-
 @pytest.fixture
-def page(browser: Any, server: Served) -> Iterator[Any]:
-    with watched_page(browser, server.url) as watched:
+def page(browser: Any, years_served: Served) -> Iterator[Any]:
+    with watched_page(browser, years_served.url) as watched:
         yield watched
 
 

@@ -1,5 +1,6 @@
 """Debian's Chromium, through Playwright."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ needs_chromium = pytest.mark.skipif(
 )
 # On a loaded machine, 5 seconds are not enough.
 playwright.expect.set_options(timeout=60_000)
+FIRST_TILE = "#grid li:first-child .tile"
 
 
 @contextmanager
@@ -26,9 +28,10 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def watched_page(browser: Any, url: str) -> Iterator[Any]:
+def watched_page(browser: Any, url: str, *, width: int = 1280, **options: Any) -> Iterator[Any]:
     """A fresh profile's page; anything in its console that is an error fails the test."""
-    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 800})
+    viewport = {"width": width, "height": 800}
+    context = browser.new_context(base_url=url, viewport=viewport, **options)
     page = context.new_page()
     page.set_default_timeout(60_000)
     errors: list[str] = []
@@ -46,3 +49,22 @@ def serious_findings(page: Any) -> list[tuple[str, list[str]]]:
     found = axe.run(page).response["violations"]
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     return [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious]
+
+
+def first(page: Any, name: str) -> None:
+    """Wait until this image is the first."""
+    label = re.compile("^" + re.escape(name))
+    playwright.expect(page.locator(FIRST_TILE)).to_have_attribute("aria-label", label)
+
+
+def ids_shown(page: Any) -> list[int]:
+    """The ids of the images that are shown, in order."""
+    shown = page.eval_on_selector_all("#grid li[data-id]", "all => all.map(one => one.dataset.id)")
+    return [int(number) for number in shown]
+
+
+def select(page: Any, at: int, *modifiers: str) -> None:
+    """Select an image by its check mark."""
+    tile = page.locator("#grid li[data-id]").nth(at)
+    tile.hover()
+    tile.locator(".check").click(modifiers=list(modifiers))

@@ -11,6 +11,7 @@ import numpy as np
 from support.command import COMMAND
 from support.dated_photos import write
 
+COUNT = 300
 FIRST, LAST = datetime(2004, 3, 1), datetime(2024, 6, 30)
 # Two days of which there are so many photos that each fills rows.
 FEAST, FEAST_PHOTOS = datetime(2010, 6, 11), 60

@@ -1,4 +1,4 @@
-"""Reads the dates in a block of XMP with a real XML parser.
+"""Reads the dates and the place in a block of XMP with a real XML parser.
 
 Writers differ in all that XML allows: attributes or elements, either kind of quotes, entities, any
 prefix for a namespace, UTF-8 or UTF-16. Document types, and with them entities that grow, are
@@ -12,6 +12,7 @@ from xml.parsers import expat
 EXIF = "http://ns.adobe.com/exif/1.0/"
 PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 XMP = "http://ns.adobe.com/xap/1.0/"
+IPTC = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
 # For blocks that forget to declare the usual prefixes.
 USUAL_PREFIXES = {"exif": EXIF, "photoshop": PHOTOSHOP, "xmp": XMP, "xap": XMP}
 # Best first: when it was photographed, made, digitised, and made as a file.
@@ -21,6 +22,8 @@ DATES = (
     (EXIF, "DateTimeDigitized"),
     (XMP, "CreateDate"),
 )
+# The names of the place that is shown, the nearest first.
+PLACE = ((IPTC, "Location"), (PHOTOSHOP, "City"), (PHOTOSHOP, "State"), (PHOTOSHOP, "Country"))
 # These enclose all properties; properties of anything deeper belong to other images, such as those
 # that this one was composed of.
 WRAPPERS = frozenset({"xmpmeta", "xapmeta", "RDF"})
@@ -39,16 +42,34 @@ ENCODINGS = {
 MAX_BYTES = 16 * 2**20
 
 
+Names = tuple[tuple[str, str], ...]
+"""Properties, each as its namespace and its name."""
+
+
 def dates_of(block: bytes | str) -> list[str]:
     """Return the texts of a block's dates, best first; none of them need be a sensible date."""
-    data = block.encode("utf-8", "replace") if isinstance(block, str) else _utf8(block)
-    if len(data) > MAX_BYTES or b"Date" not in data:
+    data = _as_utf8(block)
+    return _texts(data, DATES) if b"Date" in data else []
+
+
+def place_of(block: bytes | str) -> list[str]:
+    """Return the names of the place that a block says its image shows, the nearest first."""
+    return _texts(_as_utf8(block), PLACE)
+
+
+def _as_utf8(block: bytes | str) -> bytes:
+    return block.encode("utf-8", "replace") if isinstance(block, str) else _utf8(block)
+
+
+def _texts(data: bytes, names: Names) -> list[str]:
+    """Return the texts of the properties with these names, in their order."""
+    if len(data) > MAX_BYTES:
         return []
-    reader = _Reader()
+    reader = _Reader(names)
     if not reader.read(data):
         # Some writers put Latin-1 under the name of UTF-8.
         reader.read(data.decode("utf-8", "replace").encode())
-    return [text for name in DATES if (text := reader.found.get(name, "").strip())]
+    return [text for name in names if (text := reader.found.get(name, "").strip())]
 
 
 def _utf8(block: bytes) -> bytes:
@@ -61,9 +82,10 @@ def _utf8(block: bytes) -> bytes:
 
 
 class _Reader:
-    """Collects the properties in `DATES` of a block's own image."""
+    """Collects the properties with some names of a block's own image."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Names) -> None:
+        self._names = names
         self.found: dict[tuple[str, str], str] = {}
         self._scopes: list[dict[str, str]] = [USUAL_PREFIXES]
         self._depth = 0
@@ -90,10 +112,11 @@ class _Reader:
         self._scopes.append({**scope, **bound} if bound else scope)
         if self._depth == 0:
             for key, value in attributes.items():
-                if (name := self._name(key)) in DATES:
+                if (name := self._name(key)) in self._names:
                     self.found.setdefault(name, value)
         name = self._name(element)
-        if self._depth <= 1 and self._open is None and name in DATES and name not in self.found:
+        wanted = name in self._names and name not in self.found
+        if self._depth <= 1 and self._open is None and wanted:
             self._open = name, len(self._scopes)
             self.found[name] = ""
         if name[1] not in WRAPPERS:
