@@ -13,7 +13,7 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from indexer.images.formats import is_decoded_here, plugins_for
-from indexer.images.xmp import place_of
+from indexer.images.metadata.xmp import place_of
 
 # The formats that say something and are decoded in this process, by Pillow's names.
 FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP"})
