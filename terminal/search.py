@@ -9,6 +9,7 @@ import typer
 from . import options
 from .console import handle_errors
 from .process import answer_once
+from .query_images import STANDARD_INPUT, with_standard_input
 
 if TYPE_CHECKING:
     from search.filters.filter import Filter
@@ -36,7 +37,10 @@ def search(
     images: Annotated[
         list[str] | None,
         typer.Option(
-            "--image", metavar="FILE", help="Look for images like this one; can be repeated."
+            "--image",
+            metavar="FILE",
+            help="Look for images like this one, a file or a URL; - is the image on standard "
+            "input. Can be repeated.",
         ),
     ] = None,
     without: Annotated[
@@ -44,7 +48,7 @@ def search(
         typer.Option("--not", metavar="TEXT", help="Steer away from this."),
     ] = None,
     unlike: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option("--not-image", metavar="FILE", help="Steer away from images like this one."),
     ] = None,
     weight: Annotated[
@@ -106,9 +110,9 @@ def search(
 
     request = SearchRequest(
         text,
-        images=images or (),
+        images=with_standard_input(images),
         without=without or (),
-        unlike=unlike or (),
+        unlike=with_standard_input(unlike),
         image_weight=weight,
         filter=_filter(folders, since, until, exclude, tag),
         labels=_labels(label),
@@ -132,7 +136,11 @@ def search(
 @handle_errors
 def similar(
     image: Annotated[
-        str, typer.Argument(metavar="IMAGE", help="An image or its URL, indexed or not.")
+        str,
+        typer.Argument(
+            metavar="IMAGE",
+            help="An image or its URL, indexed or not; - is the image on standard input.",
+        ),
     ],
     k: options.Count = 10,
     min_relevance: options.MinRelevance = 0.0,
@@ -153,6 +161,8 @@ def similar(
     The image itself is left out; if the collection holds it, that is said first.
 
     Example: clipdex similar holiday.jpg -k 20
+
+    Example: clipdex similar https://example.org/tower.jpg
     """
     answer_once()
     form = _form(as_json, False, False, False)
@@ -170,12 +180,22 @@ def similar(
         collapse=collapse,
     )
 
+    (asked,) = with_standard_input([image])
     with Engine.open(collection) as engine:
-        results = engine.similar_results(image, request)
-        copies = engine.copies_of(image) if form is Form.TABLE else []
-    _show(results, f"Like {os.path.basename(image)}", sheet, show)
+        given = engine.read(asked)
+        results = engine.similar_results(given, request)
+        copies = engine.copies_of(given) if form is Form.TABLE else []
+    _show(results, f"Like {_title(image)}", sheet, show)
     write_copies(copies)
     write_results(results, form, besides=bool(copies))
+
+
+def _title(image: str) -> str:
+    return (
+        "the image on standard input"
+        if image == STANDARD_INPUT
+        else os.path.basename(image.partition("?")[0])
+    )
 
 
 def _show(results: "Results", title: str, file: Path | None, show: bool) -> None:
