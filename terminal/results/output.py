@@ -1,11 +1,12 @@
 """Prints hits in the form that the user asked for."""
 
 import io
+import os
 import re
 from collections.abc import Sequence
 from enum import Enum
 
-from indexer.store.paths import display
+from indexer.store.paths import display, is_url
 from search.hits import CONFIDENT, UNLIKELY, Hit, Results
 from terminal.console import (
     hint,
@@ -20,6 +21,8 @@ from terminal.console import (
 )
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# The columns from which on the table has a date, and the size of the image.
+DATED_AND_SIZED = (48, 62)
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
@@ -120,14 +123,21 @@ def _write_table(hits: Sequence[Hit], scored: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    here = _current_folder()
+    console = Console()
+    # A narrow terminal keeps its room for the names.
+    dated, sized = (console.width >= width for width in DATED_AND_SIZED)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("", justify="right", style="dim")
-    table.add_column("score", justify="right")
-    table.add_column("match", justify="right")
+    table.add_column("", justify="right", style="dim", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("match", justify="right", no_wrap=True)
     table.add_column("image", overflow="fold")
-    table.add_column("size", justify="right", style="dim", no_wrap=True)
+    if dated:
+        table.add_column("date", style="dim", no_wrap=True)
+    if sized:
+        table.add_column("size", justify="right", style="dim", no_wrap=True)
     for hit in hits:
-        name = Text(visible(hit.path))
+        name = Text(visible(shortest(hit.raw_paths[0], here)))
         if link := hit.link:
             name.stylize(f"link {link}")
         if len(hit.paths) > 1:
@@ -135,8 +145,34 @@ def _write_table(hits: Sequence[Hit], scored: bool) -> None:
         if hit.collapsed:
             name.append(f"  and {len(hit.collapsed)} more like it", style="dim")
         match = "" if hit.relevance is None else f"{hit.relevance:.0%}"
-        size = f"{hit.width} x {hit.height}"
         score = f"{hit.score:.3f}" if scored else ""
-        table.add_row(str(hit.rank), score, match, name, size)
+        day = [(hit.taken_at or "")[:10]] if dated else []
+        size = [f"{hit.width} x {hit.height}"] if sized else []
+        table.add_row(str(hit.rank), score, match, name, *day, *size)
     with writing_output():
-        Console().print(table)
+        console.print(table)
+
+
+def shortest(path: bytes, folder: bytes | None) -> str:
+    """Return a path for people: relative to a folder where that is shorter.
+
+    Args:
+        path: An absolute path, or a URL, which stays as it is.
+        folder: The absolute path of a folder; None for none.
+    """
+    if folder is None or is_url(path):
+        return display(path)
+    try:
+        relative = os.path.relpath(path, folder)
+    except ValueError:  # on another drive of Windows
+        return display(path)
+    if relative.startswith(b"-"):  # which commands would take for an option
+        relative = os.path.join(b".", relative)
+    return display(min(path, relative, key=len))
+
+
+def _current_folder() -> bytes | None:
+    try:
+        return os.getcwdb()
+    except FileNotFoundError:  # deleted meanwhile
+        return None
