@@ -17,12 +17,21 @@ if TYPE_CHECKING:
     from search.request import SearchRequest
 
     from .results.output import Form
+    from .results.preview import Protocol
 
 
 Html = Annotated[
     Path | None,
     typer.Option(
         "--html", metavar="FILE", help="Also write the hits as one page with small images in it."
+    ),
+]
+Preview = Annotated[
+    bool,
+    typer.Option(
+        "--preview/--no-preview",
+        help="Show the images in the terminal, if it can. The way is found by the terminal's "
+        "name; CLIPDEX_PREVIEW=kitty, iterm2 or sixel says it for others.",
     ),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Also show the hits as a page in the browser.")]
@@ -76,6 +85,7 @@ def search(
     ] = False,
     sheet: Html = None,
     show: Open = False,
+    preview: Preview = False,
 ) -> None:
     """Find images by what they show.
 
@@ -92,6 +102,8 @@ def search(
 
     Example: clipdex search a dog on a beach -k 60 --open
 
+    Example: clipdex search a dog on a beach -k 3 --preview
+
     Example: clipdex search a church --in Italy --since 2024-07 --until 2024-08
     """
     answer_once()
@@ -106,6 +118,7 @@ def search(
                 "give a text, an image with --image, or a condition such as --label or --in"
             )
     form = _form(as_json, as_csv, paths, print0)
+    protocol = _protocol(form) if preview else None
     from search.request import SearchRequest
 
     request = SearchRequest(
@@ -130,7 +143,7 @@ def search(
     _show(results, text or "Images", sheet, show)
     from .results.output import write_results
 
-    write_results(results, form, scored=not request.lists)
+    write_results(results, form, scored=not request.lists, protocol=protocol)
 
 
 @handle_errors
@@ -155,6 +168,7 @@ def similar(
     as_json: options.Json = False,
     sheet: Html = None,
     show: Open = False,
+    preview: Preview = False,
 ) -> None:
     """Find the images most like a given one.
 
@@ -166,6 +180,7 @@ def similar(
     """
     answer_once()
     form = _form(as_json, False, False, False)
+    protocol = _protocol(form) if preview else None
 
     from search import Engine
     from search.request import SearchRequest
@@ -187,7 +202,7 @@ def similar(
         copies = engine.copies_of(given) if form is Form.TABLE else []
     _show(results, f"Like {_title(image)}", sheet, show)
     write_copies(copies)
-    write_results(results, form, besides=bool(copies))
+    write_results(results, form, besides=bool(copies), protocol=protocol)
 
 
 def _title(image: str) -> str:
@@ -254,6 +269,23 @@ def _labels(texts: list[str] | None) -> list[tuple[str, float]]:
         return [parse_label_threshold(text) for text in texts or ()]
     except QueryError as exc:
         raise typer.BadParameter(f"--label {exc}") from exc
+
+
+def _protocol(form: "Form") -> "Protocol":
+    """Return how images are shown.
+
+    Raises:
+        typer.BadParameter: They cannot be, here or in this form.
+    """
+    from .results.output import Form
+    from .results.preview import PreviewImpossible, protocol
+
+    if form is not Form.TABLE:
+        raise typer.BadParameter(f"--preview shows images, and --{form.value} prints none")
+    try:
+        return protocol()
+    except PreviewImpossible as exc:
+        raise typer.BadParameter(f"--preview {exc}") from exc
 
 
 def _form(as_json: bool, as_csv: bool, paths: bool, print0: bool) -> "Form":

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from indexer.store.paths import display, is_url
 from search.hits import CONFIDENT, UNLIKELY, Hit, Results
@@ -19,6 +20,12 @@ from terminal.console import (
     visible,
     writing_output,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .preview import Protocol
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # The columns from which on the table has a date, and the size of the image.
@@ -44,7 +51,12 @@ def write_copies(paths: Sequence[bytes]) -> None:
 
 
 def write_results(
-    results: Results, form: Form, *, scored: bool = True, besides: bool = False
+    results: Results,
+    form: Form,
+    *,
+    scored: bool = True,
+    besides: bool = False,
+    protocol: "Protocol | None" = None,
 ) -> None:
     """Print hits; in a pipe, the table of a terminal becomes lines of score, tab and path.
 
@@ -53,6 +65,7 @@ def write_results(
         form: How to print it.
         scored: Whether something was looked for; otherwise the places of scores stay empty.
         besides: Whether the collection holds the very image that was looked for.
+        protocol: How the terminal is given an image below each row of the table; None for none.
     """
     hits = results.hits
     match form:
@@ -70,7 +83,7 @@ def write_results(
                 out_bytes(hit.raw_paths[0] + end)
         case Form.TABLE:
             if is_terminal():
-                _write_table(hits, scored)
+                _write_table(hits, scored, protocol)
             else:
                 for hit in hits:
                     out(f"{hit.score:.3f}" if scored else "", hit.path)
@@ -116,15 +129,36 @@ def _say_what_matches(results: Results, besides: bool) -> None:
         note(f"{matches:,} of {results.total:,} images match")
 
 
-def _write_table(hits: Sequence[Hit], scored: bool) -> None:
+def _write_table(hits: Sequence[Hit], scored: bool, protocol: "Protocol | None") -> None:
     if not hits:
         return
     from rich.console import Console
+
+    console = Console()
+    if protocol is None:
+        table = _table(hits, scored, console)
+        with writing_output():
+            console.print(table)
+        return
+    from .preview import preview
+
+    for hit in hits:
+        row = _table([hit], scored, console)
+        row.show_header = False
+        with writing_output():
+            console.print(row)
+        image = preview(hit, protocol, console.width)
+        if image is None:
+            out("(no preview)")
+        else:
+            out_bytes(image + b"\n")
+
+
+def _table(hits: Sequence[Hit], scored: bool, console: "Console") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     here = _current_folder()
-    console = Console()
     # A narrow terminal keeps its room for the names.
     dated, sized = (console.width >= width for width in DATED_AND_SIZED)
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -149,8 +183,7 @@ def _write_table(hits: Sequence[Hit], scored: bool) -> None:
         day = [(hit.taken_at or "")[:10]] if dated else []
         size = [f"{hit.width} x {hit.height}"] if sized else []
         table.add_row(str(hit.rank), score, match, name, *day, *size)
-    with writing_output():
-        console.print(table)
+    return table
 
 
 def shortest(path: bytes, folder: bytes | None) -> str:
