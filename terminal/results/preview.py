@@ -209,14 +209,15 @@ def sixel(image: "Image.Image", height: int) -> bytes:
         shares = (round(value * 100 / 255) for value in palette[3 * color : 3 * color + 3])
         command += b"#%d;2;%d;%d;%d" % (color, *shares)
     bits = np.array([1, 2, 4, 8, 16, 32], dtype=np.uint8)
+    bands = []
     for top in range(0, drawn.height, len(bits)):
         band = pixels[top : top + len(bits)]
         lines = []
         for color in np.unique(band):
             columns = ((band == color) * bits[: len(band), np.newaxis]).sum(axis=0) + 63
             lines.append(b"#%d%s" % (color, _runs(columns.astype(np.uint8).tobytes())))
-        command += b"$".join(lines) + b"-"
-    return command + b"\x1b\\"
+        bands.append(b"$".join(lines))
+    return command + b"-".join(bands) + b"\x1b\\"
 
 
 def _runs(line: bytes) -> bytes:
