@@ -21,6 +21,17 @@ SIXEL = re.compile(rb'\x1bPq"1;1;(\d+);(\d+)([^\x1b]*)\x1b\\')
 SIDE = 320
 
 
+# What the terminal of whoever runs the tests sets.
+VARIABLES = ("CLIPDEX_PREVIEW", "KITTY_WINDOW_ID", "KONSOLE_VERSION", "LC_TERMINAL", "STY",
+             "TERM_PROGRAM", "TMUX")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _no_terminal_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
 def settings(text: bytes, separator: str) -> dict[str, str]:
     return dict(one.split("=") for one in text.decode().split(separator))
 

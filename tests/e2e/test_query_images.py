@@ -56,6 +56,11 @@ class Web:
                 request.send_error(404)
 
 
+@pytest.fixture(autouse=True)
+def _no_proxy_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
 @pytest.fixture(scope="module")
 def web(photos_indexed: tuple[Path, Path]) -> Iterator[Web]:
     running = Web(photos_indexed[0])
