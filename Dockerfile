@@ -1,8 +1,13 @@
-# Untested: see docs/api.md.
-FROM python:3.13-slim
+# See docs/home-server.md, which says what was tried.
+FROM python:3.13-slim AS build
 COPY . /source
-RUN pip install --no-cache-dir /source && rm -r /source \
-    && useradd --create-home clipdex && install -d -o clipdex /collection
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel /source
+
+FROM python:3.13-slim
+# Nothing of the checkout but the wheel comes with the image.
+COPY --from=build /wheel /wheel
+RUN pip install --no-cache-dir "$(ls /wheel/*.whl)[raw,watch]" && rm -r /wheel \
+    && useradd --uid 1000 --create-home clipdex && install -d -o clipdex /collection
 USER clipdex
 ENV CLIPDEX_COLLECTION=/collection
 VOLUME ["/collection"]

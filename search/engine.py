@@ -226,7 +226,7 @@ class Engine:
 
     def similar(
         self,
-        image: Path | str | int,
+        image: Path | str | bytes | int,
         *,
         k: int = 10,
         offset: int = 0,
@@ -238,7 +238,7 @@ class Engine:
         """Find the images most like one, which is left out of the results.
 
         Args:
-            image: A file, in the collection or not, or the id of a hit.
+            image: A file or URL, in the collection or not, the bytes of one, or the id of a hit.
             k: Number of hits.
             offset: Number of hits to skip.
             min_relevance: Minimum estimated probability of a match, in [0, 1].
@@ -265,30 +265,28 @@ class Engine:
         return HitList(self.similar_results(image, request).hits)
 
     @until_unchanged
-    def similar_results(self, image: Path | str | int, request: SearchRequest) -> Results:
+    def similar_results(self, image: Path | str | bytes | int, request: SearchRequest) -> Results:
         """Find the images most like one, on the conditions of a request; see `similar`."""
+        given = self.read(image)
         with self.question():
-            vector, own = self.vector_of(image)
+            vector, own = self.vector_of(given)
             return self._ranking(vector, "image", own, request).results(request)
 
     @until_unchanged
-    def copies_of(self, image: Path | str) -> list[bytes]:
-        """Return the paths of the files in the collection with exactly the bytes of a file.
+    def copies_of(self, image: Path | str | bytes | int) -> list[bytes]:
+        """Return the paths of the files in the collection with exactly the bytes of an image.
+
+        Args:
+            image: As `vector_of` takes it.
 
         Raises:
             ImageError: The file cannot be read.
         """
-        from indexer.images.decode import Limits
         from indexer.store.content_hash import digest
-        from search.filters.folders import content_at
-        from search.ranking.image_query import read_image
 
+        image = self.read(image)
         with self.question():
-            content = content_at(self.catalog, image) if is_remote(image) else None
-        data = b"" if content is not None else read_image(image, Limits())
-        with self.question():
-            if content is None:
-                content = self.catalog.content_of(digest(data))
+            content = image if isinstance(image, int) else self.catalog.content_of(digest(image))
             there = self.catalog.contents([] if content is None else [content])
         return [one.paths[at] for one in there.values() for at in existing(one.paths)]
 
@@ -582,34 +580,63 @@ class Engine:
         finally:
             checking.join()
 
-    def vector_of(self, image: Path | str | int) -> tuple[Embeddings, list[int]]:
+    @until_unchanged
+    def read(self, image: Path | str | bytes | int) -> bytes | int:
+        """Read an image once, for several questions about it.
+
+        Args:
+            image: As `vector_of` takes it.
+
+        Returns:
+            Its bytes; the id of what the collection knows at a URL, which is not contacted then;
+            bytes and an id as they are.
+
+        Raises:
+            ImageError: The file cannot be read.
+        """
+        if isinstance(image, bytes | int):
+            return image
+        with self.question():
+            known = self._known_at(image)
+        return self._bytes_of(image) if known is None else known
+
+    def _known_at(self, image: Path | str) -> int | None:
+        if not is_remote(image):
+            return None
+        from search.filters.folders import content_at
+
+        return content_at(self.catalog, image)
+
+    def _bytes_of(self, image: Path | str) -> bytes:
+        from indexer.images.decode import Limits
+        from search.ranking.image_query import named_image
+
+        return named_image(image if is_remote(image) else Path(image), Limits())
+
+    def vector_of(self, image: Path | str | bytes | int) -> tuple[Embeddings, list[int]]:
         """Return the vector `(dim,)` of an image, and its id if it is in the collection.
 
         Args:
-            image: A file or URL, in the collection or not, or the id of a hit. A URL that the
-                collection knows is not contacted.
+            image: A file or URL, in the collection or not, the bytes of one, or the id of a hit.
+                A URL that the collection knows is not contacted.
 
         Raises:
             ImageNotFound: No image has this id.
             ImageError: The file cannot be read.
         """
+        if not isinstance(image, bytes | int):
+            known = self._known_at(image)
+            image = self._bytes_of(image) if known is None else known
         if isinstance(image, int):
             return self.vectors_of([image])[0], [image]
         from indexer.images.decode import Limits
         from indexer.store.content_hash import digest
-        from search.filters.folders import content_at
-        from search.ranking.image_query import encode_bytes, read_image
+        from search.ranking.image_query import encode_bytes
 
-        if is_remote(image):
-            known = content_at(self.catalog, image)
-            if known is not None:
-                return self.vectors_of([known])[0], [known]
-        path, limits = image if is_remote(image) else Path(image), Limits()
-        data = read_image(path, limits)
-        own = self.stored(digest(data))
+        own = self.stored(digest(image))
         if own is not None:
             return own[1], [own[0]]
-        return encode_bytes(self.encoder, data, path, limits)[0], []
+        return encode_bytes(self.encoder, image, Limits())[0], []
 
     @contextmanager
     def question(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ import typer
 from . import options
 from .console import handle_errors
 from .process import answer_once
+from .query_images import STANDARD_INPUT, with_standard_input
 
 if TYPE_CHECKING:
     from search.filters.filter import Filter
@@ -17,12 +18,21 @@ if TYPE_CHECKING:
     from search.request import SearchRequest
 
     from .results.output import Form
+    from .results.preview import Protocol
 
 
 Html = Annotated[
     Path | None,
     typer.Option(
         "--html", metavar="FILE", help="Also write the hits as one page with small images in it."
+    ),
+]
+Preview = Annotated[
+    bool,
+    typer.Option(
+        "--preview/--no-preview",
+        help="Show the images in the terminal, if it can. The way is found by the terminal's "
+        "name; CLIPDEX_PREVIEW=kitty, iterm2 or sixel says it for others.",
     ),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Also show the hits as a page in the browser.")]
@@ -37,7 +47,10 @@ def search(
     images: Annotated[
         list[str] | None,
         typer.Option(
-            "--image", metavar="FILE", help="Look for images like this one; can be repeated."
+            "--image",
+            metavar="FILE",
+            help="Look for images like this one, a file or a URL; - is the image on standard "
+            "input. Can be repeated.",
         ),
     ] = None,
     without: Annotated[
@@ -45,7 +58,7 @@ def search(
         typer.Option("--not", metavar="TEXT", help="Steer away from this."),
     ] = None,
     unlike: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option("--not-image", metavar="FILE", help="Steer away from images like this one."),
     ] = None,
     weight: Annotated[
@@ -80,6 +93,7 @@ def search(
     ] = False,
     sheet: Html = None,
     show: Open = False,
+    preview: Preview = False,
 ) -> None:
     """Find images by what they show.
 
@@ -101,6 +115,8 @@ def search(
 
     Example: clipdex search a dog on a beach -k 60 --open
 
+    Example: clipdex search a dog on a beach -k 3 --preview
+
     Example: clipdex search two boats in:venice camera:canon after:2023
 
     Example: clipdex search a church --in Italy --since 2024-07 --until 2024-08
@@ -117,15 +133,16 @@ def search(
                 "give a text, an image with --image, or a condition such as --label or --in"
             )
     form = _form(as_json, as_csv, paths, print0)
+    protocol = _protocol(form) if preview else None
     from search.query_text import parse
     from search.request import SearchRequest
 
     said = parse(text)
     request = SearchRequest(
         said.text,
-        images=images or (),
+        images=with_standard_input(images),
         without=(*(without or ()), *said.without),
-        unlike=unlike or (),
+        unlike=with_standard_input(unlike),
         image_weight=weight,
         filter=_narrowed(said, _filter(folders, since, until, exclude, tag)),
         labels=_labels(label),
@@ -144,13 +161,17 @@ def search(
     _show(results, text or "Images", sheet, show)
     from .results.output import write_results
 
-    write_results(results, form, scored=not request.lists)
+    write_results(results, form, scored=not request.lists, protocol=protocol)
 
 
 @handle_errors
 def similar(
     image: Annotated[
-        str, typer.Argument(metavar="IMAGE", help="An image or its URL, indexed or not.")
+        str,
+        typer.Argument(
+            metavar="IMAGE",
+            help="An image or its URL, indexed or not; - is the image on standard input.",
+        ),
     ],
     k: options.Count = 10,
     min_relevance: options.MinRelevance = 0.0,
@@ -165,15 +186,19 @@ def similar(
     as_json: options.Json = False,
     sheet: Html = None,
     show: Open = False,
+    preview: Preview = False,
 ) -> None:
     """Find the images most like a given one.
 
     The image itself is left out; if the collection holds it, that is said first.
 
     Example: clipdex similar holiday.jpg -k 20
+
+    Example: clipdex similar https://example.org/tower.jpg
     """
     answer_once()
     form = _form(as_json, False, False, False)
+    protocol = _protocol(form) if preview else None
 
     from search import Engine
     from search.request import SearchRequest
@@ -188,12 +213,22 @@ def similar(
         collapse=collapse,
     )
 
+    (asked,) = with_standard_input([image])
     with Engine.open(collection) as engine:
-        results = engine.similar_results(image, request)
-        copies = engine.copies_of(image) if form is Form.TABLE else []
-    _show(results, f"Like {os.path.basename(image)}", sheet, show)
+        given = engine.read(asked)
+        results = engine.similar_results(given, request)
+        copies = engine.copies_of(given) if form is Form.TABLE else []
+    _show(results, f"Like {_title(image)}", sheet, show)
     write_copies(copies)
-    write_results(results, form, besides=bool(copies))
+    write_results(results, form, besides=bool(copies), protocol=protocol)
+
+
+def _title(image: str) -> str:
+    return (
+        "the image on standard input"
+        if image == STANDARD_INPUT
+        else os.path.basename(image.partition("?")[0])
+    )
 
 
 def _show(results: "Results", title: str, file: Path | None, show: bool) -> None:
@@ -261,6 +296,23 @@ def _labels(texts: list[str] | None) -> list[tuple[str, float]]:
         return [parse_label_threshold(text) for text in texts or ()]
     except QueryError as exc:
         raise typer.BadParameter(f"--label {exc}") from exc
+
+
+def _protocol(form: "Form") -> "Protocol":
+    """Return how images are shown.
+
+    Raises:
+        typer.BadParameter: They cannot be, here or in this form.
+    """
+    from .results.output import Form
+    from .results.preview import PreviewImpossible, protocol
+
+    if form is not Form.TABLE:
+        raise typer.BadParameter(f"--preview shows images, and --{form.value} prints none")
+    try:
+        return protocol()
+    except PreviewImpossible as exc:
+        raise typer.BadParameter(f"--preview {exc}") from exc
 
 
 def _form(as_json: bool, as_csv: bool, paths: bool, print0: bool) -> "Form":

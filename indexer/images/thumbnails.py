@@ -13,8 +13,8 @@ PREVIEW_SIDE = 4096
 EFFORT = 2
 
 
-def webp(data: bytes, side: int, limits: Limits, *, name: bytes = b"") -> bytes:
-    """Encode a small WebP of an image file: upright, sRGB, without metadata.
+def small(data: bytes, side: int, limits: Limits, *, name: bytes = b"") -> Image.Image:
+    """Decode an image file to a small image: upright, sRGB, without metadata.
 
     Args:
         data: The file's bytes.
@@ -27,6 +27,11 @@ def webp(data: bytes, side: int, limits: Limits, *, name: bytes = b"") -> bytes:
     """
     image = decode(data, limits, at_least=(side, side), name=name).image
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return image
+
+
+def webp(data: bytes, side: int, limits: Limits, *, name: bytes = b"") -> bytes:
+    """Encode a small WebP of an image file; see `small`."""
     buffer = BytesIO()
-    image.save(buffer, "WEBP", quality=QUALITY, method=EFFORT)
+    small(data, side, limits, name=name).save(buffer, "WEBP", quality=QUALITY, method=EFFORT)
     return buffer.getvalue()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -14,7 +15,25 @@ from indexer.images.preprocess import preprocess_of
 from indexer.sources.reading import read_location
 
 # What errors call an image that came without a file.
-NAMELESS = Path("the image")
+NAMELESS = "the image"
+WEB = ("http://", "https://")
+
+
+class NamedImage(bytes):
+    """The bytes of an image, and what errors call it."""
+
+    name: str
+
+    def __new__(cls, data: bytes, name: str) -> Self:
+        """Return the bytes with the name."""
+        named = super().__new__(cls, data)
+        named.name = name
+        return named
+
+
+def named_image(path: Path | str, limits: Limits) -> NamedImage:
+    """Return the bytes of a file, or of what a URL names, with that name; see `read_image`."""
+    return NamedImage(read_image(path, limits), _shown(path))
 
 
 def read_image(path: Path | str, limits: Limits) -> bytes:
@@ -24,9 +43,13 @@ def read_image(path: Path | str, limits: Limits) -> bytes:
         ImageError: It cannot be read, or is larger than the limits; the message names it.
     """
     try:
+        if str(path).lower().startswith(WEB):
+            from .web_image import fetch_image  # few queries name one
+
+            return fetch_image(str(path), limits)
         return read_location(os.fsencode(path), limits)
     except ImageError as exc:
-        raise type(exc)(f"{path}: {exc}") from exc
+        raise type(exc)(f"{_shown(path)}: {exc}") from exc
     except ValueError as exc:  # not a path, such as one with a NUL
         raise ImageError(f"{str(path)!r} cannot be read: {exc}") from exc
 
@@ -45,27 +68,34 @@ def encode_image_files(
     limits = limits or Limits()
     vectors = []
     for file in several(files):
-        data, name = (
-            (file, NAMELESS) if isinstance(file, bytes) else (read_image(file, limits), file)
-        )
-        vectors.append(encode_bytes(encoder, data, name, limits))
+        data = file if isinstance(file, bytes) else named_image(file, limits)
+        vectors.append(encode_bytes(encoder, data, limits))
     return np.concatenate(vectors)
 
 
-def encode_bytes(encoder: Encoder, data: bytes, name: Path | str, limits: Limits) -> Embeddings:
+def encode_bytes(encoder: Encoder, data: bytes, limits: Limits) -> Embeddings:
     """Encode the bytes of one image file.
 
     Returns:
         The vector `(1, dim)`.
 
     Raises:
-        ImageError: The bytes cannot be decoded; the message starts with `name`.
+        ImageError: The bytes cannot be decoded; the message starts with their name.
         VectorsError: What the encoder gives is not a unit vector.
     """
     preprocess = preprocess_of(encoder)
+    name = data.name if isinstance(data, NamedImage) else NAMELESS
     try:
         found = prepare(data, limits, preprocess, name=os.fsencode(name))
     except ImageError as exc:
         raise type(exc)(f"{name}: {exc}") from exc
     vectors = encoder.encode_images(found.pixels[np.newaxis])
     return require_unit(vectors, 1, encoder.dim, name_of(encoder))
+
+
+def _shown(path: Path | str) -> str:
+    if not str(path).lower().startswith(WEB):
+        return str(path)
+    from .web_image import shown
+
+    return shown(str(path))

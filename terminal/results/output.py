@@ -1,11 +1,13 @@
 """Prints hits in the form that the user asked for."""
 
 import io
+import os
 import re
 from collections.abc import Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from indexer.store.paths import display
+from indexer.store.paths import display, is_url
 from search.hits import CONFIDENT, UNLIKELY, Hit, Results
 from terminal.console import (
     hint,
@@ -19,7 +21,15 @@ from terminal.console import (
     writing_output,
 )
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .preview import Protocol
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# The columns from which on the table has a date, and the size of the image.
+DATED_AND_SIZED = (48, 62)
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
@@ -41,7 +51,12 @@ def write_copies(paths: Sequence[bytes]) -> None:
 
 
 def write_results(
-    results: Results, form: Form, *, scored: bool = True, besides: bool = False
+    results: Results,
+    form: Form,
+    *,
+    scored: bool = True,
+    besides: bool = False,
+    protocol: "Protocol | None" = None,
 ) -> None:
     """Print hits; in a pipe, the table of a terminal becomes lines of score, tab and path.
 
@@ -50,6 +65,7 @@ def write_results(
         form: How to print it.
         scored: Whether something was looked for; otherwise the places of scores stay empty.
         besides: Whether the collection holds the very image that was looked for.
+        protocol: How the terminal is given an image below each row of the table; None for none.
     """
     hits = results.hits
     match form:
@@ -67,7 +83,7 @@ def write_results(
                 out_bytes(hit.raw_paths[0] + end)
         case Form.TABLE:
             if is_terminal():
-                _write_table(hits, scored)
+                _write_table(hits, scored, protocol)
             else:
                 for hit in hits:
                     out(f"{hit.score:.3f}" if scored else "", hit.path)
@@ -113,21 +129,49 @@ def _say_what_matches(results: Results, besides: bool) -> None:
         note(f"{matches:,} of {results.total:,} images match")
 
 
-def _write_table(hits: Sequence[Hit], scored: bool) -> None:
+def _write_table(hits: Sequence[Hit], scored: bool, protocol: "Protocol | None") -> None:
     if not hits:
         return
     from rich.console import Console
+
+    console = Console()
+    if protocol is None:
+        table = _table(hits, scored, console)
+        with writing_output():
+            console.print(table)
+        return
+    from .preview import preview
+
+    for hit in hits:
+        row = _table([hit], scored, console)
+        row.show_header = False
+        with writing_output():
+            console.print(row)
+        image = preview(hit, protocol, console.width)
+        if image is None:
+            out("(no preview)")
+        else:
+            out_bytes(image + b"\n")
+
+
+def _table(hits: Sequence[Hit], scored: bool, console: "Console") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
+    here = _current_folder()
+    # A narrow terminal keeps its room for the names.
+    dated, sized = (console.width >= width for width in DATED_AND_SIZED)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("", justify="right", style="dim")
-    table.add_column("score", justify="right")
-    table.add_column("match", justify="right")
+    table.add_column("", justify="right", style="dim", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("match", justify="right", no_wrap=True)
     table.add_column("image", overflow="fold")
-    table.add_column("size", justify="right", style="dim", no_wrap=True)
+    if dated:
+        table.add_column("date", style="dim", no_wrap=True)
+    if sized:
+        table.add_column("size", justify="right", style="dim", no_wrap=True)
     for hit in hits:
-        name = Text(visible(hit.path))
+        name = Text(visible(shortest(hit.raw_paths[0], here)))
         if link := hit.link:
             name.stylize(f"link {link}")
         if len(hit.paths) > 1:
@@ -135,8 +179,33 @@ def _write_table(hits: Sequence[Hit], scored: bool) -> None:
         if hit.collapsed:
             name.append(f"  and {len(hit.collapsed)} more like it", style="dim")
         match = "" if hit.relevance is None else f"{hit.relevance:.0%}"
-        size = f"{hit.width} x {hit.height}"
         score = f"{hit.score:.3f}" if scored else ""
-        table.add_row(str(hit.rank), score, match, name, size)
-    with writing_output():
-        Console().print(table)
+        day = [(hit.taken_at or "")[:10]] if dated else []
+        size = [f"{hit.width} x {hit.height}"] if sized else []
+        table.add_row(str(hit.rank), score, match, name, *day, *size)
+    return table
+
+
+def shortest(path: bytes, folder: bytes | None) -> str:
+    """Return a path for people: relative to a folder where that is shorter.
+
+    Args:
+        path: An absolute path, or a URL, which stays as it is.
+        folder: The absolute path of a folder; None for none.
+    """
+    if folder is None or is_url(path):
+        return display(path)
+    try:
+        relative = os.path.relpath(path, folder)
+    except ValueError:  # on another drive of Windows
+        return display(path)
+    if relative.startswith(b"-"):  # which commands would take for an option
+        relative = os.path.join(b".", relative)
+    return display(min(path, relative, key=len))
+
+
+def _current_folder() -> bytes | None:
+    try:
+        return os.getcwdb()
+    except FileNotFoundError:  # deleted meanwhile
+        return None

@@ -33,6 +33,8 @@ def test_commands_and_options() -> None:
     assert offered("clipdex se") == ["search", "serve"]
     assert offered("clipdex models ver") == ["verify"]
     assert offered("clipdex search --min") == ["--min-relevance"]
+    assert offered("clipdex search --prev") == ["--preview"]
+    assert offered("clipdex similar --no-p") == ["--no-preview"]
 
 
 def test_names_of_models_heads_and_labels(clipdex: Run, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ NOT_RUN = {
     "uv tool install": "installs from a package registry; test_wheel.py installs the wheel",
     "pip install": "installs from a package registry; test_wheel.py installs the wheel",
     "docker ": "needs Docker",
+    "sudo ": "changes the system",
+    "python3 -c 'import secrets": "test_home_server.py runs it",
     ".venv/bin/python -m scripts.torture": "takes hours; test_torture.py runs short forms",
     "clipdex index s3://": "needs a bucket; test_remote.py has one",
     "clipdex search a dog --in s3://": "of that bucket",
@@ -60,8 +62,6 @@ NEEDS_TORCH = (
 NOT_CODE = {
     "json": "settings of another program",
     "sql": "run by tests/unit/indexer/store/postgres",
-    "nginx": "nginx",
-    "ini": "systemd",
     "mermaid": "a drawing",
     "text": "what is printed",
 }

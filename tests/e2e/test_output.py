@@ -3,10 +3,12 @@
 import csv
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +96,63 @@ def test_a_terminal_sees_no_control_characters(odd: tuple[Path, Path]) -> None:
         assert b"\x1b[31m" not in shown
         assert "\u009b31m" not in shown.decode()
         assert "\u202e" not in shown.decode()
+
+
+# The terminal's commands: colours, and links with what they open.
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+LINK = re.compile(r"\x1b\]8;[^;]*;([^\x1b]*)\x1b\\")
+
+
+def table(*arguments: object, **options: Any) -> list[str]:
+    """The lines of the table in a terminal, in which links are allowed."""
+    shown = in_terminal(*arguments, TERM="xterm-256color", **options).decode()
+    return STYLE.sub("", shown).splitlines()
+
+
+@pytest.fixture
+def album(clipdex: Run, tmp_path: Path) -> Path:
+    """A folder of photos with a date in their names, which the collection here holds."""
+    long = "a view from the tower in the evening of a long day in the summer"
+    for seed, name in enumerate((f"{long} IMG_20240714_170311.png", "-x.png", "b.png")):
+        make_photo(tmp_path / "photos" / "2024" / "Italy" / name, seed)
+    os.utime(tmp_path / "photos" / "2024" / "Italy" / "b.png", (1e9, 1e9))
+    clipdex("index", tmp_path / "photos")
+    return tmp_path.resolve() / "photos" / "2024" / "Italy"
+
+
+def test_a_terminal_shows_short_paths_and_dates(album: Path, tmp_path: Path) -> None:
+    ask = ("search", "x", "--collection", tmp_path / "collection")
+    for cwd, prefix in (
+        (tmp_path, "photos/2024/Italy/"),
+        (album, ""),
+        (album.parent.parent / "..", "photos/2024/Italy/"),
+        (Path("/"), str(album)[1:] + "/"),
+        (Path("/usr/share/doc/none").parent, f"{album}/"),
+    ):
+        lines = "\n".join(table(*ask, cwd=cwd, COLUMNS="300"))
+        for name, day in (("b.png", "2001-09-0"), ("IMG_20240714_170311.png", "2024-07-14")):
+            assert re.search(rf"%  .*{name} +{day}", LINK.sub("", lines)), lines
+        assert f"%  {prefix}b.png " in LINK.sub("", lines)
+        assert (f"%  {prefix or './'}-x.png ") in LINK.sub("", lines)
+        assert set(LINK.findall(lines)) >= {(album / "b.png").as_uri(), ""}
+    # A path is shortened in no other form.
+    for form in ("--json", "--csv", "--paths"):
+        shown = in_terminal(*ask, form, cwd=album)
+        assert f"{album}/b.png".encode() in shown
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_the_table_fits(album: Path, tmp_path: Path, width: int) -> None:
+    ask = ("search", "x", "--collection", tmp_path / "collection")
+    lines = [LINK.sub("", line) for line in table(*ask, cwd=tmp_path, COLUMNS=str(width))]
+    lines = lines[: next(at for at, line in enumerate(lines) if "match" in line and at)]  # the note
+    assert max(map(len, lines)) <= width
+    rows = [line for line in lines if re.match(r" *[123]  ", line)]
+    assert len(rows) == 3
+    for row in rows:
+        assert bool(re.search(r"  \d{4}-\d\d-\d\d", row)) == (width >= 60)
+        assert row.rstrip().endswith(" x 72") == (width == 80)
+        assert re.match(r" *[123]  -?0\.\d{3} +\d+%  \S{3}", row)
 
 
 @pytest.mark.parametrize(

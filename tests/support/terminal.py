@@ -3,17 +3,21 @@
 import os
 import pty
 import subprocess
+from pathlib import Path
 
 from support.command import COMMAND
 
 
-def in_terminal(*arguments: object, **environment: str) -> bytes:
-    """What a command shows in a wide terminal without colours; it has to succeed."""
+def in_terminal(
+    *arguments: object, code: int = 0, cwd: Path | None = None, **environment: str
+) -> bytes:
+    """What a command shows in a wide terminal without colours; it has to end with this code."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [COMMAND, *map(str, arguments)],
         stdout=theirs,
         stderr=theirs,
+        cwd=cwd,
         env={**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "300", **environment},
     )
     os.close(theirs)
@@ -24,5 +28,5 @@ def in_terminal(*arguments: object, **environment: str) -> bytes:
     except OSError:  # Linux's way to say that the other end is closed
         pass
     os.close(ours)
-    assert process.wait() == 0, shown
+    assert process.wait() == code, shown
     return shown
