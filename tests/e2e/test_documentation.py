@@ -38,6 +38,7 @@ NOT_RUN = {
     "clipdex index zip:///data": "needs archives; test_remote.py packs some",
     "clipdex index ./photos --engine ray --ray-gpus": "needs GPUs; test_ray_cluster.py counts some",
     "clipdex adapt text mine ./topics.csv --encoder": "needs a hub; test_text.py has a folder",
+    "clipdex adapt tune both": "takes minutes; test_tune.py moves towers of a small model",
     "clipdex adapt compare": "trains for minutes; test_compare.py runs short forms",
     "export CLIPDEX_COLLECTION='postgresql": "needs a database; test_shared_store.py has one",
     "clipdex index /mnt/photos": "of that collection",

@@ -263,12 +263,12 @@ def test_two_writers_index_overlapping_folders(
 def test_folder_above_waits_for_one_that_is_indexed(
     shared: Run, postgres: Server, url: str, photos: Path, tmp_path: Path
 ) -> None:
-    drawn(photos / "b", 400, first=1000)  # enough to be stopped in the middle
+    drawn(photos / "b", 150, first=1000)  # enough to be stopped in the middle
     inner = started(url, photos / "b", tmp_path)
     until(lambda: exists(postgres, url) and rows(postgres, url, "contents") > 0)
     for _ in range(20):
         inner.send_signal(signal.SIGSTOP)
-        assert rows(postgres, url, "contents") < 430
+        assert rows(postgres, url, "contents") < 180
         refused = shared("index", photos, code=1).stderr.decode()
         if "another program holds" not in refused:
             break
@@ -283,7 +283,7 @@ def test_folder_above_waits_for_one_that_is_indexed(
     inner.communicate(timeout=120)
     assert inner.returncode == 0
     json_lines(shared("index", photos, "--json"))
-    whole(postgres, url, 490)
+    whole(postgres, url, 240)
     assert rows(postgres, url, "roots") == 1
 
 
