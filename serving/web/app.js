@@ -7,6 +7,7 @@ import { Duplicates } from "./duplicates.js";
 import { Filters } from "./filters.js";
 import { CONFIDENT, FIRST_PAGE, Grid, UNLIKELY } from "./grid.js";
 import { JobsPanel } from "./jobs.js";
+import { Learned } from "./learned.js";
 import { Lightbox } from "./lightbox.js";
 import { OwnImage } from "./image.js";
 import { keepPage } from "./offline.js";
@@ -65,6 +66,7 @@ const selection = new Selection({
 });
 new Acts(selection, tagger);
 const duplicates = new Duplicates(tagger);
+new Learned(selection, (part) => change({ ...read(""), ...part }));
 const image = new OwnImage(() => change({ image: true, like: [], unlike: [] }));
 const filters = new Filters((part) => change(part));
 const jobs = new JobsPanel(() => search());
