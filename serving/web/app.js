@@ -291,6 +291,7 @@ $("text").addEventListener("change", () => (typing = false));
 $("search").addEventListener("submit", (event) => {
   event.preventDefault();
   typing = false;
+  typed.cancel(); // or it would search again, and clear what is selected by then
   search(TOP);
 });
 $("home").addEventListener("click", (event) => {

@@ -59,11 +59,13 @@ export function size(bytes) {
   return bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** Run `work` when `milliseconds` have passed without another call. */
+/** Run `work` when `milliseconds` have passed without another call; `cancel` keeps it from running. */
 export function debounced(work, milliseconds) {
   let timer;
-  return (...given) => {
+  const call = (...given) => {
     clearTimeout(timer);
     timer = setTimeout(() => work(...given), milliseconds);
   };
+  call.cancel = () => clearTimeout(timer);
+  return call;
 }
