@@ -14,7 +14,7 @@ from indexer.store.codec import Ids, Scores
 from search.hits import LIKELY, Hit, Results
 from search.request import SearchRequest
 
-from .named import Named, named
+from .named import MIN_SHARE, Named, named
 from .ranking import Ranking
 
 # The constant of the paper.
@@ -40,7 +40,7 @@ class FusedRanking(Ranking):
 
         Its minimum relevance is 0.
         """
-        return replace(super().results(request), total_named=len(self._named.ids))
+        return replace(super().results(request), total_named=self._named.count)
 
     def _hits(self, count: int) -> list[Hit]:
         return [
@@ -59,13 +59,23 @@ class FusedRanking(Ranking):
         named_scores, named_ids = self.index.search(
             self.vector, len(self._named.ids), without=self._hidden, among=self._named.ids
         )
-        worth = self._named.worth[np.searchsorted(self._named.ids, named_ids)]
+        at = np.searchsorted(self._named.ids, named_ids)
         # Among those of equal worth, what shows the text better comes first.
-        by_worth = np.argsort(-worth, kind="stable")[:MAX_NAMED]
+        by_worth = np.argsort(-self._named.worth[at], kind="stable")[:MAX_NAMED]
+        matching = self._matching(scores, ids)[:MAX_SHOWING]
         fused: dict[int, float] = {}
-        for found in (self._matching(scores, ids)[:MAX_SHOWING], named_ids[by_worth]):
-            for rank, number in enumerate(found.tolist(), start=1):
-                fused[number] = fused.get(number, 0.0) + 1 / (RANK_CONSTANT + rank)
+        for found, weights in (
+            (matching, np.ones(len(matching))),
+            (named_ids[by_worth], self._named.share[at][by_worth]),
+        ):
+            for rank, (number, weight) in enumerate(
+                zip(found.tolist(), weights.tolist(), strict=True), start=1
+            ):
+                fused[number] = fused.get(number, 0.0) + weight / (RANK_CONSTANT + rank)
+        # What holds little of the text moves matches, and is none itself.
+        weak = set(self._named.ids[self._named.share < MIN_SHARE].tolist())
+        weak.difference_update(matching.tolist())
+        fused = {number: score for number, score in fused.items() if number not in weak}
         shown = dict(zip(named_ids.tolist(), named_scores.tolist(), strict=True))
         shown.update(zip(ids.tolist(), scores.tolist(), strict=True))
         first = sorted(fused, key=lambda number: (-fused[number], -shown[number], number))
@@ -92,4 +102,4 @@ class FusedRanking(Ranking):
         keep = ~np.isin(found.ids, self._hidden)
         if self.among is not None:
             keep &= np.isin(found.ids, self.among)
-        return Named(found.ids[keep], found.worth[keep], found.places[keep])
+        return Named(found.ids[keep], found.worth[keep], found.share[keep], found.places[keep])

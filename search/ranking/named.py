@@ -1,7 +1,7 @@
 """Images that the words of a query name: by file, folder, tag, or camera and lens."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -24,6 +24,8 @@ MAX_SHARE = 0.5
 # holds all kinds of images.
 WORTH = {"tag": 3.0, "name": 2.0, "camera": 2.0, "folder": 1.0}
 PLACES = tuple(WORTH)
+# What an image has to hold of a text, by the rarity of its words, to be found by its name alone.
+MIN_SHARE = 0.5
 # Words that stand in questions and say nothing by themselves.
 COMMON = frozenset(
     words_of(
@@ -40,17 +42,25 @@ class Named:
     Attributes:
         ids: `(n,)`, ascending.
         worth: `(n,)`: the sum over the words of how rare each is and where it stands.
+        share: `(n,)`: how much of what the text says they hold, from 0 to 1: the rare words of it
+            weigh more, and those that no image is named by most.
         places: `(n,)`: a bit for each of PLACES where a word stands.
     """
 
     ids: Ids
     worth: NDArray[np.float64]
+    share: NDArray[np.float64]
     places: NDArray[np.int64]
 
+    @property
+    def count(self) -> int:
+        """How many images are found by their names alone."""
+        return int((self.share >= MIN_SHARE).sum())
+
     def places_of(self, number: int) -> tuple[str, ...]:
-        """Return where the words stand of which one names an image."""
+        """Return where the words stand by which an image is found."""
         at = int(np.searchsorted(self.ids, number))
-        if at == len(self.ids) or self.ids[at] != number:
+        if at == len(self.ids) or self.ids[at] != number or self.share[at] < MIN_SHARE:
             return ()
         return tuple(place for bit, place in enumerate(PLACES) if self.places[at] >> bit & 1)
 
@@ -63,36 +73,37 @@ def named(catalog: StoreReader, text: str) -> Named:
     """
     total = catalog.image_count()
     most = int(min(MAX_IMAGES, max(1, MAX_SHARE * total)))
-    found_ids, found_worth, found_places = [_none()], [_none(float)], [_none()]
-
-    def add(ids: Ids, worth: float, bit: int) -> None:
-        found_ids.append(ids)
-        found_worth.append(np.full(len(ids), worth))
-        found_places.append(np.full(len(ids), 1 << bit))
-
+    parts: list[tuple[Ids, float, float, int]] = []  # ids, worth, rarity, bit of the place
+    said = 0.0
     for word in _telling(text):
         found = [
             np.unique(np.fromiter(islice(ids, most + 1), dtype=np.int64))
             for ids in _by_place(catalog, word)
         ]
         count = len(np.unique(np.concatenate(found)))
-        if not 0 < count <= most:
+        if count > most:
             continue
-        rarity = math.log(1 + total / count)
-        seen = _none()
+        rarity = math.log(1 + total / max(count, 1))
+        said += rarity
+        seen: Ids = np.empty(0, dtype=np.int64)
         for bit, (place, ids) in enumerate(zip(PLACES, found, strict=True)):
-            add(np.setdiff1d(ids, seen), rarity * WORTH[place], bit)
-            add(np.intersect1d(ids, seen), 0.0, bit)
+            parts.append((np.setdiff1d(ids, seen), rarity * WORTH[place], rarity, 1 << bit))
+            parts.append((np.intersect1d(ids, seen), 0.0, 0.0, 1 << bit))
             seen = np.union1d(seen, ids)
-    ids, at = np.unique(np.concatenate(found_ids), return_inverse=True)
-    worth, places = np.zeros(len(ids)), np.zeros(len(ids), dtype=np.int64)
-    np.add.at(worth, at, np.concatenate(found_worth))
-    np.bitwise_or.at(places, at, np.concatenate(found_places))
-    return Named(ids, worth, places)
+    ids, at = np.unique(
+        np.concatenate([np.empty(0, dtype=np.int64), *(part[0] for part in parts)]),
+        return_inverse=True,
+    )
+    sizes = [len(part[0]) for part in parts]
+    worth, share, places = np.zeros(len(ids)), np.zeros(len(ids)), np.zeros(len(ids), np.int64)
+    np.add.at(worth, at, _repeated([part[1] for part in parts], sizes, np.float64))
+    np.add.at(share, at, _repeated([part[2] for part in parts], sizes, np.float64))
+    np.bitwise_or.at(places, at, _repeated([part[3] for part in parts], sizes, np.int64))
+    return Named(ids, worth, share / said if said else share, places)
 
 
-def _none(dtype: type = np.int64) -> NDArray[Any]:
-    return np.empty(0, dtype=dtype)
+def _repeated(values: Sequence[float], sizes: Sequence[int], dtype: Any) -> NDArray[Any]:
+    return np.repeat(np.array(values, dtype=dtype), np.array(sizes, dtype=np.int64))
 
 
 def _telling(text: str) -> Iterator[str]:

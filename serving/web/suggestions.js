@@ -13,10 +13,15 @@ export class Suggestions {
     this.current = new AbortController();
     this.chosen = -1;
     this.list = [];
+    this.settled = null; // what was searched for by Enter
     const ask = debounced(() => this.ask(), WAIT);
     $("text").addEventListener("input", ask);
     $("text").addEventListener("keydown", (event) => this.key(event));
     $("text").addEventListener("blur", () => this.hide());
+    $("search").addEventListener("submit", () => {
+      this.settled = $("text").value;
+      this.hide();
+    });
     // The box keeps the focus, so that typing goes on.
     $("suggestions").addEventListener("mousedown", (event) => event.preventDefault());
   }
@@ -25,10 +30,12 @@ export class Suggestions {
     this.current.abort();
     const { signal } = (this.current = new AbortController());
     const text = $("text").value;
+    if (text === this.settled) return;
+    this.settled = null;
     if (document.activeElement !== $("text") || $("text").selectionEnd < text.length) return this.hide();
     try {
       const { suggestions } = await get(`v1/suggestions?${new URLSearchParams({ q: text })}`, signal);
-      if (!signal.aborted && $("text").value === text) this.show(suggestions);
+      if (!signal.aborted && $("text").value === text && text !== this.settled) this.show(suggestions);
     } catch {
       this.hide(); // the text can be typed without them
     }
