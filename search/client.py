@@ -90,6 +90,7 @@ def _filter_to_wire(chosen: Filter) -> dict[str, Any]:
         "names": list(chosen.names),
         "below": list(chosen.below),
         "cameras": list(chosen.cameras),
+        "on": chosen.on,
         "unless": list(map(_filter_to_wire, chosen.unless)),
     }
 

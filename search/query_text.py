@@ -22,6 +22,7 @@ FIELDS = {
     "lens": "cameras",
     "before": "before",
     "after": "since",
+    "on": "on",
 }
 PART = re.compile(
     r"(?<!\S)(?P<minus>-)?"
@@ -63,6 +64,8 @@ class QueryText:
         for field, value in self.conditions:
             if field in ("since", "before"):
                 chosen = chosen.within(**{field: value})
+            elif field == "on":
+                chosen = replace(chosen, on=value)
             else:
                 chosen = replace(chosen, **{field: (*getattr(chosen, field), value)})  # type: ignore[arg-type]
         left_out = [
@@ -75,10 +78,10 @@ class QueryText:
 def parse(text: str) -> QueryText:
     """Take a text apart.
 
-    `name:`, `in:` (or `folder:`), `tag:`, `camera:` (or `lens:`), `before:` and `after:` are
-    conditions, with quotation marks around a value that has spaces; a minus sign before one turns
-    it round, and before a word steers away from it. Whatever else has a colon is a word as any
-    other; a condition without a value, which somebody may still be typing, is left out.
+    `name:`, `in:` (or `folder:`), `tag:`, `camera:` (or `lens:`), `before:`, `after:` and `on:`
+    are conditions, with quotation marks around a value that has spaces; a minus sign before one
+    turns it round, and before a word steers away from it. Whatever else has a colon is a word as
+    any other; a condition without a value, which somebody may still be typing, is left out.
     """
     words: list[str] = []
     without: list[str] = []

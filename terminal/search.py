@@ -102,10 +102,10 @@ def search(
     is when it was taken, as it or its name says; else when its file last changed. Without a text
     and an image, those that meet the other conditions are listed, the newest first.
 
-    Conditions may stand in the text: name:, in:, tag:, camera:, before: and after: before a value,
-    in quotation marks where it has spaces; in quoted text, -word steers away from it, and -tag:x
-    leaves out what has that tag. They compare the beginnings of words, in any case and with any
-    accents.
+    Conditions may stand in the text: name:, in:, tag:, camera:, before:, after: and on: before a
+    value, in quotation marks where it has spaces; in quoted text, -word steers away from it, and
+    -tag:x leaves out what has that tag. They compare the beginnings of words, in any case and with
+    any accents.
 
     Example: clipdex search a dog on a beach --not people -k 5
 

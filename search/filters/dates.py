@@ -16,6 +16,9 @@ WRITTEN = re.compile(
     r"(?:\s*(Z|[+-]\d{2}:?\d{2}))?",
     re.IGNORECASE,
 )
+DAY = re.compile(r"(\d{1,2})-(\d{1,2})")
+# Of its days, each year has some or all.
+LEAP_YEAR = 2000
 AGO = re.compile(r"(\d{1,5})\s*([dwmy])(?:\s+ago)?", re.IGNORECASE)
 
 
@@ -43,6 +46,25 @@ def until(text: str, *, now: datetime | None = None) -> Moment:
         QueryError: This is not a date.
     """
     return _moment(text, now, end=True)
+
+
+def day_of_year(text: str, *, now: datetime | None = None) -> tuple[int, int]:
+    """Return the month and the day that a text names, as `07-14` or `today`.
+
+    Raises:
+        QueryError: This is no day.
+    """
+    if text.strip().lower() == "today":
+        today = now or datetime.now()
+        return today.month, today.day
+    match = DAY.fullmatch(text.strip())
+    try:
+        day = datetime(LEAP_YEAR, int(match[1]), int(match[2])) if match else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise QueryError(f"{text!r} is not a date of every year: use 07-14 or today")
+    return day.month, day.day
 
 
 def _moment(text: str, now: datetime | None, *, end: bool) -> Moment:

@@ -48,6 +48,7 @@ class Filter:
             with any accents; one or several.
         below: Likewise, in the folders above the file.
         cameras: Likewise, in the names of the camera's body and lens.
+        on: A day of the year, as `07-14` or `today`, on which the image was taken in any year.
         unless: Filters none of which an image passes.
 
     Raises:
@@ -66,6 +67,7 @@ class Filter:
     names: Sequence[str] = ()
     below: Sequence[str] = ()
     cameras: Sequence[str] = ()
+    on: str | None = None
     unless: "Sequence[Filter]" = ()
 
     def __post_init__(self) -> None:
@@ -75,6 +77,8 @@ class Filter:
             object.__setattr__(self, name, tuple(map(valid_text, several(getattr(self, name)))))
         object.__setattr__(self, "unless", tuple(self.unless))
         object.__setattr__(self, "tags", tuple(map(checked_tag, several(self.tags))))
+        if self.on is not None:
+            dates.day_of_year(self.on)
         since, until = self._moments()
         if since and until and since.wall >= until.wall and since.instant >= until.instant:
             raise QueryError(
@@ -85,7 +89,7 @@ class Filter:
             parse(pattern, ())
 
     def __bool__(self) -> bool:
-        contents = self.tags or self.cameras or self.unless or len(self.among)
+        contents = self.tags or self.cameras or self.on or self.unless or len(self.among)
         return bool(self._about_files or contents)
 
     @property
@@ -119,6 +123,8 @@ class Filter:
         more = [*map(catalog.contents_with_own_label, self.tags), *self.among]
         if self.cameras:
             more += [contents_by_camera(catalog, words) for words in self.cameras]
+        if self.on is not None:
+            more.append(_taken_on(catalog, *dates.day_of_year(self.on)))
         conditions = self._conditions(catalog)
         passing: Iterable[int]
         if self.exclude:
@@ -180,3 +186,17 @@ class Filter:
             return Exclusions(roots[root], rules)
 
         return lambda root, path: of(root).cover_file(path)
+
+
+def _taken_on(catalog: "StoreReader", month: int, day: int) -> "Ids":
+    """Return the contents, `(n,)` ascending, taken on a day of any year."""
+    import numpy as np
+
+    ids, seconds = catalog.dated()
+    days = seconds.astype("M8[s]").astype("M8[D]")
+    months = days.astype("M8[M]")
+    same = (months.astype(np.int64) % 12 == month - 1) & (
+        (days - months.astype("M8[D]")).astype(np.int64) == day - 1
+    )
+    found: Ids = np.sort(ids[same])
+    return found

@@ -22,7 +22,9 @@ async def search(
     """Search with query parameters."""
     began = time.perf_counter()
     request = request_of_query(query, absolute=service.settings.expose_paths)
-    if (query.q is None and not query.without) or request.lists:
+    # A text that says no more than conditions asks for nothing.
+    asks = request.text if query.names else query.q is not None
+    if not (asks or request.without):
         results = await service.search.newest(request)
         return await answer(service, echo(query), results, began, scored=False)
     results = await service.search.search(request)

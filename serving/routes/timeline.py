@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import Query
 
+from indexer.errors import QueryError
+from search.query_text import parse
 from search.request import parse_label_threshold
 from serving.authentication import protected_router
 from serving.schemas import requests, responses
@@ -20,6 +22,11 @@ async def timeline(
 ) -> responses.TimelineAnswer:
     """Return the months with images."""
     chosen = filter_of(query, absolute=service.settings.expose_paths)
+    if query.q is not None:
+        said = parse(query.q)
+        if said.text or said.without:
+            raise QueryError("q: a timeline takes conditions, such as in:Italy, and no other words")
+        chosen = said.narrow(chosen)
     labels = [parse_label_threshold(label) for label in query.label]
     found = await months_of(service.search, chosen, labels)
     months = [responses.TimelineMonth.model_validate(month) for month in found]

@@ -123,9 +123,9 @@ Tagged = Annotated[
 Names = Annotated[
     bool,
     Field(
-        description="Read the text as the page does: `name:`, `in:`, `tag:`, `camera:`, `before:` "
-        "and `after:` are conditions, `-word` steers away; and find, too, the images whose names, "
-        "folders, tags or cameras hold its words."
+        description="Read the text as the page does: `name:`, `in:`, `tag:`, `camera:`, `before:`, "
+        "`after:` and `on:` are conditions, `-word` steers away; and find, too, the images whose "
+        "names, folders, tags or cameras hold its words."
     ),
 ]
 
@@ -157,6 +157,8 @@ class SuggestionsQuery(Strict):
 
 class TimelineQuery(Strict):
     """Which images count."""
+
+    q: Text | None = Field(None, description="Conditions as the page reads them, and nothing else.")
 
     folders: Folders = []
     since: Since = None

@@ -105,6 +105,13 @@ async function ask(k, offset, signal) {
   return post("v1/search", body, signal);
 }
 
+/** Return what a timeline of all that is listed is asked for by. */
+function timelineOf(state) {
+  const given = conditions(state);
+  if (state.q.trim()) given.set("q", state.q);
+  return given;
+}
+
 /** Search, and scroll to a place of the answer; where none is named, stay. */
 async function search(place = null) {
   current.abort();
@@ -116,7 +123,7 @@ async function search(place = null) {
   try {
     const [answer, spread] = await Promise.all([
       ask(FIRST_PAGE, 0, signal),
-      lists(state) ? get(`v1/timeline?${conditions(state)}`, signal) : null,
+      lists(state) ? get(`v1/timeline?${timelineOf(state)}`, signal) : null,
     ]);
     if (signal.aborted) return;
     $("message").hidden = true;
@@ -129,6 +136,7 @@ async function search(place = null) {
     if (state.open) await grid.settled();
     if (signal.aborted) return;
     await summarise(answer, signal);
+    offerToday(signal).catch(() => {}); // nothing waits for it
     if (state.open && lightbox.hit?.id !== state.open) await lightbox.show(state.open);
   } catch (problem) {
     if (problem.name !== "AbortError" && !signal.aborted) fail(problem);
@@ -186,6 +194,15 @@ function remover(text, removed) {
     (left[Math.min(at, left.length - 1)] ?? $("results")).focus({ preventScroll: true });
   });
   return close;
+}
+
+/** Offer what was taken on this day of other years, too, where all images are shown. */
+async function offerToday(signal) {
+  $("today").hidden = true;
+  if (state.q || !lists(state) || isFiltered(state)) return;
+  const { total } = await get("v1/timeline?q=on:today", signal);
+  $("today").textContent = `On this day: ${plural(total, "image")}`;
+  $("today").hidden = !total;
 }
 
 async function summarise(answer, signal) {
@@ -294,6 +311,7 @@ $("search").addEventListener("submit", (event) => {
   typed.cancel(); // or it would search again, and clear what is selected by then
   search(TOP);
 });
+$("today").addEventListener("click", () => change({ q: "on:today" }));
 $("home").addEventListener("click", (event) => {
   event.preventDefault();
   go(read(""));

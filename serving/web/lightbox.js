@@ -130,7 +130,7 @@ export class Lightbox {
     const rows = [
       ["Match", relevance === null || relevance === undefined ? null : percent(relevance)],
       ["Folder", this.folder(details.path)],
-      [details.dated_by === "file" ? "File date" : "Taken", details.taken_at?.replace("T", " ").replace(/[+-]\d\d:\d\d$/, "")],
+      [details.dated_by === "file" ? "File date" : "Taken", details.taken_at?.replace("T", " ").replace(/[+-]\d\d:\d\d$/, "").replace(" 00:00:00", "")],
       ["Size", `${details.width} × ${details.height}`],
       ["File", `${details.format}, ${size(details.size_bytes)}`],
       ["Camera", camera],

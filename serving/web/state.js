@@ -94,8 +94,13 @@ export function parameters(state, k, offset) {
   return made;
 }
 
+// Conditions as the server reads them (`search/query_text.py`): a text of nothing else lists images.
+const CONDITIONS = /^(\s*-?(name|in|folder|tag|camera|lens|before|after|on):("[^"]*"|\S*))*\s*$/i;
+
 /** Return whether all images are listed, newest first. @param {State} state */
-export const lists = (state) => !asks(state) && !state.without.length;
+export const lists = (state) => !(asks(state) && !conditional(state)) && !state.without.length;
+
+const conditional = (state) => CONDITIONS.test(state.q) && !state.like.length && !state.image;
 
 /** Return whether anything is searched for, rather than showing the newest images. @param {State} state */
 export const asks = (state) => Boolean(state.q.trim() || state.like.length || state.image);

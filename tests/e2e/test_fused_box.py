@@ -84,6 +84,9 @@ CONDITIONS = {
     'in:garage -tag:"for sale"': {"brick.png"},
     "after:2019-07-14 before:2019-07-15": {"coffee.png"},
     "before:2019-07-14 name:img": set(),
+    "on:07-14 in:roma": {"coffee.png"},
+    "on:7-13 in:roma": set(),
+    "in:roma -on:07-14": set(),
     "name:nothing-of-the-kind": set(),
 }
 
@@ -173,6 +176,16 @@ def test_conditions(server: Served, text: str) -> None:
     assert set(sources(with_words)) == CONDITIONS[text]
 
 
+def test_a_timeline_of_conditions(server: Served) -> None:
+    def months(text: str) -> dict[str, int]:
+        answer = server.get("/v1/timeline", params={"q": text}).json()
+        return {one["month"]: one["count"] for one in answer["months"]}
+
+    assert months("in:roma") == {"2019-07": 1}
+    assert sum(months("in:italy").values()) == 2
+    assert months("name:nothing-of-the-kind") == {}
+
+
 def test_a_minus_sign_steers_away(server: Served) -> None:
     plain = {hit["id"]: hit["score"] for hit in asked(server, "an animal")["hits"]}
     steered = {hit["id"]: hit["score"] for hit in asked(server, "an animal -cat")["hits"]}
@@ -190,7 +203,9 @@ def test_text_is_taken_as_it_is_without_names(server: Served) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("text", ["before:soon", "after:2024-13", "after:2024 before:2023"])
+@pytest.mark.parametrize(
+    "text", ["before:soon", "after:2024-13", "after:2024 before:2023", "on:02-30"]
+)
 def test_dates_that_are_none_are_refused(server: Served, text: str) -> None:
     refused = server.get("/v1/search", params={"q": text, "names": True})
     assert refused.status_code == 422
@@ -201,8 +216,10 @@ def test_dates_that_are_none_are_refused(server: Served, text: str) -> None:
     "text", ["tag:", "name:", '"', "-", "--", 'name:"', "in:*", "a:b:c", "name:" + "x" * 1900]
 )
 def test_whatever_is_typed_is_answered(server: Served, text: str) -> None:
-    answer = server.get("/v1/search", params={"q": f"dog {text}", "names": True})
-    assert answer.status_code == 200, answer.text
+    for whole in (text, f"dog {text}"):
+        for more in ({}, {"min_relevance": 0.5}):
+            answer = server.get("/v1/search", params={"q": whole, "names": True, **more})
+            assert answer.status_code == 200, answer.text
 
 
 def test_the_command_has_the_same_grammar(library: tuple[Path, Path], server: Served) -> None:
