@@ -196,11 +196,12 @@ def test_foreign_hosts_and_origins_are_refused(served: Served) -> None:
     assert "content-security-policy" in page.headers
     evil = {"Origin": "https://evil.example"}
     refused(served.post("/v1/search/image", json={}, headers=evil), 403)
-    changing = ("/v1/index", "/v1/session", "/v1/images/tags")
+    changing = ("/v1/index", "/v1/session", "/v1/images/tags", "/v1/concepts", "/v1/heads")
     for path in (*changing, "/v1/search", "/v1/label", "/v1/classify-text", "/v1/download"):
         refused(served.post(path, json={}, headers=evil), 403)
         refused(served.post(path, json={}, headers={"Origin": "null"}), 403)
         refused(served.post(path, json={}, headers={"Sec-Fetch-Site": "cross-site"}), 403)
+    refused(httpx.delete(f"{served.url}/v1/learned/rex", headers=evil), 403)
     # What a form of another site's page can send without asking.
     plain = {"Content-Type": "text/plain", "Sec-Fetch-Site": "cross-site"}
     body = b'{"image_ids": [1], "add": ["hidden"]}'
@@ -231,6 +232,7 @@ def test_foreign_hosts_and_origins_are_refused(served: Served) -> None:
         "/v1/download?ids=1,..%2f..%2fetc%2fpasswd",
         "/v1/download/..%2f..%2fetc%2fpasswd",
         "/v1/tags/..%2f..%2fetc%2fpasswd",
+        "/v1/learned/..%2f..%2fcatalogue.sqlite3",
     ],
 )
 def test_paths_lead_nowhere_else(served: Served, path: str) -> None:
