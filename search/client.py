@@ -18,7 +18,7 @@ from indexer.store.paths import is_absolute
 from indexer.store.records import MAX_INTEGER
 from search.filters.filter import Filter
 
-from .hits import Hit, Results
+from .hits import PLACES, Hit, Results
 from .request import SearchRequest
 from .socket_path import socket_path
 
@@ -162,8 +162,9 @@ def hit_from_wire(wire: Any) -> Hit:
         if hit.values.keys() != Hit.__dataclass_fields__.keys():
             raise WireError("a hit has other entries")
         paths, times = hit.texts("raw_paths"), hit.items("file_times")
-        if not paths:
-            raise WireError("a hit has no path")
+        found_by = hit.texts("found_by")
+        if not paths or not set(found_by) <= set(PLACES):
+            raise WireError("a hit has no path, or was found by something else")
         return Hit(
             rank=hit.integer("rank", 0, MAX_INTEGER),
             id=hit.integer("id", 0, MAX_INTEGER),
@@ -179,7 +180,7 @@ def hit_from_wire(wire: Any) -> Hit:
             if hit.has("collapsed")
             else None,
             digest=bytes.fromhex(hit.text("digest")),
-            found_by=tuple(hit.texts("found_by")),
+            found_by=found_by,
         )
     except ValueError as exc:
         raise WireError(f"not a hit: {exc}") from exc

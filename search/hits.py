@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # brings NumPy, which hits that come from a server do not nee
     from indexer.store.records import Content
 
 EPOCH = datetime(1970, 1, 1)
+# Where a query's words may stand of which one names an image.
+PLACES = ("tag", "name", "camera", "folder")
 # Images of at least this relevance are called matches.
 LIKELY = 0.5
 # Where the best hit has less, nothing in the collection matches; up to the second, nothing is said

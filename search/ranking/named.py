@@ -14,6 +14,7 @@ from indexer.store.paths import found_in, words_of
 from indexer.store.protocol import StoreReader
 from indexer.store.records import FileConditions, Words
 from search.filters.cameras import contents_by_camera
+from search.hits import PLACES
 
 # Further words of a text are not looked up.
 MAX_WORDS = 16
@@ -22,8 +23,7 @@ MAX_IMAGES = 20_000
 MAX_SHARE = 0.5
 # What a place is worth beside the others: people choose tags, cameras number files, and a folder
 # holds all kinds of images.
-WORTH = {"tag": 3.0, "name": 2.0, "camera": 2.0, "folder": 1.0}
-PLACES = tuple(WORTH)
+WORTH = {"tag": 3.0, "name": 2.0, "camera": 2.0, "folder": 1.0}  # of PLACES, in their order
 # What an image has to hold of a text, by the rarity of its words, to be found by its name alone.
 MIN_SHARE = 0.5
 # Words that stand in questions and say nothing by themselves.

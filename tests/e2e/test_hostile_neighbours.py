@@ -91,7 +91,7 @@ def runtime() -> Iterator[Path]:
 HIT = {
     "rank": 1, "id": 1, "raw_paths": ["L2EvYi5wbmc="], "score": 0.5, "relevance": 0.5, "width": 1,
     "height": 1, "file_times": [0], "capture_seconds": None, "capture_offset": None,
-    "collapsed": None, "digest": "00",
+    "collapsed": None, "digest": "00", "found_by": [],
 }  # fmt: skip
 ANSWER = {"hits": [HIT], "total": 1, "total_matches": None}
 
@@ -110,6 +110,8 @@ def test_a_forged_answer_is_not_printed(photos_indexed: tuple[Path, Path], runti
         ANSWER | {"hits": [HIT | {"score": float("nan")}]},
         ANSWER | {"hits": [HIT | {"id": "1; drop"}]},
         ANSWER | {"hits": [HIT | {"more": 1}]},
+        ANSWER | {"hits": [HIT | {"found_by": ["\x1b[31m"]}]},
+        ANSWER | {"total_named": "1"},
         ANSWER | {"total": -1},
         ANSWER | {"total_matches": "1"},
         ANSWER | {"more": 1},
