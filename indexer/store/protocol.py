@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Scope,
         Shard,
         VectorFile,
+        Words,
     )
     from .rows import Exclusion, FileRow, NewContent, SavedLabel, StoredFile, Task
     from .tables.contents import GrayThumbnails
@@ -193,6 +194,12 @@ class StoreReader(Protocol):
 
     def contents_meeting(self, conditions: FileConditions) -> Iterator[int]:
         """Yield the contents of the files that meet all conditions, some repeatedly."""
+
+    def contents_named(self, words: Words, limit: int) -> Ids:
+        """Return the contents `(n,)`, ascending, with a file whose path has these words.
+
+        About `limit` of them are enough.
+        """
 
     @property
     def knows_words(self) -> bool:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from indexer.store.codec import Ids
 from indexer.store.paths import found_in, words_of
 from indexer.store.protocol import StoreReader
-from indexer.store.records import FileConditions, Words
+from indexer.store.records import Words
 from search.filters.cameras import contents_by_camera
 from search.hits import PLACES
 
@@ -76,11 +76,8 @@ def named(catalog: StoreReader, text: str) -> Named:
     parts: list[tuple[Ids, float, float, int]] = []  # ids, worth, rarity, bit of the place
     said = 0.0
     for word in _telling(text):
-        found = [
-            np.unique(np.fromiter(islice(ids, most + 1), dtype=np.int64))
-            for ids in _by_place(catalog, word)
-        ]
-        count = len(np.unique(np.concatenate(found)))
+        found = _by_place(catalog, word, most)
+        count = len(_joined(found))
         if count > most:
             continue
         rarity = math.log(1 + total / max(count, 1))
@@ -116,27 +113,35 @@ def _telling(text: str) -> Iterator[str]:
             yield " ".join(parts)
 
 
-def _by_place(catalog: StoreReader, word: str) -> Iterator[Iterable[int]]:
-    """Yield the contents that a word names, for each of PLACES."""
+def _by_place(catalog: StoreReader, word: str, most: int) -> list[Ids]:
+    """Return the contents that a word names, ascending, for each of PLACES; some if too many."""
     forms = _forms(word)
     labels = [
         label
         for label, _ in catalog.own_label_counts()
         if any(found_in(form, label, whole=True) for form in forms)
     ]
-    yield (int(number) for label in labels for number in catalog.contents_with_own_label(label))
-    yield _in_paths(catalog, forms, "name")
-    yield (
-        int(number) for form in forms for number in contents_by_camera(catalog, form, whole=True)
+    return [
+        _joined(catalog.contents_with_own_label(label) for label in labels),
+        _in_paths(catalog, forms, "name", most),
+        _joined(contents_by_camera(catalog, form, whole=True) for form in forms),
+        _in_paths(catalog, forms, "folder", most),
+    ]
+
+
+def _in_paths(
+    catalog: StoreReader, forms: Sequence[str], place: Literal["name", "folder"], most: int
+) -> Ids:
+    if not catalog.knows_words:
+        return _joined(())
+    return _joined(
+        catalog.contents_named(Words(form, place, whole=True), most + 1) for form in forms
     )
-    yield _in_paths(catalog, forms, "folder")
 
 
-def _in_paths(catalog: StoreReader, forms: list[str], place: str) -> Iterator[int]:
-    if catalog.knows_words:
-        for form in forms:
-            words = Words(form, "name" if place == "name" else "folder", whole=True)
-            yield from catalog.contents_meeting(FileConditions(words=[words]))
+def _joined(parts: Iterable[Ids]) -> Ids:
+    """Return all ids of several arrays, ascending, each once."""
+    return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *parts]))
 
 
 def _forms(word: str) -> list[str]:

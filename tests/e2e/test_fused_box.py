@@ -304,6 +304,7 @@ def test_the_box_of_the_page(server: Served) -> None:
         page.fill("#text", "in:ital")
         option = page.get_by_role("option", name="Italy 2019")
         expect(option).to_be_visible()
+        expect(page.locator("#grid")).not_to_have_class("stale")
         assert serious_findings(page) == []
         page.keyboard.press("ArrowDown")
         expect(option).to_have_attribute("aria-selected", "true")

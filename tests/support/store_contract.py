@@ -451,6 +451,11 @@ class StoreContract:
             assert found(Words("albums", "folder")) == set()
             for nothing in ("", "*", '" "', "\0", '" NOT "', "-"):
                 assert found(Words(nothing, "name")) == set()
+            for words in (Words("2034", "name"), Words("zurich", "folder"), Words("zzz", "name")):
+                named = store.contents_named(words, 100)
+                conditions = FileConditions(words=[words])
+                assert named.tolist() == sorted(set(store.contents_meeting(conditions)))
+            assert len(store.contents_named(Words("2019", "folder"), 2)) == 2
             both = Words("zurich", "folder"), Words("boat", "name")
             assert found(*both) == {paths[3]}
 

@@ -313,12 +313,17 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
         """Whether files are found by the words of their paths."""
         return True
 
-    def _words_condition(self, words: Words) -> Condition:
+    _joined = "string_agg(content::text, ',')"
+
+    def _words_condition(self, words: Words, limit: int | None) -> Condition:
         wanted = words_of(words.text)
         if not wanted:
             return "false", ()
         query = " <-> ".join(wanted) + ("" if words.whole else ":*")
-        return f"{words.place}_words @@ to_tsquery('simple', ?)", (query,)
+        found = f"{words.place}_words @@ to_tsquery('simple', ?)"
+        if limit is None:
+            return found, (query,)
+        return f"files.id IN (SELECT id FROM files WHERE {found} LIMIT ?)", (query, limit)
 
     def move_root(self, number: int, folder: bytes) -> None:
         """Enter that a root lies at another path, and takes in the roots below it there."""

@@ -5,9 +5,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from indexer.errors import QueryError
 from indexer.store.clock import latest_believable
-from indexer.store.codec import damaged_row
+from indexer.store.codec import Ids, damaged_row
 from indexer.store.paths import display, is_absolute
 from indexer.store.records import (
     MAX_INTEGER,
@@ -321,9 +323,28 @@ class FileTables(Tables):
             tuple(value for _, values in parts for value in values),
         )
 
-    def _condition_of(self, words: Words) -> Condition:
-        """Return SQL that holds for files whose path has these words."""
-        text, values = self._words_condition(words)
+    def contents_named(self, words: Words, limit: int) -> Ids:
+        """Return the contents `(n,)`, ascending, with a file whose path has these words.
+
+        Args:
+            words: The words.
+            limit: About how many are enough, where there are more.
+        """
+        condition, values = self._condition_of(words, limit)
+        # One row, since many would take longer to fetch than to find.
+        joined = self._value(
+            f"SELECT {self._joined} FROM (SELECT DISTINCT content FROM files "
+            f"WHERE content IS NOT NULL AND {condition}) AS found",
+            values,
+        )
+        return np.sort(np.array((joined or "").split(",") if joined else [], dtype=np.int64))
+
+    # SQL for all values of the column `content` as one text, with commas between them.
+    _joined = "group_concat(content, ',')"
+
+    def _condition_of(self, words: Words, limit: int | None = None) -> Condition:
+        """Return SQL that holds for files whose path has these words; for so many at most."""
+        text, values = self._words_condition(words, limit)
         roots: list[int] = []
         if words.place == "folder":
             from indexer.store.paths import found_in  # few searches ask for names
@@ -341,7 +362,7 @@ class FileTables(Tables):
         """Whether files are found by the words of their paths."""
         return self._value("SELECT 1 FROM sqlite_master WHERE name = 'path_words'") is not None
 
-    def _words_condition(self, words: Words) -> Condition:
+    def _words_condition(self, words: Words, limit: int | None) -> Condition:
         if not self.knows_words:
             raise QueryError(
                 "an older clipdex wrote this collection, which kept no words of names: run "
@@ -349,8 +370,11 @@ class FileTables(Tables):
             )
         phrase = words.text.replace("\0", " ").replace('"', '""')
         return (
-            "files.id IN (SELECT rowid FROM path_words WHERE path_words MATCH ?)",
-            (f'{words.place} : "{phrase}"' + ("" if words.whole else " *"),),
+            "files.id IN (SELECT rowid FROM path_words WHERE path_words MATCH ? LIMIT ?)",
+            (
+                f'{words.place} : "{phrase}"' + ("" if words.whole else " *"),
+                -1 if limit is None else limit,
+            ),
         )
 
 
