@@ -132,7 +132,10 @@ class EnginePool:
             return self._encoders[model.fingerprint]
 
     def close(self) -> None:
-        """End the threads and close the catalogs."""
+        """End the threads and close the catalogs; what waits is not done any more."""
+        with self._turns:
+            while self._asked:
+                self._asked.popleft()[1].cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)
         for engine in self._open:
             engine.close()
