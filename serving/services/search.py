@@ -71,6 +71,7 @@ class SearchService:
         self._images = ThreadPoolExecutor(settings.threads, thread_name_prefix="images")
         self._images_pending = 0
         self._ranking = 0
+        self._unseen: dict[int, EncodedQuery] = {}  # queries of texts that no engine has come to
         self._none_ranked = asyncio.Event()
 
     @property
@@ -247,8 +248,13 @@ class SearchService:
     async def _rank(self, encoded: EncodedQuery) -> Results:
         def rank(engine: Engine) -> Results:
             with self.metrics.seconds.labels("rank").time():
+                if id(encoded) in self._unseen:
+                    together, self._unseen = self._unseen, {}
+                    engine.look_ahead(list(together.values()))
                 return engine.answer(encoded)
 
+        if encoded.query.kind == "text":
+            self._unseen[id(encoded)] = encoded
         self._ranking += 1
         self._none_ranked.clear()
         try:
