@@ -355,10 +355,10 @@ class Engine:
         Args:
             queries: Of texts alone, encoded elsewhere.
         """
-        if self._estimator is None or self._estimator[0] is None or len(queries) < 2:
+        same = [one for one in queries if one.fingerprint == self.model.fingerprint]
+        if self._estimator is None or self._estimator[0] is None or len(same) < 2:
             return
         none = np.zeros((0, self.model.dim), dtype=np.float32)
-        same = [one for one in queries if one.fingerprint == self.model.fingerprint]
         with suppress(QueryError):  # raised again where it is answered
             self._estimator[0].describe_ahead(np.stack([one.vector(none) for one in same]))
 
