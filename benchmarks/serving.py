@@ -1,11 +1,11 @@
 """Measure a server under load, by one process and by several: rate, latency, errors, memory.
 
-usage: python benchmarks/serving.py FOLDER... [--seconds 10] [--rounds 3] [--connections 16,64]
+usage: python benchmarks/serving.py [FOLDER...] [--seconds 10] [--rounds 3] [--connections 16,64]
 
-Indexes the folders with the built-in model, starts `clipdex serve`, and sends text queries out of a
-list of 500 from a process of its own (`benchmarks/load.py`). No vectors of texts are kept, so that
-each request is encoded. A lone client's latency stands beside what encoding and searching cost in a
-bare process.
+Indexes the folders with the built-in model, or takes a `--collection` as it is, starts `clipdex
+serve`, and sends text queries out of a list of 500 from a process of its own
+(`benchmarks/load.py`). No vectors of texts are kept, so that each request is encoded. A lone
+client's latency stands beside what encoding and searching cost in a bare process.
 """
 
 import argparse
@@ -36,22 +36,26 @@ EARLY, LATE = 1_000, 20_000
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    asked.add_argument("folders", nargs="+", type=Path)
+    asked.add_argument("folders", nargs="*", type=Path)
     asked.add_argument("--collection", type=Path, help="kept; a temporary one otherwise")
     asked.add_argument("--seconds", type=float, default=10)
     asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--other", type=Path, help="another version's command, to compare with")
+    asked.add_argument(
+        "--other-collection", type=Path, help="the same in that version's format; else the same one"
+    )
     asked.add_argument("--connections", default="16,64")
     asked.add_argument("--only", default="load,lone,memory")
     given = asked.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         collection = given.collection or Path(scratch) / "collection"
-        subprocess.run(
-            [COMMAND, "index", *given.folders, "--collection", collection],
-            check=False,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        if given.folders:
+            subprocess.run(
+                [COMMAND, "index", *given.folders, "--collection", collection],
+                check=False,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         queries = Path(scratch) / "queries.json"
         queries.write_text(json.dumps(_queries()))
         if "load" in given.only:
@@ -112,11 +116,13 @@ def _load(collection: Path, queries: Path, given: argparse.Namespace) -> None:
     variants[f"{cores} processes"] = COMMAND, ["--workers", str(cores)]
     first = next(iter(variants))
     rows = []
+    loads = os.getloadavg()
     for count in [int(one) for one in given.connections.split(",")]:
         measured: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
         for _ in range(given.rounds):
             for name, (command, options) in variants.items():
-                with _server(collection, *options, command=command) as (url, _):
+                own = given.other_collection if command == given.other else None
+                with _server(own or collection, *options, command=command) as (url, _):
                     _ask(url, queries, count, seconds=1)
                     measured[name].append(_ask(url, queries, count, seconds=given.seconds))
         for name, found in measured.items():
@@ -142,7 +148,8 @@ def _load(collection: Path, queries: Path, given: argparse.Namespace) -> None:
         rows,
         notes=[
             f"{len(json.loads(queries.read_text()))} queries; medians of {given.rounds} rounds of "
-            f"{given.seconds:g} s, by turns."
+            f"{given.seconds:g} s, by turns. Load of the machine, of {cores} cores: "
+            f"{loads[0]:.1f} before, {os.getloadavg()[0]:.1f} after."
         ],
     )
 

@@ -16,6 +16,7 @@ from indexer.errors import (
     CollectionNotFound,
     FingerprintMismatch,
     ImageNotFound,
+    QueryError,
 )
 from indexer.load import find_bundle, load_encoder, require_fingerprint
 from indexer.store.catalog import open_reader
@@ -347,6 +348,19 @@ class Engine:
             vector = encoded.vector(self.vectors_of(request.ids))
             ranking = self._ranking(vector, encoded.query.kind, request.ids, request)
             return self._with_language(ranking.results(request), encoded.query)
+
+    def look_ahead(self, queries: Sequence[EncodedQuery]) -> None:
+        """Estimate at once what matches queries that are answered next; no answer depends on it.
+
+        Args:
+            queries: Of texts alone, encoded elsewhere.
+        """
+        same = [one for one in queries if one.fingerprint == self.model.fingerprint]
+        if self._estimator is None or self._estimator[0] is None or len(same) < 2:
+            return
+        none = np.zeros((0, self.model.dim), dtype=np.float32)
+        with suppress(QueryError):  # raised again where it is answered
+            self._estimator[0].describe_ahead(np.stack([one.vector(none) for one in same]))
 
     @until_unchanged
     def newest(

@@ -7,7 +7,7 @@ Source: open_clip `tokenizer.py` (`basic_clean`, `whitespace_clean`, `canonicali
 
 import string
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +27,8 @@ END_OF_WORD = "</w>"
 NEVER = sys.maxsize
 # In bytes of UTF-8. Merging as many takes two seconds.
 MAX_WORD = 500_000
+# How many short words' ids are kept: most words of a query have come before.
+MAX_KEPT, MAX_KEPT_LETTERS = 4096, 32
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -119,6 +121,7 @@ class TextTokenizer:
         self._ranks = {merge: rank for rank, merge in enumerate(merges)}
         self._clean = CLEANERS[clean]
         self._specials = specials
+        self._kept: dict[str, tuple[Sequence[int], ...]] = {}
         self._words = pre_tokenizers.Sequence(
             [
                 pre_tokenizers.Split(
@@ -143,14 +146,29 @@ class TextTokenizer:
         ids: list[int] = []
         # No word reaches over a space, which is all the white space that cleaning leaves.
         for part in self._clean(text).split(" "):
-            for word, _ in self._words.pre_tokenize_str(part):
+            for word in self._words_of(part):
                 if len(ids) >= longest:
                     return ids
-                if word in self._specials:
-                    ids.append(self._specials[word])
-                else:
-                    ids.extend(self._merge(word))
+                ids.extend(word)
         return ids
+
+    def _words_of(self, part: str) -> Iterable[Sequence[int]]:
+        """Return the ids of each word in a text without spaces; those of short ones are kept."""
+        kept = self._kept.get(part)
+        if kept is not None:
+            return kept
+        words = (self._ids_of(word) for word, _ in self._words.pre_tokenize_str(part))
+        if len(part) > MAX_KEPT_LETTERS:
+            return words  # one by one: there may be more of them than are asked for
+        kept = tuple(words)
+        if len(self._kept) >= MAX_KEPT:
+            self._kept.clear()
+        self._kept[part] = kept
+        return kept
+
+    def _ids_of(self, word: str) -> Sequence[int]:
+        special = self._specials.get(word)
+        return self._merge(word) if special is None else (special,)
 
     def _merge(self, word: str) -> list[int]:
         """Return the ids of a word: its neighbors are merged, best merge first, while possible.

@@ -7,7 +7,7 @@ search that is typed letter by letter and taken back, ask for the same ones.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -30,13 +30,22 @@ class TextBatcher:
         queue: Number of requests that may wait; further ones are turned away.
         batching: Whether one pass may serve several requests.
         cache: Number of texts whose vectors are kept.
+        gather: Awaited before each pass, for as long as it is worth to wait for further requests;
+            None not to wait.
     """
 
     def __init__(
-        self, encode: Encode, *, queue: int, batching: bool = True, cache: int = 256
+        self,
+        encode: Encode,
+        *,
+        queue: int,
+        batching: bool = True,
+        cache: int = 256,
+        gather: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._encode = encode
         self._queue = queue
+        self._gather = gather if batching else None
         self._max_batch = MAX_BATCH if batching else 1
         self._cache_size = cache
         self._cache: OrderedDict[str, Embeddings] = OrderedDict()
@@ -93,6 +102,8 @@ class TextBatcher:
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
+            if self._gather is not None:
+                await self._gather()
             batch = [self._waiting.popleft()]
             count = len(batch[0][0])
             while self._waiting and count + len(self._waiting[0][0]) <= self._max_batch:

@@ -74,3 +74,16 @@ def test_a_model_without_photos_estimates_the_same_whatever_a_collection_holds()
         assert np.corrcoef(found.ravel(), usual.ravel())[0, 1] > 0.8, len(own)
     more = estimates(np.concatenate([alike, photos[:500]]), are_own=True)
     assert np.abs(more - estimates(alike, are_own=True)).max() < 0.15
+
+
+def test_queries_that_are_described_ahead_have_the_same_boundaries() -> None:
+    estimator = Estimator.of(load_encoder("pocket"))
+    assert estimator is not None
+    dim = estimator.bank.shape[1]
+    queries = unit(np.random.default_rng(0).standard_normal((3, dim)))
+    alone = [estimator.boundary("text", query).offsets for query in queries]
+    estimator.describe_ahead(queries)
+    ahead = [estimator.boundary("text", query).offsets for query in queries[:2]]
+    other = estimator.boundary("text", unit(queries[0] + queries[1])).offsets
+    np.testing.assert_allclose(ahead, alone[:2], atol=1e-4)
+    assert abs(float(other) - float(alone[0])) > 1e-3

@@ -49,6 +49,30 @@ def test_waiting_texts_are_encoded_together() -> None:
         assert np.array_equal(vectors, FakeEncoder().encode_texts([f"{number}", "not"]))
 
 
+def test_a_pass_waits_as_long_as_it_is_told() -> None:
+    slow = Slow()
+    slow.go.set()
+
+    async def main() -> None:
+        worth_it = asyncio.Event()
+
+        async def gather() -> None:
+            await worth_it.wait()
+
+        batcher = TextBatcher(slow, queue=100, gather=gather)
+        tasks = [asyncio.create_task(batcher.encode(["first"]))]
+        await asyncio.sleep(0.01)
+        tasks.append(asyncio.create_task(batcher.encode(["second"])))
+        await asyncio.sleep(0.01)
+        assert slow.passes == []
+        worth_it.set()
+        await asyncio.gather(*tasks)
+        batcher.close()
+
+    asyncio.run(main())
+    assert slow.passes == [["first", "second"]]
+
+
 def test_without_batching_each_request_is_a_pass() -> None:
     slow = Slow()
     slow.go.set()
