@@ -59,31 +59,37 @@ class FusedRanking(Ranking):
         named_scores, named_ids = self.index.search(
             self.vector, len(self._named.ids), without=self._hidden, among=self._named.ids
         )
-        at = np.searchsorted(self._named.ids, named_ids)
-        # Among those of equal worth, what shows the text better comes first.
-        by_worth = np.argsort(-self._named.worth[at], kind="stable")[:MAX_NAMED]
-        matching = self._matching(scores, ids)[:MAX_SHOWING]
-        fused: dict[int, float] = {}
-        for found, weights in (
-            (matching, np.ones(len(matching))),
-            (named_ids[by_worth], self._named.share[at][by_worth]),
-        ):
-            for rank, (number, weight) in enumerate(
-                zip(found.tolist(), weights.tolist(), strict=True), start=1
-            ):
-                fused[number] = fused.get(number, 0.0) + weight / (RANK_CONSTANT + rank)
-        # What holds little of the text moves matches, and is none itself.
-        weak = set(self._named.ids[self._named.share < MIN_SHARE].tolist())
-        weak.difference_update(matching.tolist())
-        fused = {number: score for number, score in fused.items() if number not in weak}
         shown = dict(zip(named_ids.tolist(), named_scores.tolist(), strict=True))
         shown.update(zip(ids.tolist(), scores.tolist(), strict=True))
+        fused = self._fused(self._matching(scores, ids)[:MAX_SHOWING], named_ids)
         first = sorted(fused, key=lambda number: (-fused[number], -shown[number], number))
         order = [*first, *(number for number in ids.tolist() if number not in fused)][:count]
         return (
             np.array([shown[number] for number in order], dtype=np.float32),
             np.array(order, dtype=np.int64),
         )
+
+    def _fused(self, matching: Ids, named_ids: Ids) -> dict[int, float]:
+        """Return the reciprocal ranks of matches and of what is named, added up by image.
+
+        Args:
+            matching: The matches, best first.
+            named_ids: All named images, in the order of how well they show the text.
+        """
+        at = np.searchsorted(self._named.ids, named_ids)
+        # Among those of equal worth, what shows the text better stays first.
+        by_worth = np.argsort(-self._named.worth[at], kind="stable")[:MAX_NAMED]
+        fused = {
+            number: 1 / (RANK_CONSTANT + rank)
+            for rank, number in enumerate(matching.tolist(), start=1)
+        }
+        shares = self._named.share[at][by_worth].tolist()
+        for rank, number in enumerate(named_ids[by_worth].tolist()):
+            # What holds little of the text moves matches, and is none itself.
+            if number in fused or shares[rank] >= MIN_SHARE:
+                counted = shares[rank] / (RANK_CONSTANT + rank + 1)
+                fused[number] = fused.get(number, 0.0) + counted
+        return fused
 
     def _matching(self, scores: Scores, ids: Ids) -> Ids:
         """Return the ids, of some in the order of their scores, that are called matches.
