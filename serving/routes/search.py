@@ -3,8 +3,9 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import File, Query, UploadFile
+from fastapi import File, Query, Response, UploadFile
 
+from indexer.images.thumbnails import webp
 from search.hints import ask_in_english
 from search.hits import Results
 from serving.authentication import protected_router
@@ -55,6 +56,24 @@ async def search_image(
     request = request_of_query(query, images, absolute=service.settings.expose_paths)
     results = await service.search.search(request)
     return await answer(service, echo(query), results, began)
+
+
+@router.post(
+    "/v1/thumbnail",
+    summary="An uploaded image, small: for formats that browsers do not show",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {"schema": {"type": "string"}}}}},
+)
+async def thumbnail(
+    service: ServiceDep,
+    file: Annotated[UploadFile, File(description="An image.")],
+    size: requests.ThumbnailSize = 320,
+) -> Response:
+    """Return a WebP of an upload, which is not kept."""
+    data = await file.read()
+    limits = service.settings.limits
+    small = await service.search.run_with_images(lambda: webp(data, size, limits))
+    return Response(small, media_type="image/webp")
 
 
 @router.get("/v1/suggestions", summary="What a text that is being typed may go on with")

@@ -18,7 +18,7 @@ export function onSignInNeeded(handler) {
   handlers.signIn = handler;
 }
 
-async function request(path, options = {}) {
+async function request(path, options = {}, read = (response) => response.json()) {
   for (let tries = 1; ; tries++) {
     let response;
     try {
@@ -27,7 +27,7 @@ async function request(path, options = {}) {
       if (error.name === "AbortError") throw error;
       throw new Problem(0, "The server cannot be reached. Is clipdex still running?");
     }
-    if (response.ok) return response.status === 204 ? null : response.json();
+    if (response.ok) return response.status === 204 ? null : read(response);
     if (RETRIED.includes(response.status) && tries < MAX_TRIES) {
       await wait(1000 * (Number(response.headers.get("Retry-After")) || 1), options.signal);
       continue;
@@ -61,8 +61,11 @@ export const post = (path, body, signal) =>
   });
 
 /** Upload one image, with the parameters of a search beside it. */
-export function postImage(path, image, signal) {
+export function postImage(path, image, signal, read) {
   const form = new FormData();
   form.append("file", image, "image");
-  return request(path, { method: "POST", signal, body: form });
+  return request(path, { method: "POST", signal, body: form }, read);
 }
+
+/** Return a small image that every browser shows of one in whatever format. @returns {Promise<Blob>} */
+export const shownByAll = (image) => postImage("v1/thumbnail?size=640", image, undefined, (response) => response.blob());

@@ -67,7 +67,7 @@ const selection = new Selection({
 new Acts(selection, tagger);
 const duplicates = new Duplicates(tagger);
 new Learned(selection, (part) => change({ ...read(""), ...part }));
-const image = new OwnImage(() => change({ image: true, like: [], unlike: [] }));
+const image = new OwnImage(() => change({ image: true, like: [], unlike: [] }), () => draw());
 const filters = new Filters((part) => change(part));
 const jobs = new JobsPanel(() => search());
 

@@ -1,6 +1,7 @@
 // An image of the user's own to search by: chosen, dropped or pasted. It cannot be in a URL, so the
 // tab keeps it, smaller, and finds it again after a reload.
 
+import { shownByAll } from "./api.js";
 import { $ } from "./elements.js";
 import { takeShared } from "./offline.js";
 
@@ -8,11 +9,14 @@ const KEPT = "clipdex image";
 const SIDE = 512;
 
 export class OwnImage {
-  /** @param changed ()  called when there is another image */
-  constructor(changed) {
+  /**
+   * @param changed ()  called when there is another image
+   * @param drawn ()  called when the image can be shown that could not be before
+   */
+  constructor(changed, drawn) {
     this.blob = null;
     this.url = "";
-    this.changed = changed;
+    Object.assign(this, { changed, drawn });
     $("choose").addEventListener("click", () => $("file").click());
     $("file").addEventListener("change", () => {
       if ($("file").files[0]) this.take($("file").files[0]);
@@ -79,9 +83,10 @@ export class OwnImage {
     return true;
   }
 
+  /** Keep an image for after a reload; of one that the browser does not show, the server's. */
   async keep(blob) {
     try {
-      const bitmap = await createImageBitmap(blob);
+      const bitmap = await createImageBitmap(blob).catch(() => this.convert(blob));
       const scale = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
       const canvas = document.createElement("canvas");
       canvas.width = Math.max(1, Math.round(bitmap.width * scale));
@@ -89,7 +94,18 @@ export class OwnImage {
       canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
       sessionStorage.setItem(KEPT, canvas.toDataURL("image/jpeg", 0.85));
     } catch {
-      // A format that the browser does not show, or a full store: a reload asks for it again.
+      // No image at all, as the search says, or a full store: a reload asks for it again.
     }
+  }
+
+  /** Show what the server makes of an image, and return it. */
+  async convert(blob) {
+    const small = await shownByAll(blob);
+    if (this.blob === blob) {
+      URL.revokeObjectURL(this.url);
+      this.url = URL.createObjectURL(small);
+      this.drawn();
+    }
+    return createImageBitmap(small);
   }
 }

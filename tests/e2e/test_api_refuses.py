@@ -30,6 +30,7 @@ WRITER = {"X-API-Key": "first key"}
 # Questions that are asked by POST.
 ASKED_BY_POST = {
     "/v1/search",
+    "/v1/thumbnail",
     "/v1/search/image",
     "/v1/label",
     "/v1/labels/count",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from support.browser import FIRST_TILE, first, ids_shown, needs_chromium, select, serious_findings
 from support.proxy import proxied
@@ -63,6 +64,20 @@ def test_a_dropped_image_is_searched_for(page: Any, photos_indexed: tuple[Path, 
     page.dispatch_event("body", "drop", {"dataTransfer": handle})
     playwright.expect(page.locator("#drop")).to_be_hidden()
     first(page, "camera.png")
+
+
+def test_a_format_that_the_browser_does_not_show(
+    page: Any, photos_indexed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with Image.open(photos_indexed[0] / "coffee.png") as image:
+        image.convert("RGB").save(tmp_path / "coffee.jp2")
+    page.goto("/")
+    page.set_input_files("#file", tmp_path / "coffee.jp2")
+    first(page, "coffee.png")
+    shown = page.locator("#chips .chip img").first
+    wait_until(lambda: shown.evaluate("one => one.complete && one.naturalWidth > 0"), seconds=60)
+    page.reload()
+    first(page, "coffee.png")
 
 
 def test_filters_and_label_counts(page: Any) -> None:
