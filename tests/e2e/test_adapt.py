@@ -62,7 +62,7 @@ def test_a_head_is_learnt_used_kept_and_removed(clipdex: Run, tmp_path: Path) ->
     assert b"no such head: shapes" in clipdex("label", "--head", "shapes", code=1).stderr
 
 
-@pytest.mark.parametrize("method", ["clip-adapter", "coop"])
+@pytest.mark.parametrize("method", ["clip-adapter", pytest.param("coop", marks=pytest.mark.slow)])
 def test_adapters_and_learnt_prompts_label_images(
     method: str, clipdex: Run, tmp_path: Path
 ) -> None:

@@ -15,19 +15,23 @@ pytestmark = [
 ]
 
 
+slow = pytest.mark.slow
+
+
+# Of those that take a minute or so, other tests have the kinds of fault one by one.
 @pytest.mark.parametrize(
     "program",
     [
-        ("clocks", "--rounds", "2"),
-        ("full_folders", "--rounds", "6"),
+        pytest.param(("clocks", "--rounds", "2"), marks=slow),
+        pytest.param(("full_folders", "--rounds", "6"), marks=slow),
         ("images", "--per-format", "20"),
-        ("model_changes", "--rounds", "2"),
-        ("models",),
-        ("readers", "--rounds", "3"),
+        pytest.param(("model_changes", "--rounds", "2"), marks=slow),
+        pytest.param(("models",), marks=slow),
+        pytest.param(("readers", "--rounds", "3"), marks=slow),
         ("runs", "--rounds", "4"),
-        ("server", "--minutes", "0.7"),
+        pytest.param(("server", "--minutes", "0.7"), marks=slow),
         ("slow_files", "--rounds", "4"),
-        ("stores",),
+        pytest.param(("stores",), marks=slow),
     ],
     ids=lambda program: program[0],
 )

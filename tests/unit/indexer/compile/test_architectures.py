@@ -1,8 +1,7 @@
 """One architecture of each family, with random weights: the bundle against open_clip itself.
 
-test_compiler.py has the families in small. The one that is `long` runs with `make test-all`, the
-slow ones with `pytest -m slow --log-cli-level=INFO`, which also says each cosine; one takes a
-minute or so.
+test_compiler.py has the families in small. These run with `pytest -m slow --log-cli-level=INFO`,
+which also says each cosine; one takes a minute or so.
 """
 
 import logging
@@ -19,10 +18,10 @@ from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.load import find_bundle
 from support.local_tokenizers import make_tokenizer
 
-slow, long = pytest.mark.slow, pytest.mark.long
+slow = pytest.mark.slow
 # (architecture, whether its text may be cut)
 FAMILIES = [
-    pytest.param("RN50", True, id="RN50", marks=long),
+    pytest.param("RN50", True, id="RN50", marks=slow),
     pytest.param("ViT-B-16-SigLIP", False, id="ViT-B-16-SigLIP", marks=slow),
     pytest.param("coca_ViT-B-32", False, id="coca_ViT-B-32", marks=slow),
     pytest.param("ViT-B-32", True, id="ViT-B-32", marks=slow),
