@@ -13,11 +13,12 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from indexer.images.formats import is_decoded_here, plugins_for
+from indexer.images.metadata.camera import body_of, lens_of
+from indexer.images.metadata.lines import MAX_LENGTH, line_of
 from indexer.images.metadata.xmp import place_of
 
 # The formats that say something and are decoded in this process, by Pillow's names.
 FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP"})
-MAX_LENGTH = 100
 IFD = ExifTags.IFD
 TAG = ExifTags.Base
 GPS = ExifTags.GPS
@@ -60,8 +61,8 @@ def facts_of(data: bytes, name: bytes = b"") -> FileFacts:
         return FileFacts()
     inner = _tried(lambda: exif.get_ifd(IFD.Exif)) or {}
     return FileFacts(
-        camera=_tried(lambda: _camera(exif)),
-        lens=_tried(lambda: _line(inner.get(TAG.LensModel))),
+        camera=_tried(lambda: body_of(exif)),
+        lens=_tried(lambda: lens_of(exif)),
         exposure=_tried(lambda: _exposure(inner)),
         place=_tried(lambda: _named(info)) or _tried(lambda: _found(exif)),
     )
@@ -73,25 +74,6 @@ def _tried(read: Callable[[], Any]) -> Any:
         return read()
     except Exception:
         return None
-
-
-def _line(value: object) -> str | None:
-    """Return a text as one line without control characters; None where there is nothing in it."""
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if not isinstance(value, str):
-        return None
-    shown = "".join(one if one.isprintable() else " " for one in value[: 4 * MAX_LENGTH])
-    return " ".join(shown.split())[:MAX_LENGTH] or None
-
-
-def _camera(exif: Image.Exif) -> str | None:
-    maker, model = _line(exif.get(TAG.Make)), _line(exif.get(TAG.Model))
-    if maker is None or model is None:
-        return model or maker
-    # "Canon" makes the "Canon EOS 80D", and "NIKON CORPORATION" the "NIKON D90".
-    named = model.casefold().startswith(maker.split()[0].casefold())
-    return model if named else f"{maker} {model}"[:MAX_LENGTH]
 
 
 def _exposure(inner: dict[int, Any]) -> str | None:
@@ -126,7 +108,7 @@ def _named(info: dict[Any, Any]) -> str | None:
     for key in XMP:
         block = info.get(key)
         if isinstance(block, bytes | str):
-            names = dict.fromkeys(line for text in place_of(block) if (line := _line(text)))
+            names = dict.fromkeys(line for text in place_of(block) if (line := line_of(text)))
             if names:
                 return ", ".join(names)[: 2 * MAX_LENGTH]
     return None
@@ -144,7 +126,7 @@ def _degrees(value: Any, side: object, sides: str, most: int) -> str | None:
     if not isinstance(value, tuple) or not 1 <= len(value) <= 3:
         return None
     degrees = sum(float(part) / 60**place for place, part in enumerate(value))
-    letter = _line(side)
+    letter = line_of(side)
     if not math.isfinite(degrees) or not 0 <= degrees <= most or letter not in tuple(sides):
         return None
     return f"{degrees:.5f}° {letter}"

@@ -20,8 +20,9 @@ from indexer.devices.cpu_count import available_cores
 from indexer.errors import ImageError, ImageFormatUnknown, ImageTooLarge
 from indexer.images.decoded import Claim, Decoded, Limits, Prepared
 from indexer.images.formats import kind_of
-from indexer.images.metadata.camera import MAX_NAME, Camera
+from indexer.images.metadata.camera import Camera
 from indexer.images.metadata.capture_time import CaptureTime
+from indexer.images.metadata.lines import MAX_LENGTH
 from indexer.images.preprocess import Preprocess
 from indexer.store.tables.contents import THUMBNAIL_SIDE
 
@@ -276,7 +277,7 @@ def _about(
     camera = said.get("camera")
     if not isinstance(camera, list) or len(camera) != 2:
         raise FrameError("a camera")
-    body, lens = (_text(name)[:MAX_NAME] for name in camera)
+    body, lens = (_text(name)[:MAX_LENGTH] for name in camera)
     about = width, height, _text(said.get("format"))
     return *about, taken, Camera(body, lens), tuple(_text(note) for note in notes)
 

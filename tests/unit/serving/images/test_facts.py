@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
-from serving.images.facts import MAX_LENGTH, FileFacts, facts_of
+from indexer.images.metadata.lines import MAX_LENGTH
+from serving.images.facts import FileFacts, facts_of
 
 EMPTY = FileFacts()
 PLACED = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
