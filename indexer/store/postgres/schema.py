@@ -11,6 +11,7 @@ own, and `indexes` keeps how that is searched and what it finds. The words of pa
 `files`, which clipdex writes: a server's own idea of letters depends on how it was set up.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import psycopg
@@ -227,19 +228,19 @@ def migrate(connection: "psycopg.Connection[Any]", address: Address) -> tuple[in
             if number > version:
                 connection.execute(script)
                 if number == WITH_WORDS:
-                    _enter_words(connection)
+                    enter_words(connection, connection.execute("SELECT id, path FROM files"))
                 connection.execute("INSERT INTO migrations VALUES (%s)", (number,))
     return version, len(MIGRATIONS)
 
 
-def _enter_words(connection: "psycopg.Connection[Any]") -> None:
-    """Enter the words of the paths that are there already."""
-    rows = connection.execute("SELECT id, path FROM files").fetchall()
+def enter_words(connection: "psycopg.Connection[Any]", files: Iterable[tuple[int, bytes]]) -> None:
+    """Enter the words of the paths of files, given as (id, path)."""
+    rows = [(*words_of_path(bytes(path)), number) for number, path in files]
     with connection.cursor() as cursor:
         cursor.executemany(
             "UPDATE files SET name_words = to_tsvector('simple', %s), "
             "folder_words = to_tsvector('simple', %s) WHERE id = %s",
-            [(*words_of_path(bytes(path)), number) for number, path in rows],
+            rows,
         )
 
 

@@ -29,7 +29,7 @@ from indexer.store.tables.scan import ScanTables
 from .address import Address
 from .connections import Session, Single, connect_reader, connect_writer, pool_of
 from .halfvec import Half
-from .schema import words_of_path
+from .schema import enter_words, words_of_path
 
 if TYPE_CHECKING:
     from indexer.store.rows import FileRow, NewContent
@@ -296,17 +296,10 @@ class PostgresStore(EmbeddingTables, ContentTables, FileTables, LabelTables, Sca
                 f"UPDATE {table} SET root = ?, path = rtrim(? || path, ?) WHERE root = ?",
                 (number, below, separator, inner),
             )
-        self._enter_words_below(number, below)
-
-    def _enter_words_below(self, root: int, below: bytes) -> None:
-        """Enter the words of files that have come below a folder of a root."""
-        condition, values = below_condition(root, below.rstrip(SEPARATOR))
-        rows = self._query(f"SELECT id, path FROM files WHERE {condition}", values).fetchall()
-        self._many(
-            "UPDATE files SET name_words = to_tsvector('simple', ?), "
-            "folder_words = to_tsvector('simple', ?) WHERE id = ?",
-            [(*words_of_path(bytes(path)), number) for number, path in rows],
-        )
+        condition, values = below_condition(number, below.rstrip(SEPARATOR))
+        moved = self._query(f"SELECT id, path FROM files WHERE {condition}", values).fetchall()
+        with self._connection.held() as connection:
+            enter_words(connection, moved)
 
     @property
     def knows_words(self) -> bool:
