@@ -75,8 +75,9 @@ def named(catalog: StoreReader, text: str) -> Named:
     most = int(min(MAX_IMAGES, max(1, MAX_SHARE * total)))
     parts: list[tuple[Ids, float, float, int]] = []  # ids, worth, rarity, bit of the place
     said = 0.0
+    labels = [label for label, _ in catalog.own_label_counts()]
     for word in _telling(text):
-        found = _by_place(catalog, word, most)
+        found = _by_place(catalog, word, labels, most)
         count = len(_joined(found))
         if count > most:
             continue
@@ -113,16 +114,19 @@ def _telling(text: str) -> Iterator[str]:
             yield " ".join(parts)
 
 
-def _by_place(catalog: StoreReader, word: str, most: int) -> list[Ids]:
-    """Return the contents that a word names, ascending, for each of PLACES; some if too many."""
+def _by_place(catalog: StoreReader, word: str, labels: Sequence[str], most: int) -> list[Ids]:
+    """Return the contents that a word names, ascending, for each of PLACES; some if too many.
+
+    Args:
+        catalog: The collection's catalog.
+        word: The word.
+        labels: All that the user gave.
+        most: How many contents are too many.
+    """
     forms = _forms(word)
-    labels = [
-        label
-        for label, _ in catalog.own_label_counts()
-        if any(found_in(form, label, whole=True) for form in forms)
-    ]
+    named_so = [one for one in labels if any(found_in(form, one, whole=True) for form in forms)]
     return [
-        _joined(catalog.contents_with_own_label(label) for label in labels),
+        _joined(catalog.contents_with_own_label(label) for label in named_so),
         _in_paths(catalog, forms, "name", most),
         _joined(contents_by_camera(catalog, form, whole=True) for form in forms),
         _in_paths(catalog, forms, "folder", most),
