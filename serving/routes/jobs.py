@@ -1,9 +1,9 @@
 """Jobs: indexing, and learning heads."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Path, Response
 from fastapi.responses import StreamingResponse
@@ -14,6 +14,8 @@ from serving.service import Service, ServiceDep
 from serving.services.jobs import Job
 
 router = protected_router("jobs")
+
+T = TypeVar("T")
 
 JobId = Annotated[str, Path(alias="id", max_length=64)]
 
@@ -26,27 +28,25 @@ async def index(
     service: ServiceDep, body: requests.IndexBody, response: Response
 ) -> responses.JobAnswer:
     """Start a job."""
-    job = await asyncio.to_thread(service.jobs.start, body.paths)
-    response.headers["Location"] = f"{service.settings.root_path}/v1/jobs/{job.id}"
-    return describe(service, job)
+    return await started(service, response, service.jobs.start, body.paths)
 
 
 @router.get("/v1/jobs", summary="The last index jobs")
 async def jobs(service: ServiceDep) -> responses.JobsAnswer:
     """Return the jobs that are remembered, newest first."""
-    return responses.JobsAnswer(jobs=[describe(service, job) for job in service.jobs.all()])
+    return responses.JobsAnswer(jobs=[_answer(service, job) for job in service.jobs.all()])
 
 
 @router.get("/v1/jobs/{id}", summary="An index job")
 async def job(service: ServiceDep, number: JobId) -> responses.JobAnswer:
     """Return a job."""
-    return describe(service, service.jobs.get(number))
+    return _answer(service, service.jobs.get(number))
 
 
 @router.delete("/v1/jobs/{id}", summary="Cancel an index job; what it committed is kept")
 async def cancel(service: ServiceDep, number: JobId) -> responses.JobAnswer:
     """Ask a job to end."""
-    return describe(service, service.jobs.cancel(number))
+    return _answer(service, service.jobs.cancel(number))
 
 
 @router.get(
@@ -63,7 +63,7 @@ async def events(service: ServiceDep, number: JobId) -> StreamingResponse:
         last, watched = "", first
         while True:
             running = watched.running
-            data = describe(service, watched).model_dump_json()
+            data = _answer(service, watched).model_dump_json()
             if data != last:
                 yield f"event: {'progress' if running else 'end'}\ndata: {data}\n\n"
                 last = data
@@ -75,7 +75,16 @@ async def events(service: ServiceDep, number: JobId) -> StreamingResponse:
     return StreamingResponse(stream(), media_type="text/event-stream")
 
 
-def describe(service: Service, job: Job) -> responses.JobAnswer:
+async def started(
+    service: Service, response: Response, start: Callable[[T], Job], given: T
+) -> responses.JobAnswer:
+    """Start a job, and answer with it and where it is found."""
+    job = await asyncio.to_thread(start, given)
+    response.headers["Location"] = f"{service.settings.root_path}/v1/jobs/{job.id}"
+    return _answer(service, job)
+
+
+def _answer(service: Service, job: Job) -> responses.JobAnswer:
     """Return a job as clients may see it."""
     seen = service.folders.text
     return responses.JobAnswer.model_validate(

@@ -1,6 +1,5 @@
 """What the collection has learnt: heads, concepts and text classifiers."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import Path, Response
@@ -9,7 +8,7 @@ from serving.authentication import protected_router
 from serving.schemas import requests, responses
 from serving.service import ServiceDep
 
-from .jobs import describe
+from .jobs import started
 
 router = protected_router("learning")
 
@@ -33,9 +32,7 @@ async def head(
     service: ServiceDep, body: requests.HeadBody, response: Response
 ) -> responses.JobAnswer:
     """Start a job."""
-    job = await asyncio.to_thread(service.jobs.train, body.name)
-    response.headers["Location"] = f"{service.settings.root_path}/v1/jobs/{job.id}"
-    return describe(service, job)
+    return await started(service, response, service.jobs.train, body.name)
 
 
 @router.delete("/v1/learned/{name}", summary="Delete a head, concept or text classifier")
