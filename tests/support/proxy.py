@@ -1,11 +1,12 @@
 """A reverse proxy that shows a server below a path, as nginx and others do."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import httpx
+
+from support.web import listening
 
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "content-encoding"}
 
@@ -46,9 +47,5 @@ def proxied(server: str, prefix: str, *, strip: bool) -> Iterator[str]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as listening:
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}"
-        listening.shutdown()
-        thread.join()
+    with listening(Proxy) as url:
+        yield url
