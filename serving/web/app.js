@@ -347,7 +347,6 @@ addEventListener("popstate", async ({ state: place }) => {
   else if (state.open) await lightbox.show(state.open);
 });
 
-keepPage();
 if (state.image) await image.restore();
 draw();
 try {
@@ -355,5 +354,7 @@ try {
 } catch (problem) {
   fail(problem);
 }
+// It fetches all files of the page, so the first images come before.
+keepPage();
 // Not on touch screens, where a keyboard would cover the images.
 if (!state.q && !state.open && matchMedia("(hover: hover)").matches) $("text").focus();

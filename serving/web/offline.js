@@ -4,7 +4,7 @@ const SHARED = "clipdex shared";
 
 /** Begin to keep the page's files. Browsers have no service workers without TLS, but for this machine. */
 export function keepPage() {
-  addEventListener("load", () => navigator.serviceWorker?.register("service-worker.js").catch(() => {}));
+  navigator.serviceWorker?.register("service-worker.js").catch(() => {});
 }
 
 /** Take an image that another app shared; null where there is none. */
