@@ -10,6 +10,7 @@ Recall is of the ten best vectors; times are medians of all queries, then of the
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from indexer.encoders.onnx_encoder import OnnxEncoder
 from indexer.load import BUILT_IN, find_bundle
 from indexer.store.approximate.codes_file import publish_codes
 from indexer.store.catalog import writing
-from indexer.store.codec import Ids, packed
+from indexer.store.codec import Halves, Ids, packed
 from indexer.store.collection import Collection
 from indexer.store.records import IndexOptions
 from indexer.store.rows import FileRow, NewContent
@@ -62,7 +63,7 @@ def main() -> None:
         written = captions(asked.flickr8k / "dev.jsonl")
         texts = encoder.encode_texts(written)
         rows = _measure(folder, encoder, vectors, written, texts, asked.rounds)
-        rows.append(_new_vectors(folder, encoder, vectors, texts, asked.rounds))
+        rows.append(_new_vectors(folder, place, encoder, vectors, texts, asked.rounds))
         notes.append(_cold(folder, place, encoder.bundle, asked.rounds))
     report("million", f"{len(vectors):,} vectors of dimension {encoder.dim}", rows, notes=notes)
 
@@ -70,14 +71,14 @@ def main() -> None:
 def _measure(
     folder: Path,
     encoder: OnnxEncoder,
-    vectors: Embeddings,
+    vectors: Halves,
     captions: list[str],
     texts: Embeddings,
     rounds: int,
 ) -> list[dict[str, str]]:
     random = np.random.default_rng(9)
     one, other = random.integers(len(vectors), size=(2, IMAGES))
-    images = unit(vectors[one] + np.float32(0.3) * vectors[other])
+    images = unit(unit(vectors[one]) + np.float32(0.3) * unit(vectors[other]))
     given = Given(encoder, dict(zip(captions, texts, strict=True)))
     with Engine.open(folder, encoder=given) as engine:  # type: ignore[arg-type]
         index = engine.index
@@ -101,28 +102,32 @@ def _measure(
 
 
 def _new_vectors(
-    folder: Path, encoder: OnnxEncoder, vectors: Embeddings, texts: Embeddings, rounds: int
+    folder: Path,
+    place: Path,
+    encoder: OnnxEncoder,
+    vectors: Halves,
+    texts: Embeddings,
+    rounds: int,
 ) -> dict[str, str]:
     """Text queries after NEW vectors were added that have no codes yet, and as many removed."""
     random = np.random.default_rng(4)
     one, other = random.integers(len(vectors), size=(2, NEW))
-    new = unit(vectors[one] + vectors[other])
-    mark = encoder.fingerprint
-    with writing(Collection(folder), "benchmark") as catalog:
-        if catalog.content_of(b"new-%012d" % 0) is None:
-            with catalog.transaction():
-                (root,) = catalog.roots()
-                generation = catalog.next_generation()
-                for number, vector in enumerate(packed(new)):
-                    file = NewContent(
-                        b"new-%012d" % number, 1, 1, "", None, None, bytes(1024), vector
-                    )
-                    content = catalog.put_content(file, mark, generation)
-                    catalog.put_file(FileRow(root, b"new-%d.jpg" % number, 0, 1, content))
-                catalog.remove_contents(range(1, NEW + 1), catalog.next_generation())
-    with Engine.open(folder, encoder=encoder) as engine:
+    new = unit(unit(vectors[one]) + unit(vectors[other]))
+    grown = place / "grown"
+    shutil.copytree(folder, grown)
+    with writing(Collection(grown), "benchmark") as catalog, catalog.transaction():
+        (root,) = catalog.roots()
+        generation = catalog.next_generation()
+        for number, vector in enumerate(packed(new)):
+            file = NewContent(b"new-%012d" % number, 1, 1, "", None, None, bytes(1024), vector)
+            content = catalog.put_content(file, encoder.fingerprint, generation)
+            catalog.put_file(FileRow(root, b"new-%d.jpg" % number, 0, 1, content))
+        catalog.remove_contents(range(1, NEW + 1), catalog.next_generation())
+    with Engine.open(grown, encoder=encoder) as engine:
         what = f"text queries, {NEW:,} added and as many removed since"
-        return _searched(what, engine.index, texts, rounds)
+        row = _searched(what, engine.index, texts, rounds)
+    shutil.rmtree(grown)
+    return row
 
 
 def _cold(folder: Path, place: Path, bundle: Bundle, rounds: int) -> str:
@@ -149,27 +154,30 @@ def _cold(folder: Path, place: Path, bundle: Bundle, rounds: int) -> str:
     )
 
 
-def mixed_vectors(place: Path, encoder: OnnxEncoder, flickr8k: Path, count: int) -> Embeddings:
-    kept = place / f"vectors-{count}.npy"
+def mixed_vectors(place: Path, encoder: OnnxEncoder, flickr8k: Path, count: int) -> Halves:
+    """Vectors `(count, dim)` in half precision, as a collection keeps them, mapped from a file."""
+    kept = place / f"halves-{count}.npy"
     if kept.exists():
-        kept_vectors: Embeddings = np.load(kept)
+        kept_vectors: Halves = np.load(kept, mmap_mode="r")
         return kept_vectors
     rows = [json.loads(line) for line in (flickr8k / "train.jsonl").read_text().splitlines()]
     real = encode_image_files(encoder, [flickr8k / row["image"] for row in rows])
     near = np.argsort(-(real @ real.T), axis=1)[:, 1 : NEIGHBOURS + 1]
     random = np.random.default_rng(0)
-    mixed = np.empty((count, real.shape[1]), np.float32)
+    written = place / "halves.tmp"
+    mixed: Halves = np.lib.format.open_memmap(
+        written, mode="w+", dtype="<f2", shape=(count, real.shape[1])
+    )
     for start in range(0, count, 50_000):
         size = min(50_000, count - start)
         first = random.integers(len(real), size=size)
         parts = [first, *(near[first, random.integers(NEIGHBOURS, size=size)] for _ in range(2))]
         weights = random.dirichlet((1, 1, 1), size).astype(np.float32)
-        mixed[start : start + size] = sum(
-            weights[:, [column]] * real[part] for column, part in enumerate(parts)
+        mixed[start : start + size] = unit(
+            np.sum([weights[:, [column]] * real[part] for column, part in enumerate(parts)], axis=0)
         )
-    vectors = unit(mixed)
-    np.save(kept, vectors)
-    return vectors
+    written.rename(kept)
+    return mixed
 
 
 def captions(file: Path) -> list[str]:

@@ -1,15 +1,18 @@
 """Makes collections of any size, with random vectors written directly into the catalog."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.bundles.bundle import Bundle
+from indexer.encoder import unit
 from indexer.store.catalog import writing
-from indexer.store.codec import packed
+from indexer.store.codec import Halves, packed
 from indexer.store.collection import Collection
+from indexer.store.fp16_index import ROWS
 from indexer.store.records import Model
 from indexer.store.rows import FileRow, NewContent
 from indexer.store.tables.contents import THUMBNAIL_SIDE
@@ -31,7 +34,7 @@ def random_vectors(count: int, dim: int) -> NDArray[np.float32]:
 def make_collection(
     folder: Path,
     bundle: Bundle,
-    vectors: NDArray[np.float32],
+    vectors: NDArray[np.float32] | Halves,
     *,
     root: str = "/photos",
     names: Sequence[str] | None = None,
@@ -51,7 +54,11 @@ def make_collection(
             catalog.activate(Model(bundle.fingerprint, bundle.name, bundle.dim))
             number_of_root = catalog.add_root(root.encode())
             generation = catalog.next_generation()
-            for number, vector in enumerate(packed(vectors), start=1):
+            rows = chain.from_iterable(
+                packed(unit(vectors[start : start + ROWS]))
+                for start in range(0, len(vectors), ROWS)
+            )
+            for number, vector in enumerate(rows, start=1):
                 name = names[number - 1] if names else f"{number:09}.jpg"
                 thumbnail = random.bytes(THUMBNAIL_SIDE**2)
                 moment = taken[number - 1] if taken is not None else None

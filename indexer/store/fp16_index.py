@@ -5,8 +5,9 @@ reading memory, and half precision needs half as much as single precision.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, cast
@@ -85,7 +86,7 @@ class Flat:
         return cls(index)
 
     @classmethod
-    def of(cls, ids: Ids, vectors: Embeddings) -> Self:
+    def of(cls, ids: Ids, vectors: Embeddings | Halves) -> Self:
         """Return an index of vectors `(n, dim)` in memory."""
         made = cls.empty(*vectors.shape)
         made.ids[:] = ids
@@ -163,18 +164,36 @@ class Flat:
         Returns:
             Scores and ids `(m,)` in no order, m <= count.
         """
-        wanted = min(count, self.size)
-        asked = min(wanted + EXTRA, self.size)
+        return self.exactly(query, count, self.size, lambda n: self._rough(query, n, selector))
+
+    def near(self, query: Embeddings, among: Ids) -> "Near":
+        """Return those of the ids `among`, ascending, that the index holds, by their scores."""
+        return Near(self, query, *self._rough_of(query, self._rows(among)))
+
+    def exactly(
+        self, query: Embeddings, count: int, of: int, rough: Callable[[int], tuple[Scores, Ids]]
+    ) -> tuple[Scores, Ids]:
+        """Return the best vectors for a query with their exact scores, as `best` does.
+
+        Args:
+            query: `(dim,)`.
+            count: How many vectors.
+            of: How many there are to choose from.
+            rough: Returns that many of the best, by scores of vectors that are not of unit norm,
+                descending, and their rows; rows of -1 where there are fewer.
+        """
+        wanted = min(count, of)
+        asked = min(wanted + EXTRA, of)
         while wanted:
-            rough, rows = self._rough(query, asked, selector)
-            rough, rows = rough[rows >= 0], rows[rows >= 0]
-            scores = self._score(query, rows)
-            if len(rows) < asked or asked == self.size:
+            near, rows = rough(asked)
+            near, rows = near[rows >= 0], rows[rows >= 0]
+            scores = self.score(query, rows)
+            if len(rows) < asked or asked == of:
                 break
             minimum = np.partition(scores, -wanted)[-wanted]
-            if rough[-1] + ROUNDING * abs(rough[-1]) < minimum:
+            if near[-1] + ROUNDING * abs(near[-1]) < minimum:
                 break  # no other vector can score as high
-            asked = min(4 * asked, self.size)
+            asked = min(4 * asked, of)
         else:
             return np.empty(0, np.float32), np.empty(0, np.int64)
         if len(scores) > wanted:
@@ -209,7 +228,7 @@ class Flat:
         rough, rows = near[here], places[here]
         sure = rough >= minimum + margin
         unsure = rows[~sure]
-        exact = unsure[self._score(query, unsure) >= minimum]
+        exact = unsure[self.score(query, unsure) >= minimum]
         found: Ids = self.ids[np.concatenate([rows[sure], exact])]
         return found
 
@@ -220,21 +239,36 @@ class Flat:
             query: `(dim,)`.
             minimum: The least score.
         """
-        return round(float(np.mean(self._sample @ query >= minimum)) * self.size)
+        sample = self._sample
+        near, _ = sample._rough(query, min(LEAST_ABOVE, sample.size), None)
+        found = int((near >= minimum).sum())
+        if found == len(near):
+            found = int((unit(sample.halves) @ query >= minimum).sum())
+        return round(found / max(sample.size, 1) * self.size)
 
     @cached_property
-    def _sample(self) -> Embeddings:
-        """Evenly chosen vectors, widened."""
-        return unit(self.halves[:: max(1, self.size // ESTIMATED)])
+    def _sample(self) -> "Flat":
+        """Evenly chosen vectors."""
+        rows = np.arange(0, self.size, max(1, self.size // ESTIMATED))
+        return Flat.of(self.ids[rows], self.halves[rows])
 
     def scores_of(self, query: Embeddings, among: Ids) -> tuple[Scores, Ids]:
         """Return the scores of those of the ids `among`, ascending, that the index holds."""
+        rows = self._rows(among)
+        return self.score(query, rows), self.ids[rows]
+
+    def _rows(self, among: Ids) -> Ids:
+        """Return the rows of those of the ids, ascending, that the index holds."""
+        if self._order is None and len(among):
+            rows: Ids = among - self.ids[0]  # where no id is missing
+            if rows[0] >= 0 and rows[-1] < self.size and (self.ids[rows] == among).all():
+                return rows
         places = np.searchsorted(self.ids, among, sorter=self._order)
         rows = np.minimum(places, self.size - 1)
         if self._order is not None:
             rows = self._order[rows]
-        held = self.ids[rows] == among
-        return self._score(query, rows[held]), among[held]
+        held: Ids = rows[self.ids[rows] == among]
+        return held
 
     def _rough(self, query: Embeddings, count: int, selector: Any) -> tuple[Scores, Ids]:
         """Return FAISS's best scores and rows `(count,)`; where there are fewer, rows of -1."""
@@ -246,7 +280,26 @@ class Flat:
             scores, rows = self._flat.search(query[np.newaxis], count, params=options)
         return scores[0], rows[0]
 
-    def _score(self, query: Embeddings, rows: Ids) -> Scores:
+    def _rough_of(self, query: Embeddings, rows: Ids) -> tuple[Scores, Ids]:
+        """Return FAISS's scores of some rows, descending, and the rows.
+
+        Their codes are gathered in an index of their own: a third of the time that `score` takes.
+        """
+        if not len(rows):
+            return np.empty(0, np.float32), rows
+        width = self._flat.code_size
+        some: Any = faiss.IndexScalarQuantizer(
+            self._flat.d, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        )
+        some.codes.resize(len(rows) * width)
+        some.ntotal = len(rows)
+        gathered = faiss.rev_swig_ptr(some.codes.data(), len(rows) * width)
+        np.take(self._codes, rows, axis=0, out=gathered.reshape(len(rows), width))
+        with one_thread():
+            scores, order = some.search(query[np.newaxis], len(rows))
+        return scores[0], rows[order[0]]
+
+    def score(self, query: Embeddings, rows: Ids) -> Scores:
         """Return the exact scores of some rows.
 
         Few are multiplied in this thread, in parts that stay in its cache: BLAS starts other
@@ -265,3 +318,37 @@ class Flat:
             block = slice(start, start + ROWS)
             scores[block] = unit(self.halves[rows[block]]) @ query
         return scores
+
+
+@dataclass(frozen=True)
+class Near:
+    """Some vectors of an index in the order of their scores for a query.
+
+    Attributes:
+        flat: The index.
+        query: `(dim,)`.
+        rough: Scores `(n,)` of the vectors as they are stored, descending: not of unit norm.
+        rows: Their rows.
+    """
+
+    flat: Flat
+    query: Embeddings
+    rough: Scores
+    rows: Ids
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def best(self, count: int) -> tuple[Scores, Ids]:
+        """Return the best of them, with their exact scores: `(m,)` in no order, m <= count."""
+        return self.flat.exactly(
+            self.query, count, len(self), lambda n: (self.rough[:n], self.rows[:n])
+        )
+
+    def count_above(self, minimum: float) -> int:
+        """Return how many of them score `minimum` or more."""
+        margin = 2 * ROUNDING
+        sure = self.rough >= minimum + margin
+        unsure = self.rows[~sure & (self.rough >= minimum - margin)]
+        exact = self.flat.score(self.query, unsure) >= minimum
+        return int(sure.sum() + exact.sum())

@@ -12,8 +12,8 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from math import ceil
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from .approximate.codes import Codes, Search
 from .approximate.codes_file import open_codes, remove_codes
 from .codec import Ids, Scores, damaged_row
 from .collection import Collection
-from .fp16_index import ROWS, Flat
+from .fp16_index import ROWS, Flat, Near
 from .protocol import StoreReader, StoreWriter
 from .records import Model, VectorFile
 from .vector_file import vector_path
@@ -44,11 +44,31 @@ REWRITE_SHARE = 20
 # share of the vectors pass: measured by benchmarks/million.py.
 MAX_PROPOSED = 20_000
 COUNTED = 1024
-MIN_SHARE = 0.1
+MIN_SHARE = 0.03
 
 # Vectors that pass a filter are gathered and multiplied where they are one in this many or fewer,
 # otherwise FAISS passes over the others: measured by benchmarks/filters.py.
 GATHER_SHARE = 300
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What codes propose for a query.
+
+    Attributes:
+        near: The nearest of them.
+        beyond: About the scores `(n,)` of the others.
+    """
+
+    near: Near
+    beyond: Scores
+
+    def __len__(self) -> int:
+        return len(self.near) + len(self.beyond)
+
+    def count_above(self, minimum: float) -> int:
+        """Return about how many of them score `minimum` or more."""
+        return self.near.count_above(minimum) + int((self.beyond >= minimum).sum())
 
 
 class VectorIndex:
@@ -67,8 +87,8 @@ class VectorIndex:
     ) -> None:
         self.parts = parts
         self._codes = codes
-        # The last query and what was left out, and the scores of the file's candidates.
-        self._scored: tuple[Embeddings, Ids, Scores] | None = None
+        # The file's candidates of the last query, and what was left out of them.
+        self._last: tuple[Candidates, Ids] | None = None
         self.removed = np.unique(np.fromiter(removed, dtype=np.int64))
         self.generation = generation
         self._mapped = mapped
@@ -186,22 +206,26 @@ class VectorIndex:
     ) -> list[tuple[Scores, Ids]] | None:
         """Return what each part finds where codes propose the file's; None to score all of it.
 
-        Where a filter lets a share of the vectors pass, as many more are proposed, from as many
-        more lists. Where that would be most of them, or too few pass, all are scored.
+        The fewer vectors a filter lets pass, the farther away the nearest of them are, and the more
+        lists are looked at. Where too few pass, or are found there, all of them are scored.
         """
         if self._codes is None:
             return None
         codes, search = self._codes
         file, *recent = self.parts
-        share = 1.0 if among is None else len(among) / max(file.size, 1)
-        asked = ceil(search.depth * count / share) if share >= MIN_SHARE else MAX_PROPOSED + 1
-        if asked > MAX_PROPOSED:
+        share = 1.0 if among is None else min(len(among) / max(file.size, 1), 1.0)
+        asked = search.depth * count
+        if share < MIN_SHARE or asked > MAX_PROPOSED:
             return None
-        ids = np.unique(codes.propose(query, asked, ceil(search.probes / share)))
-        ids = without_ids(ids, excluded)
-        if among is not None:
-            ids = ids[_held(ids, among)]
-        if len(ids) < asked * share / 2:  # most of the nearest are hidden or do not pass
+        if among is None:
+            found = self._candidates(query, asked, excluded)
+            self._last = found, excluded
+            near = found.near
+        else:
+            with _only(without_ids(among, excluded)) as selector:
+                _, ids = codes.propose(query, asked, ceil(search.probes / sqrt(share)), selector)
+            near = file.near(query, np.sort(ids))
+        if len(near) < asked / 2:  # most of the nearest are hidden or do not pass
             return None
         if among is not None:
             rest = without_ids(among, excluded)
@@ -211,10 +235,7 @@ class VectorIndex:
                 others = [part.best(query, count, selector) for part in recent]
         else:
             others = []
-        scores, ids = file.scores_of(query, ids)
-        if among is None:
-            self._scored = query, excluded, scores
-        return [(scores, ids), *others]
+        return [near.best(count), *others]
 
     @property
     def recall(self) -> float:
@@ -241,28 +262,31 @@ class VectorIndex:
         """
         if self._codes is None or among is not None:
             return len(self.above(query, minimum, without=without, among=among))
-        codes, search = self._codes
         file, *recent = self.parts
         excluded = self._left_out(without)
-        scores = self._candidates(query, excluded)
-        if scores is None:
-            ids = np.unique(codes.propose(query, COUNTED, search.probes))
-            scores, _ = file.scores_of(query, without_ids(ids, excluded))
-        found = int((scores >= minimum).sum())
-        if 2 * found > len(scores):
+        last = self._last
+        if last and last[0].near.query is query and np.array_equal(last[1], excluded):
+            candidates = last[0]
+        else:
+            candidates = self._candidates(query, COUNTED, excluded)
+        found = candidates.count_above(minimum)
+        if 2 * found > len(candidates):
             found = max(found, file.estimate_above(query, minimum))
         if not recent:
             return found
         with self._all_but(excluded) as selector:
             return found + sum(len(part.above(query, minimum, selector)) for part in recent)
 
-    def _candidates(self, query: Embeddings, excluded: Ids) -> Scores | None:
-        """Return the scores of the last search's candidates, if it was for this and had enough."""
-        if self._scored is None:
-            return None
-        asked, left_out, scores = self._scored
-        same = asked is query and np.array_equal(left_out, excluded)
-        return scores if same and len(scores) >= COUNTED // 2 else None
+    def _candidates(self, query: Embeddings, count: int, excluded: Ids) -> Candidates:
+        """Return vectors of the file that codes propose, as many and at least those to count."""
+        assert self._codes is not None
+        codes, search = self._codes
+        scores, ids = codes.propose(query, max(count, COUNTED), search.probes)
+        if excluded.size:
+            left = ~_held(ids, excluded)
+            scores, ids = scores[left], ids[left]
+        near = self.parts[0].near(query, np.sort(ids[:count]))
+        return Candidates(near, scores[count:])
 
     def above(
         self,
@@ -326,19 +350,14 @@ class VectorIndex:
         """Return what each part finds among ids, which are ascending and without duplicates."""
         if not among.size:
             return []
-        bits = selector = None
-        found = []
-        for part in self.parts:
-            if len(among) * GATHER_SHARE <= part.size:
-                found.append(part.scores_of(query, among))
-                continue
-            if selector is None:
-                mask = np.zeros(int(among[-1]) + 1, dtype=bool)
-                mask[among] = True
-                bits = np.packbits(mask, bitorder="little")  # referred to, as above
-                selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
-            found.append(part.best(query, count, selector))
-        return found
+        few = [len(among) * GATHER_SHARE <= part.size for part in self.parts]
+        if all(few):
+            return [part.scores_of(query, among) for part in self.parts]
+        with _only(among) as selector:
+            return [
+                part.scores_of(query, among) if gather else part.best(query, count, selector)
+                for gather, part in zip(few, self.parts, strict=True)
+            ]
 
     def vectors(self) -> Iterator[tuple[Ids, Embeddings]]:
         """Yield (ids `(n,)`, vectors `(n, dim)`) of all that were not removed, in parts."""
@@ -365,6 +384,16 @@ class VectorIndex:
             return np.empty((0, 0), np.float32)
         first = np.argsort(np.concatenate(ids), kind="stable")[:count]
         return np.concatenate(vectors)[first]
+
+
+@contextmanager
+def _only(among: Ids) -> Iterator[Any]:
+    """Yield FAISS's selector of ids, which are ascending."""
+    mask = np.zeros(int(among[-1]) + 1 if among.size else 1, dtype=bool)
+    mask[among] = True
+    # The selector refers to the array, so both live until the search is done.
+    bits = np.packbits(mask, bitorder="little")
+    yield faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
 
 
 def without_ids(ids: Ids, excluded: Ids) -> Ids:

@@ -7,6 +7,9 @@ missing, damaged or of another generation than the vector file, and score every 
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -27,6 +30,11 @@ APPROXIMATE_FROM = 200_000
 LEAST = 1_000
 # The lists are made anew once there are this many times as many vectors as when they were made.
 GROWTH = 2
+
+_reading = Lock()
+_read_before: WeakValueDictionary[tuple[Path, tuple[int, ...] | None, bytes], Codes] = (
+    WeakValueDictionary()
+)
 
 Progress = Callable[[int, int], None]
 
@@ -52,14 +60,17 @@ def open_codes(
     file = catalog.codes_file(fingerprint)
     if file is None or file.generation != generation:
         return None
-    codes = _read(collection, fingerprint, file)
-    if codes is None:
-        return None
+    path = codes_path(collection, fingerprint, file.generation)
+    with _reading:  # engines of one process share them
+        key = path, vector_file.state(path), file.digests
+        codes = _read_before.get(key) or _read(path, file)
+        if codes is None:
+            return None
+        _read_before[key] = codes
     return codes, Search(file.probes, file.depth, file.text_recall, file.image_recall)
 
 
-def _read(collection: Collection, fingerprint: str, file: CodesFile) -> Codes | None:
-    path = codes_path(collection, fingerprint, file.generation)
+def _read(path: Path, file: CodesFile) -> Codes | None:
     found = vector_file.damage(path, file.size, file.digests)
     if found is None:
         with suppress(OSError):
@@ -110,8 +121,11 @@ def publish_codes(
     flat = Flat.map(vector_path(collection, fingerprint, file.generation))
     if flat is None:
         return
-    former = None if known is None else _read(collection, fingerprint, known)
-    if known is None or former is None or file.vectors >= GROWTH * known.trained:
+    former = None
+    if known is not None:
+        former = _read(codes_path(collection, fingerprint, known.generation), known)
+    keeps = former is not None and former.components == 1
+    if known is None or former is None or not keeps or file.vectors >= GROWTH * known.trained:
         codes, rows = Codes.train(flat, progress), np.arange(flat.size)
     else:
         codes = former
