@@ -64,6 +64,7 @@ def test_the_page_shows_the_surest_mistakes(clipdex: Run, tmp_path: Path) -> Non
     assert "taken\nfor" in text
 
 
+@pytest.mark.long
 def test_a_killed_comparison_goes_on(clipdex: Run, tmp_path: Path) -> None:
     data = labelled(tmp_path / "shapes", range(6))
     make_checkpoint(tmp_path / "checkpoint", {}, {}, trained=True)

@@ -64,6 +64,7 @@ def test_export_to_open_clip_and_back(
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.long
 def test_half_precision_halves_the_file(clipdex: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = clipdex("models", "export", "pocket", "empty", "--half")

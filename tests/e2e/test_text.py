@@ -67,7 +67,7 @@ def test_a_probe_is_learnt_used_and_removed_without_torch(clipdex: Run, tmp_path
     ).stderr  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["roberta", "deberta"])
+@pytest.mark.parametrize("kind", ["roberta", pytest.param("deberta", marks=pytest.mark.long)])
 def test_an_encoder_of_transformers_gives_transformers_answers(
     kind: str, clipdex: Run, tmp_path: Path
 ) -> None:
@@ -102,7 +102,7 @@ def by_transformers(folder: Path, texts: list[str]) -> NDArray[np.float32]:
     return np.stack(rows)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["lora", pytest.param("full", marks=pytest.mark.long)])
 def test_a_tuned_encoder_is_used_without_torch(method: str, clipdex: Run, tmp_path: Path) -> None:
     folder = make_encoder(tmp_path / "encoder")
     data = topics(tmp_path / "topics.csv")
