@@ -10,6 +10,7 @@ indexing needs.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .devices.openmp import spin_briefly
 from .telemetry import switch_off
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .load import load_encoder as load_encoder
 
 switch_off()
+spin_briefly()
 
 __all__ = ["BuildReport", "Progress", "Skipped", "build", "forget", "load_encoder"]
 
