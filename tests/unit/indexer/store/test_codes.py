@@ -4,8 +4,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
@@ -147,6 +149,39 @@ def test_lists_are_made_anew_for_twice_as_many(coded: Collection) -> None:
         made = catalog.codes_file(MODEL.fingerprint)
     assert made is not None
     assert made.trained == 2 * COUNT
+
+
+def test_codes_of_an_older_clipdex_answer_and_are_made_anew(coded: Collection) -> None:
+    vectors = clustered(COUNT)
+    former = faiss.index_factory(DIM, f"IVF250,PQ{DIM // 2}x4fs", faiss.METRIC_INNER_PRODUCT)
+    former.train(vectors)
+    former.add_with_ids(vectors, np.arange(1, COUNT + 1))
+    (path,) = coded.vectors.glob("*.codes.faiss")
+    faiss.write_index(former, str(path))
+    with writing(coded, "test") as catalog:
+        known = catalog.codes_file(MODEL.fingerprint)
+        assert known is not None
+        known = replace(
+            known, size=path.stat().st_size, digests=vector_file.digests_of(path), probes=128,
+            depth=30,
+        )  # fmt: skip
+        with catalog.transaction():
+            catalog.publish_codes_file(MODEL.fingerprint, known)
+        with opened(coded) as index:
+            assert index.recall < 1
+            found = [
+                len({*index.search(query, 10)[1].tolist()} & {*truth})
+                for query in clustered(50, seed=9)
+                for truth in [brute(vectors, query, np.ones(COUNT, bool))]
+            ]
+        assert np.mean(found) >= 9.5
+        make_codes(coded, catalog)  # nothing is new, and what there is finds enough
+        assert vector_file.digests_of(path) == known.digests
+        add(catalog, clustered(300, seed=6), COUNT + 1)
+        make_codes(coded, catalog)
+        made = catalog.codes_file(MODEL.fingerprint)
+        assert made is not None
+        assert made.trained == COUNT + 300
 
 
 @pytest.mark.parametrize("fault", ["missing", "cut", "changed", "empty"])
