@@ -41,12 +41,13 @@ from search.ranking.image_query import encode_image_files
 TEXTS, IMAGES, NEIGHBOURS = 300, 300, 11
 SHARES = (0.5, 0.05, 0.005, 0.0005)
 NEW = 2000
+MILLION = 1_000_000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("flickr8k", type=Path)
-    parser.add_argument("--vectors", type=int, default=1_000_000)
+    parser.add_argument("--vectors", type=int, default=MILLION)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--recall", type=float, default=0.995)
     parser.add_argument("--keep", type=Path)
@@ -65,7 +66,8 @@ def main() -> None:
         rows = _measure(folder, encoder, vectors, written, texts, asked.rounds)
         rows.append(_new_vectors(folder, place, encoder, vectors, texts, asked.rounds))
         notes.append(_cold(folder, place, encoder.bundle, asked.rounds))
-    report("million", f"{len(vectors):,} vectors of dimension {encoder.dim}", rows, notes=notes)
+    name = "million" if len(vectors) == MILLION else f"million_{len(vectors) / MILLION:g}"
+    report(name, f"{len(vectors):,} vectors of dimension {encoder.dim}", rows, notes=notes)
 
 
 def _measure(
@@ -113,21 +115,24 @@ def _new_vectors(
     random = np.random.default_rng(4)
     one, other = random.integers(len(vectors), size=(2, NEW))
     new = unit(unit(vectors[one]) + unit(vectors[other]))
-    grown = place / "grown"
-    shutil.copytree(folder, grown)
-    with writing(Collection(grown), "benchmark") as catalog, catalog.transaction():
+    with tempfile.TemporaryDirectory(dir=place) as scratch:
+        grown = Path(shutil.copytree(folder, Path(scratch) / "collection"))
+        _grow(Collection(grown), new, encoder.fingerprint)
+        with Engine.open(grown, encoder=encoder) as engine:
+            what = f"text queries, {NEW:,} added and as many removed since"
+            return _searched(what, engine.index, texts, rounds)
+
+
+def _grow(collection: Collection, new: Embeddings, mark: str) -> None:
+    """Add vectors, and remove as many."""
+    with writing(collection, "benchmark") as catalog, catalog.transaction():
         (root,) = catalog.roots()
         generation = catalog.next_generation()
         for number, vector in enumerate(packed(new)):
             file = NewContent(b"new-%012d" % number, 1, 1, "", None, None, bytes(1024), vector)
-            content = catalog.put_content(file, encoder.fingerprint, generation)
+            content = catalog.put_content(file, mark, generation)
             catalog.put_file(FileRow(root, b"new-%d.jpg" % number, 0, 1, content))
-        catalog.remove_contents(range(1, NEW + 1), catalog.next_generation())
-    with Engine.open(grown, encoder=encoder) as engine:
-        what = f"text queries, {NEW:,} added and as many removed since"
-        row = _searched(what, engine.index, texts, rounds)
-    shutil.rmtree(grown)
-    return row
+        catalog.remove_contents(range(1, len(new) + 1), catalog.next_generation())
 
 
 def _cold(folder: Path, place: Path, bundle: Bundle, rounds: int) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.bundles.bundle import Bundle
-from indexer.encoder import unit
 from indexer.store.catalog import writing
 from indexer.store.codec import Halves, packed
 from indexer.store.collection import Collection
@@ -55,8 +54,7 @@ def make_collection(
             number_of_root = catalog.add_root(root.encode())
             generation = catalog.next_generation()
             rows = chain.from_iterable(
-                packed(unit(vectors[start : start + ROWS]))
-                for start in range(0, len(vectors), ROWS)
+                packed(vectors[start : start + ROWS]) for start in range(0, len(vectors), ROWS)
             )
             for number, vector in enumerate(rows, start=1):
                 name = names[number - 1] if names else f"{number:09}.jpg"

@@ -35,7 +35,7 @@ def damaged_row(what: str) -> CollectionFormatError:
     )
 
 
-def packed(vectors: Embeddings) -> list[bytes]:
+def packed(vectors: Embeddings | Halves) -> list[bytes]:
     """Return what is stored of each of `vectors` `(n, dim)`."""
     return [vector.tobytes() for vector in vectors.astype("<f2")]
 

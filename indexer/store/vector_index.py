@@ -68,7 +68,7 @@ class Candidates:
 
     def count_above(self, minimum: float) -> int:
         """Return about how many of them score `minimum` or more."""
-        return self.near.count_above(minimum) + int((self.beyond >= minimum).sum())
+        return len(self.near.above(minimum)) + int((self.beyond >= minimum).sum())
 
 
 class VectorIndex:
@@ -222,13 +222,13 @@ class VectorIndex:
             self._last = found, excluded
             near = found.near
         else:
-            with _only(without_ids(among, excluded)) as selector:
+            rest = without_ids(among, excluded)
+            with _only(rest) as selector:
                 _, ids = codes.propose(query, asked, ceil(search.probes / sqrt(share)), selector)
-            near = file.near(query, np.sort(ids))
+            near = file.near(query, ids)
         if len(near) < asked / 2:  # most of the nearest are hidden or do not pass
             return None
         if among is not None:
-            rest = without_ids(among, excluded)
             others = [part.scores_of(query, rest) for part in recent]
         elif recent:
             with self._all_but(excluded) as selector:
@@ -285,7 +285,7 @@ class VectorIndex:
         if excluded.size:
             left = ~_held(ids, excluded)
             scores, ids = scores[left], ids[left]
-        near = self.parts[0].near(query, np.sort(ids[:count]))
+        near = self.parts[0].near(query, ids[:count])
         return Candidates(near, scores[count:])
 
     def above(

@@ -207,7 +207,7 @@ class Codes:
     def best(self, flat: Flat, query: Embeddings, count: int, search: Search) -> tuple[Scores, Ids]:
         """Return the best vectors among the proposed ones, with their exact scores, in no order."""
         _, ids = self.propose(query, search.depth * count, search.probes)
-        return flat.near(query, np.sort(ids)).best(count)
+        return flat.near(query, ids).best(count)
 
 
 def tune(codes: Codes, flat: Flat, texts: Embeddings, target: float, seed: int = 0) -> Search:
@@ -276,8 +276,8 @@ def _image_queries(flat: Flat, seed: int) -> Embeddings:
 
 def _exact(flat: Flat, queries: Embeddings) -> Iterator[set[int]]:
     for query in queries:
-        scores, ids = flat.best(query, NEIGHBOURS, None)
-        yield set(ids[np.argsort(-scores, kind="stable")].tolist())
+        _, ids = flat.best(query, NEIGHBOURS, None)
+        yield set(ids.tolist())
 
 
 def _shares_found(

@@ -124,14 +124,18 @@ def publish_codes(
     former = None
     if known is not None:
         former = _read(codes_path(collection, fingerprint, known.generation), known)
-    keeps = former is not None and former.components == 1
-    if known is None or former is None or not keeps or file.vectors >= GROWTH * known.trained:
-        codes, rows = Codes.train(flat, progress), np.arange(flat.size)
-    else:
+    if (
+        known is not None
+        and former is not None
+        and former.components == 1
+        and file.vectors < GROWTH * known.trained
+    ):
         codes = former
         new = [ids for ids, _ in catalog.halves(fingerprint, since=known.generation)]
         added = np.concatenate([np.empty(0, np.int64), *new])
         rows = np.flatnonzero(np.isin(flat.ids, added))
+    else:
+        codes, rows = Codes.train(flat, progress), np.arange(flat.size)
     codes.add(flat, rows, progress)
     search = tune(codes, flat, texts, options.recall)
     path = codes_path(collection, fingerprint, file.generation)

@@ -112,6 +112,16 @@ def test_many_hits_and_all_hits_are_exact(coded: Collection) -> None:
             assert (np.diff(scores) <= 0).all()
 
 
+def test_what_is_left_of_hidden_vectors_is_found(coded: Collection) -> None:
+    vectors = clustered(COUNT)
+    query = clustered(1, seed=3)[0]
+    farthest = np.argsort(vectors @ query)[:3] + 1
+    hidden = set(range(1, COUNT + 1)) - {*farthest.tolist()}
+    with opened(coded) as index:
+        assert {*index.search(query, 10, without=hidden)[1].tolist()} == {*farthest.tolist()}
+        assert index.count_above(query, -1.0, without=set(range(1, COUNT + 1))) == 0
+
+
 def test_matches_are_counted(coded: Collection) -> None:
     vectors = clustered(COUNT)
     query = clustered(1, seed=3)[0]
