@@ -424,8 +424,8 @@ def test_a_search_begins_at_the_top_and_back_restores_the_place(page: Any, width
     first(page, "chelsea.png")
     if page.locator("#show-rest").is_visible():
         page.click("#show-rest")
-    page.evaluate("scrollTo(0, 60)")
-    wait_until(lambda: page.evaluate("history.state?.scroll === 60"), seconds=60)
+    # Again until the page is tall enough for it.
+    wait_until(lambda: page.evaluate("scrollTo(0, 60), history.state?.scroll === 60"), seconds=60)
     # More like this: Playwright's own click would scroll.
     page.evaluate("document.querySelectorAll('#grid li .more')[2].click()")
     wait_until(lambda: page.evaluate("location.search.includes('like=')"), seconds=60)
