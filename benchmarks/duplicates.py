@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
 
-from indexer.store.neighbour_index import EXACT
+from indexer.store.approximate.neighbour_index import EXACT
 from measure import report
 
 PHOTOS_A_CLASS = 2

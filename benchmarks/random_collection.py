@@ -12,10 +12,10 @@ from indexer.store.catalog import writing
 from indexer.store.codec import Halves, packed
 from indexer.store.collection import Collection
 from indexer.store.fp16_index import ROWS
+from indexer.store.publish_vectors import publish
 from indexer.store.records import Model
 from indexer.store.rows import FileRow, NewContent
 from indexer.store.tables.contents import THUMBNAIL_SIDE
-from indexer.store.vector_index import publish
 
 
 def random_vectors(count: int, dim: int) -> NDArray[np.float32]:

@@ -25,9 +25,9 @@ from indexer.store.catalog import writing
 from indexer.store.collection import Collection, SharedCollection, locate
 from indexer.store.lookup import Lookup
 from indexer.store.protocol import StoreReader, StoreWriter
+from indexer.store.publish_vectors import publish, remove_vector_files
 from indexer.store.records import IndexKind, IndexOptions, Model, Shard, inside
 from indexer.store.rows import Exclusion
-from indexer.store.vector_index import publish, remove_vector_files
 
 from . import switch_model
 from .encoder import BatchEncoder, BundleEncoder, Encoder, name_of, require_unit

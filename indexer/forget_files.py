@@ -10,10 +10,10 @@ from indexer.store.collection import Collection, locate
 from indexer.store.database import format_copies
 from indexer.store.paths import comparable
 from indexer.store.protocol import StoreReader, StoreWriter
+from indexer.store.publish_vectors import erase_vectors
 from indexer.store.records import SEPARATOR, Scope, inside, join
 from indexer.store.rows import Exclusion
 from indexer.store.thumbnail_files import remove_thumbnails
-from indexer.store.vector_index import erase_vectors
 
 from .errors import CollectionError
 from .scan.exclusions import FORGET

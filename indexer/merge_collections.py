@@ -16,8 +16,8 @@ import numpy as np
 from indexer.store.catalog import open_reader, writing
 from indexer.store.collection import Collection, SharedCollection
 from indexer.store.protocol import StoreReader, StoreWriter
+from indexer.store.publish_vectors import publish
 from indexer.store.records import Model, inside
-from indexer.store.vector_index import publish
 
 from .errors import CollectionError, CollectionNotFound, FingerprintMismatch
 from .scan.diff import root_above

@@ -3,7 +3,7 @@
 from indexer.store.catalog import writing
 from indexer.store.collection import Collection, SharedCollection
 from indexer.store.database import format_of
-from indexer.store.vector_index import publish
+from indexer.store.publish_vectors import publish
 
 
 def migrate(collection: Collection) -> tuple[int, int]:

@@ -534,7 +534,7 @@ class Engine:
 
     def check_vectors(self) -> None:
         """Look at the vector file, and have it written again if it is damaged."""
-        from indexer.store.vector_index import published_file
+        from indexer.store.publish_vectors import published_file
 
         _, damage = published_file(
             self.collection, self.catalog, self.model.fingerprint, self.model.dim

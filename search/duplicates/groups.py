@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from indexer.store.approximate.neighbour_index import EXACT, NeighbourIndex
 from indexer.store.codec import Ids
-from indexer.store.neighbour_index import EXACT, NeighbourIndex
 
 from .orientations import signatures
 from .pair_similarity import THRESHOLD

@@ -18,9 +18,10 @@ from indexer.store.approximate.codes_file import publish_codes
 from indexer.store.catalog import Catalog, writing
 from indexer.store.codec import packed
 from indexer.store.collection import Collection
+from indexer.store.publish_vectors import erase_vectors, publish
 from indexer.store.records import IndexOptions, Model
 from indexer.store.rows import FileRow, NewContent
-from indexer.store.vector_index import VectorIndex, erase_vectors, publish
+from indexer.store.vector_index import VectorIndex
 
 DIM, COUNT = 64, 4000
 MODEL = Model("codes", "codes", DIM)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from indexer.encoder import unit
-from indexer.store.neighbour_index import NeighbourIndex
+from indexer.store.approximate.neighbour_index import NeighbourIndex
 
 DIM = 32
 

@@ -17,8 +17,7 @@ import faiss
 import numpy as np
 
 from indexer.encoder import Embeddings
-
-from .codec import Ids
+from indexer.store.codec import Ids
 
 EXACT = 5_000
 # Lists for n vectors: this times the square root of n.
