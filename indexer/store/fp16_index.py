@@ -26,13 +26,11 @@ ROWS = 16_384
 ROUNDING = 2.0**-11
 # Candidates that are scored exactly beyond those asked for; more are rarely needed.
 EXTRA = 16
-# How many vectors say how many score above a minimum, and how many are looked for at least.
-SAMPLE = 2048
+# How many vectors above a minimum are looked for at least; how many estimate how many there are.
 LEAST_ABOVE = 256
+ESTIMATED = 4096
 # So many are scored without BLAS, this many at a time.
 FEW, PART = 4096, 256
-# How many vectors estimate how many score above a minimum.
-ESTIMATED = 4096
 
 
 @contextmanager
@@ -218,11 +216,9 @@ class Flat:
             return np.empty(0, np.int64)
         margin = 2 * ROUNDING
         # FAISS's own search by range takes ten times as long as one for as many as a sample says.
-        asked = self.size
-        if self.size > 2 * SAMPLE:
-            sample = self.halves[:: self.size // SAMPLE].astype(np.float32)
-            share = float(np.mean(sample @ query >= minimum - margin))
-            asked = int(1.5 * share * self.size) + LEAST_ABOVE
+        asked = LEAST_ABOVE
+        if self.size > 2 * ESTIMATED:
+            asked += int(1.5 * self.estimate_above(query, minimum - margin))
         while True:
             asked = min(asked, self.size)
             near, places = self._rough(query, asked, selector)
@@ -243,7 +239,8 @@ class Flat:
         near, _ = sample._rough(query, min(LEAST_ABOVE, sample.size), None)
         found = int((near >= minimum).sum())
         if found == len(near):
-            found = int((unit(sample.halves) @ query >= minimum).sum())
+            near, _ = sample._rough(query, sample.size, None)
+            found = int((near >= minimum).sum())
         return round(found / max(sample.size, 1) * self.size)
 
     @cached_property
