@@ -5,7 +5,7 @@ reading memory, and half precision needs half as much as single precision.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +14,7 @@ from typing import Any, Self, cast
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from indexer.encoder import Embeddings, unit
 
@@ -24,10 +25,11 @@ from .codec import Halves, Ids, Scores
 ROWS = 16_384
 # Rounding to half precision changes a unit vector's length, and so a score, by at most this share.
 ROUNDING = 2.0**-11
-# Candidates that are scored exactly beyond those asked for; more are rarely needed.
+# Candidates that are looked for beyond those asked for; more are rarely needed.
 EXTRA = 16
-# How many vectors above a minimum are looked for at least; how many estimate how many there are.
-LEAST_ABOVE = 256
+# How many of the nearest are looked for at least.
+LEAST_NEAR = 256
+# How many vectors estimate how many score above a minimum.
 ESTIMATED = 4096
 # So many are scored without BLAS, this many at a time.
 FEW, PART = 4096, 256
@@ -162,7 +164,22 @@ class Flat:
         Returns:
             Scores and ids `(m,)` in no order, m <= count.
         """
-        return self.exactly(query, count, self.size, lambda n: self._rough(query, n, selector))
+        return self.nearest(query, count, selector).best(count)
+
+    def nearest(self, query: Embeddings, count: int, selector: Any) -> "Near":
+        """Return vectors near a query, the best `count` among them; see `best`."""
+        near = self._nearest(query, count + count // 4 + EXTRA, selector)
+        while not near.has_best(count):
+            near = self._nearest(query, 4 * len(near), selector)
+        return near
+
+    def _nearest(self, query: Embeddings, count: int, selector: Any) -> "Near":
+        """Return so many of the vectors near a query, and at least LEAST_NEAR."""
+        asked = min(max(count, LEAST_NEAR), self.size)
+        rough, rows = self._rough(query, asked, selector)
+        held = rows >= 0
+        others = asked < self.size and bool(held[-1])
+        return Near(self, query, rough[held], rows[held], others)
 
     def near(self, query: Embeddings, among: Ids) -> "Near":
         """Return those of the ids `among`, in any order, that the index holds, by their scores.
@@ -173,60 +190,27 @@ class Flat:
         rough, order = self._gathered(rows)._rough(query, len(rows), None)
         return Near(self, query, rough, rows[order])
 
-    def exactly(
-        self, query: Embeddings, count: int, of: int, rough: Callable[[int], tuple[Scores, Ids]]
-    ) -> tuple[Scores, Ids]:
-        """Return the best vectors for a query with their exact scores, as `best` does.
-
-        Args:
-            query: `(dim,)`.
-            count: How many vectors.
-            of: How many there are to choose from.
-            rough: Returns that many of the best, by scores of vectors that are not of unit norm,
-                descending, and their rows; rows of -1 where there are fewer.
-        """
-        wanted = min(count, of)
-        asked = min(wanted + EXTRA, of)
-        while wanted:
-            near, rows = rough(asked)
-            near, rows = near[rows >= 0], rows[rows >= 0]
-            scores = self.score(query, rows)
-            if len(rows) < asked or asked == of:
-                break
-            minimum = np.partition(scores, -wanted)[-wanted]
-            if near[-1] + ROUNDING * abs(near[-1]) < minimum:
-                break  # no other vector can score as high
-            asked = min(4 * asked, of)
-        else:
-            return np.empty(0, np.float32), np.empty(0, np.int64)
-        if len(scores) > wanted:
-            kept = np.lexsort((self.ids[rows], -scores))[:wanted]
-            scores, rows = scores[kept], rows[kept]
-        return scores, self.ids[rows]
-
-    def above(self, query: Embeddings, minimum: float, selector: Any) -> Ids:
+    def above(
+        self, query: Embeddings, minimum: float, selector: Any, known: "Near | None" = None
+    ) -> Ids:
         """Return the ids `(m,)` of the vectors that score `minimum` or more, in no order.
 
         Args:
             query: `(dim,)`.
             minimum: The least score.
             selector: FAISS's selector of ids; None to accept all.
+            known: What is known to be near the query, of the same ids.
         """
         if not self.size:
             return np.empty(0, np.int64)
-        margin = 2 * ROUNDING
-        # FAISS's own search by range takes ten times as long as one for as many as a sample says.
-        asked = LEAST_ABOVE
-        if self.size > 2 * ESTIMATED:
-            asked += int(1.5 * self.estimate_above(query, minimum - margin))
-        while True:
-            asked = min(asked, self.size)
-            near, places = self._rough(query, asked, selector)
-            here = (places >= 0) & (near >= minimum - margin)
-            if asked == self.size or not here[-1]:
-                break
-            asked *= 4
-        return self.ids[Near(self, query, near[here], places[here]).above(minimum)]
+        near = known
+        if near is None or not near.has_above(minimum):
+            # FAISS's own search by range takes ten times as long as one for as many.
+            about = self.estimate_above(query, minimum) if self.size > 2 * ESTIMATED else 0
+            near = self._nearest(query, int(1.5 * about), selector)
+        while not near.has_above(minimum):
+            near = self._nearest(query, 4 * len(near), selector)
+        return self.ids[near.above(minimum)]
 
     def estimate_above(self, query: Embeddings, minimum: float) -> int:
         """Return about how many vectors score `minimum` or more, by a sample of them.
@@ -236,7 +220,7 @@ class Flat:
             minimum: The least score.
         """
         sample = self._sample
-        near, _ = sample._rough(query, min(LEAST_ABOVE, sample.size), None)
+        near, _ = sample._rough(query, min(LEAST_NEAR, sample.size), None)
         found = int((near >= minimum).sum())
         if found == len(near):
             near, _ = sample._rough(query, sample.size, None)
@@ -314,21 +298,47 @@ class Near:
         query: `(dim,)`.
         rough: Scores `(n,)` of the vectors as they are stored, descending: not of unit norm.
         rows: Their rows.
+        others: Whether there are others, whose rough scores are no higher.
     """
 
     flat: Flat
     query: Embeddings
     rough: Scores
     rows: Ids
+    others: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def _most(self) -> NDArray[np.floating]:
+        """The most that each can score exactly."""
+        return self.rough + ROUNDING * np.abs(self.rough)
+
+    def _least(self, count: int) -> float:
+        """Return what the best `count` score at least, where there are as many."""
+        rough = float(self.rough[count - 1])
+        return rough - ROUNDING * abs(rough)
+
+    def has_best(self, count: int) -> bool:
+        """Return whether no other vector is one of the best `count`."""
+        return not self.others or not count or bool(self._most[-1] < self._least(count))
+
     def best(self, count: int) -> tuple[Scores, Ids]:
         """Return the best of them, with their exact scores: `(m,)` in no order, m <= count."""
-        return self.flat.exactly(
-            self.query, count, len(self), lambda n: (self.rough[:n], self.rows[:n])
-        )
+        wanted = min(count, len(self))
+        if not wanted:
+            return np.empty(0, np.float32), np.empty(0, np.int64)
+        rows = self.rows[self._most >= self._least(wanted)]
+        scores, ids = self.flat.score(self.query, rows), self.flat.ids[rows]
+        if len(rows) > wanted:
+            kept = np.lexsort((ids, -scores))[:wanted]
+            scores, ids = scores[kept], ids[kept]
+        return scores, ids
+
+    def has_above(self, minimum: float) -> bool:
+        """Return whether no other vector scores `minimum` or more."""
+        return not self.others or bool(self._most[-1] < minimum)
 
     def above(self, minimum: float) -> Ids:
         """Return the rows `(m,)` of those that score `minimum` or more, in no order."""

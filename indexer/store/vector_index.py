@@ -7,7 +7,7 @@ were written. Otherwise everything comes from the catalog, and the file is writt
 may: a lost, damaged or foreign file costs time and nothing else.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, sqrt
@@ -78,8 +78,8 @@ class VectorIndex:
     ) -> None:
         self.parts = parts
         self._codes = codes
-        # The file's candidates of the last query, and what was left out of them.
-        self._last: tuple[Candidates, Ids] | None = None
+        # The last query among all vectors, what was left out, and what was near in each part.
+        self._last: tuple[Embeddings, Ids, list[Near | Candidates]] | None = None
         self.removed = np.unique(np.fromiter(removed, dtype=np.int64))
         self.generation = generation
         self._mapped = mapped
@@ -180,8 +180,10 @@ class VectorIndex:
         elif among is not None:
             found = self._among(query, count, without_ids(among, excluded))
         else:
-            with self._all_but(without) as selector:
-                found = [part.best(query, count, selector) for part in self.parts]
+            with self._all_but(excluded) as selector:
+                nearest = [part.nearest(query, count, selector) for part in self.parts]
+            self._last = query, excluded, [*nearest]
+            found = [near.best(count) for near in nearest]
         if not found:
             return np.empty(0, np.float32), np.empty(0, np.int64)
         all_scores = np.concatenate([scores for scores, _ in found])
@@ -208,25 +210,21 @@ class VectorIndex:
         asked = search.depth * count
         if share < MIN_SHARE or asked > MAX_PROPOSED:
             return None
-        if among is None:
-            found = self._candidates(query, asked, excluded)
-            self._last = found, excluded
-            near = found.near
-        else:
+        if among is not None:
             rest = without_ids(among, excluded)
             with _only(rest) as selector:
                 _, ids = codes.propose(query, asked, ceil(search.probes / sqrt(share)), selector)
             near = file.near(query, ids)
-        if len(near) < asked / 2:  # most of the nearest are hidden or do not pass
+            if len(near) < asked / 2:  # few of the nearest pass
+                return None
+            return [near.best(count), *(part.scores_of(query, rest) for part in recent)]
+        candidates = self._candidates(query, asked, excluded)
+        if len(candidates.near) < asked / 2:  # most of the nearest are hidden
             return None
-        if among is not None:
-            others = [part.scores_of(query, rest) for part in recent]
-        elif recent:
-            with self._all_but(excluded) as selector:
-                others = [part.best(query, count, selector) for part in recent]
-        else:
-            others = []
-        return [near.best(count), *others]
+        with self._all_but(excluded) as selector:
+            nearest = [part.nearest(query, count, selector) for part in recent]
+        self._last = query, excluded, [candidates, *nearest]
+        return [near.best(count) for near in (candidates.near, *nearest)]
 
     @property
     def recall(self) -> float:
@@ -251,22 +249,33 @@ class VectorIndex:
             without: As of `search`.
             among: As of `search`.
         """
-        if self._codes is None or among is not None:
+        if among is not None:
             return len(self.above(query, minimum, without=without, among=among))
-        file, *recent = self.parts
         excluded = self._left_out(without)
         last = self._last
-        if last and last[0].near.query is query and np.array_equal(last[1], excluded):
-            candidates = last[0]
-        else:
-            candidates = self._candidates(query, COUNTED, excluded)
+        known: Sequence[Near | Candidates | None] = [None] * len(self.parts)
+        if last and last[0] is query and np.array_equal(last[1], excluded):
+            known = last[2]
+        total = 0
+        parts = list(zip(self.parts, known, strict=True))
+        if self._codes is not None and not isinstance(known[0], Near):
+            total = self._count_proposed(query, minimum, excluded, known[0])
+            del parts[0]
+        with self._all_but(excluded) as selector:
+            for part, near in parts:
+                assert not isinstance(near, Candidates)
+                total += len(part.above(query, minimum, selector, near))
+        return total
+
+    def _count_proposed(
+        self, query: Embeddings, minimum: float, excluded: Ids, known: Candidates | None
+    ) -> int:
+        """Return about how many vectors of the file score `minimum` or more, by its codes."""
+        candidates = self._candidates(query, COUNTED, excluded) if known is None else known
         found = candidates.count_above(minimum)
         if 2 * found > len(candidates):
-            found = max(found, file.estimate_above(query, minimum))
-        if not recent:
-            return found
-        with self._all_but(excluded) as selector:
-            return found + sum(len(part.above(query, minimum, selector)) for part in recent)
+            found = max(found, self.parts[0].estimate_above(query, minimum))
+        return found
 
     def _candidates(self, query: Embeddings, count: int, excluded: Ids) -> Candidates:
         """Return vectors of the file that codes propose, as many and at least those to count."""

@@ -1,4 +1,4 @@
-"""The search among some ids, against brute force."""
+"""Searches, and counts of what scores above a minimum, against brute force."""
 
 import numpy as np
 import pytest
@@ -36,3 +36,35 @@ def test_a_search_among_ids_is_brute_force(share: float, order: str) -> None:
         scores, found = searched.search(query, 30, without=without.tolist(), among=among)
         assert np.allclose(scores, truth[best], atol=1e-5)
         assert found.tolist() == ids[keep][best].tolist()
+
+
+@pytest.mark.parametrize("size", [0, 3, 700, 12_000])
+@pytest.mark.parametrize("kind", ["all differ", "half are equal"])
+@pytest.mark.parametrize("gone", [0.0, 0.1, 0.9])
+def test_a_search_and_the_count_after_it_are_brute_force(size: int, kind: str, gone: float) -> None:
+    random = np.random.default_rng(size)
+    given = unit(random.standard_normal((size + 40, 16)))
+    if kind == "half are equal":
+        given[random.integers(0, len(given), len(given) // 2)] = given[0]
+    ids = random.permutation(2 * len(given))[: len(given)].astype(np.int64) + 1
+    parts = [Flat.of(ids[:size], given[:size]), Flat.of(ids[size:], given[size:])]
+    vectors = unit(given.astype(np.float16))  # as they are kept
+    leave = np.flatnonzero(random.random(len(ids)) < gone)
+    removed, without = ids[leave[::2]], ids[leave[1::2]].tolist()
+    searched = VectorIndex(parts, removed.tolist(), 1)
+    keep = np.ones(len(ids), bool)
+    keep[leave] = False
+    for query in (given[0], *unit(random.standard_normal((2, 16)).astype(np.float32))):
+        truth = (vectors @ query)[keep]
+        for count in (1, 20, 300):
+            scores, found = searched.search(query, count, without=without)
+            best = np.sort(truth)[::-1][:count]
+            assert np.allclose(scores, best, atol=1e-5)
+            assert len(found) == len(set(found.tolist())) == len(best)
+            assert np.isin(found, ids[keep]).all()
+            # Of what the search has found, beyond it, and of other queries.
+            for least in (best[len(best) // 2], best[-1] - 0.1, -1.0) if len(best) else (0.0,):
+                asked = float(least) + 5e-4
+                for given_query in (query, query.copy()):
+                    number = searched.count_above(given_query, asked, without=without)
+                    assert (truth >= asked + 1e-5).sum() <= number <= (truth >= asked - 1e-5).sum()
