@@ -53,6 +53,8 @@ class ContentTables(Tables):
 
     # What `dated` has returned, of which state.
     _dated: tuple[object, Ids, Seconds] | None = None
+    # Whether the newest were asked for before.
+    _listed = False
 
     def state(self) -> object:
         """Return what differs once anybody has written; None where nothing tells that."""
@@ -116,7 +118,8 @@ class ContentTables(Tables):
 
     def newest(self, k: int, offset: int) -> list[int]:
         """Return the contents `offset + 1` to `offset + k`, newest first."""
-        if offset or self._dated is not None:  # one reads on, and would have all sorted each time
+        again, self._listed = self._listed or self._dated is not None, True
+        if offset or again:  # one reads on or asks again, and would have all sorted each time
             page: list[int] = self.newest_first()[offset : offset + k].tolist()
             return page
         return self._column(f"{NEWEST_FIRST} LIMIT ?", (latest_believable(), k))
