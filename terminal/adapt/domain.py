@@ -124,7 +124,6 @@ def domain(
     if end_to_end is not None and chosen != "dann":
         raise typer.BadParameter("--end-to-end trains by dann: leave out --method")
     check_name(name)
-    require_torch(METHODS[chosen](), METHODS)
     place = locate(collection)
     place.require_writable()
     truth = read_ground_truth(source)
@@ -154,6 +153,7 @@ def domain(
         unfit = [*check_settings(settings), *check_model(base)]
         objected(unfit, force)
         findings += unfit
+    require_torch(METHODS[chosen](), METHODS)  # last: it is imported, which takes seconds
     encoder = load_encoder(model, fingerprint=fingerprint, threads=available_cores())
     with lookup_where(place, encoder.fingerprint) as stored:
         labelled = read_examples(truth, encoder, stored=stored, workers=workers)

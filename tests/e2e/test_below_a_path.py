@@ -11,6 +11,7 @@ from support.below_a_path import use_everything
 from support.command import Run
 from support.proxy import proxied
 from support.servers import Served, serving
+from support.waiting import wait_until
 
 PREFIX = "/my/photos"
 
@@ -39,7 +40,7 @@ def test_the_path_itself_leads_to_the_page(shown: Served) -> None:
 def test_a_search_on_this_machine_asks_the_server(clipdex: Run, shown: Served) -> None:
     count = len(shown.log)
     clipdex("search", "a cat", "--collection", shown.collection)
-    assert any('"command": "search"' in line for line in shown.log[count:])
+    wait_until(lambda: any('"command": "search"' in line for line in shown.log[count:]))
 
 
 @pytest.mark.parametrize("wrong", ["photos", "/a//b", "/a?b", "/../a", "/a/.", "http://a/b", "/é"])

@@ -13,6 +13,7 @@ from support.command import Run, json_lines
 from support.images import make_photo
 from support.servers import Served
 from support.terminal import in_terminal
+from support.waiting import wait_until
 from terminal.results.preview import Protocol, lines_for, protocol_of
 
 KITTY = re.compile(rb"\x1b_G([^;]*);([A-Za-z0-9+/=]*)\x1b\\")
@@ -140,7 +141,7 @@ def test_hits_of_a_running_server_are_shown(served: Served) -> None:
     count = len(served.log)
     ask = ("search", "a cat", "-k", 2, "--collection", served.collection, "--preview")
     assert len(of_iterm2(in_terminal(*ask, TERM_PROGRAM="WezTerm"))) == 2
-    assert any('"command": "search"' in line for line in served.log[count:])
+    wait_until(lambda: any('"command": "search"' in line for line in served.log[count:]))
 
 
 def test_names_files_and_shapes_of_any_kind(clipdex: Run, tmp_path: Path) -> None:
