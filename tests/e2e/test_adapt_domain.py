@@ -137,6 +137,7 @@ def test_distances_of_folders(clipdex: Run, domains: tuple[Path, Path, Path]) ->
     assert f"{far['domain_accuracy']:.0%} of the time" in told
 
 
+@pytest.mark.long
 def test_a_tower_is_trained_across(clipdex: Run, domains: tuple[Path, Path, Path]) -> None:
     pytest.importorskip("open_clip")
     source, target, validation = domains

@@ -129,6 +129,7 @@ def test_bad_input_is_refused_at_once(clipdex: Run, tmp_path: Path) -> None:
     assert b"--ways has 'tea'" in clipdex("adapt", "compare", lone, "--ways", "tea", code=2).stderr
 
 
+@pytest.mark.long
 def test_another_domain_is_measured_where_it_has_labels(clipdex: Run, tmp_path: Path) -> None:
     data = labelled(tmp_path / "shapes", range(10))
     other = labelled(tmp_path / "other", range(40, 46))

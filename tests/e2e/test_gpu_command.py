@@ -85,6 +85,7 @@ load.load_torch = tensor_encoders.slow
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.long
 def test_ctrl_c_ends_the_gpu_processes(
     clipdex: Run, two_devices: dict[str, str], tmp_path: Path
 ) -> None:

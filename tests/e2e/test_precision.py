@@ -154,6 +154,7 @@ def test_int8_calibration_keeps_the_limits(clipdex: Run, photos: Path) -> None:
     assert b"0 could be read" in clipdex("index", photos, *options, code=1).stderr
 
 
+@pytest.mark.long
 def test_int8_transformer_needs_no_calibration(tmp_path: Path) -> None:
     from indexer.bundles.samples import sample_images
     from indexer.compile.compiler import compile_model

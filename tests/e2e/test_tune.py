@@ -94,7 +94,8 @@ def test_captions_tune_a_model_and_several_are_averaged(clipdex: Run, tmp_path: 
     assert json_lines(clipdex("search", "a drawing of stripes", "--json"))
 
 
-@pytest.mark.parametrize("towers", ["text", pytest.param("both", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("towers", ["text", "both"])
 def test_captions_tune_the_text_tower_too(towers: str, clipdex: Run, tmp_path: Path) -> None:
     labelled(tmp_path / "train", range(10))
     data = tmp_path / "train" / "kinds.csv"

@@ -68,7 +68,14 @@ def test_a_compiled_model_is_open_clips(
         assert np.abs(encoder.encode_texts([text_one])[0] - vector).max() < 1e-5
 
 
-@pytest.mark.parametrize("kind", ["xlm-roberta", "nllb", "mt5"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "xlm-roberta",
+        pytest.param("nllb", marks=pytest.mark.long),
+        pytest.param("mt5", marks=pytest.mark.long),
+    ],
+)
 def test_transformers_text_towers_equal_open_clips(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
     spec = make_transformers_checkpoint(tmp_path / "checkpoint", kind)

@@ -95,6 +95,7 @@ def wait_for_end(pids: list[int]) -> None:
     wait_until(lambda: not any(map(is_running, pids)))
 
 
+@pytest.mark.long
 def test_two_processes_make_the_cpus_collection(
     make: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
