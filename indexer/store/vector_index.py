@@ -117,7 +117,7 @@ class VectorIndex:
             whole = collect(catalog, fingerprint, dim, 0)
             self.generation = catalog.generation()
         self.parts, self.removed = [] if whole is None else [whole], np.empty(0, np.int64)
-        self._mapped = self._codes = None
+        self._mapped = self._codes = self._last = None
         say(
             f"the vectors of {fingerprint} in memory differ from those of the catalog: they were "
             "read from it again"
