@@ -73,6 +73,7 @@ def test_int8_and_back_to_fp32(clipdex: Run, photos: Path, tmp_path: Path) -> No
     assert status["model"] == "pocket"
 
 
+@pytest.mark.long
 def test_int8_is_refused_where_it_is_not_worth_it(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

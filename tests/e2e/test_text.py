@@ -102,7 +102,8 @@ def by_transformers(folder: Path, texts: list[str]) -> NDArray[np.float32]:
     return np.stack(rows)
 
 
-@pytest.mark.parametrize("method", ["lora", pytest.param("full", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_tuned_encoder_is_used_without_torch(method: str, clipdex: Run, tmp_path: Path) -> None:
     folder = make_encoder(tmp_path / "encoder")
     data = topics(tmp_path / "topics.csv")

@@ -63,6 +63,7 @@ def captioned(folder: Path, seeds: range) -> Path:
     return folder / "captions.jsonl"
 
 
+@pytest.mark.long
 def test_captions_tune_a_model_and_several_are_averaged(clipdex: Run, tmp_path: Path) -> None:
     data = captioned(tmp_path / "train", range(5))
     add_small_model(clipdex, tmp_path)

@@ -36,7 +36,13 @@ def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     ("text", "preprocess", "vision", "cut"),
     [
         ({}, {}, VISION, True),
-        ({"no_causal_mask": True, "pool_type": "last"}, {"resize_mode": "squash"}, VISION, False),
+        pytest.param(
+            {"no_causal_mask": True, "pool_type": "last"},
+            {"resize_mode": "squash"},
+            VISION,
+            False,
+            marks=pytest.mark.long,
+        ),
         ({}, {}, RESNET, True),
         ({}, {}, TIMM, True),
     ],
