@@ -25,7 +25,7 @@ from .codec import Halves, Ids, Scores
 ROWS = 16_384
 # Rounding to half precision changes a unit vector's length, and so a score, by at most this share.
 ROUNDING = 2.0**-11
-# Candidates that are looked for beyond those asked for; more are rarely needed.
+# Candidates that are looked for beyond those asked for and a quarter; more are rarely needed.
 EXTRA = 16
 # How many of the nearest are looked for at least.
 LEAST_NEAR = 256
@@ -190,24 +190,19 @@ class Flat:
         rough, order = self._gathered(rows)._rough(query, len(rows), None)
         return Near(self, query, rough, rows[order])
 
-    def above(
-        self, query: Embeddings, minimum: float, selector: Any, known: "Near | None" = None
-    ) -> Ids:
+    def above(self, query: Embeddings, minimum: float, selector: Any) -> Ids:
         """Return the ids `(m,)` of the vectors that score `minimum` or more, in no order.
 
         Args:
             query: `(dim,)`.
             minimum: The least score.
             selector: FAISS's selector of ids; None to accept all.
-            known: What is known to be near the query, of the same ids.
         """
         if not self.size:
             return np.empty(0, np.int64)
-        near = known
-        if near is None or not near.has_above(minimum):
-            # FAISS's own search by range takes ten times as long as one for as many.
-            about = self.estimate_above(query, minimum) if self.size > 2 * ESTIMATED else 0
-            near = self._nearest(query, int(1.5 * about), selector)
+        # FAISS's own search by range takes ten times as long as one for as many.
+        about = self.estimate_above(query, minimum) if self.size > 2 * ESTIMATED else 0
+        near = self._nearest(query, int(1.5 * about), selector)
         while not near.has_above(minimum):
             near = self._nearest(query, 4 * len(near), selector)
         return self.ids[near.above(minimum)]

@@ -257,21 +257,23 @@ class VectorIndex:
         if last and last[0] is query and np.array_equal(last[1], excluded):
             known = last[2]
         total = 0
-        parts = list(zip(self.parts, known, strict=True))
-        if self._codes is not None and not isinstance(known[0], Near):
-            total = self._count_proposed(query, minimum, excluded, known[0])
-            del parts[0]
         with self._all_but(excluded) as selector:
-            for part, near in parts:
-                assert not isinstance(near, Candidates)
-                total += len(part.above(query, minimum, selector, near))
+            for number, (part, near) in enumerate(zip(self.parts, known, strict=True)):
+                if self._codes is not None and number == 0:
+                    total += self._count_proposed(query, minimum, excluded, near)
+                elif isinstance(near, Near) and near.has_above(minimum):
+                    total += len(near.above(minimum))
+                else:
+                    total += len(part.above(query, minimum, selector))
         return total
 
     def _count_proposed(
-        self, query: Embeddings, minimum: float, excluded: Ids, known: Candidates | None
+        self, query: Embeddings, minimum: float, excluded: Ids, known: Near | Candidates | None
     ) -> int:
         """Return about how many vectors of the file score `minimum` or more, by its codes."""
-        candidates = self._candidates(query, COUNTED, excluded) if known is None else known
+        candidates = (
+            known if isinstance(known, Candidates) else self._candidates(query, COUNTED, excluded)
+        )
         found = candidates.count_above(minimum)
         if 2 * found > len(candidates):
             found = max(found, self.parts[0].estimate_above(query, minimum))
